@@ -1,0 +1,37 @@
+"""What can go wrong with a run, one class per condition. Only `cli.py` turns these into words for the user."""
+
+
+class SamvarError(Exception):
+    """A run cannot go on. The message says what failed, on which file or contig, and how to mend it."""
+
+
+class GenomeError(SamvarError):
+    """The FASTA or its index cannot be read, or lacks a contig."""
+
+
+class AnnotationError(SamvarError):
+    """The gene annotation cannot be read or holds no usable transcript."""
+
+
+class VcfError(SamvarError):
+    """The VCF is malformed, truncated or already annotated."""
+
+
+class ContigMismatchError(SamvarError):
+    """VCF, FASTA and annotation share no contig."""
+
+
+class WrongBuildError(SamvarError):
+    """Too many REF alleles differ from the FASTA: most likely another genome build."""
+
+
+class BundleError(SamvarError):
+    """A weight bundle is missing, incomplete or not what its manifest says."""
+
+
+class RecipeError(SamvarError):
+    """A training recipe has unknown or impossible settings."""
+
+
+class DatasetError(SamvarError):
+    """Training data are unusable."""

@@ -1,0 +1,166 @@
+"""The packed dataset: genes in transcript orientation, 2 bits a base, with their sites; and windows drawn from it.
+
+Imports numpy only, so that training runs where no genomics library is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DatasetError
+from ..model import ACCEPTOR, DONOR
+
+UNKNOWN = 4
+IGNORE = 255  # label of a base that is not scored: unknown, or outside the gene
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+FORMAT = 1
+
+
+def pack(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Codes 0-4 -> (four bases a byte, (n, 2) runs [start, end) of unknown bases)."""
+    unknown = np.flatnonzero(np.diff(np.concatenate(([0], codes == UNKNOWN, [0])).astype(np.int8)))
+    two_bit = np.where(codes == UNKNOWN, 0, codes).astype(np.uint8)
+    two_bit = np.pad(two_bit, (0, -len(two_bit) % 4)).reshape(-1, 4)
+    return two_bit @ np.array([1, 4, 16, 64], np.uint8), unknown.reshape(-1, 2).astype(np.int64)
+
+
+def unpack(packed: np.ndarray, runs: np.ndarray, length: int) -> np.ndarray:
+    """The inverse of `pack`."""
+    codes = ((packed[:, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3).reshape(-1)[:length]
+    for start, end in runs:
+        codes[start:end] = UNKNOWN
+    return codes
+
+
+@dataclass
+class Dataset:
+    """Genes end to end, in transcript orientation.
+
+    codes     (B,) uint8: 0-3 A C G T, 4 unknown
+    labels    (B,) uint8: 0 none, 1 acceptor, 2 donor, 255 where the base is unknown
+    offsets   (G + 1,): gene g is [offsets[g], offsets[g + 1])
+    names, chroms, splits, paralogs (G,): symbol, chromosome of origin, train/validation/test, 1/0/-1 (not known)
+    motifs    psam (K, 11, 4), a0 (K,), rbp (K,), names of the RBPs; empty where prepared without
+    meta      where it came from
+    """
+
+    codes: np.ndarray
+    labels: np.ndarray
+    offsets: np.ndarray
+    names: np.ndarray
+    chroms: np.ndarray
+    splits: np.ndarray
+    paralogs: np.ndarray
+    motifs: dict[str, np.ndarray]
+    meta: dict
+
+    @classmethod
+    def from_genes(cls, genes: list[dict], motifs: dict[str, np.ndarray] | None = None, meta: dict | None = None):
+        """From dicts with codes, acceptors and donors (0-based in the gene's orientation), name, chrom, split, paralog."""
+        lengths = [len(g["codes"]) for g in genes]
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        codes = np.concatenate([g["codes"] for g in genes]) if genes else np.zeros(0, np.uint8)
+        labels = np.where(codes == UNKNOWN, IGNORE, 0).astype(np.uint8)
+        for g, o in zip(genes, offsets):
+            for kind, positions in ((ACCEPTOR, g["acceptors"]), (DONOR, g["donors"])):
+                at = o + np.asarray(positions, np.int64)
+                labels[at[codes[at] != UNKNOWN]] = kind
+        column = lambda key: np.array([g[key] for g in genes])  # noqa: E731
+        return cls(codes, labels, offsets, column("name"), column("chrom"), column("split"),
+                   np.array([-1 if g["paralog"] is None else int(g["paralog"]) for g in genes], np.int8),
+                   motifs or {}, meta or {})  # fmt: skip
+
+    def save(self, path: str) -> None:
+        packed, runs = pack(self.codes)
+        sites = np.flatnonzero((self.labels == ACCEPTOR) | (self.labels == DONOR))
+        with open(path, "wb") as handle:
+            np.savez_compressed(
+                handle, format=FORMAT, packed=packed, runs=runs, sites=sites, kinds=self.labels[sites],
+                offsets=self.offsets, names=self.names, chroms=self.chroms, splits=self.splits, paralogs=self.paralogs,
+                meta=json.dumps(self.meta), **{f"motif_{k}": v for k, v in self.motifs.items()},
+            )  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str) -> Dataset:
+        """Raises DatasetError when the file is missing or no packed dataset."""
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                f = dict(z)
+            if int(f["format"]) != FORMAT:
+                raise DatasetError(f"{path} has dataset format {int(f['format'])}; make it anew: samvar train prepare")
+            codes = unpack(f["packed"], f["runs"], int(f["offsets"][-1]))
+            labels = np.where(codes == UNKNOWN, IGNORE, 0).astype(np.uint8)
+            labels[f["sites"]] = f["kinds"]
+            motifs = {k.removeprefix("motif_"): v for k, v in f.items() if k.startswith("motif_")}
+            return cls(codes, labels, f["offsets"], f["names"], f["chroms"], f["splits"], f["paralogs"], motifs,
+                       json.loads(str(f["meta"])))  # fmt: skip
+        except (OSError, ValueError, KeyError, EOFError) as e:
+            raise DatasetError(f"cannot read dataset {path} ({e}); make it with: samvar train prepare") from e
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def genes(self, split: str | None = None) -> np.ndarray:
+        """Indices of the genes of a split (all: None)."""
+        return np.flatnonzero(self.splits == split) if split else np.arange(len(self))
+
+    def window(self, gene: int, start: int, end: int, left: int = 0, right: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(codes of [start - left, end + right), labels of [start, end)) in gene coordinates; outside: unknown."""
+        low, high = self.offsets[gene], self.offsets[gene + 1]
+        return _slice(self.codes, low, high, start - left, end + right, UNKNOWN), _slice(
+            self.labels, low, high, start, end, IGNORE
+        )
+
+
+def _slice(values: np.ndarray, low: int, high: int, start: int, end: int, fill: int) -> np.ndarray:
+    out = np.full(end - start, fill, values.dtype)
+    a, b = max(start, 0), min(end, int(high - low))
+    if a < b:
+        out[a - start : b - start] = values[low + a : low + b]
+    return out
+
+
+class WindowSampler:
+    """Windows of training genes: a share of them around a random site, the rest anywhere ("tiles").
+
+    The windows of a step depend on (seed, rank, step) alone, so that a resumed run sees what an uninterrupted one would.
+    """
+
+    def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
+                 site_share: float, seed: int, rank: int = 0):  # fmt: skip
+        self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
+        self.site_share, self.seed, self.rank = site_share, seed, rank
+        genes = data.genes(split)
+        if not len(genes):
+            raise DatasetError(f"the dataset has no {split} genes")
+        keep = np.zeros(len(data), bool)
+        keep[genes] = True
+        sites = np.flatnonzero((data.labels == ACCEPTOR) | (data.labels == DONOR))
+        owner = np.searchsorted(data.offsets, sites, "right") - 1
+        self.sites, self.owner = sites[keep[owner]], owner[keep[owner]]
+        if not len(self.sites):
+            raise DatasetError(f"the {split} genes of the dataset have no splice site")
+        self.genes = genes
+        self.cumulative = np.cumsum(np.diff(data.offsets)[genes])
+
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of `windows`, N = batch_bases // W."""
+        rng = np.random.default_rng([self.seed, self.rank, step])
+        width = int(rng.choice(self.lengths))
+        drawn = [self._draw(rng, width) for _ in range(max(self.batch_bases // width, 1))]
+        return np.stack([c for c, _ in drawn]), np.stack([y for _, y in drawn])
+
+    def _draw(self, rng: np.random.Generator, width: int) -> tuple[np.ndarray, np.ndarray]:
+        if rng.random() < self.site_share:
+            i = rng.integers(len(self.sites))
+            gene = self.owner[i]
+            start = self.sites[i] - self.data.offsets[gene] - rng.integers(width)
+        else:
+            at = rng.integers(self.cumulative[-1])
+            i = np.searchsorted(self.cumulative, at, "right")
+            gene = self.genes[i]
+            start = at - (self.cumulative[i - 1] if i else 0) - rng.integers(width)
+        return self.data.window(gene, int(start), int(start) + width, *self.reach)

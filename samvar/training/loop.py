@@ -1,0 +1,167 @@
+"""The training loop: optimizer, schedule, checkpoints, resume, metrics, data-parallel ranks. Knows no biology."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Protocol
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+from tqdm import tqdm
+
+from ..errors import RecipeError
+from .recipe import Recipe
+
+
+class Task(Protocol):
+    """What is trained. `model` is saved; `loss` runs it through `net`, which may be its data-parallel wrapper."""
+
+    model: nn.Module
+
+    def start_step(self, step: int) -> None: ...
+    def loss(self, net: nn.Module, step: int) -> torch.Tensor: ...
+    def validate(self, step: int) -> dict[str, float]: ...
+    def status(self) -> dict[str, float]: ...
+    def state(self) -> dict: ...
+    def load_state(self, state: dict) -> None: ...
+    def save_weights(self, folder: str) -> None: ...
+
+
+@contextmanager
+def ranks(device: torch.device):
+    """(rank, world size) of a `torchrun` job, or (0, 1)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0, 1
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+    finally:
+        dist.destroy_process_group()
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume: bool = False,
+          minutes: float | None = None, report: Callable[[str], None] = print) -> bool:  # fmt: skip
+    """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
+
+    `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
+    Raises RecipeError when `folder` holds another run, or a checkpoint and `resume` was not asked for.
+    """
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    params = [p for p in task.model.parameters() if p.requires_grad]
+    optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
+        params, lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    net = task.model
+    if dist.is_initialized():
+        net = nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
+    checkpoint, metrics = os.path.join(folder, "checkpoint.pt"), Metrics(os.path.join(folder, "metrics.tsv"), rank)
+    os.makedirs(folder, exist_ok=True)
+    first, spent = 0, 0.0
+    if os.path.exists(checkpoint):
+        if not resume:
+            raise RecipeError(f"{folder} holds a checkpoint: go on with --resume, or choose another folder")
+        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        if saved["recipe"] != json.loads(json.dumps(asdict(recipe))):
+            raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
+        first, spent = saved["step"], saved["seconds"]
+        task.model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        task.load_state(saved["task"])
+        torch.set_rng_state(saved["rng"].cpu())
+        metrics.rewind(first)
+        report(f"resuming {folder} at step {first}")
+    elif rank == 0:
+        with open(os.path.join(folder, "recipe.json"), "w") as handle:
+            json.dump(asdict(recipe), handle, indent=1)
+
+    started = time.monotonic()
+    seconds = lambda: spent + time.monotonic() - started  # noqa: E731
+
+    def save(step: int) -> None:
+        if rank == 0:
+            state = dict(step=step, seconds=seconds(), recipe=json.loads(json.dumps(asdict(recipe))),
+                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
+                         rng=torch.get_rng_state())  # fmt: skip
+            torch.save(state, checkpoint + ".part")
+            os.replace(checkpoint + ".part", checkpoint)
+            task.save_weights(folder)
+
+    total, count = 0.0, 0
+    step = first
+    try:
+        with tqdm(total=recipe.steps, initial=first, disable=None if rank == 0 else True, unit="step") as bar:
+            for step in range(first, recipe.steps):
+                task.start_step(step)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(recipe, step)
+                task.model.train()
+                optimizer.zero_grad(set_to_none=True)
+                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                    loss = task.loss(net, step)
+                loss.backward()
+                norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
+                optimizer.step()
+                total, count = total + loss.item(), count + 1
+                if not math.isfinite(total):
+                    raise RecipeError(f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'")
+                done = step + 1
+                bar.update()
+                if done % recipe.validate_every == 0 or done == recipe.steps:
+                    row = dict(step=done, seconds=round(seconds(), 1), loss=total / count, grad_norm=norm.item(),
+                               lr=learning_rate(recipe, step), **task.status(), **task.validate(done))  # fmt: skip
+                    metrics.add(row)
+                    if rank == 0:
+                        report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
+                    total, count = 0.0, 0
+                out_of_time = minutes is not None and time.monotonic() - started > 60 * minutes
+                if done % recipe.checkpoint_every == 0 or done == recipe.steps or out_of_time:
+                    save(done)
+                if out_of_time and done < recipe.steps:
+                    report(f"stopped after {minutes:g} minutes at step {done} of {recipe.steps}; go on with --resume")
+                    return False
+    except KeyboardInterrupt:
+        report(f"interrupted; the last checkpoint of {folder} is complete, go on with --resume")
+        raise
+    return True
+
+
+class Metrics:
+    """metrics.tsv: one row a validation, written by rank 0."""
+
+    def __init__(self, path: str, rank: int):
+        self.path, self.rank = path, rank
+
+    def add(self, row: dict[str, float]) -> None:
+        if self.rank:
+            return
+        new = not os.path.exists(self.path)
+        with open(self.path, "a") as handle:
+            if new:
+                handle.write("\t".join(row) + "\n")
+            handle.write("\t".join(f"{v:.6g}" for v in row.values()) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop rows after `step`, which a resumed run writes again."""
+        if self.rank or not os.path.exists(self.path):
+            return
+        with open(self.path) as handle:
+            header, *rows = handle.readlines()
+        kept = [r for r in rows if int(float(r.split("\t")[0])) <= step]
+        with open(self.path, "w") as handle:
+            handle.writelines([header, *kept])

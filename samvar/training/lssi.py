@@ -1,0 +1,114 @@
+"""Training of the core splice-site models (panel a) on single positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from ..errors import DatasetError
+from ..model import ACCEPTOR, DONOR, LSSI, LSSI_FLOOR, LSSI_SPAN, one_hot
+from .dataset import IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset
+from .evaluate import top_k
+from .recipe import LssiRecipe
+from .runs import save_run
+
+CORE = {ACCEPTOR: ((-2, 0), (-1, 2)), DONOR: ((1, 2), (2, 3))}  # AG before an acceptor, GT after a donor
+
+
+class LssiTask:
+    """All sites, all GT/AG decoys and all other bases, each sampled at its own rate and weighted by the inverse, so
+    that the output is the probability of a site at a base of a gene."""
+
+    def __init__(self, data: Dataset, recipe: LssiRecipe, device: torch.device, rank: int = 0):
+        torch.manual_seed(recipe.seed)
+        self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
+        self.model = LSSI(recipe.channels).to(device)
+        margin = max(max(span) for span in LSSI_SPAN.values())
+        self.margin = margin
+        # every gene between margins of unknown bases, so that a window is one slice
+        genes = data.genes(TRAIN)
+        pieces, labels = [np.full(margin, UNKNOWN, np.uint8)], [np.full(margin, IGNORE, np.uint8)]
+        for g in genes:
+            own = slice(data.offsets[g], data.offsets[g + 1])
+            pieces += [data.codes[own], pieces[0]]
+            labels += [data.labels[own], labels[0]]
+        self.codes, self.labels = np.concatenate(pieces), np.concatenate(labels)
+        self.pools = {kind: self._pools(kind) for kind in CORE}
+        for kind, pools in self.pools.items():
+            if not len(pools[0]):
+                raise DatasetError(f"the train genes have no {'acceptor' if kind == ACCEPTOR else 'donor'}")
+
+    def _pools(self, kind: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(positions of sites, positions of decoys, mask of both)."""
+        core = np.ones(len(self.codes), bool)
+        for shift, base in CORE[kind]:
+            core &= np.roll(self.codes, -shift) == base
+        site = self.labels == kind
+        return np.flatnonzero(site), np.flatnonzero(core & ~site & (self.labels != IGNORE)), core | site
+
+    def start_step(self, step: int) -> None:
+        pass
+
+    def loss(self, net: nn.Module, step: int) -> torch.Tensor:
+        """Weighted negative log-likelihood in nats per true site, summed over the two models."""
+        rng = np.random.default_rng([self.recipe.seed, self.rank, step])
+        return sum(self._loss_of(rng, kind) for kind in CORE)
+
+    def _loss_of(self, rng: np.random.Generator, kind: int) -> torch.Tensor:
+        sites, decoys, either = self.pools[kind]
+        r = self.recipe
+        other = rng.integers(self.margin, len(self.codes) - self.margin, r.others)
+        drawn = [rng.choice(sites, r.sites), rng.choice(decoys, r.decoys) if len(decoys) else decoys[:0], other]
+        at = np.concatenate(drawn)
+        rates = [len(sites) / r.sites, len(decoys) / max(r.decoys, 1), len(self.codes) / r.others]
+        weight = np.repeat(rates, [len(d) for d in drawn]) / len(sites)
+        # a base drawn as "other" that is a site or a decoy is counted there already
+        weight[-r.others :][either[other]] = 0
+        weight[self.labels[at] == IGNORE] = 0
+        left, right = LSSI_SPAN[kind]
+        windows = self.codes[at[:, None] + np.arange(-left, right + 1)]
+        x = one_hot(torch.from_numpy(windows).to(self.device))
+        model = self.model.acceptor if kind == ACCEPTOR else self.model.donor
+        target = torch.from_numpy((self.labels[at] == kind).astype(np.float32)).to(self.device)
+        nll = F.binary_cross_entropy_with_logits(model(x)[:, 0].float(), target, reduction="none")
+        return (nll * torch.from_numpy(weight).float().to(self.device)).sum()
+
+    @torch.inference_mode()
+    def validate(self, step: int) -> dict[str, float]:
+        """Top-k on the validation genes, and what survives the floor."""
+        self.model.eval()
+        genes = self.data.genes(VALIDATION)
+        if not len(genes):
+            return {}
+        scores, labels, owner = [], [], []
+        for i, g in enumerate(genes):
+            length = int(self.data.offsets[g + 1] - self.data.offsets[g])
+            codes, y = self.data.window(g, 0, length, 20, 6)
+            log_p = [
+                self.model(one_hot(torch.from_numpy(codes[None, s : s + 100_026]).to(self.device)))[0].cpu().numpy()
+                for s in range(0, length, 100_000)
+            ]
+            keep = y != IGNORE
+            scores.append(np.concatenate(log_p, 1)[:, keep])
+            labels.append(y[keep])
+            owner.append(np.full(keep.sum(), i))
+        scores, labels = np.concatenate(scores, 1), np.concatenate(labels)
+        found = top_k(scores, labels, np.concatenate(owner), len(genes), resamples=0)
+        above = scores > LSSI_FLOOR
+        return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
+                    sites_above_floor=float(np.mean([above[k - 1][labels == k].mean() for k in CORE])),
+                    bases_above_floor=float(above.mean()))  # fmt: skip
+
+    def status(self) -> dict[str, float]:
+        return {}
+
+    def state(self) -> dict:
+        return {}
+
+    def load_state(self, state: dict) -> None:
+        pass
+
+    def save_weights(self, folder: str) -> None:
+        save_run(folder, self.model, dict(kind="lssi", channels=self.recipe.channels))

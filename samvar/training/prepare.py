@@ -1,0 +1,227 @@
+"""Genomes and annotations -> one packed dataset, with the split, the motifs and the checks that keep it honest."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..errors import DatasetError
+from ..genes import Gene, load_annotation
+from ..genome import UNKNOWN, Genome, reverse_complement
+from .dataset import TEST, TRAIN, VALIDATION, Dataset
+
+MIN_KNOWN = 0.9  # share of a gene's bases that must be known
+MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
+K = 100  # length of the words that tell a shared sequence
+NEAR = 200  # bases around a held-out splice site whose words must not be trained on
+REPEAT_GENES = 3  # a word in this many genes is a repeat
+MOTIF_WIDTH = 11
+
+
+def read_genes(
+    fasta: str, annotation: str, chroms: set[str] | None = None, min_known: float = MIN_KNOWN
+) -> list[dict]:
+    """Chosen transcripts as dicts for `Dataset.from_genes`, in transcript orientation; sites 0-based within the gene.
+
+    Genes on contigs that the FASTA lacks, on chromosomes not in `chroms`, or with less than `min_known` of their bases
+    known are left out.
+    """
+    genome, genes = Genome(fasta), load_annotation(annotation)
+    found = []
+    for gene in genes.genes:
+        contig = genome.contig(gene.contig)
+        if contig is None or (chroms and gene.origin not in chroms):
+            continue
+        codes = genome.codes(contig, gene.chosen.start, gene.chosen.end)
+        if (codes != UNKNOWN).mean() >= min_known:
+            found.append(oriented(gene, codes))
+    if not found:
+        raise DatasetError(
+            f"no gene of {annotation} lies in known sequence of {fasta}"
+            f"{' on ' + ', '.join(sorted(chroms)) if chroms else ''}; do their contig names and builds agree?"
+        )
+    return found
+
+
+def oriented(gene: Gene, codes: np.ndarray) -> dict:
+    """A gene's chosen transcript, given the codes of [start, end) on the plus strand."""
+    start, end = gene.chosen.start, gene.chosen.end
+    acceptors, donors = (np.array(sorted(s), np.int64) for s in gene.sites([gene.chosen]))
+    if gene.strand == "+":
+        acceptors, donors = acceptors - start, donors - start
+    else:
+        codes = reverse_complement(codes)
+        acceptors, donors = np.sort(end - 1 - acceptors), np.sort(end - 1 - donors)
+    return dict(name=gene.symbol, chrom=gene.origin, codes=codes, acceptors=acceptors, donors=donors,
+                paralog=gene.paralog)  # fmt: skip
+
+
+def gt_ag_share(genes: Iterable[dict]) -> tuple[float, int]:
+    """(share of introns with GT at the start and AG at the end, number of introns), unknown ones left out."""
+    good = total = 0
+    for g in genes:
+        codes = np.concatenate((g["codes"], [UNKNOWN] * 2))
+        for donor, acceptor in zip(g["donors"], g["acceptors"]):
+            ends = [*codes[donor + 1 : donor + 3], *codes[acceptor - 2 : acceptor]]
+            if UNKNOWN not in ends:
+                total += 1
+                good += ends == [2, 3, 0, 2]
+    return good / max(total, 1), total
+
+
+def words(codes: np.ndarray) -> np.ndarray:
+    """A 64-bit hash of every K-mer without unknown bases, distinct and sorted."""
+    n = len(codes) - K + 1
+    if n < 1:
+        return np.zeros(0, np.uint64)
+    base = np.uint64(0x9E3779B97F4A7C15)  # odd, hence invertible modulo 2^64
+    with np.errstate(over="ignore"):
+        powers = np.cumprod(np.full(len(codes), base))
+        prefix = np.concatenate(([np.uint64(0)], np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers)))
+        inverse = np.cumprod(np.full(len(codes), np.uint64(pow(int(base), -1, 1 << 64))))
+        hashes = (prefix[K:] - prefix[:n]) * inverse[:n]
+    unknown = np.concatenate(([0], np.cumsum(codes == UNKNOWN)))
+    return np.unique(hashes[unknown[K:] == unknown[:n]])
+
+
+def leaks(train: list[dict], held_out: list[dict]) -> dict[int, tuple[str, int]]:
+    """Train genes that share K-mers with a held-out gene, on either strand: index -> (held-out gene, number).
+
+    Repeats are told without a mask: only words within NEAR bases of a held-out splice site count, and of those only
+    the ones in fewer than REPEAT_GENES genes (interspersed repeats lie deep in introns, or in many genes).
+    """
+    if not held_out:
+        return {}
+    near = [_near_sites(g) for g in held_out]
+    ours = [np.union1d(words(codes), words(reverse_complement(codes))) for codes in near]
+    pool, holders = np.unique(np.concatenate(ours), return_counts=True)
+    shared = [_positions(words(g["codes"]), pool) for g in train]
+    in_genes = holders + np.bincount(np.concatenate(shared), minlength=len(pool))
+    found = {}
+    for i, at in enumerate(shared):
+        telling = pool[at[in_genes[at] < REPEAT_GENES]]
+        if len(telling):
+            n, j = max((len(_positions(telling, o)), j) for j, o in enumerate(ours))
+            found[i] = held_out[j]["name"], n
+    return found
+
+
+def _near_sites(gene: dict) -> np.ndarray:
+    """The gene's codes, unknown where no splice site is within NEAR bases."""
+    keep = np.zeros(len(gene["codes"]), bool)
+    for site in (*gene["acceptors"], *gene["donors"]):
+        keep[max(site - NEAR, 0) : site + NEAR + 1] = True
+    return np.where(keep, gene["codes"], UNKNOWN)
+
+
+def _positions(some: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Where in the sorted `among` those of `some` stand that it contains."""
+    at = np.searchsorted(among, some)
+    at[at == len(among)] = 0
+    return at[among[at] == some] if len(among) else at[:0]
+
+
+def read_motifs(folder: str) -> dict[str, np.ndarray]:
+    """RBPamp affinity files NAME.txt -> psam (K, 11, 4) A C G U, a0 (K,), rbp (K,), names; RBPs in alphabetical order.
+
+    A PSAM of width 11 covers p-5 .. p+5, one of width 10 p-4 .. p+5 (its first column is filled with 1).
+    """
+    paths = sorted(glob.glob(os.path.join(folder, "*.txt")))
+    if not paths:
+        raise DatasetError(f"no motif files (*.txt) in {folder}")
+    psams, a0s, rbps = [], [], []
+    for i, path in enumerate(paths):
+        rows: list[list[float]] = []
+        for line in [*open(path), "PSAM"]:
+            if line.startswith("PSAM"):
+                if rows:
+                    if not MOTIF_WIDTH - 1 <= len(rows) <= MOTIF_WIDTH:
+                        raise DatasetError(f"{path}: a PSAM of width {len(rows)}; samvar takes 10 and 11")
+                    psams.append([[1.0] * 4] * (MOTIF_WIDTH - len(rows)) + rows)
+                    rbps.append(i)
+                    rows = []
+                a0s += [float(f.removeprefix("A0=")) for f in line.split() if f.startswith("A0=")]
+            elif line.strip() and line[0] != "#":
+                rows.append([float(v) for v in line.split()[:4]])
+    if len(psams) != len(a0s):
+        raise DatasetError(f"the motif files in {folder} have {len(psams)} matrices but {len(a0s)} A0 values")
+    names = np.array([os.path.basename(p).removesuffix(".txt") for p in paths])
+    return dict(psam=np.array(psams, np.float32), a0=np.array(a0s, np.float32), rbp=np.array(rbps), names=names)
+
+
+def prepare(
+    sources: list[tuple[str, str]],
+    validation: set[str],
+    test: set[str],
+    held_out: set[str],
+    motif_folder: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Dataset:
+    """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes are never packed.
+
+    Validation: genes without paralogs on the `validation` chromosomes. Test: the same on `test`. Genes named in
+    `held_out`, on chr9, or with paralogs on these chromosomes are left out. A train gene that shares a 100-mer outside
+    repeats with a validation, test or held-out gene is left out too (`leaks`). A gene that two sources hold counts once.
+
+    Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is left.
+    """
+    genes: list[dict] = []
+    apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
+    seen: set[tuple[str, str]] = set()
+    files = {}
+    for fasta, annotation in sources:
+        found = read_genes(fasta, annotation)
+        share, introns = gt_ag_share(found)
+        report(f"{os.path.basename(annotation)}: {len(found)} genes, {introns} introns, GT-AG {share:.2%}")
+        if introns and share < MIN_GT_AG:
+            raise DatasetError(
+                f"only {share:.1%} of the {introns} introns of {annotation} are GT-AG in {fasta}: "
+                f"wrong genome build, or coordinates off by one? (at least {MIN_GT_AG:.0%} expected)"
+            )
+        for path in (fasta, annotation):
+            files[os.path.basename(path)] = _sha256(path)
+        repeated = 0
+        for g in found:
+            if (g["name"], g["chrom"]) in seen:
+                repeated += 1
+                continue
+            seen.add((g["name"], g["chrom"]))
+            single = g["paralog"] is not True
+            if g["name"] in held_out or (g["chrom"] in test and single):
+                apart.append(g)
+            elif g["chrom"] in validation and single:
+                genes.append(dict(g, split=VALIDATION))
+            elif g["chrom"] not in validation | test | {"chr9"}:
+                genes.append(dict(g, split=TRAIN))
+        if repeated:
+            report(f"{os.path.basename(annotation)}: {repeated} genes are in an earlier source and count once")
+    train = [g for g in genes if g["split"] == TRAIN]
+    dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
+    for i, (other, n) in dropped.items():
+        report(f"{train[i]['name']} ({train[i]['chrom']}) shares {n} {K}-mers with {other}: left out")
+    gone = {id(train[i]) for i in dropped}
+    genes = [g for g in genes if id(g) not in gone]
+    if len(gone) == len(train):
+        raise DatasetError("no train gene is left: every gene is on a validation or test chromosome, or held out")
+    motifs = read_motifs(motif_folder) if motif_folder else None
+    data = Dataset.from_genes(genes, motifs, dict(files=files, validation=sorted(validation), test=sorted(test),
+                                                  held_out=sorted(held_out)))  # fmt: skip
+    for split in (TRAIN, VALIDATION):
+        some = [g for g in genes if g["split"] == split]
+        share, introns = gt_ag_share(some)
+        report(f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} introns, "
+               f"GT-AG {share:.2%}")  # fmt: skip
+    report(f"{TEST} and held out: {len(apart)} genes, not packed")
+    return data
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

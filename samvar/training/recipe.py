@@ -1,0 +1,102 @@
+"""Training settings: a TOML file -> a frozen dataclass. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+
+from ..errors import RecipeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Settings shared by every training command.
+
+    Learning rate: linear warm-up over `warmup` steps, then a cosine down to zero at `steps`.
+    """
+
+    steps: int
+    seed: int = 1
+    optimizer: str = "adamw"  # or "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: int = 100
+    clip: float = 1.0  # gradient norm; 0: no clipping
+    precision: str = "fp32"  # or "bf16": autocast
+    validate_every: int = 500  # steps
+    validate_bases: int = 1_000_000  # validation genes are taken in a fixed random order until so many bases
+    checkpoint_every: int = 200  # steps
+
+    def __post_init__(self):
+        for name, allowed in (("optimizer", ("adamw", "adam")), ("precision", ("fp32", "bf16"))):
+            if getattr(self, name) not in allowed:
+                raise RecipeError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+        if self.steps < 1:
+            raise RecipeError("steps must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LssiRecipe(Recipe):
+    """`samvar train lssi`: numbers of examples a step, each kind weighted by what it stands for."""
+
+    channels: int = 100
+    sites: int = 512  # true sites
+    decoys: int = 3072  # GT or AG without a site
+    others: int = 512  # any other base
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamRecipe(Recipe):
+    """`samvar train fm` and `samvar train am`."""
+
+    channels: int = 64
+    attention_dim: int = 32
+    batch_bases: int = 18_000  # scored bases a step (and rank)
+    windows: tuple[int, ...] = (1125, 2250)  # scored lengths, one drawn a step
+    site_share: float = 0.8  # windows drawn around a site; 0: plain tiles as in the paper
+    density_schedule: str = "geometric"  # or "accuracy"
+    density_start: float = 0.05
+    density_end: float = 0.0017
+    density_until: float = 0.4  # geometric: share of the steps after which density_end is reached
+    target: float = 85.0  # accuracy: validation top-k that allows the next reduction ...
+    target_step: float = 1.0  # ... which falls by this much at every validation without one
+    reduction: float = 0.75  # accuracy: factor of each reduction
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "windows", tuple(self.windows))
+        if self.density_schedule not in ("geometric", "accuracy"):
+            raise RecipeError("density_schedule must be geometric or accuracy")
+        if not 0 < self.density_end <= self.density_start <= 1:
+            raise RecipeError("0 < density_end <= density_start <= 1 must hold")
+
+
+def load_recipe(path: str, kind: type[Recipe]) -> Recipe:
+    """Read a recipe file. Raises RecipeError on unreadable TOML, unknown keys and wrong types."""
+    try:
+        with open(path, "rb") as handle:
+            values = tomllib.load(handle)
+    except OSError as e:
+        raise RecipeError(f"cannot read recipe {path}: {e.strerror}") from e
+    except tomllib.TOMLDecodeError as e:
+        raise RecipeError(f"recipe {path} is not TOML: {e}") from e
+    return recipe_from(values, kind, path)
+
+
+def recipe_from(values: dict, kind: type[Recipe], path: str = "recipe") -> Recipe:
+    """Settings -> recipe; see `load_recipe`."""
+    types = {f.name: f.type for f in fields(kind)}
+    if unknown := sorted(set(values) - set(types)):
+        raise RecipeError(f"{path}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(types))}")
+    for key, value in values.items():
+        expected = {"int": int, "float": (int, float), "str": str}.get(types[key], (list, tuple))
+        if not isinstance(value, expected) or isinstance(value, bool):
+            raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
+    if "steps" not in values:
+        raise RecipeError(f"{path}: steps is missing")
+    return kind(**values)

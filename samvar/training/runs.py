@@ -1,0 +1,46 @@
+"""A run's weights on disk: model.safetensors and model.json, rewritten at every checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+import torch.nn as nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..errors import RecipeError
+from ..model import LSSI, SAM, Config, FixedMotifs
+
+
+def save_run(folder: str, model: nn.Module, description: dict) -> None:
+    """`description` says the kind (lssi, fm, am), the shape and, for SAM models, the names of the RBPs."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    save_file(tensors, os.path.join(folder, "model.safetensors.part"))
+    os.replace(os.path.join(folder, "model.safetensors.part"), os.path.join(folder, "model.safetensors"))
+    with open(os.path.join(folder, "model.json"), "w") as handle:
+        json.dump(description, handle, indent=1)
+
+
+def build(config: dict, state: dict[str, torch.Tensor]) -> SAM:
+    """A SAM of shape `config` with the tensors of `state`, in evaluation mode."""
+    fixed = FixedMotifs(state["motifs.fixed.log_psam"], state["motifs.fixed.mix"])
+    model = SAM(Config(**config), fixed)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def load_run(folder: str) -> tuple[nn.Module, dict]:
+    """(model in evaluation mode, its description). Raises RecipeError when the folder holds no weights."""
+    try:
+        with open(os.path.join(folder, "model.json")) as handle:
+            description = json.load(handle)
+        state = load_file(os.path.join(folder, "model.safetensors"))
+    except (OSError, ValueError, SafetensorError) as e:
+        raise RecipeError(f"{folder} holds no trained weights ({e}); is it the folder of a samvar train run?") from e
+    if description["kind"] == "lssi":
+        model = LSSI(description["channels"])
+        model.load_state_dict(state)
+        return model.eval(), description
+    return build(description["config"], state), description

@@ -1,0 +1,109 @@
+"""Training of SAM models, fixed motifs (fm) or adjusted (am): core sites frozen, everything else jointly."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn as nn
+
+from ..errors import DatasetError, RecipeError
+from ..model import SAM, Config, FixedMotifs, one_hot, warm_start_am
+from .dataset import IGNORE, TRAIN, VALIDATION, Dataset, WindowSampler
+from .evaluate import score
+from .recipe import SamRecipe
+from .runs import load_run, save_run
+
+WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
+
+
+class SamTask:
+    """`lssi` is the folder of a finished LSSI run; `start_from` that of an FM run an AM starts from."""
+
+    def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str,
+                 start_from: str | None = None, rank: int = 0, fresh: bool = True):  # fmt: skip
+        torch.manual_seed(recipe.seed)
+        if not data.motifs:
+            raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
+        self.data, self.recipe, self.device = data, recipe, device
+        core, description = load_run(lssi)
+        if description["kind"] != "lssi":
+            raise RecipeError(f"{lssi} is a run of kind {description['kind']}, not lssi")
+        m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
+        config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
+                        lssi_channels=description["channels"])  # fmt: skip
+        self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
+        self.model.lssi.load_state_dict(core.state_dict())
+        self.model.lssi.requires_grad_(False)
+        self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
+                                     recipe.seed, rank)  # fmt: skip
+        self.density, self.target = recipe.density_start, recipe.target
+        self.accuracy = float("nan")
+        if start_from and fresh:
+            source, description = load_run(start_from)
+            if kind != "am" or description["kind"] != "fm":
+                raise RecipeError("only an AM can start from an FM run")
+            self._warm_up()
+            warm_start_am(self.model, source.to(device))
+
+    @torch.no_grad()
+    def _warm_up(self) -> None:
+        self.start_step(0)
+        self.model.motifs.train()
+        nn.init.zeros_(self.model.motifs.adjust.leave.weight)
+        nn.init.zeros_(self.model.motifs.adjust.leave.bias)
+        for step in range(WARM_UP_PASSES):
+            codes, _ = self.sampler.batch(step)
+            self.model.motifs(one_hot(torch.from_numpy(codes).to(self.device)))
+
+    def start_step(self, step: int) -> None:
+        r = self.recipe
+        if r.density_schedule == "geometric":
+            done = min(step / max(r.density_until * r.steps, 1), 1.0)
+            self.density = r.density_start * (r.density_end / r.density_start) ** done
+        self.model.motifs.set_density(self.density)
+
+    def loss(self, net: nn.Module, step: int) -> torch.Tensor:
+        """Negative log-likelihood in nats per 1,000 known bases."""
+        codes, labels = self.sampler.batch(step)
+        log_p = net(one_hot(torch.from_numpy(codes).to(self.device)))
+        target = torch.from_numpy(labels).to(self.device).long()
+        nll = nn.functional.nll_loss(log_p.float(), target, ignore_index=IGNORE, reduction="sum")
+        return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Top-k and density on a fixed part of the validation genes; the accuracy schedule acts on it."""
+        genes = validation_genes(self.data, self.recipe.validate_bases)
+        if not len(genes):
+            return {}
+        scores = score(self.model, self.data, genes, self.device, precision=self.recipe.precision)
+        found = scores.top_k(resamples=0)
+        self.accuracy = found.mean
+        if self.recipe.density_schedule == "accuracy":
+            if found.mean >= self.target and self.density > self.recipe.density_end:
+                self.density = max(self.density * self.recipe.reduction, self.recipe.density_end)
+                self.target = max(self.target, found.mean)
+            else:
+                self.target -= self.recipe.target_step
+        return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
+                    validation_density=scores.density)  # fmt: skip
+
+    def status(self) -> dict[str, float]:
+        return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
+
+    def state(self) -> dict:
+        return dict(density=self.density, target=self.target)
+
+    def load_state(self, state: dict) -> None:
+        self.density, self.target = state["density"], state["target"]
+
+    def save_weights(self, folder: str) -> None:
+        save_run(folder, self.model, dict(kind=self.model.config.kind, config=self.model.config.to_dict(),
+                                          rbps=[str(n) for n in self.data.motifs["names"]]))  # fmt: skip
+
+
+def validation_genes(data: Dataset, bases: int) -> np.ndarray:
+    """Validation genes in a fixed random order until `bases` are reached."""
+    genes = data.genes(VALIDATION)
+    genes = genes[np.random.default_rng(0).permutation(len(genes))]
+    lengths = data.offsets[genes + 1] - data.offsets[genes]
+    return np.sort(genes[: int(np.searchsorted(np.cumsum(lengths), bases)) + 1])

@@ -1,0 +1,120 @@
+"""Alleles: their status, and the change they make, trimmed and with all its equivalent placements."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from .genome import UNKNOWN, Genome, encode
+
+
+class Status(Enum):
+    """Why an allele has a score or none; the first that applies, in this order."""
+
+    STAR = "the * allele: deleted by another record"
+    BND = "breakend"
+    SYMBOLIC = "symbolic allele such as <DEL>"
+    NON_ACGT = "REF or ALT holds letters other than A, C, G, T, N"
+    NO_CONTIG = "the FASTA has no such contig"
+    CONTIG_END = "POS or REF lies beyond the end of the contig"
+    REF_N = "the reference is N here"
+    REF_MISMATCH = "REF is not the sequence of the FASTA"
+    NO_GENE = "in no gene of the annotation"
+    TOO_LONG = "the trimmed allele is longer than --max-allele"
+    NONFINITE = "the model gave no finite number"
+    LOW_CONTEXT = "under 90 % of the bases around are known; scored all the same"
+    OK = "scored"
+
+
+SCORED = frozenset({Status.OK, Status.LOW_CONTEXT})
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Replace `ref` by `alt` at `start` (0-based, of the contig); codes 0-3, common ends trimmed.
+
+    A pure insertion or deletion makes the same haplotype when moved up to `left` bases back or `right` bases on.
+    """
+
+    contig: str
+    start: int
+    ref: np.ndarray
+    alt: np.ndarray
+    left: int = 0
+    right: int = 0
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """[start, end) of all equivalent placements, 0-based; empty for an insertion with a single placement."""
+        return self.start - self.left, self.start + len(self.ref) + self.right
+
+    def placed(self, start: int) -> Variant:
+        """The same change at another of its placements."""
+        shift = start - self.start
+        if not -self.left <= shift <= self.right:
+            raise ValueError(f"{start} is no placement of {self}")
+        return Variant(self.contig, start, np.roll(self.ref, -shift), np.roll(self.alt, -shift), self.left + shift,
+                       self.right - shift)  # fmt: skip
+
+
+def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: str) -> Status | None:
+    """Status of an allele that can be told without the genes, or None. `contig` as the FASTA names it; `pos` 1-based."""
+    if alt == "*":
+        return Status.STAR
+    if any(c in alt for c in "[]") or alt.startswith(".") or alt.endswith("."):
+        return Status.BND
+    if alt.startswith("<"):
+        return Status.SYMBOLIC
+    if not ref or not alt or set(ref.upper()) - set("ACGTN") or set(alt.upper()) - set("ACGT"):
+        return Status.NON_ACGT
+    if contig is None:
+        return Status.NO_CONTIG
+    if pos < 1 or pos - 1 + len(ref) > genome.lengths[contig]:
+        return Status.CONTIG_END
+    here = genome.codes(contig, pos - 1, pos - 1 + len(ref))
+    if (here == UNKNOWN).any():
+        return Status.REF_N
+    if (here != encode(ref)).any():
+        return Status.REF_MISMATCH
+    return None
+
+
+def normalise(genome: Genome, contig: str, pos: int, ref: str, alt: str) -> Variant:
+    """Trim what REF and ALT share (suffix, then prefix) and find how far the change can be moved. `pos` is 1-based."""
+    a, b, start = encode(ref), encode(alt), pos - 1
+    n = min(len(a), len(b))
+    suffix = _run(a[::-1][:n] == b[::-1][:n])
+    a, b = a[: len(a) - suffix], b[: len(b) - suffix]
+    n = min(len(a), len(b))
+    prefix = _run(a[:n] == b[:n])
+    a, b, start = a[prefix:], b[prefix:], start + prefix
+    if bool(len(a)) == bool(len(b)):
+        return Variant(contig, start, a, b)
+    block = a if len(a) else b
+    left = _shift(genome, contig, start, block, -1)
+    right = _shift(genome, contig, start + len(a), block, 1)
+    return Variant(contig, start, a, b, left, right)
+
+
+def _run(same: np.ndarray) -> int:
+    """Length of the leading run of True."""
+    return len(same) if same.all() else int(np.argmin(same))
+
+
+def _shift(genome: Genome, contig: str, edge: int, block: np.ndarray, direction: int) -> int:
+    """How far `block` can be moved: as long as the flanking sequence goes on repeating it. `edge`: first flanking base
+    on the right, or the base after the last on the left."""
+    moved, chunk = 0, max(4 * len(block), 64)
+    while True:
+        if direction > 0:
+            flank = genome.codes(contig, edge + moved, edge + moved + chunk)
+            expected = np.resize(np.roll(block, -moved), chunk)
+        else:
+            flank = genome.codes(contig, edge - moved - chunk, edge - moved)[::-1]
+            expected = np.resize(np.roll(block[::-1], -moved), chunk)
+        same = _run((flank == expected) & (flank != UNKNOWN))
+        moved += same
+        if same < chunk:
+            return moved
