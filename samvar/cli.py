@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import signal
 import sys
 
@@ -45,7 +46,7 @@ def user_errors(command):
 
 fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
 annotation_option = click.option(
-    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table; gzip or not."
+    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
 )
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 model_option = click.option(
@@ -70,7 +71,7 @@ def train() -> None:
 
 @train.command()
 @click.option("-f", "--fasta", "fastas", multiple=True, required=True, help="Genome; repeat with its -a for several.")
-@click.option("-a", "--annotation", "annotations", multiple=True, required=True, help="Genes of the genome given with it.")
+@click.option("-a", "--annotation", "annotations", multiple=True, required=True, help="Genes of that genome.")
 @click.option("--motifs", help="Folder of RBP affinity files (RBPamp); needed for fm and am.")
 @click.option("--validation", default="chr1,chr3", show_default=True, help="Chromosomes of validation genes.")
 @click.option("--test", default="chr5,chr7", show_default=True, help="Chromosomes of test genes, which are not packed.")
@@ -112,7 +113,8 @@ def _train(kind: str, recipe, data, output, resume, minutes, threads, determinis
     import torch
 
     from .training.dataset import Dataset
-    from .training.loop import ranks, train as run
+    from .training.loop import ranks
+    from .training.loop import train as run
     from .training.lssi import LssiTask
     from .training.recipe import LssiRecipe, SamRecipe, load_recipe
     from .training.sam import SamTask
@@ -158,6 +160,131 @@ def fm(**options) -> None:
 def am(**options) -> None:
     """Train the model of adjusted motifs by RECIPE (TOML)."""
     _train("am", **options)
+
+
+@train.command()
+@fasta_option
+@annotation_option
+@click.option("--bundle", "name", default="default", show_default=True, help="Bundle, NAME:fm for its fixed motifs.")
+@click.option("--run", help="Folder of an fm or am run to evaluate instead of a bundle.")
+@click.option("--chroms", help="Only genes of these chromosomes, comma-separated.")
+@click.option("--no-paralogs", is_flag=True, help="Only genes that the annotation marks as without paralogs.")
+@click.option("--genes", type=click.Path(exists=True), help="File of gene names: only these.")
+@click.option("--entropy/--no-entropy", default=True, help="Measure eta for the entropy bound (3 to 5 times longer).")
+@click.option("--threads", type=int, help="CPU threads.")
+@click.option("--json", "output", required=True, help="Where the numbers go; - for stdout.")
+@device_option
+@user_errors
+def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, threads, output, device) -> None:
+    """Top-k accuracy, density and entropy bound on the genes of any genome and annotation."""
+    import torch
+
+    from .bundle import load_bundle
+    from .errors import DatasetError
+    from .training.dataset import Dataset
+    from .training.evaluate import evaluate as measure
+    from .training.prepare import read_genes
+    from .training.runs import load_run
+
+    if threads:
+        torch.set_num_threads(threads)
+    if run:
+        model, about = load_run(run)
+        about = dict(kind=about["kind"], run=run)
+    else:
+        bundle = load_bundle(name)
+        model, about = bundle.models[0], dict(kind=bundle.kind, bundle=bundle.name, sha256=bundle.sha256)
+    found = read_genes(fasta, annotation, set(chroms.split(",")) if chroms else None)
+    if no_paralogs:
+        if all(g["paralog"] is None for g in found):
+            raise DatasetError(f"{annotation} does not tell paralogs (no has_paralog column); use --genes with a list")
+        found = [g for g in found if g["paralog"] is False]
+    if genes:
+        names = set(open(genes).read().split())
+        found = [g for g in found if g["name"] in names]
+    if not found:
+        raise DatasetError("no gene is left to evaluate")
+    data = Dataset.from_genes([dict(g, split="test") for g in found])
+    result = about | measure(model.to(device), data, data.genes(), torch.device(device), entropy)
+    text = json.dumps(result, indent=1) + "\n"
+    if output == "-":
+        click.echo(text, nl=False)
+    else:
+        with open(output, "w") as handle:
+            handle.write(text)
+
+
+@train.command()
+@click.option("--name", required=True, help="Name of the bundle.")
+@click.option("--am", "am_runs", multiple=True, help="Folder of a finished AM run; repeat for several seeds.")
+@click.option("--fm", "fm_runs", multiple=True, help="Folder of a finished FM run; repeat for several seeds.")
+@click.option("--flank", default=512, show_default=True, help="F: bases the LSTM sees beyond the compared positions.")
+@click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
+@click.option("--evaluation", "evaluations", multiple=True, metavar="TITLE=FILE",
+              help="JSON of `samvar train evaluate`, for the card; repeat.")  # fmt: skip
+@click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
+@click.option("-o", "--output", required=True, help="Folder of the bundle.")
+@user_errors
+def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) -> None:
+    """Finished runs to a weight bundle with manifest and card."""
+    from .training.bundle import make_bundle
+    from .training.dataset import Dataset
+
+    runs = {kind: list(folders) for kind, folders in (("am", am_runs), ("fm", fm_runs)) if folders}
+    if not runs:
+        raise click.UsageError("give at least one --am or --fm run")
+    results = {}
+    for item in evaluations:
+        title, equals, path = item.partition("=")
+        if not equals:
+            raise click.UsageError(f"--evaluation {item}: TITLE=FILE expected")
+        with open(path) as handle:
+            results[title] = json.load(handle)
+    make_bundle(output, name, runs, flank, Dataset.load(data), results, precision == "fp16")
+
+
+# ------------------------------------------------------------------------------------------------------ annotate
+
+
+@main.command()
+@click.argument("vcf", default="-")
+@fasta_option
+@annotation_option
+@click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
+@click.option("-O", "--output-type", type=click.Choice(["v", "z"]),
+              help="v text, z BGZF; default: by the suffix of -o, text on stdout.")  # fmt: skip
+@model_option
+@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0),
+              help="Sites within so many bases of the variant are compared.")  # fmt: skip
+@click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
+@click.option("--rbp-min", default=0.05, show_default=True, help="List changed sites for deltas of at least this.")
+@click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
+@click.option("--max-allele", default=1000, show_default=True, help="Longest trimmed allele that is scored.")
+@click.option("--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA.")
+@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@device_option
+@user_errors
+def annotate(vcf, fasta, annotation, output, output_type, model_name, threads, device, **options) -> None:
+    """Write VCF (text, gzip, BGZF; - for stdin) with splice deltas and their causes in INFO."""
+    import torch
+
+    from .annotate import Options
+    from .annotate import annotate as run
+    from .bundle import load_bundle
+    from .genes import load_annotation
+    from .genome import Genome
+    from .predict import Predictor
+    from .vcf import VcfReader, open_output
+
+    torch.set_num_threads(threads)
+    reader = VcfReader(vcf)
+    genome, genes = Genome(fasta), load_annotation(annotation)
+    predictor = Predictor(load_bundle(model_name), device)
+    compress = output_type == "z" if output_type else output.endswith((".gz", ".bgz"))
+    with open_output(output, compress) as out:
+        stats = run(reader, out, genome, genes, predictor, Options(**options), shlex.join(["samvar", *sys.argv[1:]]))
+    counts = ", ".join(f"{name} {n}" for name, n in stats.statuses.most_common())
+    _say(f"samvar: {stats.records} records ({stats.without_alt} without ALT); ALT alleles: {counts or 'none'}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -78,7 +79,7 @@ class Annotation:
 
     def __init__(self, genes: list[Gene], path: str = "", digest: str = ""):
         self.genes = sorted(genes, key=lambda g: (g.contig, g.start, g.end, g.id, g.strand))
-        self.path, self.digest = path, digest
+        self.path, self.name, self.digest = path, os.path.basename(path), digest
         self.contigs = {g.contig for g in self.genes}
         self._bins: dict[tuple[str, int], list[Gene]] = defaultdict(list)
         for g in self.genes:
@@ -86,13 +87,12 @@ class Annotation:
                 self._bins[g.contig, i].append(g)
 
     def overlapping(self, contig: str, start: int, end: int) -> list[Gene]:
-        """Genes whose interval touches [start, end) (0-based); an empty span touches the gene that holds its place."""
+        """Genes whose interval touches [start, end) (0-based); an empty span must lie between two bases of the gene."""
         name = find_alias(contig, self.contigs)
         if name is None:
             return []
-        end = max(end, start + 1)
         found = {}
-        for i in range(start // _BIN, (end - 1) // _BIN + 1):
+        for i in range(start // _BIN, max(start, end - 1) // _BIN + 1):
             for g in self._bins.get((name, i), ()):
                 if g.start < end and start < g.end:
                     found[id(g)] = g

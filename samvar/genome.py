@@ -53,7 +53,7 @@ class Genome:
     """
 
     def __init__(self, path: str):
-        self.path = path
+        self.path, self.name = path, os.path.basename(path)
         if not os.path.isfile(path):
             raise GenomeError(f"FASTA file not found: {path}")
         try:

@@ -3,7 +3,7 @@
 Gupta et al., "Improved modeling of RNA-binding protein motifs in an interpretable neural model of RNA splicing",
 Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
 
-    x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation; N and outside the gene = 0000
+    x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation; N, outside the gene: 0000
     panel a  LSSI        core acceptor and donor models: two log-probabilities per base
     panel b  FixedMotifs affinities of 79 RNA-binding proteins from 318 PSAMs
     panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values above zero
@@ -297,7 +297,7 @@ class Motifs(nn.Module):
 
 
 class BandedAttention(nn.Module):
-    """One head over |i - j| <= reach: softmax(q_i . k_j / sqrt(d) + bias[j - i]) weighting v_j, in blocks of queries."""
+    """One head over |i - j| <= reach: softmax(q_i . k_j / sqrt(d) + bias[j - i]) weights v_j; in blocks of queries."""
 
     BLOCK = 128
 
@@ -402,9 +402,9 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
 
 
 def warm_start_am(am: SAM, fm: SAM) -> None:
-    """Start an AM as the trained FM: same core sites and aggregator, no adjustment, same threshold among its candidates.
+    """Start an AM as the trained FM: same core sites and aggregator, no adjustment, same sites among its candidates.
 
-    The AM's main norm divides by the spread of its sparse input, which `Motifs` alone cannot know: call this after the
+    The AM's main norm divides by the spread of its sparse input, which it has to be shown first: call this after the
     AM's norms have seen data (a few forward passes in training mode), so that scale and offset can be carried over.
     """
     am.lssi.load_state_dict(fm.lssi.state_dict())
@@ -413,6 +413,8 @@ def warm_start_am(am: SAM, fm: SAM) -> None:
     with torch.no_grad():
         am.motifs.adjust.leave.weight.zero_()
         am.motifs.adjust.leave.bias.zero_()
+        pre.norm.running_mean.copy_(source.norm.running_mean)
+        pre.norm.running_var.copy_(source.norm.running_var)
         std = torch.sqrt(main.norm.running_var + main.norm.eps)
         main.norm.weight.copy_(source.norm.weight * std)
         main.norm.bias.copy_(source.norm.bias + source.norm.weight * (pre.threshold + main.norm.running_mean))

@@ -60,7 +60,7 @@ class Variant:
 
 
 def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: str) -> Status | None:
-    """Status of an allele that can be told without the genes, or None. `contig` as the FASTA names it; `pos` 1-based."""
+    """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name; `pos` 1-based."""
     if alt == "*":
         return Status.STAR
     if any(c in alt for c in "[]") or alt.startswith(".") or alt.endswith("."):

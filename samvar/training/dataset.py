@@ -59,7 +59,7 @@ class Dataset:
 
     @classmethod
     def from_genes(cls, genes: list[dict], motifs: dict[str, np.ndarray] | None = None, meta: dict | None = None):
-        """From dicts with codes, acceptors and donors (0-based in the gene's orientation), name, chrom, split, paralog."""
+        """From dicts: codes, acceptors and donors (0-based in the gene's orientation), name, chrom, split, paralog."""
         lengths = [len(g["codes"]) for g in genes]
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         codes = np.concatenate([g["codes"] for g in genes]) if genes else np.zeros(0, np.uint8)
@@ -126,7 +126,7 @@ def _slice(values: np.ndarray, low: int, high: int, start: int, end: int, fill: 
 class WindowSampler:
     """Windows of training genes: a share of them around a random site, the rest anywhere ("tiles").
 
-    The windows of a step depend on (seed, rank, step) alone, so that a resumed run sees what an uninterrupted one would.
+    The windows of a step depend on (seed, rank, step) alone: a resumed run sees what an uninterrupted one would.
     """
 
     def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],

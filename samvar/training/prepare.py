@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ..bundle import sha256_file
 from ..errors import DatasetError
 from ..genes import Gene, load_annotation
 from ..genome import UNKNOWN, Genome, reverse_complement
@@ -183,7 +183,7 @@ def prepare(
                 f"wrong genome build, or coordinates off by one? (at least {MIN_GT_AG:.0%} expected)"
             )
         for path in (fasta, annotation):
-            files[os.path.basename(path)] = _sha256(path)
+            files[os.path.basename(path)] = sha256_file(path)
         repeated = 0
         for g in found:
             if (g["name"], g["chrom"]) in seen:
@@ -218,10 +218,3 @@ def prepare(
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
     return data
 
-
-def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

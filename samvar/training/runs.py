@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 
-import torch
 import torch.nn as nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ..bundle import build
 from ..errors import RecipeError
-from ..model import LSSI, SAM, Config, FixedMotifs
+from ..model import LSSI
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
@@ -21,14 +21,6 @@ def save_run(folder: str, model: nn.Module, description: dict) -> None:
     os.replace(os.path.join(folder, "model.safetensors.part"), os.path.join(folder, "model.safetensors"))
     with open(os.path.join(folder, "model.json"), "w") as handle:
         json.dump(description, handle, indent=1)
-
-
-def build(config: dict, state: dict[str, torch.Tensor]) -> SAM:
-    """A SAM of shape `config` with the tensors of `state`, in evaluation mode."""
-    fixed = FixedMotifs(state["motifs.fixed.log_psam"], state["motifs.fixed.mix"])
-    model = SAM(Config(**config), fixed)
-    model.load_state_dict(state)
-    return model.eval()
 
 
 def load_run(folder: str) -> tuple[nn.Module, dict]:

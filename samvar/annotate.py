@@ -1,0 +1,205 @@
+"""The spine: read -> normalise -> genes -> windows -> model -> align -> deltas -> motifs -> encode -> write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from tqdm import tqdm
+
+from . import __version__, deltas, info, motifs
+from .errors import ContigMismatchError, VcfError, WrongBuildError
+from .genes import Annotation
+from .genome import Genome, find_alias
+from .predict import Predictor
+from .variant import Status, Variant, allele_status, normalise
+from .vcf import Record, VcfReader, insert_header
+from .windows import Window, make_window
+
+CHUNK = 1000  # records read, scored and written together; also those that the wrong-build check sees
+MIN_CHECKED = 10  # REFs that must have been checked before they can tell a wrong build
+LOW_CONTEXT = 0.9
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run can choose; see the command line's help."""
+
+    distance: int = 50
+    max_allele: int = 1000
+    mask: bool = False
+    rbp_min: float = 0.05
+    rbp_max: int = 10
+    allow_ref_mismatch: bool = False
+
+    def text(self) -> str:
+        return ",".join(f"{k}={v}" for k, v in vars(self).items())
+
+
+@dataclass
+class Allele:
+    """One ALT of a record on its way through."""
+
+    alt: str
+    status: Status | None
+    variant: Variant | None = None
+    windows: list[Window] = field(default_factory=list)
+    deltas: list[deltas.Deltas] = field(default_factory=list)
+    sites: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Stats:
+    """Counts of a run: records, records without ALT, and each status over all ALT alleles."""
+
+    records: int = 0
+    without_alt: int = 0
+    statuses: Counter = field(default_factory=Counter)
+
+
+def annotate(reader: VcfReader, out, genome: Genome, annotation: Annotation, predictor: Predictor,
+             options: Options = Options(), command: str = "") -> Stats:
+    """Write the reader's header and every record, in order, with samvar's INFO added, to the binary stream `out`.
+
+    Raises VcfError on an already annotated or malformed input, ContigMismatchError and WrongBuildError when the files
+    do not belong together.
+    """
+    if reader.annotated:
+        raise VcfError(f"{reader.path} already has SAMVAR fields; remove them first: bcftools annotate -x "
+                       "INFO/SAMVAR,INFO/SAMVAR_MAX,INFO/SAMVAR_STATUS,INFO/SAMVAR_RBP")
+    check_contigs(genome, annotation, reader)
+    stats = Stats()
+    header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command))
+    started = False
+    with tqdm(disable=None, unit="record") as bar:
+        for records in chunks(reader, CHUNK):
+            if not started:
+                check_chunk_contigs(genome, reader, records)
+            table = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
+            if not started and not options.allow_ref_mismatch:
+                check_build(genome, reader, table)
+            if not started:
+                out.write(b"".join(header))
+                started = True
+            score(genome, annotation, predictor, [a for row in table for a in row], options)
+            for record, alleles in zip(records, table):
+                out.write(record.with_info(encode(record, alleles)))
+                stats.records += 1
+                stats.without_alt += not alleles
+                stats.statuses.update(a.status.name for a in alleles)
+            bar.update(len(records))
+    if not started:
+        out.write(b"".join(header))
+    return stats
+
+
+def chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    records = iter(records)
+    while group := list(islice(records, size)):
+        yield group
+
+
+def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options) -> Allele:
+    """Status of an allele as far as it can be told without the model, and its change."""
+    contig = genome.contig(record.contig)
+    status = allele_status(genome, contig, record.pos, record.ref, alt)
+    if status is not None:
+        return Allele(alt, status)
+    variant = normalise(genome, contig, record.pos, record.ref, alt)
+    if not annotation.overlapping(contig, *variant.span):
+        return Allele(alt, Status.NO_GENE)
+    if max(len(variant.ref), len(variant.alt)) > options.max_allele:
+        return Allele(alt, Status.TOO_LONG)
+    return Allele(alt, None, variant)
+
+
+def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
+          options: Options) -> None:
+    """Fill in deltas, changed sites and status of the alleles that have none yet."""
+    flank = options.distance + predictor.bundle.flank
+    open_alleles = [a for a in alleles if a.status is None]
+    for a in open_alleles:
+        genes = annotation.overlapping(a.variant.contig, *a.variant.span)
+        a.windows = [make_window(genome, g, a.variant, flank, predictor.reach) for g in genes]
+    scored = iter(predictor.score([w for a in open_alleles for w in a.windows]))
+    for a in open_alleles:
+        p = [next(scored) for _ in a.windows]
+        if not all(np.isfinite(x).all() for pair in p for x in pair):
+            a.status, a.windows = Status.NONFINITE, []
+            continue
+        low = any(w.known < LOW_CONTEXT for w in a.windows)
+        a.status = Status.LOW_CONTEXT if low else Status.OK
+        for w, (ref, alt) in zip(a.windows, p):
+            found = deltas.compute(w, ref, alt, predictor.bundle.flank, options.mask)
+            a.deltas.append(found)
+            for site in motifs.changed_sites(predictor, w, found, options.rbp_min, options.rbp_max):
+                a.sites.append(info.rbp_row(a.alt, w.gene, site))
+
+
+def encode(record: Record, alleles: list[Allele]) -> list[str]:
+    """The INFO entries of a record; none where it has no ALT."""
+    if not alleles:
+        return []
+    return info.entries(
+        [info.max_value(a.deltas) for a in alleles],
+        [a.status for a in alleles],
+        [info.score_row(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)],
+        [row for a in alleles for row in a.sites],
+    )
+
+
+# ------------------------------------------------------------------------------------- header and start-up checks
+
+
+def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, options: Options,
+                 command: str) -> list[str]:
+    """Provenance and the definition of the fields."""
+    b = predictor.bundle
+    seeds = "+".join(map(str, b.seeds))
+    return [
+        f"##samvar_version={__version__}",
+        f"##samvar_command={command}",
+        f"##samvar_model=<Name={b.name},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
+        f"##samvar_reference=<File={genome.name},Sha256={genome.digest()}>",
+        f"##samvar_annotation=<File={annotation.name},Sha256={annotation.digest}>",
+        f"##samvar_params={options.text()}",
+        *(f.header() for f in info.FIELDS),
+    ]
+
+
+def _few(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> None:
+    """FASTA and annotation, and the contigs that the VCF's header declares, must have one in common."""
+    if not any(find_alias(c, annotation.contigs) for c in genome.lengths):
+        raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
+                                  f"({_few(annotation.contigs)}) share no contig")
+    if reader.contigs and not any(genome.contig(c) for c in reader.contigs):
+        raise ContigMismatchError(f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
+                                  f"({_few(genome.lengths)}) share no contig")
+
+
+def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]) -> None:
+    """The first records, where the header declares no contig."""
+    found = {r.contig for r in records}
+    if not reader.contigs and not any(genome.contig(c) for c in found):
+        raise ContigMismatchError(f"VCF {reader.path} ({_few(found)}) and FASTA {genome.path} "
+                                  f"({_few(genome.lengths)}) share no contig")
+
+
+def check_build(genome: Genome, reader: VcfReader, table: list[list[Allele]]) -> None:
+    """More than half of the first checkable REFs differ: another build."""
+    first = [row[0].status for row in table if row]
+    mismatched = sum(s is Status.REF_MISMATCH for s in first)
+    checked = mismatched + sum(s in (None, Status.NO_GENE, Status.TOO_LONG) for s in first)
+    if checked >= MIN_CHECKED and mismatched > checked / 2:
+        raise WrongBuildError(
+            f"{mismatched} of the first {checked} REF alleles of {reader.path} differ from {genome.path}: most likely "
+            "the VCF is on another genome build. Give the FASTA it was called on (or --allow-ref-mismatch to go on)"
+        )

@@ -1,0 +1,85 @@
+"""Site probabilities of ref and alt -> the four deltas with their positions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .align import ABSENT, Alignment, align, placements
+from .variant import Variant
+from .windows import Window
+
+NAMES = ("AG", "AL", "DG", "DL")
+SITE_OF = (0, 0, 1, 1)  # row of the site probabilities: acceptor, acceptor, donor, donor
+SIGN = np.array([1.0, -1.0, 1.0, -1.0])
+
+
+class Deltas(NamedTuple):
+    """Acceptor gain and loss, donor gain and loss of one allele in one gene.
+
+    values     (4,): >= 0, probability
+    columns    (4,): column of `alignment` each stands at
+    placed     the equivalent placement of the variant that explains least
+    alignment  that placement's columns, within the compared positions
+    sd         sample standard deviation over the seeds of the largest delta, None with one seed
+    """
+
+    values: np.ndarray
+    columns: np.ndarray
+    placed: Variant
+    alignment: Alignment
+    sd: float | None
+
+
+def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, margin: int, mask: bool = False) -> Deltas:
+    """Deltas within the compared positions: the frame less `margin` bases at either end.
+
+    p_ref (S, 2, n_ref), p_alt (S, 2, n_alt): acceptor and donor probabilities of S seeds, in genome order. A deleted
+    base has alt probability 0, an inserted one ref probability 0; of all equivalent placements that with the smallest
+    sum of deltas counts, the 3'-most of equals. `mask` removes gains at annotated and losses at unannotated sites.
+    """
+    ref, alt = p_ref.mean(0), p_alt.mean(0)
+    best: tuple[float, np.ndarray, Variant, Alignment] | None = None
+    for placed in placements(window):
+        alignment = align(window, placed, margin)
+        change = _change(ref, alt, alignment)
+        if mask:
+            change = change * _allowed(window, alignment)
+        total = float(change.max(1).clip(0).sum())
+        if best is None or total < best[0]:
+            best = total, change, placed, alignment
+    _, change, placed, alignment = best
+    columns = np.array([_peak(window, alignment, row) for row in change])
+    values = change[range(4), columns].clip(0)
+    sd = None
+    if len(p_ref) > 1:
+        top = int(values.argmax())
+        each = [_change(r, a, alignment)[top, columns[top]] for r, a in zip(p_ref, p_alt)]
+        sd = float(np.std(each, ddof=1))
+    return Deltas(values, columns, placed, alignment, sd)
+
+
+def _change(ref: np.ndarray, alt: np.ndarray, alignment: Alignment) -> np.ndarray:
+    """(4, n): signed so that what each delta looks for is positive."""
+    a = np.where(alignment.alt == ABSENT, 0.0, alt[:, alignment.alt])
+    r = np.where(alignment.ref == ABSENT, 0.0, ref[:, alignment.ref])
+    return (a - r)[list(SITE_OF)] * SIGN[:, None]
+
+
+def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
+    """Column of the largest change; of equals the one nearest the variant, then the 5' one of the transcript."""
+    ties = np.flatnonzero(change == change.max())
+    start, end = window.variant.span
+    position = alignment.position[ties]
+    distance = np.maximum(np.maximum(start - position, position - (end - 1)), 0)
+    five_prime = ties if window.gene.strand == "+" else -ties
+    return int(ties[np.lexsort((five_prime, distance))[0]])
+
+
+def _allowed(window: Window, alignment: Alignment) -> np.ndarray:
+    """(4, n): 1 where a delta counts under --mask."""
+    annotated = np.array(
+        [np.isin(alignment.position, list(s)) & (alignment.offset == 0) for s in window.gene.sites()]
+    )[list(SITE_OF)]
+    return np.where(SIGN[:, None] > 0, ~annotated, annotated)

@@ -1,0 +1,88 @@
+"""The INFO fields: one table defines, documents and formats them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .deltas import Deltas
+from .genes import Gene
+from .motifs import Site
+from .variant import Status
+
+
+class Field(NamedTuple):
+    key: str
+    number: str
+    type: str
+    description: str
+
+    def header(self) -> str:
+        return f'##INFO=<ID={self.key},Number={self.number},Type={self.type},Description="{self.description}">'
+
+
+MAX = Field("SAMVAR_MAX", "A", "Float", "Largest of the four splice deltas over all genes; . if not scored")
+STATUS = Field(
+    "SAMVAR_STATUS", "A", "String",
+    "Why the allele has a score or none, one of " + " ".join(s.name for s in Status),
+)
+SCORE = Field(
+    "SAMVAR", ".", "String",
+    "Splice deltas, one row per ALT and gene: acceptor/donor gain/loss DS (probability), their positions DP relative "
+    "to POS, SD over seeds. Format: "
+    "ALLELE|SYMBOL|GENE_ID|TRANSCRIPT|STRAND|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL|SD",
+)
+RBP = Field(
+    "SAMVAR_RBP", ".", "String",
+    "RBP and core sites that differ between REF and ALT: EVENT, genomic POS, SITE, change of activation DACT, EFFECT "
+    "on the named DELTA by knock-out. Format: ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
+)
+FIELDS = (MAX, STATUS, SCORE, RBP)
+
+_ESCAPED = re.compile(r"[%,;=|&:\s\x00-\x1f\x7f]")
+
+
+def escape(text: str) -> str:
+    """Percent-encode what has a meaning in INFO, blanks and controls; '.' for nothing."""
+    return _ESCAPED.sub(lambda m: "".join(f"%{b:02X}" for b in m.group().encode()), text) or "."
+
+
+def _number(value: float | None, digits: int) -> str:
+    if value is None:
+        return "."
+    text = f"{value:.{digits}f}"
+    return text if float(text) else text.removeprefix("-")
+
+
+def _place(position: int, offset: int, origin: int = 0) -> str:
+    """A 1-based position, or one relative to POS; anchor+offset within an insertion."""
+    return f"{position + 1 - origin}" + (f"+{offset}" if offset else "")
+
+
+def score_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
+    """One row of SAMVAR. `pos` is the record's POS, 1-based."""
+    a = deltas.alignment
+    places = [_place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
+    values = [_number(float(v), 4) for v in deltas.values]
+    return "|".join([*map(escape, (alt, gene.symbol, gene.id, gene.chosen.id)), gene.strand, *values, *places,
+                     _number(deltas.sd, 4)])
+
+
+def rbp_row(alt: str, gene: Gene, site: Site) -> str:
+    """One row of SAMVAR_RBP."""
+    return "|".join([escape(alt), escape(gene.symbol), escape(site.rbp), site.event, _place(site.position, site.offset),
+                     site.site, _number(site.change, 3), _number(site.effect, 4), site.delta])
+
+
+def max_value(deltas: list[Deltas]) -> str:
+    """SAMVAR_MAX of one ALT."""
+    return _number(max((float(d.values.max()) for d in deltas), default=None), 4)
+
+
+def entries(maxima: list[str], statuses: list[Status], scores: list[str], sites: list[str]) -> list[str]:
+    """The INFO entries of one record."""
+    out = [f"{MAX.key}={','.join(maxima)}", f"{STATUS.key}={','.join(s.name for s in statuses)}"]
+    for field, rows in ((SCORE, scores), (RBP, sites)):
+        if rows:
+            out.append(f"{field.key}={','.join(rows)}")
+    return out

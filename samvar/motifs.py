@@ -1,0 +1,132 @@
+"""Which motif sites and core sites a variant gains, loses or changes, and what each does to a delta."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .align import ABSENT, align
+from .deltas import NAMES, SIGN, SITE_OF, Deltas
+from .model import LSSI_FLOOR, Detection
+from .predict import Predictor
+from .windows import Window
+
+SAME = 1e-3  # a smaller change of an activation is rounding
+CORE = ("LSSI_A", "LSSI_D")
+
+
+class Site(NamedTuple):
+    """A changed site and its effect on one delta.
+
+    rbp       name of the RBP, or LSSI_A, LSSI_D for a core site
+    event     gain, loss, stronger, weaker; site_deleted, site_inserted when the delta's own base is
+    position  0-based, genomic, the centre; `offset` > 0 within an insertion
+    site      11 bases in transcript orientation, of alt for gain and stronger, else of ref
+    change    activation in alt less that in ref (LSSI: log-probability); None for a site deleted or inserted
+    effect    the part of the delta that goes when the site is put back to ref; None where alt has no such base
+    delta     AG, AL, DG or DL
+    """
+
+    rbp: str
+    event: str
+    position: int
+    offset: int
+    site: str
+    change: float | None
+    effect: float | None
+    delta: str
+
+
+def changed_sites(predictor: Predictor, window: Window, deltas: Deltas, minimum: float, most: int) -> list[Site]:
+    """Sites that differ between ref and alt with their effect on each delta >= `minimum`; the `most` strongest.
+
+    EFFECT is a knock-out: the delta less the delta with the ref activation put back into the alt bottleneck. With
+    several seeds changes and effects are means, a site absent in a seed counting 0.
+    """
+    wanted = [d for d in range(4) if deltas.values[d] >= minimum]
+    rows = []
+    for d in list(wanted):
+        column = deltas.columns[d]
+        if ABSENT in (deltas.alignment.ref[column], deltas.alignment.alt[column]):
+            rows.append(_own_site(window, deltas, d))
+            wanted.remove(d)
+    if wanted:
+        rows += _knocked_out(predictor, window, deltas, wanted)
+    rows.sort(key=lambda s: (-abs(s.effect or 0), s.rbp, s.position, s.offset, s.delta))
+    return rows[:most]
+
+
+def _own_site(window: Window, deltas: Deltas, d: int) -> Site:
+    """The row of a delta whose own base was deleted or inserted."""
+    a, column = deltas.alignment, deltas.columns[d]
+    deleted = a.alt[column] == ABSENT
+    haplotype, index = (window.ref, a.ref[column]) if deleted else (window.alt, a.alt[column])
+    return Site(CORE[SITE_OF[d]], "site_deleted" if deleted else "site_inserted", int(a.position[column]),
+                int(a.offset[column]), window.site(haplotype, int(index)), None, float(deltas.values[d]), NAMES[d])
+
+
+def _knocked_out(predictor: Predictor, window: Window, deltas: Deltas, wanted: list[int]) -> list[Site]:
+    reach = predictor.models[0].config.aggregate_reach
+    full = align(window, deltas.placed, -reach)
+    changes: dict[tuple[int, int], np.ndarray] = {}  # (channel, column) -> per seed: ref, alt, effect on each wanted
+    for seed, model in enumerate(predictor.models):
+        ref, alt = (predictor.detect(model, h) for h in (window.ref, window.alt))
+        u_ref, u_alt = _columns(window, ref, full.ref, reach), _columns(window, alt, full.alt, reach)
+        found = np.argwhere(np.abs(u_alt - u_ref) > SAME)
+        effects = _effects(predictor, model, window, deltas, wanted, alt, full.alt + reach, found, u_ref)
+        for (channel, column), effect in zip(found.tolist(), effects):
+            row = changes.setdefault((channel, column), np.zeros((len(predictor.models), 2 + len(wanted))))
+            row[seed] = u_ref[channel, column], u_alt[channel, column], *effect
+    rows = []
+    for (channel, column), each in changes.items():
+        ref, alt, *effects = each.mean(0)
+        for d, effect in zip(wanted, effects):
+            if not np.isnan(effect) and round(abs(effect), 4) == 0:
+                continue
+            rows.append(_site(predictor, window, full, channel, column, ref, alt, effect, d))
+    return rows
+
+
+def _columns(window: Window, found: Detection, index: np.ndarray, reach: int) -> np.ndarray:
+    """The bottleneck (81, columns) in genome order: LSSI acceptor, donor, then the motifs; absent bases are empty."""
+    u = window.to_genome(torch.cat((found.lssi, found.motifs), 1)[0].cpu().numpy())
+    background = np.zeros((len(u), 1), np.float32)
+    background[:2] = LSSI_FLOOR
+    absent = index == ABSENT
+    return np.where(absent, background, u[:, np.where(absent, 0, index + reach)])
+
+
+def _effects(predictor, model, window, deltas, wanted, alt, index, found, u_ref) -> np.ndarray:
+    """(changes, wanted): what each delta loses when one entry of the alt bottleneck is put back to ref; NaN where alt
+    has no such base."""
+    out = np.full((len(found), len(wanted)), np.nan)
+    there = np.flatnonzero(index[found[:, 1]] >= 0)
+    if not len(there):
+        return out
+    n = alt.lssi.shape[-1]
+    edited = torch.cat((alt.lssi, alt.motifs), 1).repeat(len(there) + 1, 1, 1)
+    for row, (channel, column) in enumerate(found[there].tolist()):
+        at = index[column]
+        edited[row + 1, channel, n - 1 - at if window.gene.strand == "-" else at] = float(u_ref[channel, column])
+    p = window.to_genome(predictor.aggregate(model, edited[:, :2], edited[:, 2:]).numpy())
+    for j, d in enumerate(wanted):
+        at_site = p[:, SITE_OF[d], deltas.alignment.alt[deltas.columns[d]]]
+        out[there, j] = SIGN[d] * (at_site[0] - at_site[1:])
+    return out
+
+
+def _site(predictor, window, full, channel, column, ref, alt, effect, d) -> Site:
+    empty = LSSI_FLOOR if channel < 2 else 0.0
+    if abs(ref - empty) <= SAME:
+        event = "gain"
+    elif abs(alt - empty) <= SAME:
+        event = "loss"
+    else:
+        event = "stronger" if alt > ref else "weaker"
+    in_alt = event in ("gain", "stronger")
+    haplotype, index = (window.alt, full.alt[column]) if in_alt else (window.ref, full.ref[column])
+    name = CORE[channel] if channel < 2 else predictor.bundle.rbps[channel - 2]
+    return Site(name, event, int(full.position[column]), int(full.offset[column]), window.site(haplotype, int(index)),
+                float(alt - ref), None if np.isnan(effect) else float(effect), NAMES[d])

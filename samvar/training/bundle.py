@@ -1,0 +1,149 @@
+"""Finished runs -> a weight bundle with its card."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from .. import __version__
+from ..bundle import FORMAT, build, write_manifest
+from ..errors import RecipeError
+from ..model import SAM, one_hot
+from .dataset import VALIDATION, Dataset, WindowSampler
+from .runs import load_run
+
+CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
+
+
+def halve(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of convolutions and linear layers in half precision; norms, biases, thresholds and motifs stay fp32."""
+    return {k: v.half() if v.dim() > 1 and not k.startswith("motifs.fixed.") else v for k, v in state.items()}
+
+
+@torch.inference_mode()
+def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
+    """Largest difference of a site probability over random windows of validation genes."""
+    sampler = WindowSampler(data, VALIDATION, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0)
+    codes, _ = sampler.batch(0)
+    parts = (one_hot(torch.from_numpy(codes[i : i + 8])) for i in range(0, len(codes), 8))
+    return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)
+
+
+def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, data: Dataset,
+                evaluations: dict[str, dict], half: bool = True) -> None:
+    """`runs`: kind (am, fm) -> folders of finished runs, one per seed. `evaluations`: title -> the JSON of
+    `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json."""
+    os.makedirs(folder, exist_ok=True)
+    config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
+    metrics: dict = dict(evaluations)
+    errors = []
+    for kind, folders in runs.items():
+        members = []
+        for run in folders:
+            model, description = load_run(run)
+            if description["kind"] != kind:
+                raise RecipeError(f"{run} is a run of kind {description['kind']}, not {kind}")
+            with open(os.path.join(run, "recipe.json")) as handle:
+                recipe = json.load(handle)
+            state = load_file(os.path.join(run, "model.safetensors"))
+            kept = halve(state) if half else state
+            file = f"{kind}.{recipe['seed']}.safetensors"
+            save_file(kept, os.path.join(folder, file))
+            errors.append(storage_error(model, build(description["config"], kept), data))
+            if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
+                raise RecipeError(f"{run} was trained with other RBPs than the first run")
+            members.append(dict(seed=recipe["seed"], file=file, config=description["config"], recipe=recipe))
+        config["kinds"][kind] = members
+    config["data"] = data.meta
+    metrics["storage"] = dict(precision="fp16" if half else "fp32", largest_error=max(errors),
+                              windows=CHECKED_WINDOWS)
+    for file, content in (("config.json", config), ("metrics.json", metrics)):
+        with open(os.path.join(folder, file), "w") as handle:
+            json.dump(content, handle, indent=1)
+            handle.write("\n")
+    with open(os.path.join(folder, "CARD.md"), "w") as handle:
+        handle.write(card(config, metrics, data))
+    write_manifest(folder)
+
+
+def _percent(result: dict) -> str:
+    low, high = result["topk_interval"]
+    return f"{result['topk_acceptor']:.1f} | {result['topk_donor']:.1f} | {result['topk_mean']:.1f} ({low:.1f}-{high:.1f})"
+
+
+def card(config: dict, metrics: dict, data: Dataset) -> str:
+    """CARD.md: what the bundle was trained on, its numbers, what it is for and not for."""
+    train = data.genes("train")
+    introns = sum(int((data.labels[data.offsets[g] : data.offsets[g + 1]] == 2).sum()) for g in train)
+    bases = int((data.offsets[train + 1] - data.offsets[train]).sum())
+    lines = [
+        f"# {config['name']}",
+        "",
+        "SAM (Sparse Adjusted Motifs) models of human RNA splicing, written by `samvar train bundle`.",
+        "",
+        "| kind | seed | C | parameters of training |",
+        "|---|---|---|---|",
+    ]
+    for kind, members in config["kinds"].items():
+        for m in members:
+            r = m["recipe"]
+            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {r['steps']} steps of {r['batch_bases']} "
+                         f"bases, {r['optimizer']} {r['lr']:g}, density {r['density_start']:g} to {r['density_end']:g}, "
+                         f"{r['precision']} |")
+    lines += [
+        "",
+        "## Training data",
+        f"{len(train)} genes, {bases:,} bases, {introns} introns; no gene of "
+        f"{', '.join(data.meta.get('validation', []) + data.meta.get('test', []))}, none of "
+        f"{', '.join(data.meta.get('held_out', [])) or '(no gene held out)'}. Validation genes chose schedule and "
+        "stopping; test genes were evaluated for the shipped candidate alone.",
+        "",
+        *(f"- `{name}` sha256 {digest}" for name, digest in data.meta.get("files", {}).items()),
+        "",
+        "## Top-k accuracy (percent; 95 % bootstrap interval over genes)",
+        "| set | model | genes | acceptors | donors | acceptor | donor | mean | density | bits per base (at eta 2.8) |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for title, e in metrics.items():
+        if "topk_mean" not in e:
+            continue
+        counts = f"{e['n_genes']} | {e['n_acceptor']} | {e['n_donor']}"
+        bits = f"{e.get('entropy_bits_per_base', float('nan')):.2f} ({e['entropy_bits_per_base_nominal']:.2f})"
+        lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {e['density']:.4%} | {bits} |")
+        lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | |")
+    variants = {t: e for t, e in metrics.items() if "auroc" in e}
+    if variants:
+        lines += [
+            "",
+            "## Measured variants (never trained on)",
+            "| set | score | n | positive | not scored | AUROC | AUPRC |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for title, e in variants.items():
+            (a, a_low, a_high), (p, p_low, p_high) = e["auroc"], e["auprc"]
+            lines.append(f"| {title} | {e['score']} | {e['n']} | {e['positive']} | {e['not_scored']} | "
+                         f"{a:.3f} ({a_low:.3f}-{a_high:.3f}) | {p:.3f} ({p_low:.3f}-{p_high:.3f}) |")
+    s = metrics["storage"]
+    lines += [
+        "",
+        "## Stored precision",
+        f"Tensors in {s['precision']}; against fp32 the largest difference of a site probability over {s['windows']} "
+        f"random validation windows is {s['largest_error']:.1e}.",
+        "",
+        "## Intended use",
+        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of human protein-coding genes, for "
+        "research. Not a medical device; a low score is no proof that a variant leaves splicing alone.",
+        "",
+        "## Limits",
+        "- Trained on one transcript per gene of about a twentieth of the human genes: sites used in few tissues, U12 "
+        "introns and non-GT-AG sites are hardly known to it.",
+        f"- It sees {config['flank']} bases beyond the compared positions, and motifs and core sites a few hundred "
+        "bases further; nothing of tissue, expression or RNA structure.",
+        "- A motif is named after the protein whose in-vitro affinities it was fitted to; related proteins share motifs.",
+        "",
+    ]
+    return "\n".join(lines)
+
