@@ -27,6 +27,12 @@ class Alignment(NamedTuple):
     offset: np.ndarray
 
 
+def take(values: np.ndarray, index: np.ndarray, absent: float | np.ndarray) -> np.ndarray:
+    """values[..., index], with `absent` where the haplotype has no such base."""
+    missing = index == ABSENT
+    return np.where(missing, absent, values[..., np.where(missing, 0, index)])
+
+
 def placements(window: Window) -> Iterator[Variant]:
     """Every equivalent placement of the window's variant, the 3'-most in transcript orientation first."""
     v = window.variant

@@ -21,6 +21,11 @@ def _say(message: str) -> None:
     click.echo(message, err=True)
 
 
+def _names(path: str) -> set[str]:
+    with open(path) as handle:
+        return set(handle.read().split())
+
+
 def user_errors(command):
     """Errors as one line on stderr and exit 1; Ctrl-C as exit 130; a closed pipe ends quietly."""
 
@@ -84,7 +89,7 @@ def prepare(fastas, annotations, motifs, validation, test, held_out, output) -> 
 
     if len(fastas) != len(annotations):
         raise click.UsageError("give one -a for every -f, in the same order")
-    names = set(open(held_out).read().split()) if held_out else set()
+    names = _names(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
     data = run(list(zip(fastas, annotations)), split(validation), split(test), names, motifs, _say)
     data.save(output + ".part")
@@ -200,7 +205,7 @@ def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, 
             raise DatasetError(f"{annotation} does not tell paralogs (no has_paralog column); use --genes with a list")
         found = [g for g in found if g["paralog"] is False]
     if genes:
-        names = set(open(genes).read().split())
+        names = _names(genes)
         found = [g for g in found if g["name"] in names]
     if not found:
         raise DatasetError("no gene is left to evaluate")
@@ -277,12 +282,13 @@ def annotate(vcf, fasta, annotation, output, output_type, model_name, threads, d
     from .vcf import VcfReader, open_output
 
     torch.set_num_threads(threads)
-    reader = VcfReader(vcf)
-    genome, genes = Genome(fasta), load_annotation(annotation)
-    predictor = Predictor(load_bundle(model_name), device)
     compress = output_type == "z" if output_type else output.endswith((".gz", ".bgz"))
-    with open_output(output, compress) as out:
-        stats = run(reader, out, genome, genes, predictor, Options(**options), shlex.join(["samvar", *sys.argv[1:]]))
+    with VcfReader(vcf) as reader:
+        genome, genes = Genome(fasta), load_annotation(annotation)
+        predictor = Predictor(load_bundle(model_name), device)
+        with open_output(output, compress) as out:
+            command = shlex.join(["samvar", *sys.argv[1:]])
+            stats = run(reader, out, genome, genes, predictor, Options(**options), command)
     counts = ", ".join(f"{name} {n}" for name, n in stats.statuses.most_common())
     _say(f"samvar: {stats.records} records ({stats.without_alt} without ALT); ALT alleles: {counts or 'none'}")
 

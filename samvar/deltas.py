@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .align import ABSENT, Alignment, align, placements
+from .align import Alignment, align, placements, take
 from .variant import Variant
 from .windows import Window
 
@@ -62,9 +62,8 @@ def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, margin: int, m
 
 def _change(ref: np.ndarray, alt: np.ndarray, alignment: Alignment) -> np.ndarray:
     """(4, n): signed so that what each delta looks for is positive."""
-    a = np.where(alignment.alt == ABSENT, 0.0, alt[:, alignment.alt])
-    r = np.where(alignment.ref == ABSENT, 0.0, ref[:, alignment.ref])
-    return (a - r)[list(SITE_OF)] * SIGN[:, None]
+    change = take(alt, alignment.alt, 0.0) - take(ref, alignment.ref, 0.0)
+    return change[list(SITE_OF)] * SIGN[:, None]
 
 
 def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:

@@ -105,7 +105,8 @@ def load_annotation(path: str) -> Annotation:
     Raises AnnotationError when the file is unreadable, in no known form, or without a transcript.
     """
     try:
-        data = open(path, "rb").read()
+        with open(path, "rb") as handle:
+            data = handle.read()
         digest = hashlib.sha256(data).hexdigest()
         text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
     except FileNotFoundError as e:

@@ -304,7 +304,7 @@ class BandedAttention(nn.Module):
     def __init__(self, channels: int, dim: int, reach: int):
         super().__init__()
         self.query, self.key = nn.Conv1d(channels, dim, 1), nn.Conv1d(channels, dim, 1)
-        self.bias = nn.Parameter(torch.zeros(2 * reach + 1))
+        self.bias = nn.Parameter(-torch.arange(-reach, reach + 1).abs() / 25.0)  # near before far, to start with
         self.reach = reach
 
     def forward(self, v):  # (N, c, L) -> (N, c, L - 2 reach)
@@ -336,10 +336,23 @@ class Aggregator(nn.Module):
         self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
         self.lstm = nn.LSTM(2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True)
         self.classes = nn.Linear(2 * config.lstm_units, 3)
-        with torch.no_grad():  # before training the model is the LSSI
-            self.lssi_in.weight.copy_(torch.eye(2))
-            self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
-            self.lssi_out.bias.zero_()
+        self._initialise(config)
+
+    @torch.no_grad()
+    def _initialise(self, config: Config) -> None:
+        """Before training the core term is the LSSI, every site passes the gate (w = 1) and the LSTM remembers some
+        1 to 400 bases (forget gates as in chrono initialisation, Tallec & Ollivier 2018)."""
+        self.lssi_in.weight.copy_(torch.eye(2))
+        self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
+        self.lssi_out.bias.zero_()
+        self.first.leave.bias.fill_(1.0)
+        units = config.lstm_units
+        for direction in ("", "_reverse"):
+            memory = torch.empty(units).uniform_(1, 400).log()
+            bias = getattr(self.lstm, f"bias_ih_l0{direction}")
+            getattr(self.lstm, f"bias_hh_l0{direction}").zero_()
+            bias.zero_()
+            bias[:units], bias[units : 2 * units] = -memory, memory  # input and forget gates
 
     def forward(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> (N, 3, L - 2 reach)
         scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1).transpose(1, 2)
@@ -402,7 +415,7 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
 
 
 def warm_start_am(am: SAM, fm: SAM) -> None:
-    """Start an AM as the trained FM: same core sites and aggregator, no adjustment, same sites among its candidates.
+    """Start an AM as the trained FM: same core sites and aggregator, no adjustment, the FM's sites if candidates.
 
     The AM's main norm divides by the spread of its sparse input, which it has to be shown first: call this after the
     AM's norms have seen data (a few forward passes in training mode), so that scale and offset can be carried over.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .align import ABSENT, align
+from .align import ABSENT, align, take
 from .deltas import NAMES, SIGN, SITE_OF, Deltas
 from .model import LSSI_FLOOR, Detection
 from .predict import Predictor
@@ -94,8 +94,7 @@ def _columns(window: Window, found: Detection, index: np.ndarray, reach: int) ->
     u = window.to_genome(torch.cat((found.lssi, found.motifs), 1)[0].cpu().numpy())
     background = np.zeros((len(u), 1), np.float32)
     background[:2] = LSSI_FLOOR
-    absent = index == ABSENT
-    return np.where(absent, background, u[:, np.where(absent, 0, index + reach)])
+    return take(u, np.where(index == ABSENT, ABSENT, index + reach), background)
 
 
 def _effects(predictor, model, window, deltas, wanted, alt, index, found, u_ref) -> np.ndarray:

@@ -71,6 +71,7 @@ class VcfReader:
             stream = sys.stdin.buffer if path == "-" else open(path, "rb")
         except OSError as e:
             raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
+        self._stream = stream
         head = stream.read(18)
         self._tail = _Tail(stream, head)
         self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
@@ -78,7 +79,22 @@ class VcfReader:
         buffered = io.BufferedReader(self._tail, 1 << 16)
         self._lines = self._numbered(gzip.GzipFile(fileobj=buffered) if self.compressed else buffered)
         self.header: list[bytes] = []
-        self._read_header()
+        try:
+            self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the input; stdin stays open."""
+        if self._stream is not sys.stdin.buffer:
+            self._stream.close()
+
+    def __enter__(self) -> VcfReader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     def _numbered(self, stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         number = 0

@@ -71,7 +71,8 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
 
 def _percent(result: dict) -> str:
     low, high = result["topk_interval"]
-    return f"{result['topk_acceptor']:.1f} | {result['topk_donor']:.1f} | {result['topk_mean']:.1f} ({low:.1f}-{high:.1f})"
+    acceptor, donor, mean = (result[f"topk_{k}"] for k in ("acceptor", "donor", "mean"))
+    return f"{acceptor:.1f} | {donor:.1f} | {mean:.1f} ({low:.1f}-{high:.1f})"
 
 
 def card(config: dict, metrics: dict, data: Dataset) -> str:
@@ -90,9 +91,9 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
     for kind, members in config["kinds"].items():
         for m in members:
             r = m["recipe"]
-            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {r['steps']} steps of {r['batch_bases']} "
-                         f"bases, {r['optimizer']} {r['lr']:g}, density {r['density_start']:g} to {r['density_end']:g}, "
-                         f"{r['precision']} |")
+            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {r['steps']} steps of "
+                         f"{r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density {r['density_start']:g} to "
+                         f"{r['density_end']:g}, {r['precision']} |")
     lines += [
         "",
         "## Training data",
@@ -134,15 +135,16 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         f"random validation windows is {s['largest_error']:.1e}.",
         "",
         "## Intended use",
-        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of human protein-coding genes, for "
-        "research. Not a medical device; a low score is no proof that a variant leaves splicing alone.",
+        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of human protein-coding genes, "
+        "for research. Not a medical device; a low score is no proof that a variant leaves splicing alone.",
         "",
         "## Limits",
         "- Trained on one transcript per gene of about a twentieth of the human genes: sites used in few tissues, U12 "
         "introns and non-GT-AG sites are hardly known to it.",
         f"- It sees {config['flank']} bases beyond the compared positions, and motifs and core sites a few hundred "
         "bases further; nothing of tissue, expression or RNA structure.",
-        "- A motif is named after the protein whose in-vitro affinities it was fitted to; related proteins share motifs.",
+        "- A motif bears the name of the protein whose in-vitro affinities it was fitted to; related proteins share "
+        "motifs.",
         "",
     ]
     return "\n".join(lines)

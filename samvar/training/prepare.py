@@ -136,7 +136,9 @@ def read_motifs(folder: str) -> dict[str, np.ndarray]:
     psams, a0s, rbps = [], [], []
     for i, path in enumerate(paths):
         rows: list[list[float]] = []
-        for line in [*open(path), "PSAM"]:
+        with open(path) as handle:
+            lines = handle.readlines()
+        for line in [*lines, "PSAM"]:
             if line.startswith("PSAM"):
                 if rows:
                     if not MOTIF_WIDTH - 1 <= len(rows) <= MOTIF_WIDTH:
@@ -165,7 +167,7 @@ def prepare(
 
     Validation: genes without paralogs on the `validation` chromosomes. Test: the same on `test`. Genes named in
     `held_out`, on chr9, or with paralogs on these chromosomes are left out. A train gene that shares a 100-mer outside
-    repeats with a validation, test or held-out gene is left out too (`leaks`). A gene that two sources hold counts once.
+    repeats with a validation, test or held-out gene is left out too (`leaks`). A gene in two sources counts once.
 
     Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is left.
     """

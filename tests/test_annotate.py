@@ -1,0 +1,319 @@
+"""The spine, end to end, with tiny random models; and its command line."""
+
+import gzip
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from samvar import annotate as spine
+from samvar.annotate import Options, annotate
+from samvar.bundle import load_bundle
+from samvar.cli import main
+from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
+from samvar.genes import load_annotation
+from samvar.genome import Genome
+from samvar.predict import Predictor
+from samvar.vcf import VcfReader
+
+from . import toy
+
+BASES = toy.random_bases(3000, seed=11)
+GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 2400)]))
+N_RUN = "N" * 100
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    bases = BASES[:2000] + N_RUN + BASES[2100:]
+    (folder / "bundle").mkdir()
+    return dict(
+        bases=bases,
+        fasta=toy.fasta(folder / "g.fa", c=bases, d="ACGT"),
+        gtf=toy.gtf(folder / "g.gtf", *GENES),
+        bundle=toy.bundle(folder / "bundle", seeds=(0, 1)),
+    )
+
+
+@pytest.fixture(scope="module")
+def parts(world):
+    return Genome(world["fasta"]), load_annotation(world["gtf"]), Predictor(load_bundle(world["bundle"]))
+
+
+def run(parts, path, **options):
+    out = io.BytesIO()
+    with VcfReader(path) as reader:
+        stats = annotate(reader, out, *parts, Options(**({"rbp_min": 0.0} | options)), command="test")
+    return stats, out.getvalue().decode()
+
+
+def rows(text):
+    """Per data line: dict of INFO."""
+    lines = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    return [dict(e.partition("=")[::2] for e in f[7].split(";")) for f in lines]
+
+
+def ref(world, pos, n=1):
+    return world["bases"][pos - 1 : pos - 1 + n]
+
+
+def snv(world, pos):
+    base = ref(world, pos)
+    return ("c", pos, base, {"A": "C", "C": "G", "G": "T", "T": "A"}[base])
+
+
+def test_every_allele_has_a_status_and_records_stay(world, parts, tmp_path):
+    b = ref(world, 1000)
+    records = [
+        ("c", 1000, b, ",".join("ACGT".replace(b, ""))),
+        ("c", 1000, b, "*"),
+        ("c", 1000, b, "<DEL>"),
+        ("c", 1000, b, f"{b}[c:5["),
+        ("c", 1000, b, "R"),
+        ("c", 1000, b, "."),
+        ("x", 10, "A", "C"),
+        ("c", 2999, ref(world, 2999), "A" if ref(world, 2999) != "A" else "C"),
+        ("c", 3001, "A", "C"),
+        ("c", 2050, "A", "C"),
+        ("c", 1000, "ACGT".replace(b, "")[0], b),
+        snv(world, 10),
+        ("c", 1000, ref(world, 1000, 40), b),
+        snv(world, 1000),
+        snv(world, 1990),
+    ]
+    path = toy.vcf(tmp_path / "x.vcf", *records)
+    stats, text = run(parts, path, max_allele=30)
+    statuses = [r.get("SAMVAR_STATUS") for r in rows(text)]
+    assert statuses == [
+        "OK,OK,OK", "STAR", "SYMBOLIC", "BND", "NON_ACGT", None, "NO_CONTIG", "NO_GENE", "CONTIG_END", "REF_N",
+        "REF_MISMATCH", "NO_GENE", "TOO_LONG", "OK", "LOW_CONTEXT",
+    ]
+    assert stats.records == len(records) and stats.without_alt == 1
+    assert sum(stats.statuses.values()) == 3 + 13
+    # every byte but INFO is the input's
+    with open(path) as handle:
+        before = [line.split("\t") for line in handle.read().splitlines() if not line.startswith("#")]
+    after = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    assert [f[:7] + f[8:] for f in before] == [f[:7] + f[8:] for f in after]
+    assert after[5] == before[5]
+
+
+def test_fields_are_consistent(world, parts, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", *(snv(world, p) for p in range(905, 1195, 10)))
+    _, text = run(parts, path)
+    header = [line for line in text.splitlines() if line.startswith("##")]
+    for key in ("SAMVAR", "SAMVAR_MAX", "SAMVAR_STATUS", "SAMVAR_RBP"):
+        assert sum(line.startswith(f"##INFO=<ID={key},") for line in header) == 1
+    assert any(re.match(r"##samvar_model=<Name=toy,Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>", line) for line in header)
+    seen_rbp = False
+    for info in rows(text):
+        scores = [r.split("|") for r in info["SAMVAR"].split(",")]
+        assert [r[1] for r in scores] == ["G1", "G2"]  # overlapping genes, one row each
+        assert all(len(r) == 14 for r in scores)
+        assert max(float(v) for r in scores for v in r[5:9]) == float(info["SAMVAR_MAX"])
+        assert all(abs(int(v)) <= 50 for r in scores for v in r[9:13])
+        assert all(float(r[13]) >= 0 for r in scores)  # two seeds
+        sites = [r.split("|") for r in info.get("SAMVAR_RBP", "").split(",") if r]
+        for site in sites:
+            seen_rbp = True
+            assert site[2] in [*toy.RBPS, "LSSI_A", "LSSI_D"] and site[8] in ("AG", "AL", "DG", "DL")
+            assert site[3] in ("gain", "loss", "stronger", "weaker")
+            assert len(site[5]) == 11
+        effects = [abs(float(s[7])) for s in sites]
+        assert len(effects) <= 20
+        for symbol in ("G1", "G2"):
+            own = [e for e, s in zip(effects, sites) if s[1] == symbol]
+            assert own == sorted(own, reverse=True) and len(own) <= 10
+    assert seen_rbp
+
+
+def test_knocking_out_every_changed_entry_gives_the_reference_back(world, parts, monkeypatch):
+    """For an SNV, alt's bottleneck with all changed entries put back is ref's, so its scores are ref's."""
+    genome, annotation, predictor = parts
+    _, pos, r, a = snv(world, 1005)
+    allele = spine.examine(genome, annotation, type("R", (), dict(contig="c", pos=pos, ref=r)), a, Options())
+    spine.score(genome, annotation, predictor, [allele], Options())
+    window = allele.windows[0]
+    model = predictor.models[0]
+    before, after = predictor.detect(model, window.ref), predictor.detect(model, window.alt)
+    edited = after.motifs.clone()
+    changed = (before.motifs - after.motifs).abs() > 1e-3
+    edited[changed] = before.motifs[changed]
+    lssi = after.lssi.clone()
+    changed = (before.lssi - after.lssi).abs() > 1e-3
+    lssi[changed] = before.lssi[changed]
+    back = window.to_genome(predictor.aggregate(model, lssi, edited)[0].numpy())
+    p_ref, _ = predictor.score([window])[0]
+    np.testing.assert_allclose(back, p_ref[0], atol=1e-4)
+
+
+def test_equal_haplotypes_score_equal(world, parts, tmp_path):
+    """One deletion and one insertion, each spelled several ways; DS and POS + DP agree."""
+    bases = world["bases"]
+    at = next(i for i in range(1000, 1190) if bases[i] == bases[i + 1] == bases[i + 2])
+    deletions = [("c", at, bases[at - 1 : at + 1], bases[at - 1]), ("c", at + 1, bases[at : at + 2], bases[at]),
+                 ("c", at + 2, bases[at + 1 : at + 3], bases[at + 1]),
+                 ("c", at - 1, bases[at - 2 : at + 4], bases[at - 2 : at] + bases[at + 1 : at + 4])]
+    insertions = [("c", at, bases[at - 1], bases[at - 1 : at + 1]),
+                  ("c", at + 3, bases[at + 2], bases[at + 2] * 2),
+                  ("c", at - 1, bases[at - 2 : at + 5], bases[at - 2 : at] + bases[at] + bases[at : at + 5])]
+    mnv = [snv(world, 1100), ("c", 1098, bases[1097:1102], bases[1097:1099] + snv(world, 1100)[3] + bases[1100:1102])]
+    for group in (deletions, insertions, mnv):
+        found = []
+        for record in group:
+            _, text = run(parts, toy.vcf(tmp_path / "x.vcf", record))
+            row = []
+            for r in rows(text)[0]["SAMVAR"].split(","):
+                f = r.split("|")
+                places = [(int(p.split("+")[0]) + record[1], p.partition("+")[2]) for p in f[9:13]]
+                row.append((f[1:9], places, f[13]))
+            found.append(row)
+        assert all(f == found[0] for f in found)
+
+
+def test_ref_equal_to_alt_scores_zero(world, parts, tmp_path):
+    b = ref(world, 1000, 3)
+    _, text = run(parts, toy.vcf(tmp_path / "x.vcf", ("c", 1000, b, b)))
+    assert rows(text)[0]["SAMVAR_MAX"] == "0.0000"
+
+
+def test_reverse_complement_of_everything_mirrors_the_scores(world, parts, tmp_path):
+    bases = world["bases"]
+    n = len(bases)
+    mirrored = [(name, "c", "-" if s == "+" else "+", [(n + 1 - e, n + 1 - b) for b, e in reversed(exons)])
+                for name, _, s, exons in GENES]
+    other = (Genome(toy.fasta(tmp_path / "m.fa", c=toy.revcomp(bases))),
+             load_annotation(toy.gtf(tmp_path / "m.gtf", *mirrored)), parts[2])
+    for start, gone, new in ((1000, 1, "T"), (1010, 5, ""), (1020, 0, "GGATC"), (1030, 2, "ACCA")):
+        new = new if new != bases[start : start + gone] else "A"
+        record = ("c", start, bases[start - 1 : start + gone], bases[start - 1] + new)
+        end = n - start - gone  # 0-based start of the change on the mirrored contig
+        back = toy.revcomp(bases)
+        mirror = ("c", end, back[end - 1 : end + gone], back[end - 1] + toy.revcomp(new))
+        results = []
+        for which, r in ((parts, record), (other, mirror)):
+            _, text = run(which, toy.vcf(tmp_path / "x.vcf", r))
+            results.append({f.split("|")[1]: [float(v) for v in f.split("|")[5:9]]
+                            for f in rows(text)[0]["SAMVAR"].split(",")})
+        assert results[0].keys() == results[1].keys()
+        for gene in results[0]:
+            np.testing.assert_allclose(results[0][gene], results[1][gene], atol=2e-4)
+
+
+def test_order_and_neighbours_do_not_change_scores(world, parts, tmp_path):
+    records = [snv(world, p) for p in (400, 905, 1000, 1100, 1190)]
+    _, forward = run(parts, toy.vcf(tmp_path / "a.vcf", *records))
+    _, backward = run(parts, toy.vcf(tmp_path / "b.vcf", *reversed(records)))
+    alone = [rows(run(parts, toy.vcf(tmp_path / "c.vcf", r))[1])[0] for r in records]
+    assert rows(forward) == rows(backward)[::-1] == alone
+
+
+def test_empty_vcf_keeps_its_header(world, parts, tmp_path):
+    stats, text = run(parts, toy.vcf(tmp_path / "x.vcf"))
+    assert stats.records == 0 and text.splitlines()[-1].startswith("#CHROM") and "ID=SAMVAR_MAX" in text
+
+
+def test_wrong_build_is_named(world, parts, tmp_path):
+    wrong = [("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "A") for p in range(905, 925)]
+    path = toy.vcf(tmp_path / "x.vcf", *wrong)
+    with pytest.raises(WrongBuildError, match="genome build"):
+        run(parts, path)
+    stats, _ = run(parts, path, allow_ref_mismatch=True)
+    assert stats.statuses["REF_MISMATCH"] == 20
+
+
+def test_contigs_without_overlap_are_named(world, parts, tmp_path):
+    with pytest.raises(ContigMismatchError, match="share no contig"):
+        run(parts, toy.vcf(tmp_path / "x.vcf", ("zz", 5, "A", "C")))
+    with pytest.raises(ContigMismatchError, match="share no contig"):
+        run(parts, toy.vcf(tmp_path / "x.vcf", header=("##fileformat=VCFv4.2", "##contig=<ID=zz,length=5>")))
+    other = load_annotation(toy.gtf(tmp_path / "o.gtf", ("G", "zz", "+", [(1, 10)])))
+    with pytest.raises(ContigMismatchError, match="annotation"):
+        run((parts[0], other, parts[2]), toy.vcf(tmp_path / "y.vcf"))
+
+
+def test_annotating_twice_is_refused(world, parts, tmp_path):
+    _, text = run(parts, toy.vcf(tmp_path / "x.vcf", snv(world, 1000)))
+    (tmp_path / "twice.vcf").write_text(text)
+    with pytest.raises(VcfError, match="already"):
+        run(parts, str(tmp_path / "twice.vcf"))
+
+
+# ------------------------------------------------------------------------------------------------ command line
+
+
+def samvar(*args, **more):
+    return CliRunner().invoke(main, ["annotate", *map(str, args), "--threads", "1"], **more)
+
+
+@pytest.fixture
+def common(world):
+    return ["-f", world["fasta"], "-a", world["gtf"], "--model", world["bundle"]]
+
+
+def test_cli_writes_text_bgzf_and_stdout(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    assert samvar(path, *common, "-o", tmp_path / "o.vcf").exit_code == 0
+    assert samvar(path, *common, "-o", tmp_path / "o.vcf.gz").exit_code == 0
+    result = samvar(path, *common)
+    strip = lambda text: [x for x in text.splitlines() if not x.startswith("##samvar_command")]  # noqa: E731
+    text = (tmp_path / "o.vcf").read_text()
+    assert strip(gzip.decompress((tmp_path / "o.vcf.gz").read_bytes()).decode()) == strip(text)
+    assert strip(result.stdout) == strip(text)
+    assert "1 records" in result.stderr
+    assert (tmp_path / "o.vcf.gz").read_bytes()[12:14] == b"BC"
+
+
+@pytest.mark.parametrize("broken", ["fasta", "gtf", "bundle", "vcf", "hash"])
+def test_cli_errors_are_one_line_and_leave_nothing(world, tmp_path, broken):
+    paths = {k: world[k] for k in ("fasta", "gtf", "bundle")} | {"vcf": toy.vcf(tmp_path / "x.vcf", snv(world, 1000))}
+    if broken == "hash":
+        shutil.copytree(world["bundle"], tmp_path / "b")
+        with open(tmp_path / "b" / "am.0.safetensors", "r+b") as f:
+            f.seek(-1, os.SEEK_END)
+            f.write(b"\x07")
+        paths["bundle"] = tmp_path / "b"
+    else:
+        paths[broken] = tmp_path / "missing"
+    out = tmp_path / "o.vcf"
+    result = samvar(paths["vcf"], "-f", paths["fasta"], "-a", paths["gtf"], "--model", paths["bundle"], "-o", out)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("samvar: error: ") and len(result.stderr.splitlines()) == 1
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("o.vcf")] == []
+
+
+def test_cli_malformed_record_leaves_no_file(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), "c\t1001\t.\tA")
+    result = samvar(path, *common, "-o", tmp_path / "o.vcf")
+    assert result.exit_code == 1 and "line 4" in result.stderr
+    assert not list(tmp_path.glob("o.vcf*"))
+
+
+def test_cli_usage_errors_are_exit_2(common):
+    assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
+    assert samvar("x.vcf", *common, "-D", "-1").exit_code == 2
+
+
+def test_help_does_not_import_torch():
+    code = "import sys; sys.argv = ['samvar', 'annotate', '--help']\nfrom samvar.cli import main\n" \
+           "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_closed_pipe_ends_quietly(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", *[snv(world, 10)] * 30_000)
+    command = [sys.executable, "-m", "samvar.cli", "annotate", path, *common]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.stdout.close()
+    stderr = process.stderr.read().decode()
+    process.stderr.close()
+    assert "Traceback" not in stderr and "error" not in stderr
+    assert process.wait() in (141, -13)

@@ -1,0 +1,116 @@
+import gzip
+
+import pytest
+
+from samvar.errors import AnnotationError
+from samvar.genes import load_annotation
+
+
+def write(tmp_path, text, name="a.txt"):
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    return str(path)
+
+
+GTF = """#!genome-build test
+1\tx\tgene\t11\t60\t.\t-\t.\tgene_id "G1"; gene_name "ONE";
+1\tx\ttranscript\t11\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE"; tag "basic"; tag "Ensembl_canonical";
+1\tx\texon\t41\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
+1\tx\texon\t11\t20\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
+1\tx\ttranscript\t11\t90\t.\t-\t.\tgene_id "G1"; transcript_id "T2"; gene_name "ONE";
+1\tx\texon\t11\t90\t.\t-\t.\tgene_id "G1"; transcript_id "T2"; gene_name "ONE";
+1\tx\texon\t501\t590\t.\t-\t.\tgene_id "G1"; transcript_id "T3"; gene_name "ONE";
+"""
+
+
+@pytest.mark.parametrize("name", ["a.gtf", "a.gtf.gz"])
+def test_gtf(tmp_path, name):
+    annotation = load_annotation(write(tmp_path, GTF, name))
+    near, far = annotation.genes  # one id, two loci that do not overlap
+    assert (near.id, near.symbol, near.contig, near.strand, near.start, near.end) == ("G1", "ONE", "1", "-", 10, 90)
+    assert near.chosen.id == "T1"  # canonical before longest
+    assert near.chosen.exons == ((10, 20), (40, 60))
+    assert near.sites() == ({19}, {40})  # minus strand: the acceptor is the left exon's last base
+    assert (far.start, far.end, far.chosen.id) == (500, 590, "T3")
+
+
+def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
+    text = (
+        "##gff-version 3\n"
+        "chr1\tx\tgene\t11\t60\t.\t+\t.\tID=gene-A%2CB;Name=A%2CB;gene=A%2CB\n"
+        "chr1\tx\tmRNA\t11\t60\t.\t+\t.\tID=rna-N1;Parent=gene-A%2CB;transcript_id=N1.1;tag=MANE Select\n"
+        "chr1\tx\texon\t11\t20\t.\t+\t.\tID=e1;Parent=rna-N1\n"
+        "chr1\tx\texon\t41\t60\t.\t+\t.\tID=e2;Parent=rna-N1\n"
+        "chr1\tx\tCDS\t15\t20\t.\t+\t0\tID=c1;Parent=rna-N1\n"
+    )
+    (gene,) = load_annotation(write(tmp_path, text)).genes
+    assert (gene.id, gene.symbol, gene.chosen.id, gene.chosen.rank, gene.chosen.cds_length) == (
+        "A,B", "A,B", "N1.1", 2, 6)
+    assert gene.sites() == ({40}, {19})
+
+
+def test_gff3_exon_with_two_parents_before_their_transcript(tmp_path):
+    text = (
+        "1\tx\texon\t11\t20\t.\t+\t.\tParent=T1,T2\n"
+        "1\tx\tmRNA\t11\t20\t.\t+\t.\tID=T1;Parent=G\n"
+        "1\tx\tmRNA\t11\t20\t.\t+\t.\tID=T2;Parent=G\n"
+        "1\tx\tgene\t11\t20\t.\t+\t.\tID=G;Name=sym\n"
+    )
+    (gene,) = load_annotation(write(tmp_path, text)).genes
+    assert {t.id for t in gene.transcripts} == {"T1", "T2"} and gene.symbol == "sym"
+
+
+def test_bed12_spliceai_and_canonical_agree(tmp_path):
+    bed = "chr1\t10\t60\tN1\t0\t+\t10\t60\t0\t2\t10,20,\t0,30,\tSYM\n"
+    spliceai = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nSYM\t1\t+\t10\t60\t10,40,\t20,60,\n"
+    canonical = (
+        "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
+        "SYM\t1\tchr1\t+\t11\t60\t20,\t41,\n"
+    )
+    genes = [load_annotation(write(tmp_path, t)).genes[0] for t in (bed, spliceai, canonical)]
+    for gene in genes:
+        assert gene.symbol == "SYM" and gene.chosen.exons == ((10, 20), (40, 60))
+        assert gene.sites() == ({40}, {19})
+    assert [g.paralog for g in genes] == [None, None, True]
+    assert genes[2].origin == "chr1"
+
+
+def test_overlap_by_interval_and_alias(tmp_path):
+    annotation = load_annotation(write(tmp_path, GTF))
+    hits = lambda *where: [g.start for g in annotation.overlapping(*where)]  # noqa: E731
+    assert hits("chr1", 89, 90) == [10] and hits("1", 90, 91) == []
+    assert hits("1", 9, 10) == [] and hits("1", 5, 11) == [10]
+    assert hits("1", 10, 10) == [] and hits("1", 11, 11) == [10] and hits("1", 90, 90) == []  # insertions
+    assert hits("2", 10, 20) == []
+    assert hits("1", 0, 10_000_000) == [10, 500]
+
+
+@pytest.mark.parametrize("text", ["", "hello\n", ">chr1\nACGT\n", "1\tx\tgene\t1\t9\t.\t+\t.\tgene_id \"G\";\n"])
+def test_what_is_no_annotation_is_refused(tmp_path, text):
+    with pytest.raises(AnnotationError):
+        load_annotation(write(tmp_path, text))
+
+
+def test_missing_and_truncated_files_are_named(tmp_path):
+    with pytest.raises(AnnotationError, match="not found"):
+        load_annotation(str(tmp_path / "none"))
+    path = tmp_path / "cut.gtf.gz"
+    path.write_bytes(gzip.compress(GTF.encode())[:-20])
+    with pytest.raises(AnnotationError, match="cannot read"):
+        load_annotation(str(path))
+
+
+@pytest.mark.parametrize(
+    "name, genes",
+    [
+        ("annotation/mane.chr22.hg38.gff3.gz", 423),
+        ("annotation/canonical.hg19.tsv.gz", 18677),
+        ("species/d_melanogaster_1pct/1pct.gff3.gz", 126),
+    ],
+)
+def test_real_annotations(shared, name, genes):
+    annotation = load_annotation(shared(name))
+    assert len(annotation.genes) == genes
+    for g in annotation.genes:
+        assert g.start <= g.chosen.start < g.chosen.end <= g.end
+        assert all(s < e for s, e in g.chosen.exons)

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from samvar.errors import GenomeError
+from samvar.genome import Genome, decode, encode, find_alias, reverse_complement
+from samvar.variant import Status, allele_status, normalise
+
+from . import toy
+
+BASES = st.text(alphabet="ACGT", min_size=1, max_size=6)
+
+
+def apply(genome, contig, variant):
+    n = genome.lengths[contig]
+    codes = genome.codes(contig, 0, n)
+    return decode(np.concatenate((codes[: variant.start], variant.alt, codes[variant.start + len(variant.ref) :])))
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    # short repeats of every kind, so that indels can move
+    path = tmp_path_factory.mktemp("genome") / "g.fa"
+    return Genome(toy.fasta(path, c1="GATTTTTACACACACAGGCATCATCATGNNACGTacgtRYACGT", chr2="ACGT"))
+
+
+def test_codes_are_case_blind_and_pad_beyond_the_contig(genome):
+    assert decode(genome.codes("c1", -2, 3)) == "NNGAT"
+    assert decode(genome.codes("c1", 28, 46)) == "NNACGTACGTNNACGTNN"
+
+
+def test_reverse_complement_is_its_own_inverse():
+    codes = encode("ACGTNACG")
+    assert decode(reverse_complement(codes)) == "CGTNACGT"
+    assert (reverse_complement(reverse_complement(codes)) == codes).all()
+
+
+def test_contig_names_are_reconciled(genome):
+    assert genome.contig("2") == "chr2"
+    assert genome.contig("c1") == "c1"
+    assert genome.contig("3") is None
+    assert find_alias("MT", {"chrM"}) == "chrM"
+
+
+def test_missing_index_is_made_and_missing_file_named(tmp_path):
+    path = toy.fasta(tmp_path / "x.fa", a="ACGT")
+    assert Genome(path).lengths == {"a": 4}
+    assert (tmp_path / "x.fa.fai").exists()
+    with pytest.raises(GenomeError, match="not found"):
+        Genome(str(tmp_path / "none.fa"))
+
+
+def test_gzip_that_is_not_bgzip_is_explained(tmp_path):
+    import gzip
+
+    path = tmp_path / "x.fa.gz"
+    path.write_bytes(gzip.compress(b">a\nACGT\n"))
+    with pytest.raises(GenomeError, match="bgzip"):
+        Genome(str(path))
+
+
+@pytest.mark.parametrize(
+    "pos, ref, alt, expected",
+    [
+        (1, "G", "*", Status.STAR),
+        (1, "G", "G]c1:5]", Status.BND),
+        (1, "G", ".A", Status.BND),
+        (1, "G", "<DEL>", Status.SYMBOLIC),
+        (1, "G", "<NON_REF>", Status.SYMBOLIC),
+        (1, "G", "R", Status.NON_ACGT),
+        (40, "G", "A", Status.REF_N),
+        (44, "TA", "T", Status.CONTIG_END),
+        (99, "G", "A", Status.CONTIG_END),
+        (0, "G", "A", Status.CONTIG_END),
+        (29, "N", "A", Status.REF_N),
+        (1, "A", "C", Status.REF_MISMATCH),
+        (1, "g", "t", None),
+    ],
+)
+def test_status(genome, pos, ref, alt, expected):
+    assert allele_status(genome, "c1", pos, ref, alt) is expected
+
+
+def test_status_without_contig(genome):
+    assert allele_status(genome, None, 1, "G", "A") is Status.NO_CONTIG
+
+
+def test_trimming_and_span(genome):
+    v = normalise(genome, "c1", 3, "TTT", "TT")  # one T of five
+    assert (v.span, len(v.ref), len(v.alt)) == ((2, 7), 1, 0)
+    v = normalise(genome, "c1", 8, "ACAC", "AC")  # one of four AC, the A of TTTTTA before it
+    assert v.span == (7, 16)
+    v = normalise(genome, "c1", 1, "GAT", "GCT")
+    assert (v.start, decode(v.ref), decode(v.alt), v.span) == (1, "A", "C", (1, 2))
+    v = normalise(genome, "c1", 1, "GAT", "GCCT")  # delins
+    assert (v.start, decode(v.ref), decode(v.alt)) == (1, "A", "CC")
+
+
+@settings(max_examples=300, deadline=None)
+@given(start=st.integers(0, 26), n=st.integers(0, 5), alt=BASES)
+def test_every_placement_makes_the_same_haplotype_and_the_same_normal_form(genome, start, n, alt):
+    whole = decode(genome.codes("c1", 0, genome.lengths["c1"]))
+    ref = whole[start : start + n + 1]
+    v = normalise(genome, "c1", start + 1, ref, alt)
+    expected = whole[:start] + alt + whole[start + n + 1 :]
+    for at in range(v.span[0], v.start + v.right + 1):
+        placed = v.placed(at)
+        assert apply(genome, "c1", placed) == expected
+        if len(placed.ref) != len(placed.alt) and 0 in (len(placed.ref), len(placed.alt)):
+            before = whole[at - 1] if at else None
+            if before:  # written as VCF writes it, at this placement
+                again = normalise(genome, "c1", at, before + decode(placed.ref), before + decode(placed.alt))
+                assert again.span == v.span
+    with pytest.raises(ValueError):
+        v.placed(v.start + v.right + 1)

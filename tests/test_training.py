@@ -1,0 +1,424 @@
+"""Dataset, preparation, training loop, evaluation and bundles, on genes that the tests make."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from samvar.bundle import load_bundle
+from samvar.cli import main
+from samvar.errors import BundleError, DatasetError, RecipeError
+from samvar.genome import reverse_complement
+from samvar.training import prepare as prep
+from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, WindowSampler, pack, unpack
+from samvar.training.evaluate import evaluate, score, top_k
+from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe, recipe_from
+from samvar.training.runs import load_run
+
+from . import toy
+
+ACCEPTOR, DONOR = "TTTTTTTTTTCAG", "GTAAGT"
+
+
+def gene_bases(rng, introns=4):
+    """A gene with clear splice sites, and its exons as 0-based half-open intervals."""
+    bases, exons = "", []
+    for i in range(introns + 1):
+        start = len(bases)
+        bases += "".join(rng.choice(list("ACG"), 60))
+        exons.append((start, len(bases)))
+        if i < introns:
+            bases += DONOR + "".join(rng.choice(list("ACGT"), 80)) + ACCEPTOR
+    return bases, exons
+
+
+def make_genome(folder, name="g", genes=12, seed=0, shift=0):
+    """FASTA with chrA (train), chr1 (validation), chr5 (test); genes on both strands."""
+    rng = np.random.default_rng(seed)
+    contigs = {"chrA": "", "chr1": "", "chr5": ""}
+    rows = []
+    for i in range(genes):
+        contig = "chr1" if i % 6 == 4 else "chr5" if i % 6 == 5 else "chrA"
+        bases, exons = gene_bases(rng)
+        strand = "+-"[i % 2]
+        n = len(bases)
+        if strand == "-":
+            bases, exons = toy.revcomp(bases), [(n - e, n - s) for s, e in reversed(exons)]
+        contigs[contig] += "".join(rng.choice(list("ACGT"), 50))
+        at = len(contigs[contig])
+        contigs[contig] += bases
+        rows.append((f"{name}{i}", contig, strand, [(at + s + 1 + shift, at + e) for s, e in exons]))
+    contigs = {k: v + "A" * 50 for k, v in contigs.items()}
+    return toy.fasta(folder / f"{name}.fa", **contigs), toy.gtf(folder / f"{name}.gtf", *rows)
+
+
+def motif_folder(folder):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(1)
+    for name, widths in (("AAA1", (11, 10)), ("BBB2", (11,))):
+        with open(folder / f"{name}.txt", "w") as f:
+            for i, width in enumerate(widths):
+                f.write(f"# PSAM {i}\nPSAM  A0={0.5 / (i + 1)} n={width}\n#\tA\tC\tG\tU\tconsensus\n")
+                for row in rng.uniform(0.05, 1, (width, 4)):
+                    f.write("\t".join(f"{v / row.max():.5f}" for v in row) + "\ta\n")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    return (*make_genome(folder), motif_folder(folder / "motifs"))
+
+
+@pytest.fixture(scope="module")
+def data(source):
+    fasta, gtf, motifs = source
+    return prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), motifs, report=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def packed(data, tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("packed") / "data.npz")
+    data.save(path)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------ dataset
+
+
+def test_packing_is_exact():
+    codes = np.random.default_rng(0).integers(0, 5, 1003).astype(np.uint8)
+    packed, runs = pack(codes)
+    assert packed.nbytes == 251
+    assert (unpack(packed, runs, len(codes)) == codes).all()
+
+
+def test_dataset_comes_back_from_disk(data, packed):
+    again = Dataset.load(packed)
+    for name in ("codes", "labels", "offsets", "names", "chroms", "splits", "paralogs"):
+        assert (getattr(again, name) == getattr(data, name)).all()
+    assert again.meta == data.meta and (again.motifs["psam"] == data.motifs["psam"]).all()
+
+
+def test_what_is_no_dataset_is_refused(tmp_path):
+    (tmp_path / "x.npz").write_text("no")
+    for path in ("x.npz", "none.npz"):
+        with pytest.raises(DatasetError, match="samvar train prepare"):
+            Dataset.load(str(tmp_path / path))
+
+
+def test_genes_are_in_transcript_orientation_and_split(data):
+    assert set(data.splits) == {"train", "validation"}  # test genes are never packed
+    assert set(data.chroms[data.genes("train")]) == {"chrA"} and set(data.chroms[data.genes("validation")]) == {"chr1"}
+    for g in range(len(data)):
+        codes, labels = data.window(g, 0, int(data.offsets[g + 1] - data.offsets[g]))
+        text = "".join("ACGTN"[c] for c in codes)
+        acceptors, donors = np.flatnonzero(labels == 1), np.flatnonzero(labels == 2)
+        assert len(acceptors) == len(donors) == 4
+        assert all(text[a - 2 : a] == "AG" for a in acceptors) and all(text[d + 1 : d + 3] == "GT" for d in donors)
+
+
+def test_windows_beyond_the_gene_are_unknown_and_not_scored(data):
+    codes, labels = data.window(0, -3, 5, left=2, right=1)
+    assert (codes[:5] == UNKNOWN).all() and codes[5] != UNKNOWN and len(codes) == 11
+    assert (labels[:3] == IGNORE).all() and len(labels) == 8
+
+
+def test_sampler_depends_on_seed_rank_and_step_alone(data):
+    make = lambda **k: WindowSampler(data, "train", (20, 10), 400, (100, 50), 0.5, **({"seed": 1} | k))  # noqa: E731
+    a, b = make().batch(7), make().batch(7)
+    assert all((x == y).all() for x, y in zip(a, b))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, make(rank=1).batch(7)))
+    assert a[0].shape[1] == a[1].shape[1] + 30 and a[1].size == 400
+    with pytest.raises(DatasetError):
+        WindowSampler(data, "test", (20, 10), 400, (100,), 0.5, 1)
+
+
+def test_site_windows_hold_a_site(data):
+    _, labels = WindowSampler(data, "train", (0, 0), 5000, (50,), 1.0, seed=0).batch(0)
+    assert ((labels == 1) | (labels == 2)).any(1).all()
+
+
+# ------------------------------------------------------------------------------------------------ prepare
+
+
+def test_annotation_that_is_off_by_one_is_refused(tmp_path, source):
+    fasta, gtf = make_genome(tmp_path, shift=1)
+    with pytest.raises(DatasetError, match="GT-AG"):
+        prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
+
+
+def test_leaking_genes_are_told_from_repeats():
+    rng = np.random.default_rng(0)
+    bases, _ = gene_bases(rng)
+    codes = np.array(["ACGT".index(b) for b in bases], np.uint8)
+    sites = dict(acceptors=[159], donors=[59])
+    held = [dict(name="H", codes=codes, **sites)]
+    fresh = rng.integers(0, 4, 600).astype(np.uint8)
+    copies = [codes[100:300], reverse_complement(codes[100:300]), fresh]
+    train = [dict(name=str(i), codes=np.concatenate((fresh[100 * i : 100 * i + 50], c))) for i, c in enumerate(copies)]
+    assert {i: name for i, (name, _) in prep.leaks(train, held).items()} == {0: "H", 1: "H"}
+    assert prep.leaks([train[0]] * 2, held) == {}  # in three genes: a repeat
+    assert prep.leaks(train[2:], held) == {}
+    assert prep.leaks(train, []) == {}
+
+
+def test_words_differ_where_sequences_differ():
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 4, 400).astype(np.uint8)
+    b = a.copy()
+    b[200] = (b[200] + 1) % 4
+    assert len(prep.words(a)) == 301
+    assert len(np.intersect1d(prep.words(a), prep.words(b))) == 201
+    b[200] = UNKNOWN
+    assert len(prep.words(b)) == 201
+
+
+def test_motif_files(source):
+    m = prep.read_motifs(source[2])
+    assert m["psam"].shape == (3, 11, 4) and m["rbp"].tolist() == [0, 0, 1] and m["names"].tolist() == ["AAA1", "BBB2"]
+    assert (m["psam"][1, 0] == 1).all()  # a PSAM of width 10 starts at p-4
+    np.testing.assert_allclose(m["a0"], [0.5, 0.25, 0.5])
+
+
+def test_real_motifs(shared):
+    m = prep.read_motifs(shared("motifs/rbns"))
+    assert m["psam"].shape == (318, 11, 4) and len(m["names"]) == 79
+    np.testing.assert_allclose(m["psam"].max(2), 1, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------ recipes
+
+
+def test_recipe_errors_name_the_key(tmp_path):
+    path = tmp_path / "r.toml"
+    for text, message in (("steps = 1\nlearning = 2", "learning"), ("steps = 'x'", "steps"), ("lr = 1.0", "missing"),
+                          ("steps = [", "TOML"), ("steps = 1\nprecision = 'fp8'", "precision"),
+                          ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density")):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(str(path), SamRecipe)
+    with pytest.raises(RecipeError, match="cannot read"):
+        load_recipe(str(tmp_path / "none.toml"), LssiRecipe)
+
+
+def test_shipped_recipes_are_valid():
+    folder = os.path.join(os.path.dirname(__file__), "..", "train")
+    for root, _, files in os.walk(folder):
+        for name in files:
+            if name.endswith(".toml"):
+                load_recipe(os.path.join(root, name), LssiRecipe if "lssi" in name else SamRecipe)
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+
+TINY = dict(channels=8, attention_dim=4, batch_bases=400, windows=[100, 200], density_start=0.3, density_end=0.1,
+            validate_every=5, validate_bases=700, checkpoint_every=5, lr=1e-3, warmup=2)  # fmt: skip
+
+
+def toml(path, **values):
+    path.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in values.items()))
+    return str(path)
+
+
+def train(*args):
+    result = CliRunner().invoke(main, ["train", *map(str, args), "--threads", "1"])
+    assert result.exit_code == 0, result.stderr
+    return result.stderr
+
+
+@pytest.fixture(scope="module")
+def lssi(packed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lssi")
+    recipe = toml(folder / "r.toml", steps=200, channels=16, sites=16, decoys=64, others=64, lr=0.01, warmup=10,
+                  validate_every=100, checkpoint_every=100)
+    train("lssi", recipe, "-d", packed, "-o", folder / "run")
+    return folder / "run"
+
+
+def test_lssi_learns_the_sites(lssi):
+    with open(lssi / "metrics.tsv") as handle:
+        header, *rows = (line.split("\t") for line in handle.read().splitlines())
+    assert float(rows[-1][header.index("topk_mean")]) > 80
+
+
+def states(folder):
+    model = load_file(folder / "model.safetensors")
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    return model, saved
+
+
+@pytest.mark.parametrize("kind, schedule", [("fm", "geometric"), ("am", "accuracy")])
+def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedule):
+    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, **TINY)
+    common = [kind, recipe, "-d", packed, "--lssi", lssi]
+    train(*common, "-o", tmp_path / "whole")
+    said = train(*common, "-o", tmp_path / "parts", "--minutes", "0")
+    while "stopped after" in said:
+        said = train(*common, "-o", tmp_path / "parts", "--resume", "--minutes", "0.005")
+    a, b = states(tmp_path / "whole"), states(tmp_path / "parts")
+    assert a[1]["step"] == b[1]["step"] == 20
+    for key, value in a[0].items():
+        assert torch.equal(value, b[0][key]), key
+    for key, slot in a[1]["optimizer"]["state"].items():
+        for name, value in slot.items():
+            assert torch.equal(value, b[1]["optimizer"]["state"][key][name])
+    rows = [(tmp_path / d / "metrics.tsv").read_text().splitlines() for d in ("whole", "parts")]
+    drop = lambda lines: [line.split("\t")[:1] + line.split("\t")[4:] for line in lines]  # noqa: E731
+    assert drop(rows[0]) == drop(rows[1]) and len(rows[0]) == 5  # but for time and the loss averaged since the start
+
+
+def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=2, **TINY)
+    args = ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o", str(tmp_path / "run"), "--threads", "1"]
+    assert CliRunner().invoke(main, args).exit_code == 0
+    again = CliRunner().invoke(main, args)
+    assert again.exit_code == 1 and "--resume" in again.stderr
+    toml(tmp_path / "r.toml", steps=3, **TINY)
+    other = CliRunner().invoke(main, [*args, "--resume"])
+    assert other.exit_code == 1 and "another recipe" in other.stderr
+
+
+def test_am_starts_from_fm_and_keeps_the_core_sites(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=5, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    recipe = toml(tmp_path / "a.toml", steps=1, **(TINY | {"lr": 1e-9}))
+    train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "am", "--start-from", tmp_path / "fm")
+    fm, am = (load_file(tmp_path / kind / "model.safetensors") for kind in ("fm", "am"))
+    core = load_file(lssi / "model.safetensors")
+    for key, value in core.items():
+        assert torch.equal(am[f"lssi.{key}"], value)
+    for key, value in fm.items():
+        if key.startswith("aggregator") and "running" not in key and "num_batches" not in key:
+            torch.testing.assert_close(am[key], value, atol=1e-6, rtol=0)
+
+
+def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=4, **(TINY | {"validate_every": 4, "checkpoint_every": 4}))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    code = (
+        "import sys, os, torch, torch.distributed as d\n"
+        "from samvar.cli import main\n"
+        "import samvar.training.loop as loop\n"
+        "kept = loop.train\n"
+        "def train(task, *a, **k):\n"
+        "    kept(task, *a, **k)\n"
+        "    own = torch.cat([v.float().flatten() for v in task.model.state_dict().values()])\n"
+        "    other = own.clone(); d.broadcast(other, 0)\n"
+        "    assert torch.equal(own, other), (own - other).abs().max()\n"
+        "    print('equal', d.get_world_size())\n"
+        "loop.train = train\n"
+        "main(sys.argv[1:])\n"
+    )
+    args = ["train", "am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "run", "--threads", "1"]
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         env=os.environ | dict(RANK=str(r), WORLD_SIZE="2", LOCAL_RANK=str(r), MASTER_ADDR="127.0.0.1",
+                                               MASTER_PORT=str(port)))
+        for r in range(2)
+    ]
+    for worker in workers:
+        out, err = worker.communicate(timeout=120)
+        assert worker.returncode == 0, err.decode()
+        assert b"equal 2" in out
+
+
+# ------------------------------------------------------------------------------------------------ evaluation
+
+
+def test_top_k_by_hand():
+    """Two genes, three acceptors, one donor; two of the three best acceptor scores are acceptors."""
+    labels = np.array([1, 0, 1, 0, 2, 1])
+    gene = np.array([0, 0, 0, 1, 1, 1])
+    acceptor = np.array([0.9, 0.8, 0.7, 0.1, 0.0, 0.2])
+    donor = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.5])
+    found = top_k(np.stack([acceptor, donor]), labels, gene, 2, resamples=200)
+    assert (found.acceptor, found.donor) == (pytest.approx(200 / 3), 100)
+    assert (found.n_acceptor, found.n_donor, found.n_genes) == (3, 1, 2)
+    assert found.mean == pytest.approx((200 / 3 + 100) / 2)
+    # gene 1 drawn twice: 100; gene 0 drawn twice: no donor, left out; each once: the mean above
+    assert found.interval == (pytest.approx(found.mean), pytest.approx(100))
+
+
+def test_density_and_entropy_of_the_evaluation(data):
+    model = toy.model("fm")
+    genes = data.genes("validation")
+    scores = score(model, data, genes, torch.device("cpu"))
+    g = genes[0]
+    n = int(data.offsets[g + 1] - data.offsets[g])
+    codes, _ = data.window(g, 0, n, *model.config.reach)
+    edge = model.config.aggregate_reach
+    one = model.detect(torch.nn.functional.one_hot(torch.from_numpy(codes[None]).long(), 5)[..., :4].mT.float())
+    own = one.motifs[0, :, edge : edge + n]
+    assert scores.known == sum(data.offsets[genes + 1] - data.offsets[genes])
+    assert len(genes) == 2 and 0 < scores.density < 0.3
+    alone = score(model, data, genes[:1], torch.device("cpu"))
+    assert (alone.nonzero == (own > 0).sum(1).numpy()).all()
+    d = 0.001
+    alone.nonzero, alone.known = np.array([1.0] * 79), 1000
+    assert alone.density == pytest.approx(d)
+    assert alone.entropy_bound(2.8) == pytest.approx(79 * (-d * np.log2(d) - (1 - d) * np.log2(1 - d) + d * 2.8))
+
+
+def test_evaluation_reports_the_numbers_it_promises(data):
+    result = evaluate(toy.model("am"), data, data.genes("validation"), torch.device("cpu"))
+    for key in ("topk_acceptor", "topk_donor", "topk_mean", "n_acceptor", "n_donor", "n_genes", "density",
+                "entropy_bits_per_base"):
+        assert np.isfinite(result[key])
+    assert result["n_acceptor"] == 8 and result["n_genes"] == 2
+    assert result["lssi"]["topk_mean"] <= 100
+    json.dumps(result)
+
+
+def test_scores_do_not_depend_on_the_batch(data):
+    model = toy.model("am")
+    a, b = (score(model, data, data.genes(), torch.device("cpu"), batch=n) for n in (1, 3))
+    np.testing.assert_allclose(a.model, b.model, atol=1e-4)
+
+
+# ------------------------------------------------------------------------------------------------ bundle
+
+
+def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path):
+    fasta, gtf, _ = source
+    recipe = toml(tmp_path / "r.toml", steps=5, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    result = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(tmp_path / "fm"),
+                                       "--chroms", "chr5", "--json", str(tmp_path / "e.json"), "--threads", "1"])
+    assert result.exit_code == 0, result.stderr
+    numbers = json.loads((tmp_path / "e.json").read_text())
+    assert numbers["n_genes"] == 2 and numbers["kind"] == "fm"
+    refused = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(tmp_path / "fm"),
+                                        "--no-paralogs", "--json", "-"])
+    assert refused.exit_code == 1 and "has_paralog" in refused.stderr
+    out = str(tmp_path / "bundle")
+    made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "fm"), "--flank", "60",
+                                     "-d", packed, "--evaluation", f"test={tmp_path / 'e.json'}", "-o", out])
+    assert made.exit_code == 0, made.stderr
+    bundle = load_bundle(out)
+    assert (bundle.name, bundle.kind, bundle.flank, bundle.rbps) == ("mine", "fm", 60, ["AAA1", "BBB2"])
+    metrics = json.loads((tmp_path / "bundle" / "metrics.json").read_text())
+    assert metrics["storage"]["largest_error"] < 0.02
+    card = (tmp_path / "bundle" / "CARD.md").read_text()
+    assert f"{numbers['topk_mean']:.1f}" in card
+    model, _ = load_run(str(tmp_path / "fm"))
+    x = toy.sequence(1, 700, seed=1)
+    torch.testing.assert_close(bundle.models[0](x).exp(), model(x).exp(), atol=0.02, rtol=0)
+    with pytest.raises(BundleError, match="no am model"):
+        load_bundle(out + ":am")
+
+
+def test_training_imports_no_genomics_library():
+    code = "import sys, samvar.training.sam, samvar.training.lssi, samvar.training.loop\n" \
+           "assert not {'pysam', 'cyvcf2', 'pyfaidx'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
