@@ -13,6 +13,7 @@ import random
 import sys
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
+BRANCH = "TTGCTAACTTGTA"  # branch point, to stand before the polypyrimidine tract
 ACCEPTOR, DONOR = "TTTCTTTTTCTTCCCTTTGCAG", "GTAAGT"  # intron's end with its polypyrimidine tract, intron's start
 ENHANCER = "GAAGAAGA"  # purine-rich exonic enhancer
 
@@ -68,13 +69,13 @@ def design() -> list[Gene]:
         g.add("exon1", exonic(rng, 137) + "CAG")
         g.add("donor1", DONOR)
         if name == "CRYPTIC":
-            g.add("intron1a", intronic(rng, 500))
+            g.add("intron1a", intronic(rng, 500) + BRANCH)
             g.add("tract_pseudo", ACCEPTOR)
-            g.add("pseudo", "G" + exonic(rng, 100) + ENHANCER + exonic(rng, 18) + "CAG")
+            g.add("pseudo", "G" + exonic(rng, 40) + ENHANCER + exonic(rng, 40) + ENHANCER + exonic(rng, 20) + "CAG")
             g.add("donor_pseudo", "GCAAGT")
-            g.add("intron1b", intronic(rng, 500))
+            g.add("intron1b", intronic(rng, 500) + BRANCH)
         else:
-            g.add("intron1", intronic(rng, 600))
+            g.add("intron1", intronic(rng, 600) + BRANCH)
         g.add("acceptor2", "TTTATCTTTAATTCCATTGCAG" if name == "WEAK" else ACCEPTOR)
         if name == "WEAK":
             g.add("exon2", "A" + exonic(rng, 20))
@@ -82,13 +83,13 @@ def design() -> list[Gene]:
             g.add("exon2_rest", exonic(rng, 50) + "CAA")
             g.add("donor2", "GTAAAT")
         else:
-            g.add("exon2", "G" + exonic(rng, 120) + "CAG")
+            g.add("exon2", "G" + exonic(rng, 50) + ENHANCER + exonic(rng, 60) + "CAG")
             g.add("donor2", DONOR)
-        g.add("intron2a", intronic(rng, 350))
+        g.add("intron2a", intronic(rng, 350) + BRANCH)
         g.add("tract_new", "TTTCTTTTTCTTCCCTTTGCAA")  # one base from an acceptor
-        g.add("intron2b", intronic(rng, 230))
+        g.add("intron2b", intronic(rng, 230) + BRANCH)
         g.add("acceptor3", ACCEPTOR)
-        g.add("exon3", "G" + exonic(rng, 220))
+        g.add("exon3", "G" + exonic(rng, 40) + ENHANCER + exonic(rng, 180))
         genes.append(g)
     return genes
 

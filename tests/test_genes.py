@@ -14,7 +14,7 @@ def write(tmp_path, text, name="a.txt"):
 
 GTF = """#!genome-build test
 1\tx\tgene\t11\t60\t.\t-\t.\tgene_id "G1"; gene_name "ONE";
-1\tx\ttranscript\t11\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE"; tag "basic"; tag "Ensembl_canonical";
+1\tx\ttranscript\t11\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; tag "basic"; tag "Ensembl_canonical";
 1\tx\texon\t41\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
 1\tx\texon\t11\t20\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
 1\tx\ttranscript\t11\t90\t.\t-\t.\tgene_id "G1"; transcript_id "T2"; gene_name "ONE";

@@ -19,7 +19,7 @@ from samvar.genome import reverse_complement
 from samvar.training import prepare as prep
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, WindowSampler, pack, unpack
 from samvar.training.evaluate import evaluate, score, top_k
-from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe, recipe_from
+from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.runs import load_run
 
 from . import toy

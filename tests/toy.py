@@ -73,7 +73,8 @@ def gtf(path, *genes):
     with open(path, "w") as f:
         for name, contig, strand, exons in genes:
             for start, end in exons:
-                f.write(f'{contig}\ttoy\texon\t{start}\t{end}\t.\t{strand}\t.\tgene_id "{name}"; transcript_id "{name}.1";\n')
+                ids = f'gene_id "{name}"; transcript_id "{name}.1";'
+                f.write(f"{contig}\ttoy\texon\t{start}\t{end}\t.\t{strand}\t.\t{ids}\n")
     return str(path)
 
 
