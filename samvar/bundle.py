@@ -23,8 +23,8 @@ FORMAT = 1
 class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
-    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is that of the
-    manifest, which holds the checksum of every file.
+    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is that of
+    config.json, which holds the checksums of the tensors: it names the model whatever its card says.
     """
 
     name: str
@@ -81,7 +81,7 @@ def load_bundle(name: str) -> Bundle:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
     return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                  sha256_file(os.path.join(folder, MANIFEST)))
+                  sha256_file(os.path.join(folder, "config.json")))
 
 
 def write_manifest(folder: str) -> None:

@@ -131,7 +131,7 @@ class VcfReader:
         names = []
         for line in self.header:
             if line.startswith(b"##contig=<") and b"ID=" in line:
-                names.append(line.split(b"ID=", 1)[1].split(b",")[0].split(b">")[0].strip().decode())
+                names.append(line.split(b"ID=", 1)[1].split(b",")[0].split(b">")[0].strip().decode(errors="replace"))
         return names
 
     def __iter__(self) -> Iterator[Record]:

@@ -46,8 +46,8 @@ def top_cause(info, delta):
 
 def test_generator_makes_the_committed_files(tmp_path, examples):
     subprocess.run([sys.executable, examples("make.py"), str(tmp_path)], check=True)
-    for ending in ("fa", "gtf", "vcf"):
-        assert (tmp_path / f"minigenes.{ending}").read_text().splitlines() == open_lines(examples(f"minigenes.{ending}"))
+    for name in ("minigenes.fa", "minigenes.gtf", "minigenes.vcf"):
+        assert (tmp_path / name).read_text().splitlines() == open_lines(examples(name))
 
 
 def test_designed_effects_have_their_direction(annotated):

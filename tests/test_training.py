@@ -301,8 +301,10 @@ def test_am_starts_from_fm_and_keeps_the_core_sites(packed, lssi, tmp_path):
             torch.testing.assert_close(am[key], value, atol=1e-6, rtol=0)
 
 
-def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path):
-    recipe = toml(tmp_path / "r.toml", steps=4, **(TINY | {"validate_every": 4, "checkpoint_every": 4}))
+@pytest.mark.parametrize("kind", ["lssi", "am"])
+def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path, kind):
+    shape = dict(channels=8, sites=8, decoys=8, others=8) if kind == "lssi" else TINY
+    recipe = toml(tmp_path / "r.toml", **(shape | dict(steps=4, validate_every=4, checkpoint_every=4)))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -320,7 +322,8 @@ def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path):
         "loop.train = train\n"
         "main(sys.argv[1:])\n"
     )
-    args = ["train", "am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "run", "--threads", "1"]
+    args = ["train", kind, recipe, "-d", packed, "-o", tmp_path / "run", "--threads", "1"]
+    args += ["--lssi", lssi] if kind == "am" else []
     workers = [
         subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          env=os.environ | dict(RANK=str(r), WORLD_SIZE="2", LOCAL_RANK=str(r), MASTER_ADDR="127.0.0.1",

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .. import __version__
-from ..bundle import FORMAT, build, write_manifest
+from ..bundle import FORMAT, build, sha256_file, write_manifest
 from ..errors import RecipeError
 from ..model import SAM, one_hot
 from .dataset import VALIDATION, Dataset, WindowSampler
@@ -52,10 +52,12 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             kept = halve(state) if half else state
             file = f"{kind}.{recipe['seed']}.safetensors"
             save_file(kept, os.path.join(folder, file))
+            checksum = sha256_file(os.path.join(folder, file))
             errors.append(storage_error(model, build(description["config"], kept), data))
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
                 raise RecipeError(f"{run} was trained with other RBPs than the first run")
-            members.append(dict(seed=recipe["seed"], file=file, config=description["config"], recipe=recipe))
+            members.append(dict(seed=recipe["seed"], file=file, sha256=checksum, config=description["config"],
+                                recipe=recipe))
         config["kinds"][kind] = members
     config["data"] = data.meta
     metrics["storage"] = dict(precision="fp16" if half else "fp32", largest_error=max(errors),
@@ -112,7 +114,8 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         if "topk_mean" not in e:
             continue
         counts = f"{e['n_genes']} | {e['n_acceptor']} | {e['n_donor']}"
-        bits = f"{e.get('entropy_bits_per_base', float('nan')):.2f} ({e['entropy_bits_per_base_nominal']:.2f})"
+        measured = f"{e['entropy_bits_per_base']:.2f}" if "entropy_bits_per_base" in e else "not measured"
+        bits = f"{measured} ({e['entropy_bits_per_base_nominal']:.2f})"
         lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {e['density']:.4%} | {bits} |")
         lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | |")
     variants = {t: e for t, e in metrics.items() if "auroc" in e}

@@ -21,12 +21,13 @@ from .recipe import Recipe
 
 
 class Task(Protocol):
-    """What is trained. `model` is saved; `loss` runs it through `net`, which may be its data-parallel wrapper."""
+    """What is trained: `loss` is that of this rank's share of a step, `status` goes into the metrics, `state` and the
+    weights into the checkpoint."""
 
     model: nn.Module
 
     def start_step(self, step: int) -> None: ...
-    def loss(self, net: nn.Module, step: int) -> torch.Tensor: ...
+    def loss(self, step: int) -> torch.Tensor: ...
     def validate(self, step: int) -> dict[str, float]: ...
     def status(self) -> dict[str, float]: ...
     def state(self) -> dict: ...
@@ -55,6 +56,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def average_gradients(params: list[nn.Parameter]) -> None:
+    """Mean of the gradients over all ranks."""
+    if dist.is_initialized():
+        flat = torch.cat([p.grad.flatten() for p in params])
+        dist.all_reduce(flat)
+        for p, mean in zip(params, (flat / dist.get_world_size()).split([p.numel() for p in params])):
+            p.grad.copy_(mean.view_as(p.grad))
+
+
 def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume: bool = False,
           minutes: float | None = None, report: Callable[[str], None] = print) -> bool:  # fmt: skip
     """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
@@ -67,9 +77,6 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
         params, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
-    net = task.model
-    if dist.is_initialized():
-        net = nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)
     checkpoint, metrics = os.path.join(folder, "checkpoint.pt"), Metrics(os.path.join(folder, "metrics.tsv"), rank)
     os.makedirs(folder, exist_ok=True)
     first, spent = 0, 0.0
@@ -113,8 +120,9 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                 task.model.train()
                 optimizer.zero_grad(set_to_none=True)
                 with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-                    loss = task.loss(net, step)
+                    loss = task.loss(step)
                 loss.backward()
+                average_gradients(params)
                 norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
                 optimizer.step()
                 total, count = total + loss.item(), count + 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 
 from ..errors import DatasetError
@@ -51,7 +50,7 @@ class LssiTask:
     def start_step(self, step: int) -> None:
         pass
 
-    def loss(self, net: nn.Module, step: int) -> torch.Tensor:
+    def loss(self, step: int) -> torch.Tensor:
         """Weighted negative log-likelihood in nats per true site, summed over the two models."""
         rng = np.random.default_rng([self.recipe.seed, self.rank, step])
         return sum(self._loss_of(rng, kind) for kind in CORE)

@@ -62,10 +62,10 @@ class SamTask:
             self.density = r.density_start * (r.density_end / r.density_start) ** done
         self.model.motifs.set_density(self.density)
 
-    def loss(self, net: nn.Module, step: int) -> torch.Tensor:
+    def loss(self, step: int) -> torch.Tensor:
         """Negative log-likelihood in nats per 1,000 known bases."""
         codes, labels = self.sampler.batch(step)
-        log_p = net(one_hot(torch.from_numpy(codes).to(self.device)))
+        log_p = self.model(one_hot(torch.from_numpy(codes).to(self.device)))
         target = torch.from_numpy(labels).to(self.device).long()
         nll = nn.functional.nll_loss(log_p.float(), target, ignore_index=IGNORE, reduction="sum")
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
