@@ -57,7 +57,7 @@ device_option = click.option("--device", default="cpu", show_default=True, help=
 model_option = click.option(
     "--model", "model_name", default="default", show_default=True,
     help="Weight bundle: a bundled name or a folder; NAME:fm for its fixed-motif model.",
-)  # fmt: skip
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -74,9 +74,23 @@ def train() -> None:
     """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle."""
 
 
+several_fastas = click.option(
+    "-f", "--fasta", "fastas", multiple=True, required=True, help="Genome; repeat, each with its -a, for several."
+)
+several_annotations = click.option(
+    "-a", "--annotation", "annotations", multiple=True, required=True, help="Genes of that genome."
+)
+
+
+def _pairs(fastas, annotations) -> list[tuple[str, str]]:
+    if len(fastas) != len(annotations):
+        raise click.UsageError("give one -a for every -f, in the same order")
+    return list(zip(fastas, annotations))
+
+
 @train.command()
-@click.option("-f", "--fasta", "fastas", multiple=True, required=True, help="Genome; repeat with its -a for several.")
-@click.option("-a", "--annotation", "annotations", multiple=True, required=True, help="Genes of that genome.")
+@several_fastas
+@several_annotations
 @click.option("--motifs", help="Folder of RBP affinity files (RBPamp); needed for fm and am.")
 @click.option("--validation", default="chr1,chr3", show_default=True, help="Chromosomes of validation genes.")
 @click.option("--test", default="chr5,chr7", show_default=True, help="Chromosomes of test genes, which are not packed.")
@@ -87,11 +101,9 @@ def prepare(fastas, annotations, motifs, validation, test, held_out, output) -> 
     """Genomes and annotations to one packed dataset."""
     from .training.prepare import prepare as run
 
-    if len(fastas) != len(annotations):
-        raise click.UsageError("give one -a for every -f, in the same order")
     names = _names(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
-    data = run(list(zip(fastas, annotations)), split(validation), split(test), names, motifs, _say)
+    data = run(_pairs(fastas, annotations), split(validation), split(test), names, motifs, _say)
     data.save(output + ".part")
     os.replace(output + ".part", output)
 
@@ -168,8 +180,8 @@ def am(**options) -> None:
 
 
 @train.command()
-@fasta_option
-@annotation_option
+@several_fastas
+@several_annotations
 @click.option("--bundle", "name", default="default", show_default=True, help="Bundle, NAME:fm for its fixed motifs.")
 @click.option("--run", help="Folder of an fm or am run to evaluate instead of a bundle.")
 @click.option("--chroms", help="Only genes of these chromosomes, comma-separated.")
@@ -180,7 +192,7 @@ def am(**options) -> None:
 @click.option("--json", "output", required=True, help="Where the numbers go; - for stdout.")
 @device_option
 @user_errors
-def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, threads, output, device) -> None:
+def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy, threads, output, device) -> None:
     """Top-k accuracy, density and entropy bound on the genes of any genome and annotation."""
     import torch
 
@@ -188,7 +200,7 @@ def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, 
     from .errors import DatasetError
     from .training.dataset import Dataset
     from .training.evaluate import evaluate as measure
-    from .training.prepare import read_genes
+    from .training.prepare import merge_genes, read_genes
     from .training.runs import load_run
 
     if threads:
@@ -199,10 +211,11 @@ def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, 
     else:
         bundle = load_bundle(name)
         model, about = bundle.models[0], dict(kind=bundle.kind, bundle=bundle.name, sha256=bundle.sha256)
-    found = read_genes(fasta, annotation, set(chroms.split(",")) if chroms else None)
+    found = merge_genes([read_genes(*pair, set(chroms.split(",")) if chroms else None)
+                         for pair in _pairs(fastas, annotations)])
     if no_paralogs:
         if all(g["paralog"] is None for g in found):
-            raise DatasetError(f"{annotation} does not tell paralogs (no has_paralog column); use --genes with a list")
+            raise DatasetError("the annotation does not tell paralogs (no has_paralog column); use --genes with a list")
         found = [g for g in found if g["paralog"] is False]
     if genes:
         names = _names(genes)
@@ -226,7 +239,7 @@ def evaluate(fasta, annotation, name, run, chroms, no_paralogs, genes, entropy, 
 @click.option("--flank", default=512, show_default=True, help="F: bases the LSTM sees beyond the compared positions.")
 @click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
 @click.option("--evaluation", "evaluations", multiple=True, metavar="TITLE=FILE",
-              help="JSON of `samvar train evaluate`, for the card; repeat.")  # fmt: skip
+              help="JSON of `samvar train evaluate`, for the card; repeat.")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
 @click.option("-o", "--output", required=True, help="Folder of the bundle.")
 @user_errors
@@ -257,10 +270,10 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
 @annotation_option
 @click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
 @click.option("-O", "--output-type", type=click.Choice(["v", "z"]),
-              help="v text, z BGZF; default: by the suffix of -o, text on stdout.")  # fmt: skip
+              help="v text, z BGZF; default: by the suffix of -o, text on stdout.")
 @model_option
 @click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0),
-              help="Sites within so many bases of the variant are compared.")  # fmt: skip
+              help="Sites within so many bases of the variant are compared.")
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
 @click.option("--rbp-min", default=0.05, show_default=True, help="List changed sites for deltas of at least this.")
 @click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")

@@ -153,7 +153,7 @@ def _loci(gene_id: str, symbol: str, contig: str, strand: str, transcripts: list
         if group and (t is None or t.start >= end):
             ordered = tuple(sorted(group, key=Transcript.preference))
             yield Gene(gene_id, symbol, contig, strand, group[0].start, end, ordered, more.get("origin") or contig,
-                       more.get("paralog"))  # fmt: skip
+                       more.get("paralog"))
             group, end = [], 0
         if t is not None:
             group.append(t)
@@ -307,4 +307,4 @@ def _read_canonical(lines: list[str]) -> Iterator[Gene]:
         exons = tuple((s - 1, e) for s, e in zip(starts, ends))
         contig = row.get("contig") or row["chrom"]
         yield from _loci(row["gene"], row["gene"], contig, row["strand"], [Transcript(row["gene"], exons)],
-                         origin=row["chrom"], paralog=row["has_paralog"] == "1")  # fmt: skip
+                         origin=row["chrom"], paralog=row["has_paralog"] == "1")

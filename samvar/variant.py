@@ -56,7 +56,7 @@ class Variant:
         if not -self.left <= shift <= self.right:
             raise ValueError(f"{start} is no placement of {self}")
         return Variant(self.contig, start, np.roll(self.ref, -shift), np.roll(self.alt, -shift), self.left + shift,
-                       self.right - shift)  # fmt: skip
+                       self.right - shift)
 
 
 def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: str) -> Status | None:

@@ -221,7 +221,7 @@ def test_shipped_recipes_are_valid():
 
 
 TINY = dict(channels=8, attention_dim=4, batch_bases=400, windows=[100, 200], density_start=0.3, density_end=0.1,
-            validate_every=5, validate_bases=700, checkpoint_every=5, lr=1e-3, warmup=2)  # fmt: skip
+            validate_every=5, validate_bases=700, checkpoint_every=5, lr=1e-3, warmup=2)
 
 
 def toml(path, **values):

@@ -71,7 +71,7 @@ class Dataset:
         column = lambda key: np.array([g[key] for g in genes])  # noqa: E731
         return cls(codes, labels, offsets, column("name"), column("chrom"), column("split"),
                    np.array([-1 if g["paralog"] is None else int(g["paralog"]) for g in genes], np.int8),
-                   motifs or {}, meta or {})  # fmt: skip
+                   motifs or {}, meta or {})
 
     def save(self, path: str) -> None:
         packed, runs = pack(self.codes)
@@ -81,7 +81,7 @@ class Dataset:
                 handle, format=FORMAT, packed=packed, runs=runs, sites=sites, kinds=self.labels[sites],
                 offsets=self.offsets, names=self.names, chroms=self.chroms, splits=self.splits, paralogs=self.paralogs,
                 meta=json.dumps(self.meta), **{f"motif_{k}": v for k, v in self.motifs.items()},
-            )  # fmt: skip
+            )
 
     @classmethod
     def load(cls, path: str) -> Dataset:
@@ -96,7 +96,7 @@ class Dataset:
             labels[f["sites"]] = f["kinds"]
             motifs = {k.removeprefix("motif_"): v for k, v in f.items() if k.startswith("motif_")}
             return cls(codes, labels, f["offsets"], f["names"], f["chroms"], f["splits"], f["paralogs"], motifs,
-                       json.loads(str(f["meta"])))  # fmt: skip
+                       json.loads(str(f["meta"])))
         except (OSError, ValueError, KeyError, EOFError) as e:
             raise DatasetError(f"cannot read dataset {path} ({e}); make it with: samvar train prepare") from e
 
@@ -130,7 +130,7 @@ class WindowSampler:
     """
 
     def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
-                 site_share: float, seed: int, rank: int = 0):  # fmt: skip
+                 site_share: float, seed: int, rank: int = 0):
         self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
         self.site_share, self.seed, self.rank = site_share, seed, rank
         genes = data.genes(split)

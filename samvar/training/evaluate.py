@@ -122,7 +122,7 @@ class Scores:
 
 @torch.inference_mode()
 def score(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device, batch: int = 4,
-          rounding: float | None = None, precision: str = "fp32") -> Scores:  # fmt: skip
+          rounding: float | None = None, precision: str = "fp32") -> Scores:
     """Score every base of the genes in tiles of 5,000. `rounding`: motif activations become multiples of it."""
     was_training = model.training
     model.eval()
@@ -161,7 +161,7 @@ def score(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device, ba
     gene = np.repeat(np.arange(len(genes)), lengths)
     keep = labels != IGNORE
     return Scores(out[:, keep], core[:, keep], labels[keep], gene[keep], len(genes), nonzero,
-                  total / max(nonzero.sum(), 1), known, _entropy(levels))  # fmt: skip
+                  total / max(nonzero.sum(), 1), known, _entropy(levels))
 
 
 def _count_levels(levels: dict[int, np.ndarray], here: torch.Tensor, level: torch.Tensor) -> None:
@@ -200,7 +200,7 @@ def evaluate(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device,
         lssi=dict(topk_acceptor=core.acceptor, topk_donor=core.donor, topk_mean=core.mean,
                   topk_interval=core.interval),
         entropy_bits_per_base_nominal=scores.entropy_bound(NOMINAL_ETA),
-    )  # fmt: skip
+    )
     if entropy:
         eta, r, step = math.nan, math.nan, scores.activation / 4
         while True:

@@ -66,7 +66,7 @@ def average_gradients(params: list[nn.Parameter]) -> None:
 
 
 def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume: bool = False,
-          minutes: float | None = None, report: Callable[[str], None] = print) -> bool:  # fmt: skip
+          minutes: float | None = None, report: Callable[[str], None] = print) -> bool:
     """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
 
     `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
@@ -104,7 +104,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         if rank == 0:
             state = dict(step=step, seconds=seconds(), recipe=json.loads(json.dumps(asdict(recipe))),
                          model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
-                         rng=torch.get_rng_state())  # fmt: skip
+                         rng=torch.get_rng_state())
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)
             task.save_weights(folder)
@@ -132,7 +132,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                 bar.update()
                 if done % recipe.validate_every == 0 or done == recipe.steps:
                     row = dict(step=done, seconds=round(seconds(), 1), loss=total / count, grad_norm=norm.item(),
-                               lr=learning_rate(recipe, step), **task.status(), **task.validate(done))  # fmt: skip
+                               lr=learning_rate(recipe, step), **task.status(), **task.validate(done))
                     metrics.add(row)
                     if rank == 0:
                         report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))

@@ -98,7 +98,7 @@ class LssiTask:
         above = scores > LSSI_FLOOR
         return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
                     sites_above_floor=float(np.mean([above[k - 1][labels == k].mean() for k in CORE])),
-                    bases_above_floor=float(above.mean()))  # fmt: skip
+                    bases_above_floor=float(above.mean()))
 
     def status(self) -> dict[str, float]:
         return {}

@@ -47,6 +47,15 @@ def read_genes(
     return found
 
 
+def merge_genes(sources: list[list[dict]]) -> list[dict]:
+    """The genes of several sources; one that two hold (same name and chromosome) counts once, from the first."""
+    merged: list[dict] = []
+    for found in sources:
+        earlier = {(g["name"], g["chrom"]) for g in merged}
+        merged += [g for g in found if (g["name"], g["chrom"]) not in earlier]
+    return merged
+
+
 def oriented(gene: Gene, codes: np.ndarray) -> dict:
     """A gene's chosen transcript, given the codes of [start, end) on the plus strand."""
     start, end = gene.chosen.start, gene.chosen.end
@@ -57,7 +66,7 @@ def oriented(gene: Gene, codes: np.ndarray) -> dict:
         codes = reverse_complement(codes)
         acceptors, donors = np.sort(end - 1 - acceptors), np.sort(end - 1 - donors)
     return dict(name=gene.symbol, chrom=gene.origin, codes=codes, acceptors=acceptors, donors=donors,
-                paralog=gene.paralog)  # fmt: skip
+                paralog=gene.paralog)
 
 
 def gt_ag_share(genes: Iterable[dict]) -> tuple[float, int]:
@@ -173,8 +182,7 @@ def prepare(
     """
     genes: list[dict] = []
     apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
-    seen: set[tuple[str, str]] = set()
-    files = {}
+    files, all_found = {}, []
     for fasta, annotation in sources:
         found = read_genes(fasta, annotation)
         share, introns = gt_ag_share(found)
@@ -186,21 +194,15 @@ def prepare(
             )
         for path in (fasta, annotation):
             files[os.path.basename(path)] = sha256_file(path)
-        repeated = 0
-        for g in found:
-            if (g["name"], g["chrom"]) in seen:
-                repeated += 1
-                continue
-            seen.add((g["name"], g["chrom"]))
-            single = g["paralog"] is not True
-            if g["name"] in held_out or (g["chrom"] in test and single):
-                apart.append(g)
-            elif g["chrom"] in validation and single:
-                genes.append(dict(g, split=VALIDATION))
-            elif g["chrom"] not in validation | test | {"chr9"}:
-                genes.append(dict(g, split=TRAIN))
-        if repeated:
-            report(f"{os.path.basename(annotation)}: {repeated} genes are in an earlier source and count once")
+        all_found.append(found)
+    for g in merge_genes(all_found):
+        single = g["paralog"] is not True
+        if g["name"] in held_out or (g["chrom"] in test and single):
+            apart.append(g)
+        elif g["chrom"] in validation and single:
+            genes.append(dict(g, split=VALIDATION))
+        elif g["chrom"] not in validation | test | {"chr9"}:
+            genes.append(dict(g, split=TRAIN))
     train = [g for g in genes if g["split"] == TRAIN]
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
     for i, (other, n) in dropped.items():
@@ -211,12 +213,12 @@ def prepare(
         raise DatasetError("no train gene is left: every gene is on a validation or test chromosome, or held out")
     motifs = read_motifs(motif_folder) if motif_folder else None
     data = Dataset.from_genes(genes, motifs, dict(files=files, validation=sorted(validation), test=sorted(test),
-                                                  held_out=sorted(held_out)))  # fmt: skip
+                                                  held_out=sorted(held_out)))
     for split in (TRAIN, VALIDATION):
         some = [g for g in genes if g["split"] == split]
         share, introns = gt_ag_share(some)
         report(f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} introns, "
-               f"GT-AG {share:.2%}")  # fmt: skip
+               f"GT-AG {share:.2%}")
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
     return data
 

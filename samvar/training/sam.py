@@ -20,7 +20,7 @@ class SamTask:
     """`lssi` is the folder of a finished LSSI run; `start_from` that of an FM run an AM starts from."""
 
     def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str,
-                 start_from: str | None = None, rank: int = 0, fresh: bool = True):  # fmt: skip
+                 start_from: str | None = None, rank: int = 0, fresh: bool = True):
         torch.manual_seed(recipe.seed)
         if not data.motifs:
             raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
@@ -30,12 +30,12 @@ class SamTask:
             raise RecipeError(f"{lssi} is a run of kind {description['kind']}, not lssi")
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
-                        lssi_channels=description["channels"])  # fmt: skip
+                        lssi_channels=description["channels"])
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
         self.model.lssi.load_state_dict(core.state_dict())
         self.model.lssi.requires_grad_(False)
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
-                                     recipe.seed, rank)  # fmt: skip
+                                     recipe.seed, rank)
         self.density, self.target = recipe.density_start, recipe.target
         self.accuracy = float("nan")
         if start_from and fresh:
@@ -85,7 +85,7 @@ class SamTask:
             else:
                 self.target -= self.recipe.target_step
         return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
-                    validation_density=scores.density)  # fmt: skip
+                    validation_density=scores.density)
 
     def status(self) -> dict[str, float]:
         return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
@@ -98,7 +98,7 @@ class SamTask:
 
     def save_weights(self, folder: str) -> None:
         save_run(folder, self.model, dict(kind=self.model.config.kind, config=self.model.config.to_dict(),
-                                          rbps=[str(n) for n in self.data.motifs["names"]]))  # fmt: skip
+                                          rbps=[str(n) for n in self.data.motifs["names"]]))
 
 
 def validation_genes(data: Dataset, bases: int) -> np.ndarray:

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Rebuild the bundle `default`: bash train/default/commands.sh DATA FOLDER
+# DATA holds genome/, annotation/, motifs/ and variants/; FOLDER receives the dataset, the runs and the evaluations.
+# A stopped run goes on when the script is started again.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=$1 out=$2
+hg19="-f $data/genome/hg19.fa.gz -a $data/annotation/canonical.hg19.tsv.gz"
+mkdir -p "$out"
+
+[ -e "$out/data.npz" ] || samvar train prepare $hg19 -f "$data/genome/extra.fa.gz" -a "$data/annotation/extra.tsv.gz" \
+    --motifs "$data/motifs/rbns" --held-out "$data/annotation/held_out_genes.txt" -o "$out/data.npz"
+samvar train lssi train/default/lssi.toml -d "$out/data.npz" -o "$out/lssi" --resume
+samvar train fm train/default/fm.toml -d "$out/data.npz" -o "$out/fm" --lssi "$out/lssi" --resume
+samvar train am train/default/am.toml -d "$out/data.npz" -o "$out/am" --lssi "$out/lssi" --start-from "$out/fm" --resume
+
+# The genes of data/README.md stand in two genomes: the union of both annotations without paralogs
+for split in validation:chr1,chr3 test:chr5,chr7; do
+    for kind in fm am; do
+        samvar train evaluate $hg19 -f "$data/genome/extra.fa.gz" -a "$data/annotation/extra.tsv.gz" --no-paralogs \
+            --chroms "${split#*:}" --run "$out/$kind" --json "$out/${split%:*}.$kind.json"
+    done
+done
+bundle() {
+    samvar train bundle --name default --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
+        --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
+        --evaluation test="$out/test.am.json" --evaluation "test, fm=$out/test.fm.json" "$@" -o weights/default
+}
+bundle
+python train/evaluate/variants.py mfass "$data/variants/mfass.hg19.tsv.gz" $hg19 --json "$out/mfass.json"
+python train/evaluate/variants.py clinical "$data/variants/cispliceai_functional.hg38.tsv.gz" \
+    -f "$data/genome/hg38.fa.gz" -a "$data/annotation/refseq.hg38.bed12+gene.gz" --json "$out/clinical.json"
+bundle --evaluation "MFASS <= -0.5 (dev half)=$out/mfass.json" --evaluation "CI-SpliceAI functional (dev half)=$out/clinical.json"
