@@ -24,6 +24,7 @@ Deviations from the paper:
 * LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds where a core
   intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds of the sparse layer see
   known bases only.
+* LSSI models are two logistic ones; the forget gates of the LSTM start at memories of 1 to 400 bases.
 * An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM sites" is exact.
 """
 
@@ -34,7 +35,6 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_fn
 import torch.nn as nn
 import torch.nn.functional as F
 
@@ -92,6 +92,20 @@ def crop(x: torch.Tensor, left: int, right: int) -> torch.Tensor:
 
 def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad = grad.clone()
+        dist.all_reduce(grad)
+        return grad
 
 
 # ---------------------------------------------------------------------------------------------- panel a: core sites
@@ -181,7 +195,7 @@ class Norm(nn.BatchNorm2d):
         weight = torch.ones_like(x[:, :1]) if known is None else known
         sums = torch.cat([(x * weight).sum((0, 2, 3)), (x * x * weight).sum((0, 2, 3)), weight.sum().view(1)])
         if _distributed():
-            sums = dist_fn.all_reduce(sums)
+            sums = _SumOverRanks.apply(sums)
         total = sums[-1].clamp(min=1)
         mean = sums[: self.num_features] / total
         var = (sums[self.num_features : -1] / total - mean * mean).clamp(min=0)
@@ -200,7 +214,7 @@ class Sparse(nn.Module):
     """y = ReLU(norm(x) - t), with one t for all channels such that a share `density` of the values stays above it.
 
     In training t follows the batch's quantile, t <- 0.9 t + 0.1 q, without gradient; at evaluation it is frozen.
-    `density` is set by the trainer. The quantile is taken over every fourth position.
+    `density` is set by the trainer. The quantile is taken over every fourth position, and is the mean over ranks.
     """
 
     def __init__(self, channels: int, affine: bool):
@@ -218,7 +232,12 @@ class Sparse(nn.Module):
     def _quantile(self, z, known):
         values = z[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0].flatten()
         k = min(max(int(round((1 - self.density) * values.numel())), 1), max(values.numel(), 1))
-        q = torch.kthvalue(values, k).values if values.numel() else self.threshold.clone()
+        if not values.numel():
+            q = self.threshold.clone()
+        elif torch.are_deterministic_algorithms_enabled():
+            q = values.sort().values[k - 1].clone()
+        else:
+            q = torch.kthvalue(values, k).values
         if _distributed():
             dist.all_reduce(q)
             q = q / dist.get_world_size()

@@ -5,7 +5,9 @@ Imports numpy only, so that training runs where no genomics library is installed
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +23,7 @@ FORMAT = 1
 
 def pack(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Codes 0-4 -> (four bases a byte, (n, 2) runs [start, end) of unknown bases)."""
-    unknown = np.flatnonzero(np.diff(np.concatenate(([0], codes == UNKNOWN, [0])).astype(np.int8)))
+    unknown = np.flatnonzero(np.diff(np.pad(codes == UNKNOWN, 1).astype(np.int8)))
     two_bit = np.where(codes == UNKNOWN, 0, codes).astype(np.uint8)
     two_bit = np.pad(two_bit, (0, -len(two_bit) % 4)).reshape(-1, 4)
     return two_bit @ np.array([1, 4, 16, 64], np.uint8), unknown.reshape(-1, 2).astype(np.int64)
@@ -63,7 +65,7 @@ class Dataset:
         lengths = [len(g["codes"]) for g in genes]
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         codes = np.concatenate([g["codes"] for g in genes]) if genes else np.zeros(0, np.uint8)
-        labels = np.where(codes == UNKNOWN, IGNORE, 0).astype(np.uint8)
+        labels = np.where(codes == UNKNOWN, np.uint8(IGNORE), np.uint8(0))
         for g, o in zip(genes, offsets):
             for kind, positions in ((ACCEPTOR, g["acceptors"]), (DONOR, g["donors"])):
                 at = o + np.asarray(positions, np.int64)
@@ -92,13 +94,21 @@ class Dataset:
             if int(f["format"]) != FORMAT:
                 raise DatasetError(f"{path} has dataset format {int(f['format'])}; make it anew: samvar train prepare")
             codes = unpack(f["packed"], f["runs"], int(f["offsets"][-1]))
-            labels = np.where(codes == UNKNOWN, IGNORE, 0).astype(np.uint8)
+            labels = np.where(codes == UNKNOWN, np.uint8(IGNORE), np.uint8(0))
             labels[f["sites"]] = f["kinds"]
             motifs = {k.removeprefix("motif_"): v for k, v in f.items() if k.startswith("motif_")}
             return cls(codes, labels, f["offsets"], f["names"], f["chroms"], f["splits"], f["paralogs"], motifs,
                        json.loads(str(f["meta"])))
-        except (OSError, ValueError, KeyError, EOFError) as e:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
             raise DatasetError(f"cannot read dataset {path} ({e}); make it with: samvar train prepare") from e
+
+    def digest(self) -> str:
+        """sha256 of bases, labels, splits and motifs."""
+        parts = (self.codes, self.labels, self.offsets, self.splits, *(self.motifs[k] for k in sorted(self.motifs)))
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

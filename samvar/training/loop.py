@@ -25,6 +25,7 @@ class Task(Protocol):
     weights into the checkpoint."""
 
     model: nn.Module
+    identity: dict  # kind and data: a checkpoint of another is refused
 
     def start_step(self, step: int) -> None: ...
     def loss(self, step: int) -> torch.Tensor: ...
@@ -32,7 +33,7 @@ class Task(Protocol):
     def status(self) -> dict[str, float]: ...
     def state(self) -> dict: ...
     def load_state(self, state: dict) -> None: ...
-    def save_weights(self, folder: str) -> None: ...
+    def save_weights(self, folder: str, step: int) -> None: ...
 
 
 @contextmanager
@@ -41,6 +42,8 @@ def ranks(device: torch.device):
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0, 1
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield dist.get_rank(), dist.get_world_size()
@@ -54,6 +57,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
         return recipe.lr * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def from_first_rank(value: float, device: torch.device) -> float:
+    """Rank 0's value on every rank."""
+    if not dist.is_initialized():
+        return float(value)
+    shared = torch.tensor(float(value), device=device)
+    dist.broadcast(shared, 0)
+    return shared.item()
 
 
 def average_gradients(params: list[nn.Parameter]) -> None:
@@ -72,45 +84,47 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
     Raises RecipeError when `folder` holds another run, or a checkpoint and `resume` was not asked for.
     """
-    rank = dist.get_rank() if dist.is_initialized() else 0
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     params = [p for p in task.model.parameters() if p.requires_grad]
     optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
         params, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
     checkpoint, metrics = os.path.join(folder, "checkpoint.pt"), Metrics(os.path.join(folder, "metrics.tsv"), rank)
     os.makedirs(folder, exist_ok=True)
-    first, spent = 0, 0.0
+    first, spent, total, count = 0, 0.0, 0.0, 0
     if os.path.exists(checkpoint):
         if not resume:
             raise RecipeError(f"{folder} holds a checkpoint: go on with --resume, or choose another folder")
-        saved = torch.load(checkpoint, map_location=device, weights_only=True)
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if saved["recipe"] != json.loads(json.dumps(asdict(recipe))):
             raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
-        first, spent = saved["step"], saved["seconds"]
+        if saved["identity"] != task.identity | dict(ranks=world):
+            raise RecipeError(f"{checkpoint} is of another kind, dataset or number of ranks: {saved['identity']}")
+        first, spent, total, count = saved["step"], saved["seconds"], saved["total"], saved["count"]
         task.model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         task.load_state(saved["task"])
         torch.set_rng_state(saved["rng"].cpu())
         metrics.rewind(first)
         report(f"resuming {folder} at step {first}")
-    elif rank == 0:
-        with open(os.path.join(folder, "recipe.json"), "w") as handle:
-            json.dump(asdict(recipe), handle, indent=1)
+    else:
+        metrics.rewind(0)
+        if rank == 0:
+            with open(os.path.join(folder, "recipe.json"), "w") as handle:
+                json.dump(asdict(recipe), handle, indent=1)
 
     started = time.monotonic()
     seconds = lambda: spent + time.monotonic() - started  # noqa: E731
 
     def save(step: int) -> None:
         if rank == 0:
-            state = dict(step=step, seconds=seconds(), recipe=json.loads(json.dumps(asdict(recipe))),
-                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
+            task.save_weights(folder, step)
+            state = dict(step=step, seconds=seconds(), recipe=json.loads(json.dumps(asdict(recipe))), total=total,
+                         count=count, identity=task.identity | dict(ranks=world), model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
                          rng=torch.get_rng_state())
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)
-            task.save_weights(folder)
 
-    total, count = 0.0, 0
-    step = first
     try:
         with tqdm(total=recipe.steps, initial=first, disable=None if rank == 0 else True, unit="step") as bar:
             for step in range(first, recipe.steps):
@@ -124,10 +138,10 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                 loss.backward()
                 average_gradients(params)
                 norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
-                optimizer.step()
                 total, count = total + loss.item(), count + 1
-                if not math.isfinite(total):
+                if not math.isfinite(total + norm.item()):
                     raise RecipeError(f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'")
+                optimizer.step()
                 done = step + 1
                 bar.update()
                 if done % recipe.validate_every == 0 or done == recipe.steps:
@@ -138,6 +152,8 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                         report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
                     total, count = 0.0, 0
                 out_of_time = minutes is not None and time.monotonic() - started > 60 * minutes
+                if minutes is not None:
+                    out_of_time = bool(from_first_rank(out_of_time, device))
                 if done % recipe.checkpoint_every == 0 or done == recipe.steps or out_of_time:
                     save(done)
                 if out_of_time and done < recipe.steps:
@@ -162,7 +178,7 @@ class Metrics:
         with open(self.path, "a") as handle:
             if new:
                 handle.write("\t".join(row) + "\n")
-            handle.write("\t".join(f"{v:.6g}" for v in row.values()) + "\n")
+            handle.write("\t".join(str(v) if isinstance(v, int) else f"{v:.6g}" for v in row.values()) + "\n")
 
     def rewind(self, step: int) -> None:
         """Drop rows after `step`, which a resumed run writes again."""
@@ -170,6 +186,6 @@ class Metrics:
             return
         with open(self.path) as handle:
             header, *rows = handle.readlines()
-        kept = [r for r in rows if int(float(r.split("\t")[0])) <= step]
+        kept = [r for r in rows if int(r.split("\t")[0]) <= step]
         with open(self.path, "w") as handle:
             handle.writelines([header, *kept])

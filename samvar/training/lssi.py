@@ -24,6 +24,7 @@ class LssiTask:
         torch.manual_seed(recipe.seed)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         self.model = LSSI(recipe.channels).to(device)
+        self.identity = dict(kind="lssi", data=data.digest())
         margin = max(max(span) for span in LSSI_SPAN.values())
         self.margin = margin
         # every gene between margins of unknown bases, so that a window is one slice
@@ -109,5 +110,6 @@ class LssiTask:
     def load_state(self, state: dict) -> None:
         pass
 
-    def save_weights(self, folder: str) -> None:
-        save_run(folder, self.model, dict(kind="lssi", channels=self.recipe.channels))
+    def save_weights(self, folder: str, step: int) -> None:
+        save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
+                                          channels=self.recipe.channels))

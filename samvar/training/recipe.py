@@ -36,8 +36,9 @@ class Recipe:
         for name, allowed in (("optimizer", ("adamw", "adam")), ("precision", ("fp32", "bf16"))):
             if getattr(self, name) not in allowed:
                 raise RecipeError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        if self.steps < 1:
-            raise RecipeError("steps must be at least 1")
+        for name in ("steps", "validate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ class SamRecipe(Recipe):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "windows", tuple(self.windows))
+        if not self.windows or min(self.windows) < 1:
+            raise RecipeError("windows must be one or more lengths")
         if self.density_schedule not in ("geometric", "accuracy"):
             raise RecipeError("density_schedule must be geometric or accuracy")
         if not 0 < self.density_end <= self.density_start <= 1:

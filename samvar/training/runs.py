@@ -23,14 +23,21 @@ def save_run(folder: str, model: nn.Module, description: dict) -> None:
         json.dump(description, handle, indent=1)
 
 
-def load_run(folder: str) -> tuple[nn.Module, dict]:
-    """(model in evaluation mode, its description). Raises RecipeError when the folder holds no weights."""
+def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]:
+    """(model in evaluation mode, its description). `finished`: the kind that a finished run is wanted of.
+
+    Raises RecipeError when the folder holds no weights, or not those of such a run.
+    """
     try:
         with open(os.path.join(folder, "model.json")) as handle:
             description = json.load(handle)
         state = load_file(os.path.join(folder, "model.safetensors"))
     except (OSError, ValueError, SafetensorError) as e:
         raise RecipeError(f"{folder} holds no trained weights ({e}); is it the folder of a samvar train run?") from e
+    if finished and description["kind"] != finished:
+        raise RecipeError(f"{folder} is a run of kind {description['kind']}, not {finished}")
+    if finished and description["step"] < description["steps"]:
+        raise RecipeError(f"{folder} is at step {description['step']} of {description['steps']}: go on with --resume")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)

@@ -10,6 +10,7 @@ from ..errors import DatasetError, RecipeError
 from ..model import SAM, Config, FixedMotifs, one_hot, warm_start_am
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset, WindowSampler
 from .evaluate import score
+from .loop import from_first_rank
 from .recipe import SamRecipe
 from .runs import load_run, save_run
 
@@ -25,9 +26,7 @@ class SamTask:
         if not data.motifs:
             raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
         self.data, self.recipe, self.device = data, recipe, device
-        core, description = load_run(lssi)
-        if description["kind"] != "lssi":
-            raise RecipeError(f"{lssi} is a run of kind {description['kind']}, not lssi")
+        core, description = load_run(lssi, "lssi")
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
                         lssi_channels=description["channels"])
@@ -37,11 +36,11 @@ class SamTask:
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
                                      recipe.seed, rank)
         self.density, self.target = recipe.density_start, recipe.target
-        self.accuracy = float("nan")
+        self.identity = dict(kind=kind, data=data.digest())
         if start_from and fresh:
-            source, description = load_run(start_from)
-            if kind != "am" or description["kind"] != "fm":
-                raise RecipeError("only an AM can start from an FM run")
+            source, description = load_run(start_from, "fm")
+            if kind != "am" or Config(**description["config"] | {"kind": "am"}) != config:
+                raise RecipeError(f"an AM can start from an FM run of the same width alone, and {start_from} is none")
             self._warm_up()
             warm_start_am(self.model, source.to(device))
 
@@ -67,7 +66,8 @@ class SamTask:
         codes, labels = self.sampler.batch(step)
         log_p = self.model(one_hot(torch.from_numpy(codes).to(self.device)))
         target = torch.from_numpy(labels).to(self.device).long()
-        nll = nn.functional.nll_loss(log_p.float(), target, ignore_index=IGNORE, reduction="sum")
+        flat = log_p.float().transpose(1, 2).flatten(0, 1)
+        nll = nn.functional.nll_loss(flat, target.flatten(), ignore_index=IGNORE, reduction="sum")
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
 
     def validate(self, step: int) -> dict[str, float]:
@@ -77,11 +77,11 @@ class SamTask:
             return {}
         scores = score(self.model, self.data, genes, self.device, precision=self.recipe.precision)
         found = scores.top_k(resamples=0)
-        self.accuracy = found.mean
         if self.recipe.density_schedule == "accuracy":
-            if found.mean >= self.target and self.density > self.recipe.density_end:
+            accuracy = from_first_rank(found.mean, self.device)
+            if accuracy >= self.target and self.density > self.recipe.density_end:
                 self.density = max(self.density * self.recipe.reduction, self.recipe.density_end)
-                self.target = max(self.target, found.mean)
+                self.target = max(self.target, accuracy)
             else:
                 self.target -= self.recipe.target_step
         return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
@@ -96,8 +96,9 @@ class SamTask:
     def load_state(self, state: dict) -> None:
         self.density, self.target = state["density"], state["target"]
 
-    def save_weights(self, folder: str) -> None:
-        save_run(folder, self.model, dict(kind=self.model.config.kind, config=self.model.config.to_dict(),
+    def save_weights(self, folder: str, step: int) -> None:
+        save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
+                                          config=self.model.config.to_dict(),
                                           rbps=[str(n) for n in self.data.motifs["names"]]))
 
 
