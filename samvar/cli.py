@@ -206,11 +206,12 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     if threads:
         torch.set_num_threads(threads)
     if run:
-        model, about = load_run(run)
-        about = dict(kind=about["kind"], run=run)
+        model, description = load_run(run)
+        models, about = [model], dict(kind=description["kind"])
     else:
         bundle = load_bundle(name)
-        model, about = bundle.models[0], dict(kind=bundle.kind, bundle=bundle.name, sha256=bundle.sha256)
+        models = bundle.models
+        about = dict(kind=bundle.kind, bundle=bundle.name, seeds=bundle.seeds, sha256=bundle.sha256)
     found = merge_genes([read_genes(*pair, set(chroms.split(",")) if chroms else None)
                          for pair in _pairs(fastas, annotations)])
     if no_paralogs:
@@ -223,7 +224,8 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     if not found:
         raise DatasetError("no gene is left to evaluate")
     data = Dataset.from_genes([dict(g, split="test") for g in found])
-    result = about | measure(model.to(device), data, data.genes(), torch.device(device), entropy)
+    about |= dict(annotations=[os.path.basename(a) for a in annotations], chroms=chroms, no_paralogs=no_paralogs)
+    result = about | measure([m.to(device) for m in models], data, data.genes(), torch.device(device), entropy)
     text = json.dumps(result, indent=1) + "\n"
     if output == "-":
         click.echo(text, nl=False)

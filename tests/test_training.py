@@ -18,7 +18,7 @@ from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
 from samvar.training import prepare as prep
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, WindowSampler, pack, unpack
-from samvar.training.evaluate import evaluate, score, top_k
+from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.runs import load_run
 
@@ -153,6 +153,32 @@ def test_annotation_that_is_off_by_one_is_refused(tmp_path, source):
     fasta, gtf = make_genome(tmp_path, shift=1)
     with pytest.raises(DatasetError, match="GT-AG"):
         prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
+
+
+def test_chromosomes_are_known_by_either_name(tmp_path):
+    fasta, gtf = make_genome(tmp_path)
+    for path in (fasta, gtf):
+        with open(path) as handle:
+            text = handle.read().replace("chr1", "1").replace("chr5", "5").replace("chrA", "A")
+        with open(path, "w") as handle:
+            handle.write(text)
+    os.path.exists(fasta + ".fai") and os.unlink(fasta + ".fai")
+    data = prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
+    assert set(data.chroms[data.genes("train")]) == {"A"} and set(data.chroms[data.genes("validation")]) == {"1"}
+    with pytest.raises(DatasetError, match="no validation gene"):
+        prep.prepare([(fasta, gtf)], {"chr3"}, {"chr5"}, set(), report=lambda _: None)
+
+
+def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=3, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--minutes", "0")
+    bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(tmp_path / "b"), "--fm", str(tmp_path / "fm")]
+    refused = CliRunner().invoke(main, bundle)
+    assert refused.exit_code == 1 and "step 1 of 3" in refused.stderr
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--resume")
+    assert CliRunner().invoke(main, bundle).exit_code == 0
+    twice = CliRunner().invoke(main, [*bundle, "--fm", str(tmp_path / "fm")])
+    assert twice.exit_code == 1 and "seed" in twice.stderr
 
 
 def test_leaking_genes_are_told_from_repeats():
@@ -356,7 +382,7 @@ def test_top_k_by_hand():
 def test_density_and_entropy_of_the_evaluation(data):
     model = toy.model("fm")
     genes = data.genes("validation")
-    scores = score(model, data, genes, torch.device("cpu"))
+    scores = score([model], data, genes, torch.device("cpu"))
     g = genes[0]
     n = int(data.offsets[g + 1] - data.offsets[g])
     codes, _ = data.window(g, 0, n, *model.config.reach)
@@ -365,7 +391,7 @@ def test_density_and_entropy_of_the_evaluation(data):
     own = one.motifs[0, :, edge : edge + n]
     assert scores.known == sum(data.offsets[genes + 1] - data.offsets[genes])
     assert len(genes) == 2 and 0 < scores.density < 0.3
-    alone = score(model, data, genes[:1], torch.device("cpu"))
+    alone = score([model], data, genes[:1], torch.device("cpu"))
     assert (alone.nonzero == (own > 0).sum(1).numpy()).all()
     d = 0.001
     alone.nonzero, alone.known = np.array([1.0] * 79), 1000
@@ -374,7 +400,7 @@ def test_density_and_entropy_of_the_evaluation(data):
 
 
 def test_evaluation_reports_the_numbers_it_promises(data):
-    result = evaluate(toy.model("am"), data, data.genes("validation"), torch.device("cpu"))
+    result = evaluate([toy.model("am")], data, data.genes("validation"), torch.device("cpu"))
     for key in ("topk_acceptor", "topk_donor", "topk_mean", "n_acceptor", "n_donor", "n_genes", "density",
                 "entropy_bits_per_base"):
         assert np.isfinite(result[key])
@@ -383,9 +409,40 @@ def test_evaluation_reports_the_numbers_it_promises(data):
     json.dumps(result)
 
 
+@pytest.mark.parametrize("limit, expected", [(5.0, 4.0), (0.3, 0.25), (0.0, None)])
+def test_coarsest_rounding_that_keeps_the_accuracy(limit, expected):
+    """Up to `limit` a rounding costs nothing, beyond it 10 points."""
+
+    class Rounded:
+        def __init__(self, r):
+            self.r, self.eta = r, 3 - np.log2(r) / 10
+
+        def top_k(self, resamples):
+            return type("T", (), dict(mean=60.0 if self.r <= limit else 50.0))
+
+    eta, r = coarsest_rounding(Rounded, 60.0, 1.0)
+    assert (r == expected and eta == Rounded(expected).eta) if expected else np.isnan(r)
+
+
+def test_an_evaluated_ensemble_is_the_mean_of_its_seeds(data):
+    models = [toy.model("fm", seed) for seed in (0, 1)]
+    genes = data.genes("validation")
+    each = [score([m], data, genes, torch.device("cpu")) for m in models]
+    both = score(models, data, genes, torch.device("cpu"))
+    np.testing.assert_allclose(np.exp(both.model), np.mean([np.exp(e.model) for e in each], 0), atol=1e-6)
+    assert both.density == pytest.approx(np.mean([e.density for e in each]))
+
+
+def test_a_model_without_active_motifs_is_evaluated(data):
+    model = toy.model("fm")
+    model.motifs.main.threshold.fill_(1e9)
+    result = evaluate([model], data, data.genes("validation"), torch.device("cpu"))
+    assert result["density"] == result["entropy_bits_per_base"] == 0
+
+
 def test_scores_do_not_depend_on_the_batch(data):
     model = toy.model("am")
-    a, b = (score(model, data, data.genes(), torch.device("cpu"), batch=n) for n in (1, 3))
+    a, b = (score([model], data, data.genes(), torch.device("cpu"), batch=n) for n in (1, 3))
     np.testing.assert_allclose(a.model, b.model, atol=1e-4)
 
 

@@ -37,20 +37,25 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
     """`runs`: kind (am, fm) -> folders of finished runs, one per seed. `evaluations`: title -> the JSON of
     `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json."""
     os.makedirs(folder, exist_ok=True)
+    for old in os.listdir(folder):
+        if old.endswith(".safetensors"):
+            os.unlink(os.path.join(folder, old))
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
     errors = []
     for kind, folders in runs.items():
         members = []
         for run in folders:
-            model, description = load_run(run)
-            if description["kind"] != kind:
-                raise RecipeError(f"{run} is a run of kind {description['kind']}, not {kind}")
+            model, description = load_run(run, kind)
+            if description["data"] != data.digest():
+                raise RecipeError(f"{run} was not trained on the dataset given with -d")
             with open(os.path.join(run, "recipe.json")) as handle:
                 recipe = json.load(handle)
             state = load_file(os.path.join(run, "model.safetensors"))
             kept = halve(state) if half else state
             file = f"{kind}.{recipe['seed']}.safetensors"
+            if any(m["file"] == file for m in members):
+                raise RecipeError(f"{run} has the seed {recipe['seed']} of another {kind} run; seeds must differ")
             save_file(kept, os.path.join(folder, file))
             checksum = sha256_file(os.path.join(folder, file))
             errors.append(storage_error(model, build(description["config"], kept), data))
@@ -85,7 +90,7 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
     lines = [
         f"# {config['name']}",
         "",
-        "SAM (Sparse Adjusted Motifs) models of human RNA splicing, written by `samvar train bundle`.",
+        "SAM (Sparse Adjusted Motifs) models of RNA splicing, written by `samvar train bundle`.",
         "",
         "| kind | seed | C | parameters of training |",
         "|---|---|---|---|",
@@ -101,8 +106,7 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         "## Training data",
         f"{len(train)} genes, {bases:,} bases, {introns} introns; no gene of "
         f"{', '.join(data.meta.get('validation', []) + data.meta.get('test', []))}, none of "
-        f"{', '.join(data.meta.get('held_out', [])) or '(no gene held out)'}. Validation genes chose schedule and "
-        "stopping; test genes were evaluated for the shipped candidate alone.",
+        f"{', '.join(data.meta.get('held_out', [])) or '(no gene held out)'}. The dataset holds no test gene.",
         "",
         *(f"- `{name}` sha256 {digest}" for name, digest in data.meta.get("files", {}).items()),
         "",
@@ -138,12 +142,15 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         f"random validation windows is {s['largest_error']:.1e}.",
         "",
         "## Intended use",
-        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of human protein-coding genes, "
+        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of the species it was trained on, "
         "for research. Not a medical device; a low score is no proof that a variant leaves splicing alone.",
         "",
         "## Limits",
-        "- Trained on one transcript per gene of about a twentieth of the human genes: sites used in few tissues, U12 "
-        "introns and non-GT-AG sites are hardly known to it.",
+        f"- Trained on one transcript of each of {len(train)} genes: sites used in few tissues, U12 introns and sites "
+        "without GT-AG are hardly known to it.",
+        "- Training windows are rich in sites, so probabilities run above the rate of sites in whole genes: compare "
+        "alleles, do not count sites. Top-k is measured on tiles of 5,000 bases, variants are scored in frames of "
+        f"about {2 * (config['flank'] + 50)}.",
         f"- It sees {config['flank']} bases beyond the compared positions, and motifs and core sites a few hundred "
         "bases further; nothing of tissue, expression or RNA structure.",
         "- A motif bears the name of the protein whose in-vitro affinities it was fitted to; related proteins share "

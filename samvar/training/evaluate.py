@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..model import ACCEPTOR, DONOR, SAM, Detection, one_hot
+from ..model import ACCEPTOR, DONOR, SAM, Detection, crop, one_hot
 from .dataset import IGNORE, UNKNOWN, Dataset
 
 TILE = 5000  # scored bases of a tile, as in the paper
 NOMINAL_ETA = 2.8  # bits per non-zero activation that the paper allows
+MAX_FINER = 256  # roundings are tried down to this fraction of the first
 MAX_LOSS = 0.5  # points of top-k that rounding the activations may cost
 
 
@@ -121,12 +122,17 @@ class Scores:
 
 
 @torch.inference_mode()
-def score(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device, batch: int = 4,
+def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, batch: int = 4,
           rounding: float | None = None, precision: str = "fp32") -> Scores:
-    """Score every base of the genes in tiles of 5,000. `rounding`: motif activations become multiples of it."""
-    was_training = model.training
-    model.eval()
-    reach = model.config.aggregate_reach
+    """Score every base of the genes in tiles of 5,000 with the mean probability of the models (seeds).
+
+    `rounding`: motif activations become multiples of it.
+    """
+    was_training = [m.training for m in models]
+    for m in models:
+        m.eval()
+    config = models[0].config
+    reach = config.aggregate_reach
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     starts = np.concatenate(([0], np.cumsum(lengths)))
     out, core = (np.full((2, starts[-1]), -np.inf, np.float32) for _ in range(2))
@@ -134,31 +140,34 @@ def score(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device, ba
     levels: dict[int, np.ndarray] = {}
     n_tiles = int(np.ceil(lengths / TILE).sum())
     with tqdm(total=n_tiles, disable=None, unit="tile", leave=False) as bar:
-        for group in _batches(tiles(data, genes, model.config.reach), batch):
+        for group in _batches(tiles(data, genes, config.reach), batch):
             x = one_hot(torch.from_numpy(np.stack([item[3] for item in group])).to(device))
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                found = model.detect(x)
+            p = []
+            for m in models:
+                with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                    found = m.detect(x)
+                    if rounding:
+                        level = torch.where(found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0)
+                        found = Detection(found.lssi, level * rounding)
+                    p.append(m.aggregate(found).float().exp())
+                own = crop(found.motifs, reach, reach)
+                here = own > 0
+                nonzero = here.sum((0, 2)).cpu().numpy() + (0 if nonzero is None else nonzero)
+                total += float(own.sum())
                 if rounding:
-                    level = torch.where(found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0)
-                    found = Detection(found.lssi, level * rounding)
-                log_p = model.aggregate(found)
-            own = found.motifs[..., reach : found.motifs.shape[-1] - reach]
-            here = own > 0
-            nonzero = here.sum((0, 2)).cpu().numpy() + (0 if nonzero is None else nonzero)
-            total += float(own.sum())
-            if rounding:
-                _count_levels(levels, here, (own / rounding).round())
-            lssi = found.lssi[..., reach : found.lssi.shape[-1] - reach]
+                    _count_levels(levels, here, (own / rounding).round())
+            log_p = torch.stack(p).mean(0).log()[:, 1:].cpu().numpy()
+            lssi = crop(found.lssi, reach, reach).float().cpu().numpy()
             for row, (i, start, end, codes) in enumerate(group):
                 at = slice(starts[i] + start, starts[i] + end)
-                out[:, at] = log_p[row, 1:].float().cpu().numpy()
-                core[:, at] = lssi[row].float().cpu().numpy()
-                left, right = model.config.reach
-                known += int((codes[left : len(codes) - right] != UNKNOWN).sum())
+                out[:, at], core[:, at] = log_p[row], lssi[row]
+                left, right = config.reach
+                known += len(models) * int((codes[left : len(codes) - right] != UNKNOWN).sum())
             bar.update(len(group))
-    model.train(was_training)
+    for m, training in zip(models, was_training):
+        m.train(training)
     labels = np.concatenate([data.labels[data.offsets[g] : data.offsets[g + 1]] for g in genes])
-    gene = np.repeat(np.arange(len(genes)), lengths)
+    gene = np.repeat(np.arange(len(genes), dtype=np.int32), lengths)
     keep = labels != IGNORE
     return Scores(out[:, keep], core[:, keep], labels[keep], gene[keep], len(genes), nonzero,
                   total / max(nonzero.sum(), 1), known, _entropy(levels))
@@ -186,13 +195,14 @@ def _entropy(levels: dict[int, np.ndarray]) -> float:
     return bits / total if total else math.nan
 
 
-def evaluate(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device, entropy: bool = True) -> dict:
-    """The numbers of sam-model's evaluation, ready for JSON. Percent for top-k, bits per base for entropy.
+def evaluate(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, entropy: bool = True) -> dict:
+    """The numbers of the evaluation, ready for JSON. Percent for top-k, bits per base for entropy; of several models
+    (seeds) the mean probability is evaluated.
 
-    Entropy: activations are rounded to ever coarser multiples r of a quarter of their mean while top-k stays within
-    0.5 points of the unrounded; eta is the entropy of the coarsest such rounding.
+    Entropy: activations are rounded to multiples of r, the coarsest r (from a quarter of their mean, in factors of 2)
+    that costs less than 0.5 points of top-k; eta is the entropy of the rounded activations.
     """
-    scores = score(model, data, genes, device)
+    scores = score(models, data, genes, device)
     full, core = scores.top_k(), scores.top_k("lssi")
     result = dict(
         topk_acceptor=full.acceptor, topk_donor=full.donor, topk_mean=full.mean, topk_interval=full.interval,
@@ -202,14 +212,27 @@ def evaluate(model: SAM, data: Dataset, genes: np.ndarray, device: torch.device,
         entropy_bits_per_base_nominal=scores.entropy_bound(NOMINAL_ETA),
     )
     if entropy:
-        eta, r, step = math.nan, math.nan, scores.activation / 4
-        while True:
-            rounded = score(model, data, genes, device, rounding=step)
-            if math.isfinite(eta) and full.mean - rounded.top_k(resamples=0).mean >= MAX_LOSS:
-                break
-            eta, r = rounded.eta, step
-            if eta == 0:
-                break
-            step *= 2
+        eta, r = 0.0, 0.0
+        if scores.activation > 0:
+            rounded = lambda step: score(models, data, genes, device, rounding=step)  # noqa: E731
+            eta, r = coarsest_rounding(rounded, full.mean, scores.activation / 4)
         result |= dict(entropy_bits_per_base=scores.entropy_bound(eta), eta=eta, rounding=r)
     return result
+
+
+def coarsest_rounding(rounded: Callable[[float], Scores], accuracy: float, start: float) -> tuple[float, float]:
+    """(eta, r) of the coarsest r = start * 2^k that costs less than MAX_LOSS; `rounded(r)` scores with rounding r."""
+    good: tuple[float, float] | None = None
+    step = start
+    while step > start / MAX_FINER:
+        found = rounded(step)
+        if accuracy - found.top_k(resamples=0).mean < MAX_LOSS:
+            good = found.eta, step
+            if found.eta == 0:
+                break
+            step *= 2
+        elif good is not None:
+            break
+        else:
+            step /= 2
+    return good or (math.nan, math.nan)

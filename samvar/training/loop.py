@@ -119,8 +119,9 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     def save(step: int) -> None:
         if rank == 0:
             task.save_weights(folder, step)
-            state = dict(step=step, seconds=seconds(), recipe=json.loads(json.dumps(asdict(recipe))), total=total,
-                         count=count, identity=task.identity | dict(ranks=world), model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
+            state = dict(step=step, seconds=seconds(), total=total, count=count,
+                         recipe=json.loads(json.dumps(asdict(recipe))), identity=task.identity | dict(ranks=world),
+                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
                          rng=torch.get_rng_state())
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)

@@ -11,9 +11,10 @@ import numpy as np
 from ..bundle import sha256_file
 from ..errors import DatasetError
 from ..genes import Gene, load_annotation
-from ..genome import UNKNOWN, Genome, reverse_complement
+from ..genome import UNKNOWN, Genome, find_alias, reverse_complement
 from .dataset import TEST, TRAIN, VALIDATION, Dataset
 
+LEFT_OUT = "chr9"  # kept for checks outside the project
 MIN_KNOWN = 0.9  # share of a gene's bases that must be known
 MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
 K = 100  # length of the words that tell a shared sequence
@@ -34,7 +35,7 @@ def read_genes(
     found = []
     for gene in genes.genes:
         contig = genome.contig(gene.contig)
-        if contig is None or (chroms and gene.origin not in chroms):
+        if contig is None or (chroms and not find_alias(gene.origin, chroms)):
             continue
         codes = genome.codes(contig, gene.chosen.start, gene.chosen.end)
         if (codes != UNKNOWN).mean() >= min_known:
@@ -174,9 +175,10 @@ def prepare(
 ) -> Dataset:
     """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes are never packed.
 
-    Validation: genes without paralogs on the `validation` chromosomes. Test: the same on `test`. Genes named in
-    `held_out`, on chr9, or with paralogs on these chromosomes are left out. A train gene that shares a 100-mer outside
-    repeats with a validation, test or held-out gene is left out too (`leaks`). A gene in two sources counts once.
+    Validation: genes without paralogs on the `validation` chromosomes; test: the same on `test`; genes of which the
+    annotation does not tell count as without. Left out: genes with paralogs on these chromosomes, genes named in
+    `held_out`, chr9, and train genes that share a 100-mer with the neighbourhood of a splice site of a validation, test
+    or held-out gene, repeats apart (`leaks`). A gene in two sources counts once.
 
     Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is left.
     """
@@ -197,12 +199,18 @@ def prepare(
         all_found.append(found)
     for g in merge_genes(all_found):
         single = g["paralog"] is not True
-        if g["name"] in held_out or (g["chrom"] in test and single):
+        of = {name: find_alias(g["chrom"], chroms) for name, chroms in
+              ((TEST, test), (VALIDATION, validation), (LEFT_OUT, {LEFT_OUT}))}
+        if g["name"] in held_out or (of[TEST] and single):
             apart.append(g)
-        elif g["chrom"] in validation and single:
+        elif of[VALIDATION] and single:
             genes.append(dict(g, split=VALIDATION))
-        elif g["chrom"] not in validation | test | {"chr9"}:
+        elif not any(of.values()):
             genes.append(dict(g, split=TRAIN))
+    for name, chroms, some in ((VALIDATION, validation, genes), (TEST, test, apart)):
+        if chroms and not any(find_alias(g["chrom"], chroms) for g in some):
+            raise DatasetError(f"no {name} gene: no gene without paralogs lies on {', '.join(sorted(chroms))}; "
+                               f"choose other chromosomes with --{name} (or '' for none)")
     train = [g for g in genes if g["split"] == TRAIN]
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
     for i, (other, n) in dropped.items():

@@ -75,7 +75,7 @@ class SamTask:
         genes = validation_genes(self.data, self.recipe.validate_bases)
         if not len(genes):
             return {}
-        scores = score(self.model, self.data, genes, self.device, precision=self.recipe.precision)
+        scores = score([self.model], self.data, genes, self.device, precision=self.recipe.precision)
         found = scores.top_k(resamples=0)
         if self.recipe.density_schedule == "accuracy":
             accuracy = from_first_rank(found.mean, self.device)

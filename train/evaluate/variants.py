@@ -5,7 +5,7 @@
     python train/evaluate/variants.py clinical cispliceai_functional.hg38.tsv.gz -f hg38.fa.gz -a GENES --json OUT
 
 Rows whose reference sequence is out of reach are left out. The score is SAMVAR_MAX; rows that samvar cannot score are
-counted apart. Intervals: 95 % bootstrap over rows.
+counted apart. Intervals: 95 % bootstrap over exons (mfass) or transcripts (clinical), whose rows stay together.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ POSITIVE = {
     "clinical": lambda row: row["SpliceAffecting"] == "1",
 }
 
+CLUSTER = {
+    "mfass": lambda row: (row["chrom"], row["exon_start1"], row["exon_end1"]),
+    "clinical": lambda row: row["ID"].split(":")[0].split(".")[0],
+}
+
 
 def auroc(label: np.ndarray, value: np.ndarray) -> float:
     """Chance that a positive scores above a negative, ties one half."""
@@ -50,11 +55,13 @@ def auprc(label: np.ndarray, value: np.ndarray) -> float:
     return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
-def bootstrap(measure, label: np.ndarray, value: np.ndarray, resamples: int = 1000) -> list[float]:
+def bootstrap(measure, label: np.ndarray, value: np.ndarray, cluster: list, resamples: int = 1000) -> list[float]:
+    """[value, lower, upper]: clusters are drawn, with all their rows."""
+    members = list({c: np.flatnonzero([c == d for d in cluster]) for c in cluster}.values())
     rng = np.random.default_rng(0)
     found = []
     for _ in range(resamples):
-        i = rng.integers(len(label), size=len(label))
+        i = np.concatenate([members[j] for j in rng.integers(len(members), size=len(members))])
         if 0 < label[i].sum() < len(i):
             found.append(measure(label[i], value[i]))
     return [measure(label, value), *map(float, np.percentile(found, [2.5, 97.5]))]
@@ -86,10 +93,12 @@ def main() -> None:
     scored = np.array([i["SAMVAR_MAX"] != "." for i in info])
     label = np.array([POSITIVE[args.set](r) for r in rows])[scored]
     value = np.array([float(i["SAMVAR_MAX"]) for i, s in zip(info, scored) if s])
+    cluster = [CLUSTER[args.set](r) for r, s in zip(rows, scored) if s]
     result = dict(
         bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, score="SAMVAR_MAX", n=int(scored.sum()),
         positive=int(label.sum()), not_scored=int((~scored).sum()), statuses=Counter(i["SAMVAR_STATUS"] for i in info),
-        auroc=bootstrap(auroc, label, value), auprc=bootstrap(auprc, label, value),
+        clusters=len(set(cluster)), auroc=bootstrap(auroc, label, value, cluster),
+        auprc=bootstrap(auprc, label, value, cluster),
     )
     with open(args.json, "w") as f:
         json.dump(result, f, indent=1)
