@@ -13,10 +13,10 @@ from tqdm import tqdm
 from . import __version__, deltas, info, motifs
 from .errors import ContigMismatchError, VcfError, WrongBuildError
 from .genes import Annotation
-from .genome import Genome, find_alias
+from .genome import Genome
 from .predict import Predictor
 from .variant import Status, Variant, allele_status, normalise
-from .vcf import Record, VcfReader, insert_header
+from .vcf import REMOVE, Record, VcfReader, insert_header
 from .windows import Window, make_window
 
 CHUNK = 1000  # records read, scored and written together; also those that the wrong-build check sees
@@ -68,8 +68,7 @@ def annotate(reader: VcfReader, out, genome: Genome, annotation: Annotation, pre
     do not belong together.
     """
     if reader.annotated:
-        raise VcfError(f"{reader.path} already has SAMVAR fields; remove them first: bcftools annotate -x "
-                       "INFO/SAMVAR,INFO/SAMVAR_MAX,INFO/SAMVAR_STATUS,INFO/SAMVAR_RBP")
+        raise VcfError(f"{reader.path} already has SAMVAR fields; {REMOVE}")
     check_contigs(genome, annotation, reader)
     stats = Stats()
     header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command))
@@ -87,8 +86,8 @@ def annotate(reader: VcfReader, out, genome: Genome, annotation: Annotation, pre
             score(genome, annotation, predictor, [a for row in table for a in row], options)
             for record, alleles in zip(records, table):
                 out.write(record.with_info(encode(record, alleles)))
-                stats.records += 1
-                stats.without_alt += not alleles
+                stats.records += bool(record.contig)
+                stats.without_alt += bool(record.contig) and not alleles
                 stats.statuses.update(a.status.name for a in alleles)
             bar.update(len(records))
     if not started:
@@ -161,13 +160,21 @@ def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, o
     seeds = "+".join(map(str, b.seeds))
     return [
         f"##samvar_version={__version__}",
-        f"##samvar_command={command}",
-        f"##samvar_model=<Name={b.name},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
-        f"##samvar_reference=<File={genome.name},Sha256={genome.digest()}>",
-        f"##samvar_annotation=<File={annotation.name},Sha256={annotation.digest}>",
+        f"##samvar_command={_printable(command)}",
+        f"##samvar_model=<Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
+        f"##samvar_reference=<File={_quoted(genome.name)},Sha256={genome.digest()}>",
+        f"##samvar_annotation=<File={_quoted(annotation.name)},Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
         *(f.header() for f in info.FIELDS),
     ]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _quoted(text: str) -> str:
+    return '"' + _printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _few(names: Iterable[str]) -> str:
@@ -177,9 +184,9 @@ def _few(names: Iterable[str]) -> str:
 
 def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> None:
     """FASTA and annotation, and the contigs that the VCF's header declares, must have one in common."""
-    if not any(find_alias(c, annotation.contigs) for c in genome.lengths):
+    if not any(annotation.contigs.find(c) for c in genome.lengths):
         raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
-                                  f"({_few(annotation.contigs)}) share no contig")
+                                  f"({_few(annotation.contigs.names)}) share no contig")
     if reader.contigs and not any(genome.contig(c) for c in reader.contigs):
         raise ContigMismatchError(f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
                                   f"({_few(genome.lengths)}) share no contig")
@@ -187,8 +194,8 @@ def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> 
 
 def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]) -> None:
     """The first records, where the header declares no contig."""
-    found = {r.contig for r in records}
-    if not reader.contigs and not any(genome.contig(c) for c in found):
+    found = {r.contig for r in records if r.contig}
+    if found and not reader.contigs and not any(genome.contig(c) for c in found):
         raise ContigMismatchError(f"VCF {reader.path} ({_few(found)}) and FASTA {genome.path} "
                                   f"({_few(genome.lengths)}) share no contig")
 

@@ -78,10 +78,10 @@ def load_bundle(name: str) -> Bundle:
             raise BundleError(f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}")
         members = config["kinds"][kind]
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
+        return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
+                      sha256_file(os.path.join(folder, "config.json")))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
-    return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                  sha256_file(os.path.join(folder, "config.json")))
 
 
 def write_manifest(folder: str) -> None:
@@ -101,5 +101,5 @@ def verify(folder: str) -> None:
             if sha256_file(os.path.join(folder, name)) != expected:
                 raise BundleError(f"{os.path.join(folder, name)} is not the file its manifest names (sha256 differs): "
                                   f"damaged or edited; install samvar, or make the bundle, anew")
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, AttributeError) as e:
         raise BundleError(f"cannot verify bundle {folder}: {e}") from e

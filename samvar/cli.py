@@ -34,8 +34,10 @@ def user_errors(command):
     def wrapped(*args, debug: bool, **kwargs):
         try:
             return command(*args, **kwargs)
-        except (SamvarError, OSError, KeyboardInterrupt) as e:
-            if debug:
+        except click.exceptions.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as e:
+            if debug or isinstance(e, click.ClickException):
                 raise
             if isinstance(e, BrokenPipeError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -43,7 +45,8 @@ def user_errors(command):
             if isinstance(e, KeyboardInterrupt):
                 _say("samvar: interrupted")
                 sys.exit(EXIT_INTERRUPT)
-            _say(f"samvar: error: {e}")
+            known = isinstance(e, (SamvarError, OSError))
+            _say(f"samvar: error: {e}" if known else f"samvar: internal error: {type(e).__name__}: {e}; see --debug")
             sys.exit(EXIT_ERROR)
 
     return wrapped
@@ -272,7 +275,7 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
 @annotation_option
 @click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
 @click.option("-O", "--output-type", type=click.Choice(["v", "z"]),
-              help="v text, z BGZF; default: by the suffix of -o, text on stdout.")
+              help="v text, z BGZF; default: by the suffix of -o, else as the input, text on stdout.")
 @model_option
 @click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0),
               help="Sites within so many bases of the variant are compared.")
@@ -297,8 +300,12 @@ def annotate(vcf, fasta, annotation, output, output_type, model_name, threads, d
     from .vcf import VcfReader, open_output
 
     torch.set_num_threads(threads)
-    compress = output_type == "z" if output_type else output.endswith((".gz", ".bgz"))
+    if not output_type and output.endswith(".bcf"):
+        raise click.UsageError("BCF output is not supported: pipe text into bcftools view -b, or choose -O v or z")
     with VcfReader(vcf) as reader:
+        known = output == "-" or output.endswith((".vcf", ".gz", ".bgz"))
+        suffix = output.endswith((".gz", ".bgz")) if known else reader.compressed
+        compress = output_type == "z" if output_type else suffix
         genome, genes = Genome(fasta), load_annotation(annotation)
         predictor = Predictor(load_bundle(model_name), device)
         with open_output(output, compress) as out:

@@ -9,13 +9,14 @@ import gzip
 import hashlib
 import os
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from .errors import AnnotationError
-from .genome import find_alias
+from .genome import ContigNames
 
 _BIN = 1 << 17
 
@@ -80,7 +81,7 @@ class Annotation:
     def __init__(self, genes: list[Gene], path: str = "", digest: str = ""):
         self.genes = sorted(genes, key=lambda g: (g.contig, g.start, g.end, g.id, g.strand))
         self.path, self.name, self.digest = path, os.path.basename(path), digest
-        self.contigs = {g.contig for g in self.genes}
+        self.contigs = ContigNames(g.contig for g in self.genes)
         self._bins: dict[tuple[str, int], list[Gene]] = defaultdict(list)
         for g in self.genes:
             for i in range(g.start // _BIN, (g.end - 1) // _BIN + 1):
@@ -88,7 +89,7 @@ class Annotation:
 
     def overlapping(self, contig: str, start: int, end: int) -> list[Gene]:
         """Genes whose interval touches [start, end) (0-based); an empty span must lie between two bases of the gene."""
-        name = find_alias(contig, self.contigs)
+        name = self.contigs.find(contig)
         if name is None:
             return []
         found = {}
@@ -108,12 +109,13 @@ def load_annotation(path: str) -> Annotation:
         with open(path, "rb") as handle:
             data = handle.read()
         digest = hashlib.sha256(data).hexdigest()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode(errors="replace")
     except FileNotFoundError as e:
         raise AnnotationError(f"annotation file not found: {path}") from e
-    except (OSError, EOFError, ValueError) as e:
+    except (OSError, EOFError, zlib.error) as e:
         raise AnnotationError(f"cannot read annotation {path}: {e}") from e
-    lines = text.splitlines()
+    lines = [x for x in (line.rstrip("\r") for line in text.split("\n"))
+             if x.strip() and not x.startswith(("track ", "browser "))]
     reader = _sniff(lines)
     if reader is None:
         raise AnnotationError(
@@ -135,7 +137,7 @@ def _sniff(lines: list[str]):
             return _read_canonical
         if line.upper().startswith("#NAME\tCHROM\tSTRAND"):
             return _read_spliceai
-        if line.startswith("#") or not line.strip():
+        if line.startswith("#"):
             continue
         if len(fields) >= 9 and fields[3].isdigit() and fields[4].isdigit() and fields[6] in "+-.?":
             return _read_gff
@@ -146,7 +148,9 @@ def _sniff(lines: list[str]):
 
 
 def _loci(gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[Transcript], **more) -> Iterator[Gene]:
-    """One Gene for each group of overlapping transcripts."""
+    """One Gene for each group of overlapping transcripts; none where the strand is not known."""
+    if strand not in ("+", "-"):
+        return
     group: list[Transcript] = []
     end = 0
     for t in sorted(transcripts, key=lambda t: (t.start, t.end, t.id)) + [None]:
@@ -189,7 +193,7 @@ _KEPT = {"exon", "cds"}
 
 def _read_gff(lines: list[str]) -> Iterator[Gene]:
     """GTF and GFF3 of GENCODE, Ensembl, RefSeq, MANE, FlyBase, WormBase and TAIR style; 1-based inclusive."""
-    gtf = next(_is_gtf(line) for line in lines if line.strip() and not line.startswith("#"))
+    gtf = next(_is_gtf(line) for line in lines if not line.startswith("#"))
     exons: dict[tuple, set] = defaultdict(set)  # (transcript, contig, strand) -> intervals
     cds: dict[tuple, int] = defaultdict(int)
     parents: dict[str, str] = {}  # GFF3: ID -> Parent
@@ -197,7 +201,7 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
     for line in lines:
         if line.startswith("##FASTA"):
             break
-        if not line or line[0] == "#":
+        if line[0] == "#":
             continue
         contig, _, kind, start, end, _, strand, _, text = line.split("\t")[:9]
         if strand not in "+-":
@@ -212,33 +216,50 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
                     exons[key].add((int(start) - 1, int(end)))
                 else:
                     cds[key] += int(end) - int(start) + 1
-            if gtf and owners and owners[0] not in info:
-                info[owners[0]] = attributes
+            if gtf and owners:
+                info.setdefault(owners[0], attributes)
         elif gtf:
-            if "transcript_id" in attributes and attributes["transcript_id"][0]:
-                info[attributes["transcript_id"][0]] = attributes
+            if low in ("transcript", "mrna") and attributes.get("transcript_id"):
+                own = info.setdefault(attributes["transcript_id"][0], attributes)
+                own["tag"] = [*own.get("tag", ()), *attributes.get("tag", ())]
         elif "ID" in attributes:
             info[attributes["ID"][0]] = attributes
             if "Parent" in attributes:
                 parents[attributes["ID"][0]] = attributes["Parent"][0]
     grouped: dict[tuple, list[Transcript]] = defaultdict(list)
+    symbols: dict[str, str] = {}  # of a gene id; not every row of a GTF need have it
     for (owner, contig, strand), intervals in exons.items():
         own = info.get(owner, {})
         if gtf:
             gene_id = _first(own, "gene_id") or owner
-            symbol = _first(own, "gene_name", "gene") or gene_id
+            symbol = _first(own, "gene_name", "gene_symbol", "gene")
             name = owner
         else:
-            gene_key = parents.get(owner, owner)
-            gene = info.get(gene_key, own)
-            gene_id = _first(gene, "gene_id", "ID") or gene_key
-            symbol = _first(gene, "gene_name", "gene", "Name") or gene_id
-            name = _first(own, "transcript_id", "Name", "ID") or owner
-            gene_id, name = (re.sub(r"^(gene|transcript|rna)[:-]", "", s, flags=re.I) for s in (gene_id, name))
+            root = _root(owner, parents)
+            gene = info.get(root, {})
+            gene_id = _bare(_first(gene, "gene_id") or _first(own, "gene_id") or root)
+            symbol = _first(gene, "gene_name", "gene", "locus", "Name")
+            name = _bare(_first(own, "transcript_id", "Name", "ID") or owner)
         transcript = Transcript(name, _merge(intervals), cds[owner, contig, strand], _rank(own))
-        grouped[gene_id, symbol, contig, strand].append(transcript)
-    for key, transcripts in grouped.items():
-        yield from _loci(*key, transcripts)
+        grouped[gene_id, contig, strand].append(transcript)
+        if symbol:
+            symbols.setdefault(gene_id, symbol)
+    for (gene_id, contig, strand), transcripts in grouped.items():
+        yield from _loci(gene_id, symbols.get(gene_id, gene_id), contig, strand, transcripts)
+
+
+def _root(feature: str, parents: dict[str, str]) -> str:
+    """The feature's topmost ancestor: its gene."""
+    seen = {feature}
+    while (parent := parents.get(feature)) and parent not in seen:
+        seen.add(parent)
+        feature = parent
+    return feature
+
+
+def _bare(name: str) -> str:
+    """A GFF3 ID without the feature type that Ensembl, NCBI and WormBase put before it."""
+    return re.sub(r"^(gene|transcript|rna)[:-]", "", name, flags=re.I)
 
 
 def _is_gtf(line: str) -> bool:
@@ -268,7 +289,7 @@ def _read_bed12(lines: list[str]) -> Iterator[Gene]:
     """BED12, 0-based half-open, with the gene symbol in a 13th column (else the name is the gene)."""
     grouped: dict[tuple, list[Transcript]] = defaultdict(list)
     for line in lines:
-        if not line.strip() or line.startswith(("#", "track", "browser")):
+        if line.startswith("#"):
             continue
         f = line.split("\t")
         start, thick = int(f[1]), (int(f[6]), int(f[7]))
@@ -283,7 +304,7 @@ def _read_bed12(lines: list[str]) -> Iterator[Gene]:
 def _read_spliceai(lines: list[str]) -> Iterator[Gene]:
     """SpliceAI's #NAME CHROM STRAND TX_START TX_END EXON_START EXON_END; starts 0-based, ends 1-based."""
     for line in lines:
-        if line.startswith("#") or not line.strip():
+        if line.startswith("#"):
             continue
         name, contig, strand, _, _, starts, ends = line.split("\t")[:7]
         exons = _merge(zip(_numbers(starts), _numbers(ends)))
@@ -297,8 +318,6 @@ def _read_canonical(lines: list[str]) -> Iterator[Gene]:
     """
     header = lines[0].split("\t")
     for line in lines[1:]:
-        if not line.strip():
-            continue
         row = dict(zip(header, line.split("\t")))
         starts = [int(row["tx_start1"])] + _numbers(row["exon_starts1"])
         ends = _numbers(row["exon_ends1"]) + [int(row["tx_end1"])]

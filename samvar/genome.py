@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 
 import numpy as np
 import pysam
@@ -32,18 +33,22 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
     return _COMPLEMENT[codes[::-1]]
 
 
-def contig_aliases(name: str) -> tuple[str, ...]:
-    """Names under which other files may know this contig, itself first."""
-    bare = name[3:] if name.lower().startswith("chr") else name
-    names = [name, bare, "chr" + bare]
-    if bare in ("M", "MT"):
-        names += ["M", "MT", "chrM", "chrMT"]
-    return tuple(dict.fromkeys(names))
+def contig_key(name: str) -> str:
+    """What files that name a contig differently have in common: no chr, in whatever case, and M for MT and MtDNA."""
+    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
+    return "M" if bare in ("MT", "Mt", "MtDNA") else bare
 
 
-def find_alias(name: str, known) -> str | None:
-    """The first alias of `name` that `known` (a set or dict) contains, else None."""
-    return next((alias for alias in contig_aliases(name) if alias in known), None)
+class ContigNames:
+    """Look-up of a contig under any of its names; an exact match goes first."""
+
+    def __init__(self, names: Iterable[str]):
+        self.names = set(names)
+        self._by_key = {contig_key(n): n for n in sorted(self.names, reverse=True)}
+
+    def find(self, name: str) -> str | None:
+        """The name under which it is known here, or None."""
+        return name if name in self.names else self._by_key.get(contig_key(name))
 
 
 class Genome:
@@ -59,17 +64,23 @@ class Genome:
         try:
             self._fasta = pysam.FastaFile(path)
         except (OSError, ValueError) as e:
+            if not os.path.exists(path + ".fai") and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+                raise GenomeError(
+                    f"FASTA {path} has no index and its folder cannot be written: link the FASTA into a folder of "
+                    "yours, or ask its owner to run: samtools faidx"
+                ) from e
             raise GenomeError(
                 f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with bgzip (not gzip); "
                 f"make its index with: samtools faidx {path}"
             ) from e
         self.lengths: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths))
+        self._names = ContigNames(self.lengths)
         if not self.lengths:
             raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
 
     def contig(self, name: str) -> str | None:
         """This file's name for a contig, or None."""
-        return find_alias(name, self.lengths)
+        return self._names.find(name)
 
     def codes(self, contig: str, start: int, end: int) -> np.ndarray:
         """Base codes of [start, end), 0-based; positions outside the contig are unknown (4)."""

@@ -10,7 +10,7 @@ import torch
 from .align import ABSENT, align, take
 from .deltas import NAMES, SIGN, SITE_OF, Deltas
 from .model import LSSI_FLOOR, Detection
-from .predict import Predictor
+from .predict import BATCH, Predictor
 from .windows import Window
 
 SAME = 1e-3  # a smaller change of an activation is rounding
@@ -45,7 +45,7 @@ def changed_sites(predictor: Predictor, window: Window, deltas: Deltas, minimum:
     EFFECT is a knock-out: the delta less the delta with the ref activation put back into the alt bottleneck. With
     several seeds changes and effects are means, a site absent in a seed counting 0.
     """
-    wanted = [d for d in range(4) if deltas.values[d] >= minimum]
+    wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
     rows = []
     for d in list(wanted):
         column = deltas.columns[d]
@@ -105,14 +105,17 @@ def _effects(predictor, model, window, deltas, wanted, alt, index, found, u_ref)
     if not len(there):
         return out
     n = alt.lssi.shape[-1]
-    edited = torch.cat((alt.lssi, alt.motifs), 1).repeat(len(there) + 1, 1, 1)
-    for row, (channel, column) in enumerate(found[there].tolist()):
-        at = index[column]
-        edited[row + 1, channel, n - 1 - at if window.gene.strand == "-" else at] = float(u_ref[channel, column])
-    p = window.to_genome(predictor.aggregate(model, edited[:, :2], edited[:, 2:]).numpy())
-    for j, d in enumerate(wanted):
-        at_site = p[:, SITE_OF[d], deltas.alignment.alt[deltas.columns[d]]]
-        out[there, j] = SIGN[d] * (at_site[0] - at_site[1:])
+    whole = torch.cat((alt.lssi, alt.motifs), 1)
+    p_alt = predictor.aggregate(model, whole)
+    for first in range(0, len(there), BATCH):
+        group = there[first : first + BATCH]
+        edited = whole.repeat(len(group), 1, 1)
+        for row, (channel, column) in enumerate(found[group].tolist()):
+            at = index[column]
+            edited[row, channel, n - 1 - at if window.gene.strand == "-" else at] = float(u_ref[channel, column])
+        change = window.to_genome((p_alt - predictor.aggregate(model, edited)).numpy())
+        for j, d in enumerate(wanted):
+            out[group, j] = SIGN[d] * change[:, SITE_OF[d], deltas.alignment.alt[deltas.columns[d]]]
     return out
 
 

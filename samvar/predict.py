@@ -58,10 +58,7 @@ class Predictor:
         return model.detect(self.encode([haplotype]))
 
     @torch.inference_mode()
-    def aggregate(self, model: SAM, lssi: torch.Tensor, motifs: torch.Tensor) -> torch.Tensor:
-        """Edited bottlenecks (N, 2, L), (N, 79, L) -> p (N, 2, n) of acceptor and donor, in transcript orientation."""
-        parts = [
-            model.aggregate(Detection(lssi[i : i + BATCH], motifs[i : i + BATCH]))[:, 1:].exp()
-            for i in range(0, len(lssi), BATCH)
-        ]
-        return torch.cat(parts).cpu()
+    def aggregate(self, model: SAM, u: torch.Tensor) -> torch.Tensor:
+        """Edited bottlenecks (N, 2 + 79, L), LSSI then motifs -> p (N, 2, n) of acceptor and donor, in transcript
+        orientation."""
+        return model.aggregate(Detection(u[:, :2], u[:, 2:]))[:, 1:].exp().cpu()

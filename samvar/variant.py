@@ -63,9 +63,9 @@ def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: s
     """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name; `pos` 1-based."""
     if alt == "*":
         return Status.STAR
-    if any(c in alt for c in "[]") or alt.startswith(".") or alt.endswith("."):
+    if any(c in alt for c in "[]") or (len(alt) > 1 and "." in (alt[0], alt[-1])):
         return Status.BND
-    if alt.startswith("<"):
+    if "<" in alt:
         return Status.SYMBOLIC
     if not ref or not alt or set(ref.upper()) - set("ACGTN") or set(alt.upper()) - set("ACGT"):
         return Status.NON_ACGT
@@ -84,6 +84,8 @@ def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: s
 def normalise(genome: Genome, contig: str, pos: int, ref: str, alt: str) -> Variant:
     """Trim what REF and ALT share (suffix, then prefix) and find how far the change can be moved. `pos` is 1-based."""
     a, b, start = encode(ref), encode(alt), pos - 1
+    if np.array_equal(a, b):
+        return Variant(contig, start, a, b)
     n = min(len(a), len(b))
     suffix = _run(a[::-1][:n] == b[::-1][:n])
     a, b = a[: len(a) - suffix], b[: len(b) - suffix]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
+import struct
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
-import pysam
-
 from .errors import VcfError
 
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-KEYS = (b"SAMVAR=", b"SAMVAR_")
+REMOVE = ("remove them first: bcftools annotate -x "
+          "INFO/SAMVAR,INFO/SAMVAR_MAX,INFO/SAMVAR_STATUS,INFO/SAMVAR_RBP")
+KEYS = (b"SAMVAR", b"SAMVAR_MAX", b"SAMVAR_STATUS", b"SAMVAR_RBP")
 
 
 class Record(NamedTuple):
@@ -37,7 +40,7 @@ class Record(NamedTuple):
         if len(fields) == 8:
             body = info.rstrip(b"\r\n")
             info, end = body, info[len(body) :]
-        own = [] if info in (b".", b"") else [info]
+        own = [] if info in (b".", b"") else [info.removesuffix(b";")]
         fields[7] = b";".join(own + [a.encode() for a in added]) + end
         return b"\t".join(fields)
 
@@ -67,6 +70,8 @@ class VcfReader:
 
     def __init__(self, path: str):
         self.path = "stdin" if path == "-" else path
+        if path == "-" and sys.stdin is None:
+            raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
         try:
             stream = sys.stdin.buffer if path == "-" else open(path, "rb")
         except OSError as e:
@@ -87,7 +92,7 @@ class VcfReader:
 
     def close(self) -> None:
         """Close the input; stdin stays open."""
-        if self._stream is not sys.stdin.buffer:
+        if self.path != "stdin":
             self._stream.close()
 
     def __enter__(self) -> VcfReader:
@@ -101,7 +106,7 @@ class VcfReader:
         try:
             for number, line in enumerate(stream, 1):
                 yield number, line
-        except (OSError, EOFError) as e:
+        except (OSError, EOFError, zlib.error) as e:
             raise VcfError(f"{self.path} is truncated or damaged after line {number}: {e}") from e
         if self._bgzf and self._tail.last != BGZF_EOF:
             raise VcfError(f"{self.path} is truncated: it ends after line {number} without the BGZF end marker")
@@ -123,7 +128,7 @@ class VcfReader:
     @property
     def annotated(self) -> bool:
         """Whether the header already declares samvar's fields."""
-        return any(line.startswith(tuple(b"##INFO=<ID=" + k[:-1] for k in KEYS)) for line in self.header)
+        return any(line.startswith(tuple(b"##INFO=<ID=" + k + b"," for k in KEYS)) for line in self.header)
 
     @property
     def contigs(self) -> list[str]:
@@ -136,41 +141,77 @@ class VcfReader:
 
     def __iter__(self) -> Iterator[Record]:
         for number, line in self._lines:
-            if not line.strip():
-                raise VcfError(f"{self.path}, line {number}: empty line among the records")
+            if not line.strip():  # a blank line is passed on
+                yield Record(line, number, "", 0, "", ())
+                continue
             fields = line.split(b"\t", 8)
             if len(fields) < 8:
                 raise VcfError(f"{self.path}, line {number}: {len(fields)} columns, a VCF record has at least 8 "
                                "(separated by tabs); truncated?")
-            try:
-                contig, pos, ref = fields[0].decode(), int(fields[1]), fields[3].decode()
-                alt = fields[4].decode()
-            except ValueError as e:
-                raise VcfError(f"{self.path}, line {number}: {e}") from e
-            alts = () if alt in (".", "") else tuple(alt.split(","))
-            yield Record(line, number, contig, pos, ref, alts)
+            if not re.fullmatch(rb"-?[0-9]+", fields[1]):
+                raise VcfError(f"{self.path}, line {number}: POS is no number: {fields[1].decode(errors='replace')}")
+            if b"SAMVAR" in fields[7] and any(e.split(b"=")[0].strip() in KEYS for e in fields[7].split(b";")):
+                raise VcfError(f"{self.path}, line {number}: the record already has SAMVAR fields in INFO; {REMOVE}")
+            contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
+            yield Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
 
 
 def insert_header(header: list[bytes], added: list[str]) -> list[bytes]:
     """`added` just before #CHROM, with the line end that #CHROM has."""
     *meta, columns = header
     end = b"\r\n" if columns.endswith(b"\r\n") else b"\n"
-    return [*meta, *(a.encode() + end for a in added), columns]
+    return [*meta, *(a.encode("utf-8", "backslashreplace") + end for a in added), columns]
+
+
+class _Bgzf:
+    """Writes BGZF; unlike a library's file object it leaves out the end marker when the run fails."""
+
+    BLOCK = 0xFF00
+
+    def __init__(self, stream: BinaryIO):
+        self._stream, self._waiting = stream, bytearray()
+
+    def write(self, data: bytes) -> None:
+        self._waiting += data
+        while len(self._waiting) >= self.BLOCK:
+            self._block(bytes(self._waiting[: self.BLOCK]))
+            del self._waiting[: self.BLOCK]
+
+    def _block(self, data: bytes) -> None:
+        deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+        body = deflate.compress(data) + deflate.flush()
+        self._stream.write(BGZF_EOF[:16] + struct.pack("<H", len(body) + 25) + body)
+        self._stream.write(struct.pack("<II", zlib.crc32(data), len(data)))
+
+    def finish(self) -> None:
+        if self._waiting:
+            self._block(bytes(self._waiting))
+        self._stream.write(BGZF_EOF)
 
 
 @contextmanager
 def open_output(path: str, compress: bool) -> Iterator[BinaryIO]:
-    """A stream to write to; a file takes its name only when it is complete. `-` is stdout."""
-    if path == "-":
-        stream = pysam.BGZFile("-", "wb") if compress else sys.stdout.buffer
-        yield stream
-        stream.close() if compress else stream.flush()
-        return
-    part = f"{path}.part{os.getpid()}"
+    """A stream to write to. A file takes its name only when it is complete; `-`, pipes and devices are written as is.
+
+    Raises OSError when the path cannot be written.
+    """
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
+    direct = path == "-" or (os.path.exists(path) and not os.path.isfile(path))
+    final = path if direct else os.path.realpath(path)
+    part = f"{final}.part{os.getpid()}"
+    stream = sys.stdout.buffer if path == "-" else open(final if direct else part, "wb")
     try:
-        with pysam.BGZFile(part, "wb") if compress else open(part, "wb") as stream:
-            yield stream
-        os.replace(part, path)
+        sink = _Bgzf(stream) if compress else stream
+        yield sink
+        if compress:
+            sink.finish()
+        stream.flush()
+        if not direct:
+            stream.close()
+            os.replace(part, final)
     finally:
-        if os.path.exists(part):
+        if path != "-":
+            stream.close()
+        if not direct and os.path.exists(part):
             os.unlink(part)

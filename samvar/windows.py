@@ -48,10 +48,23 @@ def make_window(genome: Genome, gene: Gene, variant: Variant, flank: int, reach:
     positions = np.arange(low, high)
     inside = (positions >= gene.start) & (positions < gene.end)
     ref = np.where(inside, genome.codes(variant.contig, low, high), UNKNOWN).astype(np.uint8)
-    at = variant.start - low
-    alt = np.concatenate((ref[:at], variant.alt, ref[at + len(variant.ref) :]))
+    placed = variant.placed(_placement_in(gene, variant))
+    at, n = placed.start - low, len(placed.ref)
+    new = placed.alt if n != len(placed.alt) else np.where(inside[at : at + n], placed.alt, UNKNOWN).astype(np.uint8)
+    alt = np.concatenate((ref[:at], new, ref[at + n :]))
     frame = inside & (positions >= start) & (positions < end)
     known = float((ref[frame] != UNKNOWN).mean()) if frame.any() else 0.0
     if gene.strand == "-":
         ref, alt = reverse_complement(ref), reverse_complement(alt)
     return Window(gene, variant, start, end, ref, alt, known, reach)
+
+
+def _placement_in(gene: Gene, variant: Variant) -> int:
+    """Start of the placement that lies inside the gene as far as can be, the 3'-most of the transcript: the haplotype
+    with everything outside the gene unknown is then the same for every spelling."""
+    low, high = variant.start - variant.left, variant.start + variant.right
+    margin = 0 if len(variant.ref) else 1  # an insertion lies between two bases of the gene
+    first, last = gene.start + margin, gene.end - margin - len(variant.ref)
+    if gene.strand == "+":
+        return max(low, min(high, last))
+    return min(high, max(low, first))

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from samvar import annotate as spine
@@ -20,7 +21,7 @@ from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
 from samvar.genes import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Predictor
-from samvar.vcf import VcfReader
+from samvar.vcf import BGZF_EOF, VcfReader
 
 from . import toy
 
@@ -111,7 +112,8 @@ def test_fields_are_consistent(world, parts, tmp_path):
     header = [line for line in text.splitlines() if line.startswith("##")]
     for key in ("SAMVAR", "SAMVAR_MAX", "SAMVAR_STATUS", "SAMVAR_RBP"):
         assert sum(line.startswith(f"##INFO=<ID={key},") for line in header) == 1
-    assert any(re.match(r"##samvar_model=<Name=toy,Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>", line) for line in header)
+    model = re.compile(r'##samvar_model=<Name="toy",Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>')
+    assert any(model.match(line) for line in header)
     seen_rbp = False
     for info in rows(text):
         scores = [r.split("|") for r in info["SAMVAR"].split(",")]
@@ -149,7 +151,7 @@ def test_knocking_out_every_changed_entry_gives_the_reference_back(world, parts,
     lssi = after.lssi.clone()
     changed = (before.lssi - after.lssi).abs() > 1e-3
     lssi[changed] = before.lssi[changed]
-    back = window.to_genome(predictor.aggregate(model, lssi, edited)[0].numpy())
+    back = window.to_genome(predictor.aggregate(model, torch.cat((lssi, edited), 1))[0].numpy())
     p_ref, _ = predictor.score([window])[0]
     np.testing.assert_allclose(back, p_ref[0], atol=1e-4)
 
@@ -178,9 +180,23 @@ def test_equal_haplotypes_score_equal(world, parts, tmp_path):
         assert all(f == found[0] for f in found)
 
 
+def test_spellings_agree_at_the_edge_of_a_gene(tmp_path, parts):
+    """A run of A across the start of a gene; outside it everything is unknown."""
+    bases = BASES[:990] + "A" * 20 + "C" + BASES[1011:1400]
+    for strand in "+-":
+        genome = Genome(toy.fasta(tmp_path / f"e{ord(strand)}.fa", c=bases))
+        genes = load_annotation(toy.gtf(tmp_path / "e.gtf", ("G", "c", strand, [(1001, 1100), (1200, 1300)])))
+        for records in ([("c", p, "AA", "A") for p in (992, 1000, 1005)],
+                        [("c", p, "A", "AA") for p in (992, 1000, 1005)]):
+            texts = [run((genome, genes, parts[2]), toy.vcf(tmp_path / "x.vcf", r))[1] for r in records]
+            assert len({tuple(rows(t)[0]["SAMVAR"].split("|")[5:9]) for t in texts}) == 1
+
+
 def test_ref_equal_to_alt_scores_zero(world, parts, tmp_path):
     b = ref(world, 1000, 3)
     _, text = run(parts, toy.vcf(tmp_path / "x.vcf", ("c", 1000, b, b)))
+    assert rows(text)[0]["SAMVAR_MAX"] == "0.0000"
+    _, text = run(parts, toy.vcf(tmp_path / "x.vcf", ("c", 1000, b, b)), distance=0)
     assert rows(text)[0]["SAMVAR_MAX"] == "0.0000"
 
 
@@ -296,7 +312,27 @@ def test_cli_malformed_record_leaves_no_file(world, common, tmp_path):
     assert not list(tmp_path.glob("o.vcf*"))
 
 
+def test_cli_writes_through_links_and_into_pipes(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 10))
+    (tmp_path / "link.vcf").symlink_to(tmp_path / "target.vcf")
+    assert samvar(path, *common, "-o", tmp_path / "link.vcf").exit_code == 0
+    assert (tmp_path / "link.vcf").is_symlink() and "NO_GENE" in (tmp_path / "target.vcf").read_text()
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as cat:
+        assert samvar(path, *common, "-o", tmp_path / "pipe").exit_code == 0
+        assert b"NO_GENE" in cat.stdout.read()
+    assert samvar(path, *common, "-o", tmp_path).exit_code == 1
+
+
+def test_failed_bgzf_on_stdout_has_no_end_marker(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", *[snv(world, 10)] * 1100, "c\t1001\t.\tA")
+    command = [sys.executable, "-m", "samvar.cli", "annotate", path, *common, "-O", "z"]
+    result = subprocess.run(command, capture_output=True)
+    assert result.returncode == 1 and not result.stdout.endswith(BGZF_EOF)
+
+
 def test_cli_usage_errors_are_exit_2(common):
+    assert samvar("x.vcf", *common, "-o", "x.bcf").exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
     assert samvar("x.vcf", *common, "-D", "-1").exit_code == 2
 

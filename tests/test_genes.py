@@ -85,6 +85,28 @@ def test_overlap_by_interval_and_alias(tmp_path):
     assert hits("1", 0, 10_000_000) == [10, 500]
 
 
+def test_gff3_features_belong_to_their_topmost_parent_and_orphans_to_the_named_one(tmp_path):
+    text = (
+        "1\tx\tgene\t11\t90\t.\t+\t.\tID=gene-MIR1;gene=MIR1\n"
+        "1\tx\tprimary_transcript\t11\t90\t.\t+\t.\tID=rna-P;Parent=gene-MIR1\n"
+        "1\tx\texon\t11\t90\t.\t+\t.\tID=e1;Parent=rna-P\n"
+        "1\tx\tmiRNA\t31\t50\t.\t+\t.\tID=rna-M;Parent=rna-P\n"
+        "\n"
+        "1\tx\texon\t31\t50\t.\t+\t.\tID=e2;Parent=rna-M\n"
+        "1\tx\tmRNA\t201\t300\t.\t+\t.\tID=transcript:T1;Parent=gene:G1\n"
+        "1\tx\texon\t201\t300\t.\t+\t.\tParent=transcript:T1\n"
+        "1\tx\tmRNA\t201\t250\t.\t+\t.\tID=transcript:T2;Parent=gene:G1\n"
+        "1\tx\texon\t201\t250\t.\t+\t.\tParent=transcript:T2\n"
+    )
+    genes = load_annotation(write(tmp_path, text)).genes
+    assert [(g.id, g.symbol, len(g.transcripts)) for g in genes] == [("MIR1", "MIR1", 2), ("G1", "G1", 2)]
+
+
+def test_a_gene_of_unknown_strand_is_left_out(tmp_path):
+    rows = [f"chr1\t10\t60\tN{s}\t0\t{s}\t10\t60\t0\t1\t50,\t0,\tS{s}\n" for s in "+."]
+    assert [g.symbol for g in load_annotation(write(tmp_path, "track name=x\n" + "".join(rows))).genes] == ["S+"]
+
+
 @pytest.mark.parametrize("text", ["", "hello\n", ">chr1\nACGT\n", "1\tx\tgene\t1\t9\t.\t+\t.\tgene_id \"G\";\n"])
 def test_what_is_no_annotation_is_refused(tmp_path, text):
     with pytest.raises(AnnotationError):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samvar.errors import GenomeError
-from samvar.genome import Genome, decode, encode, find_alias, reverse_complement
+from samvar.genome import ContigNames, Genome, decode, encode, reverse_complement
 from samvar.variant import Status, allele_status, normalise
 
 from . import toy
@@ -40,7 +40,9 @@ def test_contig_names_are_reconciled(genome):
     assert genome.contig("2") == "chr2"
     assert genome.contig("c1") == "c1"
     assert genome.contig("3") is None
-    assert find_alias("MT", {"chrM"}) == "chrM"
+    assert ContigNames({"chrM"}).find("MT") == "chrM"
+    assert ContigNames({"Chr1", "2"}).find("chr1") == "Chr1" and ContigNames({"Chr1"}).find("1") == "Chr1"
+    assert ContigNames({"1", "chr1"}).find("chr1") == "chr1"
 
 
 def test_missing_index_is_made_and_missing_file_named(tmp_path):

@@ -50,7 +50,7 @@ def test_effects_are_knock_outs(setting, strand, gone, new):
     ref, alt = (predictor.detect(model, h) for h in (window.ref, window.alt))
     n = alt.motifs.shape[-1]
     shift = len(window.alt) - len(window.ref)
-    full = window.to_genome(predictor.aggregate(model, alt.lssi, alt.motifs)[0].numpy())
+    full = window.to_genome(predictor.aggregate(model, torch.cat((alt.lssi, alt.motifs), 1))[0].numpy())
     checked = 0
     for s in sites:
         if s.effect is None or s.event.startswith("site_") or s.offset or s.rbp.startswith("LSSI"):
@@ -66,7 +66,7 @@ def test_effects_are_knock_outs(setting, strand, gone, new):
         edited[0, channel, i_alt] = value
         motifs = torch.from_numpy(window.to_genome(edited).copy())
         assert motifs.shape[-1] == n
-        p = window.to_genome(predictor.aggregate(model, alt.lssi, motifs)[0].numpy())
+        p = window.to_genome(predictor.aggregate(model, torch.cat((alt.lssi, motifs), 1))[0].numpy())
         d = NAMES.index(s.delta)
         column = deltas.alignment.alt[deltas.columns[d]]
         assert s.effect == pytest.approx(SIGN[d] * (full - p)[SITE_OF[d], column], abs=1e-4)

@@ -11,7 +11,7 @@ import numpy as np
 from ..bundle import sha256_file
 from ..errors import DatasetError
 from ..genes import Gene, load_annotation
-from ..genome import UNKNOWN, Genome, find_alias, reverse_complement
+from ..genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from .dataset import TEST, TRAIN, VALIDATION, Dataset
 
 LEFT_OUT = "chr9"  # kept for checks outside the project
@@ -35,7 +35,7 @@ def read_genes(
     found = []
     for gene in genes.genes:
         contig = genome.contig(gene.contig)
-        if contig is None or (chroms and not find_alias(gene.origin, chroms)):
+        if contig is None or (chroms and not ContigNames(chroms).find(gene.origin)):
             continue
         codes = genome.codes(contig, gene.chosen.start, gene.chosen.end)
         if (codes != UNKNOWN).mean() >= min_known:
@@ -185,6 +185,7 @@ def prepare(
     genes: list[dict] = []
     apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
     files, all_found = {}, []
+    validating, testing, left_out = ContigNames(validation), ContigNames(test), ContigNames({LEFT_OUT})
     for fasta, annotation in sources:
         found = read_genes(fasta, annotation)
         share, introns = gt_ag_share(found)
@@ -199,17 +200,16 @@ def prepare(
         all_found.append(found)
     for g in merge_genes(all_found):
         single = g["paralog"] is not True
-        of = {name: find_alias(g["chrom"], chroms) for name, chroms in
-              ((TEST, test), (VALIDATION, validation), (LEFT_OUT, {LEFT_OUT}))}
-        if g["name"] in held_out or (of[TEST] and single):
+        in_test, in_validation = testing.find(g["chrom"]), validating.find(g["chrom"])
+        if g["name"] in held_out or (in_test and single):
             apart.append(g)
-        elif of[VALIDATION] and single:
+        elif in_validation and single:
             genes.append(dict(g, split=VALIDATION))
-        elif not any(of.values()):
+        elif not (in_test or in_validation or left_out.find(g["chrom"])):
             genes.append(dict(g, split=TRAIN))
-    for name, chroms, some in ((VALIDATION, validation, genes), (TEST, test, apart)):
-        if chroms and not any(find_alias(g["chrom"], chroms) for g in some):
-            raise DatasetError(f"no {name} gene: no gene without paralogs lies on {', '.join(sorted(chroms))}; "
+    for name, chroms, some in ((VALIDATION, validating, genes), (TEST, testing, apart)):
+        if chroms.names and not any(chroms.find(g["chrom"]) for g in some):
+            raise DatasetError(f"no {name} gene: no gene without paralogs lies on {', '.join(sorted(chroms.names))}; "
                                f"choose other chromosomes with --{name} (or '' for none)")
     train = [g for g in genes if g["split"] == TRAIN]
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
