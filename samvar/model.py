@@ -434,12 +434,11 @@ def one_hot(codes: torch.Tensor) -> torch.Tensor:
 
 
 def warm_start_am(am: SAM, fm: SAM) -> None:
-    """Start an AM as the trained FM: same core sites and aggregator, no adjustment, the FM's sites if candidates.
+    """Start an AM as the trained FM: same aggregator, no adjustment, the FM's sites where they are candidates.
 
     The AM's main norm divides by the spread of its sparse input, which it has to be shown first: call this after the
     AM's norms have seen data (a few forward passes in training mode), so that scale and offset can be carried over.
     """
-    am.lssi.load_state_dict(fm.lssi.state_dict())
     am.aggregator.load_state_dict(fm.aggregator.state_dict())
     main, pre, source = am.motifs.main, am.motifs.pre, fm.motifs.main
     with torch.no_grad():

@@ -327,6 +327,22 @@ def test_am_starts_from_fm_and_keeps_the_core_sites(packed, lssi, tmp_path):
             torch.testing.assert_close(am[key], value, atol=1e-6, rtol=0)
 
 
+def test_a_run_starts_from_one_of_its_kind_with_other_core_sites(packed, lssi, tmp_path):
+    slow = TINY | {"lr": 1e-12}
+    recipe = toml(tmp_path / "r.toml", steps=1, **slow)
+    train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "a")
+    other = toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8)
+    train("lssi", other, "-d", packed, "-o", tmp_path / "lssi")
+    train("am", recipe, "-d", packed, "--lssi", tmp_path / "lssi", "-o", tmp_path / "b", "--start-from", tmp_path / "a")
+    a, b, core = (load_file(tmp_path / d / "model.safetensors") for d in ("a", "b", "lssi"))
+    assert torch.equal(b["lssi.acceptor.net.0.weight"], core["acceptor.net.0.weight"])
+    torch.testing.assert_close(b["aggregator.first.enter.weight"], a["aggregator.first.enter.weight"])
+    torch.testing.assert_close(b["motifs.adjust.enter.weight"], a["motifs.adjust.enter.weight"])
+    refused = CliRunner().invoke(main, ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o",
+                                        str(tmp_path / "c"), "--start-from", str(tmp_path / "a")])
+    assert refused.exit_code == 1 and "start from" in refused.stderr
+
+
 @pytest.mark.parametrize("kind", ["lssi", "am"])
 def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path, kind):
     shape = dict(channels=8, sites=8, decoys=8, others=8) if kind == "lssi" else TINY

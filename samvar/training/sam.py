@@ -18,7 +18,7 @@ WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is ca
 
 
 class SamTask:
-    """`lssi` is the folder of a finished LSSI run; `start_from` that of an FM run an AM starts from."""
+    """`lssi` is the folder of a finished LSSI run; `start_from` that of a run whose weights this one starts from."""
 
     def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str,
                  start_from: str | None = None, rank: int = 0, fresh: bool = True):
@@ -38,11 +38,24 @@ class SamTask:
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest())
         if start_from and fresh:
-            source, description = load_run(start_from, "fm")
-            if kind != "am" or Config(**description["config"] | {"kind": "am"}) != config:
-                raise RecipeError(f"an AM can start from an FM run of the same width alone, and {start_from} is none")
+            self._start_from(start_from)
+
+    def _start_from(self, folder: str) -> None:
+        """Motifs and aggregator of another run, the core sites staying those of `lssi`."""
+        source, description = load_run(folder)
+        config = self.model.config
+        kinds = description["kind"], config.kind
+        if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or (
+            Config(**description["config"] | {"kind": config.kind}) != config
+        ):
+            raise RecipeError(f"{folder} ({kinds[0]}) is no run that this {config.kind} can start from: an am starts "
+                              "from an am or fm, an fm from an fm, of the same width")
+        if kinds == ("fm", "am"):
             self._warm_up()
-            warm_start_am(self.model, source.to(device))
+            warm_start_am(self.model, source.to(self.device))
+        else:
+            self.model.motifs.load_state_dict(source.motifs.state_dict())
+            self.model.aggregator.load_state_dict(source.aggregator.state_dict())
 
     @torch.no_grad()
     def _warm_up(self) -> None:
