@@ -72,7 +72,7 @@ def design() -> list[Gene]:
             g.add("intron1a", intronic(rng, 500) + BRANCH)
             g.add("tract_pseudo", ACCEPTOR)
             g.add("pseudo", "G" + exonic(rng, 40) + ENHANCER + exonic(rng, 40) + ENHANCER + exonic(rng, 20) + "CAG")
-            g.add("donor_pseudo", "GCAAGT")
+            g.add("donor_pseudo", "GAAAGT")
             g.add("intron1b", intronic(rng, 500) + BRANCH)
         else:
             g.add("intron1", intronic(rng, 600) + BRANCH)
@@ -128,19 +128,19 @@ class Genome:
 def variants(genome: Genome) -> list[tuple[int, str, str, str]]:
     """POS, ID, REF, ALT."""
     strong_donor = genome.snv("STRONG", "donor2", 0, "A")
-    enhancer_start = genome.position("WEAK", "exon2_enhancer", 15)
+    enhancer_end = genome.position("WEAK", "exon2_enhancer", 2 * len(ENHANCER) - 1)  # minus strand: the leftmost base
+    enhancer = genome.sequence[enhancer_end - 1 : enhancer_end - 1 + 2 * len(ENHANCER)]
     rows = [
         ("outside_genes", (10, genome.sequence[9], "ACGT".replace(genome.sequence[9], "")[0])),
         ("donor_destroyed", strong_donor),
-        ("acceptor_destroyed", genome.snv("STRONG", "acceptor2", 21, "C")),
+        ("acceptor_destroyed", genome.snv("STRONG", "acceptor2", 21, "T")),
         ("donor_deleted", genome.delete("STRONG", "donor2", 0, 4)),
         ("new_acceptor", genome.snv("STRONG", "tract_new", 21, "G")),
         ("intron_neutral", genome.snv("STRONG", "intron1", 300, "C")),
         ("two_alts", (strong_donor[0] + 1, "T", "A,C")),
         ("deletion_symbol", (strong_donor[0] + 3, "A", "<DEL>")),
         ("wrong_ref", (strong_donor[0] + 2, "C", "G")),
-        ("enhancer_lost", (enhancer_start - 1, genome.sequence[enhancer_start - 2 : enhancer_start + 15],
-                           genome.sequence[enhancer_start - 2])),
+        ("enhancer_lost", (enhancer_end, enhancer, enhancer.replace("T", "A"))),
         ("weak_donor_destroyed", genome.snv("WEAK", "donor2", 1, "C")),
         ("pseudo_exon", genome.snv("CRYPTIC", "donor_pseudo", 1, "T")),
     ]

@@ -17,6 +17,12 @@ SAME = 1e-3  # a smaller change of an activation is rounding
 CORE = ("LSSI_A", "LSSI_D")
 
 
+def _empty(channels: int) -> np.ndarray:
+    """What the bottleneck holds where there is nothing: the floor in both LSSI channels, else 0."""
+    return np.where(np.arange(channels) < 2, LSSI_FLOOR, 0.0).astype(np.float32)
+
+
+
 class Site(NamedTuple):
     """A changed site and its effect on one delta.
 
@@ -25,7 +31,7 @@ class Site(NamedTuple):
     position  0-based, genomic, the centre; `offset` > 0 within an insertion
     site      11 bases in transcript orientation, of alt for gain and stronger, else of ref
     change    activation in alt less that in ref (LSSI: log-probability); None for a site deleted or inserted
-    effect    the part of the delta that goes when the site is put back to ref; None where alt has no such base
+    effect    the part of the delta that goes when the site is put back to ref
     delta     AG, AL, DG or DL
     """
 
@@ -35,15 +41,16 @@ class Site(NamedTuple):
     offset: int
     site: str
     change: float | None
-    effect: float | None
+    effect: float
     delta: str
 
 
 def changed_sites(predictor: Predictor, window: Window, deltas: Deltas, minimum: float, most: int) -> list[Site]:
     """Sites that differ between ref and alt with their effect on each delta >= `minimum`; the `most` strongest.
 
-    EFFECT is a knock-out: the delta less the delta with the ref activation put back into the alt bottleneck. With
-    several seeds changes and effects are means, a site absent in a seed counting 0.
+    EFFECT is a knock-out: the delta less the delta with the ref activation put back into the alt bottleneck; a site
+    whose base the variant deletes is taken out of the ref bottleneck instead. With several seeds changes and effects
+    are means, a site absent in a seed counting 0.
     """
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
     rows = []
@@ -54,7 +61,7 @@ def changed_sites(predictor: Predictor, window: Window, deltas: Deltas, minimum:
             wanted.remove(d)
     if wanted:
         rows += _knocked_out(predictor, window, deltas, wanted)
-    rows.sort(key=lambda s: (-abs(s.effect or 0), s.rbp, s.position, s.offset, s.delta))
+    rows.sort(key=lambda s: (-abs(s.effect), s.rbp, s.position, s.offset, s.delta))
     return rows[:most]
 
 
@@ -75,7 +82,7 @@ def _knocked_out(predictor: Predictor, window: Window, deltas: Deltas, wanted: l
         ref, alt = (predictor.detect(model, h) for h in (window.ref, window.alt))
         u_ref, u_alt = _columns(window, ref, full.ref, reach), _columns(window, alt, full.alt, reach)
         found = np.argwhere(np.abs(u_alt - u_ref) > SAME)
-        effects = _effects(predictor, model, window, deltas, wanted, alt, full.alt + reach, found, u_ref)
+        effects = _effects(predictor, model, window, deltas, wanted, ref, alt, full, found, u_ref)
         for (channel, column), effect in zip(found.tolist(), effects):
             row = changes.setdefault((channel, column), np.zeros((len(predictor.models), 2 + len(wanted))))
             row[seed] = u_ref[channel, column], u_alt[channel, column], *effect
@@ -83,40 +90,49 @@ def _knocked_out(predictor: Predictor, window: Window, deltas: Deltas, wanted: l
     for (channel, column), each in changes.items():
         ref, alt, *effects = each.mean(0)
         for d, effect in zip(wanted, effects):
-            if not np.isnan(effect) and round(abs(effect), 4) == 0:
-                continue
-            rows.append(_site(predictor, window, full, channel, column, ref, alt, effect, d))
+            if round(abs(effect), 4) > 0:
+                rows.append(_site(predictor, window, full, channel, column, ref, alt, effect, d))
     return rows
 
 
 def _columns(window: Window, found: Detection, index: np.ndarray, reach: int) -> np.ndarray:
     """The bottleneck (81, columns) in genome order: LSSI acceptor, donor, then the motifs; absent bases are empty."""
     u = window.to_genome(torch.cat((found.lssi, found.motifs), 1)[0].cpu().numpy())
-    background = np.zeros((len(u), 1), np.float32)
-    background[:2] = LSSI_FLOOR
-    return take(u, np.where(index == ABSENT, ABSENT, index + reach), background)
+    return take(u, np.where(index == ABSENT, ABSENT, index + reach), _empty(len(u))[:, None])
 
 
-def _effects(predictor, model, window, deltas, wanted, alt, index, found, u_ref) -> np.ndarray:
-    """(changes, wanted): what each delta loses when one entry of the alt bottleneck is put back to ref; NaN where alt
-    has no such base."""
-    out = np.full((len(found), len(wanted)), np.nan)
-    there = np.flatnonzero(index[found[:, 1]] >= 0)
-    if not len(there):
-        return out
-    n = alt.lssi.shape[-1]
-    whole = torch.cat((alt.lssi, alt.motifs), 1)
-    p_alt = predictor.aggregate(model, whole)
-    for first in range(0, len(there), BATCH):
-        group = there[first : first + BATCH]
-        edited = whole.repeat(len(group), 1, 1)
-        for row, (channel, column) in enumerate(found[group].tolist()):
-            at = index[column]
-            edited[row, channel, n - 1 - at if window.gene.strand == "-" else at] = float(u_ref[channel, column])
-        change = window.to_genome((p_alt - predictor.aggregate(model, edited)).numpy())
-        for j, d in enumerate(wanted):
-            out[group, j] = SIGN[d] * change[:, SITE_OF[d], deltas.alignment.alt[deltas.columns[d]]]
+def _effects(predictor, model, window, deltas, wanted, ref, alt, full, found, u_ref) -> np.ndarray:
+    """(changes, wanted): what each delta loses when one entry of alt's bottleneck is put back to what it is in ref; of
+    an entry that alt has no base for, what it gains when that entry is emptied in ref."""
+    out = np.zeros((len(found), len(wanted)))
+    reach, empty = model.config.aggregate_reach, _empty(len(u_ref))
+    gone = full.alt[found[:, 1]] == ABSENT
+    for detection, own, columns, sign, select in (
+        (alt, full.alt, deltas.alignment.alt, 1, ~gone), (ref, full.ref, deltas.alignment.ref, -1, gone)
+    ):
+        entries = [(channel, own[column] + reach, empty[channel] if sign < 0 else u_ref[channel, column])
+                   for channel, column in found[select].tolist()]
+        places = [columns[deltas.columns[d]] for d in wanted]
+        change = _knock_out(predictor, model, window, detection, entries)
+        for j, (d, place) in enumerate(zip(wanted, places)):
+            out[select, j] = sign * SIGN[d] * change[:, SITE_OF[d], place]
     return out
+
+
+def _knock_out(predictor, model, window, detection, entries) -> np.ndarray:
+    """(entries, 2, n): site probabilities less those with one (channel, index, value) of the bottleneck set, both in
+    genome order."""
+    whole = torch.cat((detection.lssi, detection.motifs), 1)
+    n = whole.shape[-1]
+    p = predictor.aggregate(model, whole)
+    parts = [p[:0]]
+    for first in range(0, len(entries), BATCH):
+        group = entries[first : first + BATCH]
+        edited = whole.repeat(len(group), 1, 1)
+        for row, (channel, at, value) in enumerate(group):
+            edited[row, channel, n - 1 - at if window.gene.strand == "-" else at] = float(value)
+        parts.append(p - predictor.aggregate(model, edited))
+    return window.to_genome(torch.cat(parts).numpy())
 
 
 def _site(predictor, window, full, channel, column, ref, alt, effect, d) -> Site:
@@ -131,4 +147,4 @@ def _site(predictor, window, full, channel, column, ref, alt, effect, d) -> Site
     haplotype, index = (window.alt, full.alt[column]) if in_alt else (window.ref, full.ref[column])
     name = CORE[channel] if channel < 2 else predictor.bundle.rbps[channel - 2]
     return Site(name, event, int(full.position[column]), int(full.offset[column]), window.site(haplotype, int(index)),
-                float(alt - ref), None if np.isnan(effect) else float(effect), NAMES[d])
+                float(alt - ref), float(effect), NAMES[d])

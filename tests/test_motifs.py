@@ -51,9 +51,12 @@ def test_effects_are_knock_outs(setting, strand, gone, new):
     n = alt.motifs.shape[-1]
     shift = len(window.alt) - len(window.ref)
     full = window.to_genome(predictor.aggregate(model, torch.cat((alt.lssi, alt.motifs), 1))[0].numpy())
-    checked = 0
+    checked, deleted = 0, []
     for s in sites:
-        if s.effect is None or s.event.startswith("site_") or s.offset or s.rbp.startswith("LSSI"):
+        if s.event.startswith("site_") or s.offset or s.rbp.startswith("LSSI"):
+            continue
+        if 0 <= s.position - deltas.placed.start < len(deltas.placed.ref) and gone > len(new):
+            deleted.append(s)
             continue
         behind = s.position >= deltas.placed.start + len(deltas.placed.ref)
         i_ref = s.position - window.start + reach
@@ -72,6 +75,15 @@ def test_effects_are_knock_outs(setting, strand, gone, new):
         assert s.effect == pytest.approx(SIGN[d] * (full - p)[SITE_OF[d], column], abs=1e-4)
         checked += 1
     assert checked > 3
+    base = window.to_genome(predictor.aggregate(model, torch.cat((ref.lssi, ref.motifs), 1))[0].numpy())
+    for s in deleted:  # taken out of ref
+        edited = window.to_genome(ref.motifs.clone().numpy()).copy()
+        edited[0, toy.RBPS.index(s.rbp), s.position - window.start + reach] = 0
+        u = torch.cat((ref.lssi, torch.from_numpy(window.to_genome(edited).copy())), 1)
+        p = window.to_genome(predictor.aggregate(model, u)[0].numpy())
+        d = NAMES.index(s.delta)
+        column = deltas.alignment.ref[deltas.columns[d]]
+        assert s.effect == pytest.approx(SIGN[d] * (p - base)[SITE_OF[d], column], abs=1e-4)
 
 
 def test_sites_are_read_in_transcript_orientation(setting):

@@ -14,13 +14,12 @@ samvar train lssi train/default/lssi.toml -d "$out/data.npz" -o "$out/lssi" --re
 samvar train fm train/default/fm.toml -d "$out/data.npz" -o "$out/fm" --lssi "$out/lssi" --resume
 samvar train am train/default/am.toml -d "$out/data.npz" -o "$out/am" --lssi "$out/lssi" --start-from "$out/fm" --resume
 
-# The genes of data/README.md stand in two genomes: the union of both annotations without paralogs
-for split in validation:chr1,chr3 test:chr5,chr7; do
-    for kind in fm am; do
-        samvar train evaluate $hg19 -f "$data/genome/extra.fa.gz" -a "$data/annotation/extra.tsv.gz" --no-paralogs \
-            --chroms "${split#*:}" --run "$out/$kind" --json "$out/${split%:*}.$kind.json"
-    done
-done
+# The validation and test genes stand in two genomes
+both="$hg19 -f $data/genome/extra.fa.gz -a $data/annotation/extra.tsv.gz --no-paralogs"
+samvar train evaluate $both --chroms chr1,chr3 --run "$out/am" --json "$out/validation.am.json"
+samvar train evaluate $both --chroms chr5,chr7 --run "$out/am" --json "$out/test.am.json"
+samvar train evaluate $both --chroms chr1,chr3 --run "$out/fm" --json "$out/validation.fm.json" --no-entropy
+samvar train evaluate $both --chroms chr5,chr7 --run "$out/fm" --json "$out/test.fm.json" --no-entropy
 bundle() {
     samvar train bundle --name default --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
         --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
