@@ -76,7 +76,7 @@ def design() -> list[Gene]:
             g.add("intron1b", intronic(rng, 500) + BRANCH)
         else:
             g.add("intron1", intronic(rng, 600) + BRANCH)
-        g.add("acceptor2", "TTTATCTTTAATTCCATTGCAG" if name == "WEAK" else ACCEPTOR)
+        g.add("acceptor2", {"WEAK": "TTTATCTTTAATTCCATTGCAG", "STRONG": "ACTTGTCTTCATTTCATTACAG"}.get(name, ACCEPTOR))
         if name == "WEAK":
             g.add("exon2", "A" + exonic(rng, 20))
             g.add("exon2_enhancer", ENHANCER * 2)

@@ -22,7 +22,6 @@ def _empty(channels: int) -> np.ndarray:
     return np.where(np.arange(channels) < 2, LSSI_FLOOR, 0.0).astype(np.float32)
 
 
-
 class Site(NamedTuple):
     """A changed site and its effect on one delta.
 
@@ -110,6 +109,8 @@ def _effects(predictor, model, window, deltas, wanted, ref, alt, full, found, u_
     for detection, own, columns, sign, select in (
         (alt, full.alt, deltas.alignment.alt, 1, ~gone), (ref, full.ref, deltas.alignment.ref, -1, gone)
     ):
+        if not select.any():
+            continue
         entries = [(channel, own[column] + reach, empty[channel] if sign < 0 else u_ref[channel, column])
                    for channel, column in found[select].tolist()]
         places = [columns[deltas.columns[d]] for d in wanted]
