@@ -57,6 +57,7 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             if any(m["file"] == file for m in members):
                 raise RecipeError(f"{run} has the seed {recipe['seed']} of another {kind} run; seeds must differ")
             save_file(kept, os.path.join(folder, file))
+            os.chmod(os.path.join(folder, file), 0o644)  # safetensors makes files that only their owner can read
             checksum = sha256_file(os.path.join(folder, file))
             errors.append(storage_error(model, build(description["config"], kept), data))
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
