@@ -259,7 +259,7 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
         raise click.UsageError("give at least one --am or --fm run")
     results = {}
     for item in evaluations:
-        title, equals, path = item.partition("=")
+        title, equals, path = item.rpartition("=")
         if not equals:
             raise click.UsageError(f"--evaluation {item}: TITLE=FILE expected")
         with open(path) as handle:
