@@ -77,6 +77,26 @@ class Genome:
         self._names = ContigNames(self.lengths)
         if not self.lengths:
             raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
+        if not self._index_fits():
+            raise GenomeError(f"the index {path}.fai belongs to another version of the FASTA; delete it, or re-make it "
+                              f"with: samtools faidx {path}")
+
+    def _index_fits(self) -> bool:
+        """Whether every sequence starts, after its name, where the index says (a compressed FASTA: is taken to)."""
+        with open(self.path, "rb") as fasta, open(self.path + ".fai") as index:
+            if fasta.read(2) == b"\x1f\x8b":
+                return True
+            end = 0
+            for line in index:
+                name, length, offset, bases, width = line.split("\t")[:5]
+                fasta.seek(end)
+                between = fasta.read(int(offset) - end)
+                if between.split()[:1] != [b">" + name.encode()] or between.strip().count(b"\n") or between[-1:] != b"\n":
+                    return False
+                full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
+                end = int(offset) + full * int(width) + rest + (int(length) > 0)
+            fasta.seek(end)
+            return end <= os.path.getsize(self.path) and not fasta.read(1000).strip()
 
     def contig(self, name: str) -> str | None:
         """This file's name for a contig, or None."""

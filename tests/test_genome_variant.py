@@ -45,6 +45,18 @@ def test_contig_names_are_reconciled(genome):
     assert ContigNames({"1", "chr1"}).find("chr1") == "chr1"
 
 
+@pytest.mark.parametrize("other", [">a\nACGTACGT\nACGT\n>b\nAC\n", ">a x\nACGTACGT\nAC\n>b\nACGT", ">a\nACGTACGT\nACG\n>c\nAC\n",
+                                   ">a\nACGTACGT\nACG\n>b\nA", ">a\nACGTACGT\nACG\n>b\nAC\n>d\nA\n"])
+def test_index_of_another_version_of_the_fasta_is_refused(tmp_path, other):
+    path = tmp_path / "x.fa"
+    path.write_text(">a x\nACGTACGT\nACG\n>b\nAC\n")
+    assert Genome(str(path)).lengths == {"a": 11, "b": 2}
+    assert Genome(str(path)).lengths == {"a": 11, "b": 2}
+    path.write_text(other)
+    with pytest.raises(GenomeError, match="samtools faidx"):
+        Genome(str(path))
+
+
 def test_missing_index_is_made_and_missing_file_named(tmp_path):
     path = toy.fasta(tmp_path / "x.fa", a="ACGT")
     assert Genome(path).lengths == {"a": 4}
