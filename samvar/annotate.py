@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
 
 from . import __version__, deltas, info, motifs
-from .errors import ContigMismatchError, VcfError, WrongBuildError
-from .genes import Annotation
+from .errors import ContigMismatchError, WrongBuildError
+from .genes import Annotation, Gene
 from .genome import Genome
 from .predict import Predictor
 from .variant import Status, Variant, allele_status, normalise
-from .vcf import REMOVE, Record, VcfReader, insert_header
+from .vcf import BcfWriter, Record, TextWriter, VcfReader, insert_header
 from .windows import Window, make_window
 
 CHUNK = 1000  # records read, scored and written together; also those that the wrong-build check sees
 MIN_CHECKED = 10  # REFs that must have been checked before they can tell a wrong build
 LOW_CONTEXT = 0.9
+REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,13 @@ class Options:
     rbp_min: float = 0.05
     rbp_max: int = 10
     allow_ref_mismatch: bool = False
+    spliceai_compat: bool = False
+    transcript_extent: bool = False
+
+    @property
+    def fields(self) -> tuple[info.Field, ...]:
+        """The INFO fields that are written."""
+        return info.FIELDS + (info.SPLICEAI,) * self.spliceai_compat
 
     def text(self) -> str:
         return ",".join(f"{k}={v}" for k, v in vars(self).items())
@@ -48,7 +57,7 @@ class Allele:
     variant: Variant | None = None
     windows: list[Window] = field(default_factory=list)
     deltas: list[deltas.Deltas] = field(default_factory=list)
-    sites: list[str] = field(default_factory=list)
+    sites: list[tuple[Gene, motifs.Site]] = field(default_factory=list)
 
 
 @dataclass
@@ -57,41 +66,48 @@ class Stats:
 
     records: int = 0
     without_alt: int = 0
-    statuses: Counter = field(default_factory=Counter)
+    statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
+
+    @property
+    def mismatch_share(self) -> float:
+        """Share of REF_MISMATCH among the alleles whose REF could be compared."""
+        mismatched = self.statuses["REF_MISMATCH"]
+        compared = mismatched + sum(self.statuses[s.name] for s in Status if s in REF_MATCHES)
+        return mismatched / compared if compared else 0.0
 
 
-def annotate(reader: VcfReader, out, genome: Genome, annotation: Annotation, predictor: Predictor,
-             options: Options = Options(), command: str = "") -> Stats:
-    """Write the reader's header and every record, in order, with samvar's INFO added, to the binary stream `out`.
+def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, annotation: Annotation,
+             predictor: Predictor, options: Options = Options(), command: str | None = None,
+             table: TextIO | None = None) -> Stats:
+    """Write the reader's header and every record, in order, with samvar's INFO added. `command`: the command line for
+    the header, None to leave out what changes from run to run; `table` receives the scores as lines of TSV.
 
-    Raises VcfError on an already annotated or malformed input, ContigMismatchError and WrongBuildError when the files
-    do not belong together.
+    Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do not belong together.
     """
-    if reader.annotated:
-        raise VcfError(f"{reader.path} already has SAMVAR fields; {REMOVE}")
     check_contigs(genome, annotation, reader)
     stats = Stats()
     header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command))
     started = False
     with tqdm(disable=None, unit="record") as bar:
         for records in chunks(reader, CHUNK):
+            alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
             if not started:
                 check_chunk_contigs(genome, reader, records)
-            table = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
-            if not started and not options.allow_ref_mismatch:
-                check_build(genome, reader, table)
-            if not started:
-                out.write(b"".join(header))
+                if not options.allow_ref_mismatch:
+                    check_build(genome, reader, alleles)
+                writer.start(header)
                 started = True
-            score(genome, annotation, predictor, [a for row in table for a in row], options)
-            for record, alleles in zip(records, table):
-                out.write(record.with_info(encode(record, alleles)))
+            score(genome, annotation, predictor, [a for row in alleles for a in row], options)
+            for record, row in zip(records, alleles):
+                writer.write(record, encode(record, row, options))
+                if table:
+                    table.write("".join(map(tsv(record), row)))
                 stats.records += bool(record.contig)
-                stats.without_alt += bool(record.contig) and not alleles
-                stats.statuses.update(a.status.name for a in alleles)
+                stats.without_alt += bool(record.contig) and not row
+                stats.statuses.update(a.status.name for a in row)
             bar.update(len(records))
     if not started:
-        out.write(b"".join(header))
+        writer.start(header)
     return stats
 
 
@@ -123,49 +139,66 @@ def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles:
     for a in open_alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
         a.windows = [make_window(genome, g, a.variant, flank, predictor.reach) for g in genes]
-    scored = iter(predictor.score([w for a in open_alleles for w in a.windows]))
-    for a in open_alleles:
-        p = [next(scored) for _ in a.windows]
-        if not all(np.isfinite(x).all() for pair in p for x in pair):
+    for a, parts in zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles)):
+        if parts is None:
             a.status, a.windows = Status.NONFINITE, []
             continue
         low = any(w.known < LOW_CONTEXT for w in a.windows)
         a.status = Status.LOW_CONTEXT if low else Status.OK
-        for w, (ref, alt) in zip(a.windows, p):
-            found = deltas.compute(w, ref, alt, predictor.bundle.flank, options.mask)
+        for w, (found, sites) in zip(a.windows, parts):
             a.deltas.append(found)
-            for site in motifs.changed_sites(predictor, w, found, options.rbp_min, options.rbp_max):
-                a.sites.append(info.rbp_row(a.alt, w.gene, site))
+            a.sites += [(w.gene, site) for site in sites]
 
 
-def encode(record: Record, alleles: list[Allele]) -> list[str]:
+def score_allele(predictor: Predictor, allele: Allele,
+                 options: Options) -> list[tuple[deltas.Deltas, list[motifs.Site]]] | None:
+    """Deltas and changed sites of each window; None where the model gave no finite number. Runs on a worker."""
+    out = []
+    for w in allele.windows:
+        ref, alt = predictor.score(w)
+        if not (np.isfinite(ref).all() and np.isfinite(alt).all()):
+            return None
+        found = deltas.compute(w, ref, alt, predictor.bundle.flank, options.mask)
+        out.append((found, motifs.changed_sites(predictor, w, found, options.rbp_min, options.rbp_max)))
+    return out
+
+
+def encode(record: Record, alleles: list[Allele], options: Options) -> list[str]:
     """The INFO entries of a record; none where it has no ALT."""
     if not alleles:
         return []
-    return info.entries(
-        [info.max_value(a.deltas) for a in alleles],
-        [a.status for a in alleles],
-        [info.score_row(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)],
-        [row for a in alleles for row in a.sites],
-    )
+    scored = [(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)]
+    rows = {
+        info.SCORE: [info.packed(info.score_values(*s)) for s in scored],
+        info.RBP: [info.rbp_row(a.alt, gene, site) for a in alleles for gene, site in a.sites],
+        info.SPLICEAI: [info.spliceai_row(*s) for s in scored],
+    }
+    return info.entries([info.max_value(a.deltas) for a in alleles], [a.status for a in alleles],
+                        {f: rows[f] for f in options.fields if f in rows})
+
+
+def tsv(record: Record) -> Callable[[Allele], str]:
+    """Allele -> its lines of the flat table."""
+    return lambda a: info.tsv_rows(record, a.alt, a.status, [
+        info.score_values(a.alt, w.gene, d, record.pos) for w, d in zip(a.windows, a.deltas)])
 
 
 # ------------------------------------------------------------------------------------- header and start-up checks
 
 
 def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, options: Options,
-                 command: str) -> list[str]:
+                 command: str | None) -> list[str]:
     """Provenance and the definition of the fields."""
     b = predictor.bundle
     seeds = "+".join(map(str, b.seeds))
+    run = [] if command is None else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
     return [
-        f"##samvar_version={__version__}",
-        f"##samvar_command={_printable(command)}",
+        *run,
         f"##samvar_model=<Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
         f"##samvar_reference=<File={_quoted(genome.name)},Sha256={genome.digest()}>",
         f"##samvar_annotation=<File={_quoted(annotation.name)},Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
-        *(f.header() for f in info.FIELDS),
+        *(f.header() for f in options.fields),
     ]
 
 
@@ -200,11 +233,11 @@ def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]
                                   f"({_few(genome.lengths)}) share no contig")
 
 
-def check_build(genome: Genome, reader: VcfReader, table: list[list[Allele]]) -> None:
+def check_build(genome: Genome, reader: VcfReader, alleles: list[list[Allele]]) -> None:
     """More than half of the first checkable REFs differ: another build."""
-    first = [row[0].status for row in table if row]
+    first = [row[0].status for row in alleles if row]
     mismatched = sum(s is Status.REF_MISMATCH for s in first)
-    checked = mismatched + sum(s in (None, Status.NO_GENE, Status.TOO_LONG) for s in first)
+    checked = mismatched + sum(s is None or s in REF_MATCHES for s in first)
     if checked >= MIN_CHECKED and mismatched > checked / 2:
         raise WrongBuildError(
             f"{mismatched} of the first {checked} REF alleles of {reader.path} differ from {genome.path}: most likely "

@@ -8,13 +8,14 @@ import os
 import shlex
 import signal
 import sys
+import time
 
 import click
 
 from . import __version__
 from .errors import SamvarError
 
-EXIT_ERROR, EXIT_INTERRUPT = 1, 130
+EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 
 
 def _say(message: str) -> None:
@@ -230,12 +231,10 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     data = Dataset.from_genes([dict(g, split="test") for g in found])
     about |= dict(annotations=[os.path.basename(a) for a in annotations], chroms=chroms, no_paralogs=no_paralogs)
     result = about | measure([m.to(device) for m in models], data, data.genes(), torch.device(device), entropy)
-    text = json.dumps(result, indent=1) + "\n"
     if output == "-":
-        click.echo(text, nl=False)
+        click.echo(json.dumps(result, indent=1))
     else:
-        with open(output, "w") as handle:
-            handle.write(text)
+        _write_json(output, result)
 
 
 @train.command()
@@ -270,50 +269,201 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
 # ------------------------------------------------------------------------------------------------------ annotate
 
 
-@main.command()
+class _OptionalValues(click.Command):
+    """Lets -W and --strict stand alone or take a value after "=", as in bcftools, never the next argument."""
+
+    INDEX = "--write-index", "csi"
+    ALONE = {"-W": INDEX, "--write-index": INDEX, "--strict": ("--strict", "0.01")}
+
+    def parse_args(self, ctx, args):
+        return super().parse_args(ctx, [self._completed(a) for a in args])
+
+    def _completed(self, arg: str) -> str:
+        name, equals, value = arg.partition("=")
+        if name not in self.ALONE:
+            return arg
+        full, default = self.ALONE[name]
+        return f"{full}={value if equals else default}"
+
+
+def region_options(command):
+    for option in reversed(
+        [
+            click.option("-r", "--regions", help="Only these: CONTIG:FROM-TO,...; by index if there is one."),
+            click.option("-R", "--regions-file", help="The same from a file: CONTIG FROM TO, 1-based, or .bed."),
+            click.option("-t", "--targets", help="As -r, but reads the whole input."),
+            click.option("-T", "--targets-file", help="As -R, but reads the whole input."),
+            click.option("--regions-overlap", type=click.Choice(["pos", "record", "variant"]),
+                         help="What must lie in a region: POS, REF, or REF without what ALT shares with it "
+                              "[default: record, with -t/-T pos]."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _regions(regions, regions_file, targets, targets_file, regions_overlap):
+    """(Regions or None, whether an index may be used)."""
+    from .regions import Regions
+
+    given = [x for x in (regions, regions_file, targets, targets_file) if x is not None]
+    if not given:
+        if regions_overlap:
+            raise click.UsageError("--regions-overlap needs -r, -R, -t or -T")
+        return None, False
+    if len(given) > 1:
+        raise click.UsageError("give one of -r, -R, -t, -T")
+    indexed = regions is not None or regions_file is not None
+    overlap = regions_overlap or ("record" if indexed else "pos")
+    text = regions if indexed else targets
+    return (Regions.parse(text, overlap) if text is not None else Regions.read(given[0], overlap)), indexed
+
+
+def _form(output: str, output_type: str | None, input_form: str) -> str:
+    """Form of the output: -O, else the suffix of -o, else the input's; text on a pipe where that is compressed text."""
+    if output_type:
+        return output_type
+    for suffixes, form in (((".bcf",), "b"), ((".gz", ".bgz"), "z"), ((".vcf",), "v")):
+        if output.endswith(suffixes):
+            return form
+    return "v" if output == "-" and input_form == "z" else input_form
+
+
+@main.command(cls=_OptionalValues)
 @click.argument("vcf", default="-")
 @fasta_option
 @annotation_option
 @click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
-@click.option("-O", "--output-type", type=click.Choice(["v", "z"]),
-              help="v text, z BGZF; default: by the suffix of -o, else as the input, text on stdout.")
+@click.option("-O", "--output-type", type=click.Choice(["v", "z", "b", "u"]),
+              help="v VCF, z BGZF VCF, b BCF, u uncompressed BCF [default: by the suffix of -o, else as the input].")
+@click.option("-W", "--write-index", type=click.Choice(["tbi", "csi"]), help="-W[=tbi|csi]: index the output file.")
+@region_options
 @model_option
 @click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0),
               help="Sites within so many bases of the variant are compared.")
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
+@click.option("--transcript-extent", is_flag=True,
+              help="Show the model each gene's chosen transcript alone, not the union of its transcripts.")
 @click.option("--rbp-min", default=0.05, show_default=True, help="List changed sites for deltas of at least this.")
 @click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
 @click.option("--max-allele", default=1000, show_default=True, help="Longest trimmed allele that is scored.")
+@click.option("--spliceai-compat", is_flag=True, help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.")
+@click.option("--tsv", help="Write the rows of SAMVAR to this file, too, tab-separated.")
+@click.option("--overwrite", is_flag=True, help="Replace INFO fields of an earlier run.")
 @click.option("--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA.")
+@click.option("--strict", type=click.FloatRange(0, 1), metavar="[=SHARE]",
+              help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
+@click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
+@click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
+@click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
 @device_option
 @user_errors
-def annotate(vcf, fasta, annotation, output, output_type, model_name, threads, device, **options) -> None:
-    """Write VCF (text, gzip, BGZF; - for stdin) with splice deltas and their causes in INFO."""
-    import torch
+def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, regions_file, targets, targets_file,
+             regions_overlap, model_name, tsv, overwrite, strict, no_version, stats, no_cache, threads, device,
+             **options) -> None:
+    """Write VCF or BCF (- for stdin) with splice deltas and their causes in INFO."""
+    started = time.monotonic()
+    from contextlib import ExitStack
 
+    from . import info
     from .annotate import Options
     from .annotate import annotate as run
     from .bundle import load_bundle
-    from .genes import load_annotation
+    from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
-    from .vcf import VcfReader, open_output
+    from .vcf import VcfReader, complete_file, open_output
 
-    torch.set_num_threads(threads)
-    if not output_type and output.endswith(".bcf"):
-        raise click.UsageError("BCF output is not supported: pipe text into bcftools view -b, or choose -O v or z")
+    if write_index and output == "-":
+        raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
+    chosen = Options(**options)
+    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
+    with ExitStack() as stack:
+        reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed))
+        form = _form(output, output_type, reader.form)
+        if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
+            raise click.UsageError("-W needs -O z, or -O b with a csi index")
+        genome, genes = Genome(fasta), load_annotation(annotation, cache=not no_cache)
+        if chosen.transcript_extent:
+            genes = genes.of_chosen_transcripts()
+        predictor = Predictor(load_bundle(model_name), device, threads)
+        table = None
+        if tsv:
+            table = stack.enter_context(open(stack.enter_context(complete_file(tsv)), "w"))
+            table.write("\t".join(info.TSV_COLUMNS) + "\n")
+        writer = stack.enter_context(open_output(output, form, write_index))
+        command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
+        loaded = time.monotonic()
+        counts = run(reader, writer, genome, genes, predictor, chosen, command, table)
+    if stats:
+        _write_json(stats, _stats(counts, genome, genes, predictor, chosen,
+                                  dict(start=loaded - started, run=time.monotonic() - loaded)))
+    found = ", ".join(f"{name} {n}" for name, n in counts.statuses.most_common() if n)
+    _say(f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: {found or 'none'}")
+    if strict is not None and counts.mismatch_share > strict:
+        _say(f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared differ from {fasta} "
+             f"(--strict={strict:g})")
+        sys.exit(EXIT_STRICT)
+
+
+def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float]) -> dict:
+    import platform
+
+    import numpy
+    import pysam
+    import torch
+
+    b = predictor.bundle
+    return dict(
+        records=counts.records, without_alt=counts.without_alt, alleles=sum(counts.statuses.values()),
+        statuses=dict(counts.statuses), seconds={k: round(v, 3) for k, v in seconds.items()},
+        model=dict(name=b.name, kind=b.kind, seeds=b.seeds, sha256=b.sha256),
+        reference=dict(file=genome.name, sha256=genome.digest()),
+        annotation=dict(file=genes.name, sha256=genes.digest), params=vars(options),
+        versions=dict(samvar=__version__, python=platform.python_version(), torch=torch.__version__,
+                      numpy=numpy.__version__, pysam=pysam.__version__),
+    )
+
+
+def _write_json(path: str, content: dict) -> None:
+    from .vcf import complete_file
+
+    with complete_file(path) as part, open(part, "w") as handle:
+        handle.write(json.dumps(content, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("vcf")
+@fasta_option
+@annotation_option
+@click.option("--model", "model_name", help="Bundle to score with [default: that of the header].")
+@click.option("--records", default=100, show_default=True, type=click.IntRange(0), help="How many to score again.")
+@device_option
+@user_errors
+def verify(vcf, fasta, annotation, model_name, records, device) -> None:
+    """Check an annotated VCF: model, reference and annotation by checksum, and the scores of a random sample."""
+    from .bundle import load_bundle
+    from .gene_files import load_annotation
+    from .genome import Genome
+    from .predict import Predictor
+    from .vcf import VcfReader
+    from .verify import attribute, options_of, provenance
+    from .verify import verify as check
+
     with VcfReader(vcf) as reader:
-        known = output == "-" or output.endswith((".vcf", ".gz", ".bgz"))
-        suffix = output.endswith((".gz", ".bgz")) if known else reader.compressed
-        compress = output_type == "z" if output_type else suffix
-        genome, genes = Genome(fasta), load_annotation(annotation)
-        predictor = Predictor(load_bundle(model_name), device)
-        with open_output(output, compress) as out:
-            command = shlex.join(["samvar", *sys.argv[1:]])
-            stats = run(reader, out, genome, genes, predictor, Options(**options), command)
-    counts = ", ".join(f"{name} {n}" for name, n in stats.statuses.most_common())
-    _say(f"samvar: {stats.records} records ({stats.without_alt} without ALT); ALT alleles: {counts or 'none'}")
+        header = provenance(reader)
+        genes = load_annotation(annotation)
+        if options_of(header["params"]).transcript_extent:
+            genes = genes.of_chosen_transcripts()
+        model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
+        report = check(reader, Genome(fasta), genes, Predictor(load_bundle(model), device), records)
+    for problem in report.problems:
+        _say(f"samvar: {problem}")
+    if report.problems:
+        _say(f"samvar: {vcf} is not what these files give ({len(report.problems)} differences)")
+        sys.exit(EXIT_ERROR)
+    _say(f"samvar: {vcf} verified: model, reference, annotation, and {report.rescored} records scored again")
 
 
 if __name__ == "__main__":

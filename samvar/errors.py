@@ -17,6 +17,10 @@ class VcfError(SamvarError):
     """The VCF is malformed, truncated or already annotated."""
 
 
+class RegionError(SamvarError):
+    """A region, or a file of them, cannot be understood."""
+
+
 class ContigMismatchError(SamvarError):
     """VCF, FASTA and annotation share no contig."""
 

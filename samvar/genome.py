@@ -91,7 +91,8 @@ class Genome:
                 name, length, offset, bases, width = line.split("\t")[:5]
                 fasta.seek(end)
                 between = fasta.read(int(offset) - end)
-                if between.split()[:1] != [b">" + name.encode()] or between.strip().count(b"\n") or between[-1:] != b"\n":
+                title = between.strip()
+                if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
                     return False
                 full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
                 end = int(offset) + full * int(width) + rest + (int(length) > 0)

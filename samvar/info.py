@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from . import __version__
 from .deltas import Deltas
 from .genes import Gene
 from .motifs import Site
 from .variant import Status
+from .vcf import Record
 
 
 class Field(NamedTuple):
@@ -16,6 +18,10 @@ class Field(NamedTuple):
     number: str
     type: str
     description: str
+
+    def columns(self) -> list[str]:
+        """Names of a packed field's parts."""
+        return self.description.rpartition("Format: ")[2].split("|")
 
     def header(self) -> str:
         return f'##INFO=<ID={self.key},Number={self.number},Type={self.type},Description="{self.description}">'
@@ -38,6 +44,12 @@ RBP = Field(
     "on the named DELTA by knock-out. Format: ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 FIELDS = (MAX, STATUS, SCORE, RBP)
+SPLICEAI = Field(
+    "SpliceAI", ".", "String",
+    f"Splice deltas of samvar {__version__}, not of SpliceAI, in SpliceAI's layout. Format: "
+    "ALLELE|SYMBOL|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL",
+)
+TSV_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "STATUS", *SCORE.columns()[1:])
 
 _ESCAPED = re.compile(r"[%,;=|&:\s\x00-\x1f\x7f]")
 
@@ -59,19 +71,37 @@ def _place(position: int, offset: int, origin: int = 0) -> str:
     return f"{position + 1 - origin}" + (f"+{offset}" if offset else "")
 
 
-def score_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
-    """One row of SAMVAR. `pos` is the record's POS, 1-based."""
+def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
+    """The columns of a row of SAMVAR. `pos` is the record's POS, 1-based."""
     a = deltas.alignment
     places = [_place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
     values = [_number(float(v), 4) for v in deltas.values]
-    return "|".join([*map(escape, (alt, gene.symbol, gene.id, gene.chosen.id)), gene.strand, *values, *places,
-                     _number(deltas.sd, 4)])
+    return [alt, gene.symbol, gene.id, gene.chosen.id, gene.strand, *values, *places, _number(deltas.sd, 4)]
+
+
+def packed(values: list[str]) -> str:
+    """Columns -> one row of an INFO field."""
+    return "|".join(map(escape, values))
+
+
+def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
+    """One row in SpliceAI's layout: two decimals, and no more than the anchor of a position within an insertion."""
+    places = [str(int(deltas.alignment.position[c]) + 1 - pos) for c in deltas.columns]
+    return packed([alt, gene.symbol, *(_number(float(v), 2) for v in deltas.values), *places])
+
+
+def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) -> str:
+    """Lines of the flat table: one for each row of SAMVAR, else one with the status alone."""
+    record_id = record.line.split(b"\t", 3)[2].decode(errors="replace")
+    start = [record.contig, str(record.pos), record_id, record.ref, alt, status.name]
+    nothing = ["."] * (len(TSV_COLUMNS) - len(start))
+    return "".join("\t".join(start + row) + "\n" for row in ([s[1:] for s in scores] or [nothing]))
 
 
 def rbp_row(alt: str, gene: Gene, site: Site) -> str:
     """One row of SAMVAR_RBP."""
-    return "|".join([escape(alt), escape(gene.symbol), escape(site.rbp), site.event, _place(site.position, site.offset),
-                     site.site, _number(site.change, 3), _number(site.effect, 4), site.delta])
+    return packed([alt, gene.symbol, site.rbp, site.event, _place(site.position, site.offset), site.site,
+                   _number(site.change, 3), _number(site.effect, 4), site.delta])
 
 
 def max_value(deltas: list[Deltas]) -> str:
@@ -79,10 +109,7 @@ def max_value(deltas: list[Deltas]) -> str:
     return _number(max((float(d.values.max()) for d in deltas), default=None), 4)
 
 
-def entries(maxima: list[str], statuses: list[Status], scores: list[str], sites: list[str]) -> list[str]:
+def entries(maxima: list[str], statuses: list[Status], rows: dict[Field, list[str]]) -> list[str]:
     """The INFO entries of one record."""
     out = [f"{MAX.key}={','.join(maxima)}", f"{STATUS.key}={','.join(s.name for s in statuses)}"]
-    for field, rows in ((SCORE, scores), (RBP, sites)):
-        if rows:
-            out.append(f"{field.key}={','.join(rows)}")
-    return out
+    return out + [f"{field.key}={','.join(r)}" for field, r in rows.items() if r]

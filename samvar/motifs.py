@@ -10,7 +10,7 @@ import torch
 from .align import ABSENT, align, take
 from .deltas import NAMES, SIGN, SITE_OF, Deltas
 from .model import LSSI_FLOOR, Detection
-from .predict import BATCH, Predictor
+from .predict import Predictor
 from .windows import Window
 
 SAME = 1e-3  # a smaller change of an activation is rounding
@@ -127,11 +127,9 @@ def _knock_out(predictor, model, window, detection, entries) -> np.ndarray:
     n = whole.shape[-1]
     p = predictor.aggregate(model, whole)
     parts = [p[:0]]
-    for first in range(0, len(entries), BATCH):
-        group = entries[first : first + BATCH]
-        edited = whole.repeat(len(group), 1, 1)
-        for row, (channel, at, value) in enumerate(group):
-            edited[row, channel, n - 1 - at if window.gene.strand == "-" else at] = float(value)
+    for channel, at, value in entries:
+        edited = whole.clone()
+        edited[0, channel, n - 1 - at if window.gene.strand == "-" else at] = float(value)
         parts.append(p - predictor.aggregate(model, edited))
     return window.to_genome(torch.cat(parts).numpy())
 

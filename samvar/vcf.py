@@ -1,4 +1,4 @@
-"""VCF text in and out, byte for byte but for INFO. No science."""
+"""VCF in and out, byte for byte but for INFO; BCF through htslib. No science."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import io
 import os
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, NamedTuple
 
+import pysam
+
 from .errors import VcfError
+from .regions import Regions
 
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-REMOVE = ("remove them first: bcftools annotate -x "
-          "INFO/SAMVAR,INFO/SAMVAR_MAX,INFO/SAMVAR_STATUS,INFO/SAMVAR_RBP")
-KEYS = (b"SAMVAR", b"SAMVAR_MAX", b"SAMVAR_STATUS", b"SAMVAR_RBP")
+BCF_MAGIC = b"BCF\x02"
+OWN_META = b"##samvar_"
 
 
 class Record(NamedTuple):
-    """One data line: its bytes with line end, its number in the file (1-based), and the columns that matter."""
+    """One data line: its bytes with line end, its number in the file (1-based; 0: not known), and the columns that
+    matter."""
 
     line: bytes
     number: int
@@ -35,14 +39,22 @@ class Record(NamedTuple):
         """The line with entries appended to INFO; every other byte is the input's."""
         if not added:
             return self.line
-        fields = self.line.split(b"\t", 8)
-        info, end = fields[7], b""
-        if len(fields) == 8:
-            body = info.rstrip(b"\r\n")
-            info, end = body, info[len(body) :]
-        own = [] if info in (b".", b"") else [info.removesuffix(b";")]
-        fields[7] = b";".join(own + [a.encode() for a in added]) + end
-        return b"\t".join(fields)
+        before, own, after = split_info(self.line)
+        return before + b";".join(own + [a.encode() for a in added]) + after
+
+
+def split_info(line: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """A line before INFO, the entries of INFO, and the rest of the line."""
+    fields = line.split(b"\t", 8)
+    info, rest = fields[7], b"\t" + fields[8] if len(fields) > 8 else b""
+    if not rest:
+        info = info.rstrip(b"\r\n")
+        rest = fields[7][len(info) :]
+    own = [] if info in (b".", b"") else info.removesuffix(b";").split(b";")
+    return b"\t".join(fields[:7]) + b"\t", own, rest
+
+
+# -------------------------------------------------------------------------------------------------------- reading
 
 
 class _Tail(io.RawIOBase):
@@ -62,14 +74,31 @@ class _Tail(io.RawIOBase):
         return len(data)
 
 
-class VcfReader:
-    """Header lines and records of a VCF: text, gzip or BGZF, `-` for stdin; the form is told by the content.
+_FEED = """
+import os, sys
+data = tail = bytes.fromhex(os.environ["HEAD"])
+while data:
+    sys.stdout.buffer.write(data)
+    tail = (tail + data)[-28:]
+    data = sys.stdin.buffer.read(65536)
+sys.stdout.buffer.flush()
+sys.exit(int(sys.argv[1]) > 0 and tail != bytes.fromhex(os.environ["EOF"]))
+"""
 
+
+class VcfReader:
+    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
+
+    `keys` are the INFO keys that the caller will write: a file that has one is refused, or rid of it and of samvar's
+    header lines when `overwrite` is set. `regions` selects records, through an index where `indexed` and there is one.
+    `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
 
-    def __init__(self, path: str):
+    def __init__(self, path: str, keys: Iterable[str] = (), overwrite: bool = False, regions: Regions | None = None,
+                 indexed: bool = True):
         self.path = "stdin" if path == "-" else path
+        self._keys, self._overwrite, self._regions = frozenset(k.encode() for k in keys), overwrite, regions
         if path == "-" and sys.stdin is None:
             raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
         try:
@@ -78,14 +107,21 @@ class VcfReader:
             raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
         self._stream = stream
         head = stream.read(18)
-        self._tail = _Tail(stream, head)
         self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
-        self.compressed = head[:2] == b"\x1f\x8b"
-        buffered = io.BufferedReader(self._tail, 1 << 16)
-        self._lines = self._numbered(gzip.GzipFile(fileobj=buffered) if self.compressed else buffered)
-        self.header: list[bytes] = []
+        if self._bgzf:
+            head += stream.read(1024)
+        self._tail = _Tail(stream, head)
+        self._indexed = indexed and regions is not None and path != "-" and (
+            os.path.exists(path + ".tbi") or os.path.exists(path + ".csi"))
         try:
-            self._read_header()
+            self.form = "z" if head[:2] == b"\x1f\x8b" else "v"
+            if self._is_bcf(head):
+                self.form = "b"
+                self._open_bcf(head)
+            else:
+                buffered = io.BufferedReader(self._tail, 1 << 16)
+                self._lines = self._numbered(gzip.GzipFile(fileobj=buffered) if self.form == "z" else buffered)
+            self.header = self._read_header()
         except BaseException:
             self.close()
             raise
@@ -101,6 +137,14 @@ class VcfReader:
     def __exit__(self, *_) -> None:
         self.close()
 
+    def _is_bcf(self, head: bytes) -> bool:
+        if not self._bgzf:
+            return head.startswith(b"BCF")
+        try:
+            return zlib.decompressobj(31).decompress(head, 4) == BCF_MAGIC
+        except zlib.error:
+            return False
+
     def _numbered(self, stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         number = 0
         try:
@@ -111,49 +155,136 @@ class VcfReader:
         if self._bgzf and self._tail.last != BGZF_EOF:
             raise VcfError(f"{self.path} is truncated: it ends after line {number} without the BGZF end marker")
 
-    def _read_header(self) -> None:
+    def _open_bcf(self, head: bytes) -> None:
+        """htslib turns BCF into text. What has been read of stdin to tell its form has to be put before the rest."""
+        import cyvcf2
+
+        try:
+            if self.path == "stdin":
+                with self._piped(head) as reading:
+                    self._hts = cyvcf2.VCF(f"/dev/fd/{reading.fileno()}")
+            else:
+                self._hts = cyvcf2.VCF(self.path)
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
+        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.splitlines()])
+
+    def _piped(self, head: bytes) -> BinaryIO:
+        """A pipe with `head` and all that follows on stdin; its process ends with 1 where the BGZF end marker lacks."""
+        self._feeder = subprocess.Popen([sys.executable, "-c", _FEED, str(int(self._bgzf))],
+                                        stdin=sys.stdin.fileno(), stdout=subprocess.PIPE, env={"HEAD": (
+                                            head + self._stream.peek()).hex(), "EOF": BGZF_EOF.hex()})
+        return self._feeder.stdout
+
+    def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
+        number = 0
+        try:
+            for variant in self._hts:
+                number += 1
+                yield 0, str(variant).encode()
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
+        if not self._bgzf:
+            return
+        if self.path == "stdin":
+            complete = self._feeder.wait() == 0
+        else:
+            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
+            complete = self._stream.read() == BGZF_EOF
+        if not complete:
+            raise VcfError(f"{self.path} is truncated: it ends after record {number} without the BGZF end marker")
+
+    def _read_header(self) -> list[bytes]:
+        header: list[bytes] = []
         for number, line in self._lines:
-            if number == 1 and line.startswith(b"BCF"):
-                raise VcfError(f"{self.path} is BCF; give samvar text, for example: bcftools view {self.path} | samvar")
             if not line.startswith(b"#"):
                 break
-            self.header.append(line)
             if line.startswith(b"#CHROM"):
                 if len(line.rstrip(b"\r\n").split(b"\t")) < 8:
                     raise VcfError(f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns")
-                return
+                if self._overwrite:
+                    drop = (OWN_META, *self._definitions())
+                    header = [h for h in header if not h.startswith(drop)]
+                elif taken := [h for h in header if h.startswith(self._definitions())]:
+                    names = sorted(re.match(rb"##INFO=<ID=([^,>]*)", h)[1].decode() for h in taken)
+                    raise VcfError(f"{self.path} already has {', '.join(names)}; {self._remove()}")
+                return [*header, line]
+            header.append(line)
         raise VcfError(f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
                        "for example with: bcftools reheader")
 
-    @property
-    def annotated(self) -> bool:
-        """Whether the header already declares samvar's fields."""
-        return any(line.startswith(tuple(b"##INFO=<ID=" + k + b"," for k in KEYS)) for line in self.header)
+    def _definitions(self) -> tuple[bytes, ...]:
+        return tuple(b"##INFO=<ID=" + k + b"," for k in self._keys)
+
+    def _remove(self) -> str:
+        keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys))
+        return f"replace what is there with --overwrite, or remove it first: bcftools annotate -x {keys}"
 
     @property
     def contigs(self) -> list[str]:
         """Names of the header's ##contig lines."""
-        names = []
-        for line in self.header:
-            if line.startswith(b"##contig=<") and b"ID=" in line:
-                names.append(line.split(b"ID=", 1)[1].split(b",")[0].split(b">")[0].strip().decode(errors="replace"))
-        return names
+        return [n.decode(errors="replace") for n in declared(self.header, b"contig")]
 
     def __iter__(self) -> Iterator[Record]:
-        for number, line in self._lines:
+        if self._regions is not None and self._indexed:
+            yield from self._by_index()
+            return
+        for number, line in self._bcf_lines() if self.form == "b" else self._lines:
             if not line.strip():  # a blank line is passed on
                 yield Record(line, number, "", 0, "", ())
                 continue
-            fields = line.split(b"\t", 8)
-            if len(fields) < 8:
-                raise VcfError(f"{self.path}, line {number}: {len(fields)} columns, a VCF record has at least 8 "
-                               "(separated by tabs); truncated?")
-            if not re.fullmatch(rb"-?[0-9]+", fields[1]):
-                raise VcfError(f"{self.path}, line {number}: POS is no number: {fields[1].decode(errors='replace')}")
-            if b"SAMVAR" in fields[7] and any(e.split(b"=")[0].strip() in KEYS for e in fields[7].split(b";")):
-                raise VcfError(f"{self.path}, line {number}: the record already has SAMVAR fields in INFO; {REMOVE}")
-            contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
-            yield Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+            record = self._record(number, line)
+            if self._regions is None or self._place(record) is not None:
+                yield record
+
+    def _by_index(self) -> Iterator[Record]:
+        """Records of the regions, in file order, each once."""
+        if self.form == "b":
+            names = self._hts.seqnames
+            fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
+        else:
+            try:
+                index = pysam.TabixFile(self.path, encoding="latin-1")
+            except (OSError, ValueError) as e:
+                raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
+            names = index.contigs
+            fetch = lambda c, s, e: index.fetch(c, s, e)  # noqa: E731
+        end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
+        for contig in names:
+            for i, (start, stop) in enumerate(self._regions.on(contig)):
+                for text in fetch(contig, start, stop):
+                    encoded = text.encode("utf-8" if self.form == "b" else "latin-1")
+                    record = self._record(0, encoded.rstrip(b"\r\n") + end)
+                    if self._place(record) == i:
+                        yield record
+
+    def _place(self, record: Record) -> int | None:
+        info = record.line.split(b"\t", 8)[7]
+        return self._regions.first(record.contig, record.pos, record.ref, record.alts, info)
+
+    def _record(self, number: int, line: bytes) -> Record:
+        fields = line.split(b"\t", 8)
+        where = f"{self.path}, line {number}" if number else self.path
+        if len(fields) < 8:
+            raise VcfError(f"{where}: {len(fields)} columns, a VCF record has at least 8 (separated by tabs); "
+                           "truncated?")
+        if not re.fullmatch(rb"-?[0-9]{1,18}", fields[1]):
+            raise VcfError(f"{where}: POS is no number: {fields[1].decode(errors='replace')}")
+        if any(k in fields[7] for k in self._keys):
+            before, own, rest = split_info(line)
+            kept = [e for e in own if e.split(b"=")[0].strip() not in self._keys]
+            if len(kept) < len(own):
+                if not self._overwrite:
+                    raise VcfError(f"{where}: the record already has INFO keys that samvar writes; {self._remove()}")
+                line = before + (b";".join(kept) or b".") + rest
+        contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
+        return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+
+
+def declared(header: Iterable[bytes], kind: bytes) -> list[bytes]:
+    """IDs of the header's lines of a kind: contig, INFO, FORMAT, FILTER."""
+    pattern = re.compile(rb"##" + kind + rb"=<(?:[^\"]*,)?ID=([^,>]*)")
+    return [found[1].strip() for line in header if (found := pattern.match(line))]
 
 
 def insert_header(header: list[bytes], added: list[str]) -> list[bytes]:
@@ -161,6 +292,9 @@ def insert_header(header: list[bytes], added: list[str]) -> list[bytes]:
     *meta, columns = header
     end = b"\r\n" if columns.endswith(b"\r\n") else b"\n"
     return [*meta, *(a.encode("utf-8", "backslashreplace") + end for a in added), columns]
+
+
+# -------------------------------------------------------------------------------------------------------- writing
 
 
 class _Bgzf:
@@ -189,29 +323,133 @@ class _Bgzf:
         self._stream.write(BGZF_EOF)
 
 
-@contextmanager
-def open_output(path: str, compress: bool) -> Iterator[BinaryIO]:
-    """A stream to write to. A file takes its name only when it is complete; `-`, pipes and devices are written as is.
+class TextWriter:
+    """Lines to a binary stream, compressed or not. With `sorted_only` a record out of order raises VcfError."""
 
-    Raises OSError when the path cannot be written.
+    def __init__(self, stream: BinaryIO, compress: bool = False, sorted_only: bool = False):
+        self._stream, self._sink = stream, _Bgzf(stream) if compress else stream
+        self._order = _Order() if sorted_only else None
+
+    def start(self, header: list[bytes]) -> None:
+        self._sink.write(b"".join(header))
+
+    def write(self, record: Record, added: list[str]) -> None:
+        if self._order:
+            self._order.check(record)
+        self._sink.write(record.with_info(added))
+
+    def finish(self) -> None:
+        if isinstance(self._sink, _Bgzf):
+            self._sink.finish()
+        self._stream.flush()
+
+
+class BcfWriter:
+    """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError is raised."""
+
+    def __init__(self, path: str, mode: str, sorted_only: bool = False):
+        self._path, self._mode, self._writer = path, mode, None
+        self._order = _Order() if sorted_only else None
+
+    def start(self, header: list[bytes]) -> None:
+        import cyvcf2
+
+        self._known = {kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")}
+        self._known[b"FILTER"] |= {b"PASS", b"."}
+        text = b"".join(header).decode(errors="replace").replace("\r\n", "\n")
+        self._writer = cyvcf2.Writer.from_string(self._path, text, self._mode)
+        self._writer.write_header()
+
+    def write(self, record: Record, added: list[str]) -> None:
+        if not record.contig:
+            return
+        if self._order:
+            self._order.check(record)
+        line = record.with_info(added).rstrip(b"\r\n")
+        self._check_declared(line)
+        self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
+
+    def _check_declared(self, line: bytes) -> None:
+        f = line.split(b"\t", 9)
+        used = ((b"contig", f[:1]), (b"FILTER", f[6].split(b";")),
+                (b"INFO", [e.split(b"=")[0] for e in f[7].split(b";") if e not in (b".", b"")]),
+                (b"FORMAT", f[8].split(b":") if len(f) > 8 and f[8] != b"." else []))
+        for kind, names in used:
+            for name in names:
+                if name not in self._known[kind]:
+                    raise VcfError(f"{kind.decode()} {name.decode(errors='replace')} is not declared in the header, "
+                                   "which BCF needs: declare it, or write text (-O v or -O z)")
+
+    def finish(self) -> None:
+        if self._writer:
+            self._writer.close()
+
+
+class _Order:
+    """Whether records come sorted, as an index needs them."""
+
+    def __init__(self):
+        self._seen: set[str] = set()
+        self._contig, self._pos = "", 0
+
+    def check(self, record: Record) -> None:
+        if not record.contig:
+            return
+        new = record.contig != self._contig
+        if (record.contig in self._seen) if new else record.pos < self._pos:
+            raise VcfError(f"{record.contig}:{record.pos} is out of order, so that the output cannot be indexed (-W): "
+                           "sort the input first, with bcftools sort")
+        self._seen.add(record.contig)
+        self._contig, self._pos = record.contig, record.pos
+
+
+@contextmanager
+def complete_file(path: str) -> Iterator[str]:
+    """A name to write under; the file takes its own name when the block ends well, and goes when it does not.
+
+    A pipe or device is written as it is. Raises OSError when the path cannot be written.
     """
     if os.path.isdir(path):
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    direct = path == "-" or (os.path.exists(path) and not os.path.isfile(path))
-    final = path if direct else os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        yield path
+        return
+    final = os.path.realpath(path)
     part = f"{final}.part{os.getpid()}"
-    stream = sys.stdout.buffer if path == "-" else open(final if direct else part, "wb")
     try:
-        sink = _Bgzf(stream) if compress else stream
-        yield sink
-        if compress:
-            sink.finish()
-        stream.flush()
-        if not direct:
-            stream.close()
-            os.replace(part, final)
+        yield part
+        os.replace(part, final)
     finally:
-        if path != "-":
-            stream.close()
-        if not direct and os.path.exists(part):
+        if os.path.exists(part):
             os.unlink(part)
+
+
+@contextmanager
+def open_output(path: str, form: str, index: str | None = None) -> Iterator[TextWriter | BcfWriter]:
+    """A writer of form v (text), z (BGZF), b (BCF) or u (uncompressed BCF); a file appears when it is complete, with
+    its index ("tbi" or "csi") where asked for. `-` is stdout.
+
+    Raises OSError when the path cannot be written.
+    """
+    with ExitStack() as stack:
+        name = "-" if path == "-" else stack.enter_context(complete_file(path))
+        if form in "bu":
+            writer: TextWriter | BcfWriter = BcfWriter(name, "wb" if form == "b" else "wbu", bool(index))
+            open(name, "wb").close() if name != "-" else None
+        else:
+            stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
+            writer = TextWriter(stream, form == "z", bool(index))
+        yield writer
+        writer.finish()
+        if index:
+            part = stack.enter_context(complete_file(f"{path}.{index}"))
+            _index(name, part, index)
+
+
+def _index(path: str, index_path: str, kind: str) -> None:
+    import pysam.bcftools
+
+    try:
+        pysam.bcftools.index("-f", "-t" if kind == "tbi" else "-c", "-o", index_path, path, catch_stdout=False)
+    except pysam.utils.SamtoolsError as e:
+        raise VcfError(f"cannot index the output: {e}") from e

@@ -18,10 +18,10 @@ from samvar.annotate import Options, annotate
 from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
-from samvar.genes import load_annotation
+from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Predictor
-from samvar.vcf import BGZF_EOF, VcfReader
+from samvar.vcf import BGZF_EOF, TextWriter, VcfReader
 
 from . import toy
 
@@ -50,8 +50,11 @@ def parts(world):
 
 def run(parts, path, **options):
     out = io.BytesIO()
-    with VcfReader(path) as reader:
-        stats = annotate(reader, out, *parts, Options(**({"rbp_min": 0.0} | options)), command="test")
+    chosen = Options(**({"rbp_min": 0.0} | options))
+    with VcfReader(path, [f.key for f in chosen.fields]) as reader:
+        writer = TextWriter(out)
+        stats = annotate(reader, writer, *parts, chosen, command="test")
+        writer.finish()
     return stats, out.getvalue().decode()
 
 
@@ -152,7 +155,7 @@ def test_knocking_out_every_changed_entry_gives_the_reference_back(world, parts,
     changed = (before.lssi - after.lssi).abs() > 1e-3
     lssi[changed] = before.lssi[changed]
     back = window.to_genome(predictor.aggregate(model, torch.cat((lssi, edited), 1))[0].numpy())
-    p_ref, _ = predictor.score([window])[0]
+    p_ref, _ = predictor.score(window)
     np.testing.assert_allclose(back, p_ref[0], atol=1e-4)
 
 
@@ -332,7 +335,8 @@ def test_failed_bgzf_on_stdout_has_no_end_marker(world, common, tmp_path):
 
 
 def test_cli_usage_errors_are_exit_2(common):
-    assert samvar("x.vcf", *common, "-o", "x.bcf").exit_code == 2
+    for wrong in (["-W"], ["-W=xyz", "-o", "x.vcf.gz"], ["-O", "x"], ["-r", "c", "-R", "f"], ["--strict=2"]):
+        assert samvar("x.vcf", *common, *wrong).exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
     assert samvar("x.vcf", *common, "-D", "-1").exit_code == 2
 

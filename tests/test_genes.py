@@ -3,7 +3,7 @@ import gzip
 import pytest
 
 from samvar.errors import AnnotationError
-from samvar.genes import load_annotation
+from samvar.gene_files import load_annotation
 
 
 def write(tmp_path, text, name="a.txt"):

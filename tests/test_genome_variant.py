@@ -45,8 +45,11 @@ def test_contig_names_are_reconciled(genome):
     assert ContigNames({"1", "chr1"}).find("chr1") == "chr1"
 
 
-@pytest.mark.parametrize("other", [">a\nACGTACGT\nACGT\n>b\nAC\n", ">a x\nACGTACGT\nAC\n>b\nACGT", ">a\nACGTACGT\nACG\n>c\nAC\n",
-                                   ">a\nACGTACGT\nACG\n>b\nA", ">a\nACGTACGT\nACG\n>b\nAC\n>d\nA\n"])
+@pytest.mark.parametrize(
+    "other",
+    [">a\nACGTACGT\nACGT\n>b\nAC\n", ">a x\nACGTACGT\nAC\n>b\nACGT", ">a\nACGTACGT\nACG\n>c\nAC\n",
+     ">a\nACGTACGT\nACG\n>b\nA", ">a\nACGTACGT\nACG\n>b\nAC\n>d\nA\n"],
+)
 def test_index_of_another_version_of_the_fasta_is_refused(tmp_path, other):
     path = tmp_path / "x.fa"
     path.write_text(">a x\nACGTACGT\nACG\n>b\nAC\n")

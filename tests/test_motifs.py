@@ -34,7 +34,7 @@ def prepared(setting, strand, pos, ref, alt):
     gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
     flank = predictor.bundle.flank
     window = make_window(genome, gene, normalise(genome, "c", pos, ref, alt), 50 + flank, predictor.reach)
-    deltas = compute(window, *predictor.score([window])[0], flank)
+    deltas = compute(window, *predictor.score(window), flank)
     return window, deltas, changed_sites(predictor, window, deltas, 0.0, 1000)
 
 

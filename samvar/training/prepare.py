@@ -10,7 +10,8 @@ import numpy as np
 
 from ..bundle import sha256_file
 from ..errors import DatasetError
-from ..genes import Gene, load_annotation
+from ..gene_files import load_annotation
+from ..genes import Gene
 from ..genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from .dataset import TEST, TRAIN, VALIDATION, Dataset
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections import Counter
 
-from samvar.genes import load_annotation
+from samvar.gene_files import load_annotation
 
 VCF = "vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz"
 

@@ -22,10 +22,10 @@ import numpy as np
 
 from samvar.annotate import Options, annotate
 from samvar.bundle import load_bundle
-from samvar.genes import load_annotation
+from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Predictor
-from samvar.vcf import VcfReader
+from samvar.vcf import VcfReader, open_output
 
 POSITIVE = {
     "mfass": lambda row: float(row["col10_delta"]) <= -0.5,
@@ -84,8 +84,9 @@ def main() -> None:
         with open(vcf, "w") as f:
             f.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
             f.writelines(f"{r['chrom']}\t{r['pos']}\t.\t{r['ref']}\t{r['alt']}\t.\t.\t.\n" for r in rows)
-        with VcfReader(vcf) as reader, open(out, "wb") as sink:
-            annotate(reader, sink, Genome(args.fasta), load_annotation(args.annotation), Predictor(bundle),
+        with VcfReader(vcf) as reader, open_output(out, "v") as writer:
+            predictor = Predictor(bundle, threads=os.cpu_count() or 1)
+            annotate(reader, writer, Genome(args.fasta), load_annotation(args.annotation), predictor,
                      Options(rbp_min=2.0))
         with open(out) as f:
             info = [dict(e.partition("=")[::2] for e in line.split("\t")[7].strip().split(";"))

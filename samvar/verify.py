@@ -1,0 +1,127 @@
+"""Whether an annotated VCF is what its header says: the files it was made with, and the scores of a sample."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import fields
+from typing import NamedTuple
+
+from . import annotate as spine
+from . import info
+from .annotate import Options
+from .errors import VcfError
+from .genes import Annotation
+from .genome import Genome
+from .predict import Predictor
+from .vcf import Record, VcfReader, split_info
+
+TOLERANCE = 2e-4  # of a score: a device's or build's rounding
+
+
+class Report(NamedTuple):
+    """Problems found, a line each, and how many records were scored again."""
+
+    problems: list[str]
+    rescored: int
+
+
+def provenance(reader: VcfReader) -> dict[str, str]:
+    """Text of samvar's header lines: model, reference, annotation, params. Raises VcfError where one is missing."""
+    found = {}
+    for line in reader.header:
+        if m := re.match(rb"##samvar_(\w+)=(.*)", line.rstrip()):
+            found[m[1].decode()] = m[2].decode(errors="replace")
+    if missing := [k for k in ("model", "reference", "annotation", "params") if k not in found]:
+        raise VcfError(f"{reader.path} has no ##samvar_{missing[0]} header line: it is no output of samvar annotate, "
+                       "or a later tool dropped it")
+    return found
+
+
+def attribute(text: str, key: str) -> str:
+    """Value of a key in <Key=Value,...>."""
+    found = re.search(rf'[<,]{key}=(?:"((?:[^"\\]|\\.)*)"|([^,>]*))', text)
+    return (found[1] if found[1] is not None else found[2]) if found else ""
+
+
+def options_of(params: str) -> Options:
+    """The options that a ##samvar_params line tells."""
+    kinds = {f.name: type(f.default) for f in fields(Options)}
+    given = dict(part.partition("=")[::2] for part in params.split(","))
+    try:
+        return Options(**{k: v == "True" if kinds[k] is bool else kinds[k](v) for k, v in given.items()})
+    except (KeyError, ValueError) as e:
+        raise VcfError(f"##samvar_params={params} is not understood ({e}): from another version of samvar?") from e
+
+
+def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
+           sample: int = 100) -> Report:
+    """Compare hashes and score a random sample of the annotated records again. Records may have been split since, or
+    have lost rows of other alleles; every row about a record's own ALT is compared."""
+    header = provenance(reader)
+    options = options_of(header["params"])
+    problems = [
+        f"{what}: the file was made with {attribute(header[what], 'Sha256')}, this one is {now}"
+        for what, now in (("model", predictor.bundle.sha256), ("reference", genome.digest()),
+                          ("annotation", annotation.digest))
+        if attribute(header[what], "Sha256") != now
+    ]
+    drawn = _Sample(reader, sample)
+    problems += [f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}" for r in drawn.without_status]
+    for record, before in drawn.records:
+        alleles = [spine.examine(genome, annotation, record, alt, options) for alt in record.alts]
+        spine.score(genome, annotation, predictor, alleles, options)
+        after = parse(e.encode() for e in spine.encode(record, alleles, options))
+        for key in (f.key for f in options.fields):
+            a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
+            if not _same(a, b):
+                problems.append(f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is {a}, "
+                                f"scored again {b}")
+    return Report(problems, len(drawn.records))
+
+
+class _Sample:
+    """`size` annotated records, each as likely, without samvar's INFO, with what they had; and up to ten that have an
+    ALT but no status."""
+
+    def __init__(self, reader: VcfReader, size: int):
+        rng = random.Random(0)
+        self.records: list[tuple[Record, dict[str, str]]] = []
+        self.without_status: list[Record] = []
+        seen = 0
+        for record in reader:
+            if not record.alts:
+                continue
+            entries = parse(split_info(record.line)[1])
+            if info.STATUS.key not in entries:
+                self.without_status = [*self.without_status, record][:10]
+                continue
+            seen += 1
+            at = len(self.records) if len(self.records) < size else rng.randrange(seen)
+            if at < size:
+                self.records[at : at + 1] = [(record, entries)]
+
+
+def parse(entries) -> dict[str, str]:
+    """INFO entries -> values by key."""
+    return dict(e.decode(errors="replace").partition("=")[::2] for e in entries)
+
+
+def _own(key: str, value: str, record: Record) -> str:
+    """What of an entry is about the record's own ALTs."""
+    if key in (info.MAX.key, info.STATUS.key):
+        return value
+    alts = {info.escape(a) for a in record.alts}
+    return ",".join(row for row in value.split(",") if row.split("|")[0] in alts)
+
+
+def _same(a: str, b: str) -> bool:
+    parts = [re.split(r"[,|]", text) for text in (a, b)]
+    return len(parts[0]) == len(parts[1]) and all(x == y or _close(x, y) for x, y in zip(*parts))
+
+
+def _close(x: str, y: str) -> bool:
+    try:
+        return "." in x and "." in y and abs(float(x) - float(y)) <= TOLERANCE
+    except ValueError:
+        return False
