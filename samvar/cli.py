@@ -68,6 +68,7 @@ model_option = click.option(
 @click.version_option(__version__, prog_name="samvar")
 def main() -> None:
     """What a variant does to splicing, and which RNA-binding-protein sites it does it through."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that half-written files go
 
 
 # -------------------------------------------------------------------------------------------------------- train

@@ -55,7 +55,7 @@ def load(digest: str) -> list[Gene] | None:
                  None if f["paralog"][i] < 0 else bool(f["paralog"][i]))
             for i in range(len(f["span"]))
         ]
-    except (OSError, ValueError, KeyError, IndexError, StopIteration, RuntimeError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile):
         return None
 
 

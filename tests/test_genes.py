@@ -5,6 +5,8 @@ import pytest
 from samvar.errors import AnnotationError
 from samvar.gene_files import load_annotation
 
+from . import toy
+
 
 def write(tmp_path, text, name="a.txt"):
     path = tmp_path / name
@@ -136,3 +138,51 @@ def test_real_annotations(shared, name, genes):
     for g in annotation.genes:
         assert g.start <= g.chosen.start < g.chosen.end <= g.end
         assert all(s < e for s, e in g.chosen.exons)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("samvar.gene_files.CACHED_FROM", 0)
+    return tmp_path / "cache" / "samvar"
+
+
+def test_parsed_genes_are_kept_by_content(tmp_path, cache):
+    path = tmp_path / "a.tsv"
+    path.write_text("gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
+                    "A\t1\tchr1\t+\t11\t90\t20,40,\t31,61,\nB\t0\tchr2\t-\t5\t9\t\t\n")
+    parsed = load_annotation(str(path))
+    assert not cache.exists()
+    assert load_annotation(str(path), cache=True).genes == parsed.genes
+    (kept,) = cache.iterdir()
+    kept_again = load_annotation(str(path), cache=True)
+    assert kept_again.genes == parsed.genes and kept_again.digest == parsed.digest
+    assert kept_again.genes[0].chosen.exons == ((10, 20), (30, 40), (60, 90))
+    path.write_text(path.read_text().replace("A\t1", "C\t1"))
+    assert load_annotation(str(path), cache=True).genes[0].symbol == "C"
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_or_unwritable_cache_does_no_harm(tmp_path, cache, monkeypatch):
+    path = toy.gtf(tmp_path / "g.gtf", ("G", "c", "+", [(1, 5), (9, 12)]))
+    genes = load_annotation(path, cache=True).genes
+    (kept,) = cache.iterdir()
+    for damage in (b"", kept.read_bytes()[:100], b"PK\x03\x04" + bytes(200)):
+        kept.write_bytes(damage)
+        assert load_annotation(path, cache=True).genes == genes
+    assert len(list(cache.iterdir())) == 1
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load_annotation(path, cache=True).genes == genes
+
+
+def test_genes_of_chosen_transcripts_are_no_longer_than_these(tmp_path):
+    path = tmp_path / "g.gtf"
+    path.write_text("".join(
+        f'c\tx\texon\t{s}\t{e}\t.\t+\t.\tgene_id "G"; transcript_id "{t}";\n'
+        for t, s, e in (("long", 101, 200), ("long", 301, 400), ("wide", 50, 90), ("wide", 350, 390))
+    ))
+    whole = load_annotation(str(path))
+    (gene,) = whole.of_chosen_transcripts().genes
+    assert (whole.genes[0].start, whole.genes[0].end, gene.start, gene.end) == (49, 400, 100, 400)
+    assert gene.sites() == whole.genes[0].sites()

@@ -1,0 +1,64 @@
+import gzip
+
+import pytest
+
+from samvar.errors import RegionError
+from samvar.regions import Regions
+
+
+def first(regions, pos, ref="A", alts=("C",), info=b".", contig="1"):
+    return regions.first(contig, pos, ref, alts, info)
+
+
+def test_forms_of_a_region_and_merging():
+    r = Regions.parse("chr1:1,000-2,000,chr1:1500-2500,2:7,X:5-,HLA-A*01:01:01,1:3000")
+    assert r.on("1") == [(999, 2500), (2999, 3000)]
+    assert r.on("chr2") == [(6, 7)] and r.on("X")[0][0] == 4 and r.on("HLA-A*01:01")[0] == (0, 1)
+    assert r.on("3") == []
+    assert Regions.parse("MT").on("chrM")[0][0] == 0
+
+
+@pytest.mark.parametrize("text", ["", "1:a-b", "1:0-5", "1:9-5", "1:"])
+def test_bad_regions_are_named(text):
+    with pytest.raises(RegionError):
+        Regions.parse(text)
+
+
+@pytest.mark.parametrize("overlap, selected", [("pos", False), ("record", True), ("variant", True)])
+def test_a_deletion_from_before_the_region(overlap, selected):
+    r = Regions.parse("1:11-20", overlap)
+    assert (first(r, 9, "ACGT", ("A",)) is not None) == selected
+    assert first(r, 9, "AC", ("A",)) is None
+    assert first(r, 20) == 0 and first(r, 21) is None and first(r, 11) == 0
+
+
+def test_variant_leaves_out_what_all_alts_share_with_ref():
+    r = Regions.parse("1:10-10", "variant")
+    assert first(r, 10, "AC", ("A",)) is None and first(r, 10, "AC", ("A", "T")) == 0
+    assert first(r, 9, "A", ("AT",)) == 0
+
+
+def test_end_in_info_counts_as_the_records():
+    r = Regions.parse("1:15-20")
+    assert first(r, 10, "A", ("<DEL>",), b"X=1;END=15") == 0
+    assert first(r, 10, "A", ("<DEL>",), b"X=1;CIEND=15") is None
+
+
+def test_first_of_several_intervals():
+    r = Regions.parse("1:1-5,1:8-9,1:20-30")
+    assert [first(r, p) for p in (1, 6, 8, 19, 25)] == [0, None, 1, None, 2]
+    assert first(r, 4, "ACGTACGT", ("A",)) == 0 and first(r, 6, "ACGTACGT", ("A",)) == 1
+
+
+def test_files_of_regions(tmp_path):
+    table, bed = tmp_path / "r.tsv", tmp_path / "r.bed.gz"
+    table.write_text("# comment\n1\t10\t20\nchr2\t5\n3\n")
+    bed.write_bytes(gzip.compress(b"track x\n1\t9\t20\tname\n"))
+    r = Regions.read(str(table))
+    assert r.on("1") == [(9, 20)] and r.on("2") == [(4, 5)] and r.on("3")[0][0] == 0
+    assert Regions.read(str(bed)).on("chr1") == [(9, 20)]
+    table.write_text("1\tx\n")
+    with pytest.raises(RegionError, match="line 1"):
+        Regions.read(str(table))
+    with pytest.raises(RegionError, match="cannot read"):
+        Regions.read(str(tmp_path / "none"))
