@@ -46,7 +46,7 @@ def save(digest: str, genes: list[Gene]) -> None:
 def load(digest: str) -> list[Gene] | None:
     """The genes of an annotation, or None where they are not kept or the file is damaged."""
     try:
-        with np.load(path_of(digest), allow_pickle=False) as z:
+        with open(path_of(digest), "rb") as handle, np.load(handle, allow_pickle=False) as z:
             f = {k: v.tobytes().decode().split("\n") if v.dtype == np.uint8 else v.tolist() for k, v in z.items()}
         transcripts = _transcripts(f)
         return [
