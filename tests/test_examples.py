@@ -11,14 +11,15 @@ from samvar.cli import main
 TOLERANCE = 2e-3  # a golden number may move so far on another build of torch
 
 
-@pytest.fixture(scope="module")
-def annotated(tmp_path_factory):
+@pytest.fixture(scope="module", params=["1", "2"])
+def annotated(tmp_path_factory, request):
+    """(our lines, expected lines), by one worker and by two."""
     import os
 
     folder = os.path.join(os.path.dirname(__file__), "..", "examples")
     path = lambda ending: os.path.join(folder, f"minigenes.{ending}")  # noqa: E731
     out = tmp_path_factory.mktemp("out") / "out.vcf"
-    args = ["annotate", path("vcf"), "-f", path("fa"), "-a", path("gtf"), "-o", str(out), "--threads", "1"]
+    args = ["annotate", path("vcf"), "-f", path("fa"), "-a", path("gtf"), "-o", str(out), "--threads", request.param]
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 0, result.stderr
     return out.read_text().splitlines(), open_lines(path("expected.vcf"))

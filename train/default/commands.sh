@@ -10,18 +10,28 @@ mkdir -p "$out"
 
 [ -e "$out/data.npz" ] || samvar train prepare $hg19 -f "$data/genome/extra.fa.gz" -a "$data/annotation/extra.tsv.gz" \
     --motifs "$data/motifs/rbns" --held-out "$data/annotation/held_out_genes.txt" -o "$out/data.npz"
-samvar train lssi train/default/lssi.toml -d "$out/data.npz" -o "$out/lssi" --resume
-samvar train fm train/default/fm.toml -d "$out/data.npz" -o "$out/fm" --lssi "$out/lssi" --resume
-samvar train am train/default/am.toml -d "$out/data.npz" -o "$out/am" --lssi "$out/lssi" --start-from "$out/fm" --resume
+
+# First round
+run() {  # KIND ROUND [OPTION ...]
+    samvar train "$1" "train/default/$1-$2.toml" -d "$out/data.npz" -o "$out/$1-$2" --resume "${@:3}"
+}
+run lssi 1
+run fm 1 --lssi "$out/lssi-1"
+run am 1 --lssi "$out/lssi-1" --start-from "$out/fm-1"
+
+# Second round: core sites that have seen more negatives, then both models go on with them, a little sparser
+run lssi 2
+run am 2 --lssi "$out/lssi-2" --start-from "$out/am-1"
+run fm 2 --lssi "$out/lssi-2" --start-from "$out/fm-1"
 
 # The validation and test genes stand in two genomes
 both="$hg19 -f $data/genome/extra.fa.gz -a $data/annotation/extra.tsv.gz --no-paralogs"
-samvar train evaluate $both --chroms chr1,chr3 --run "$out/am" --json "$out/validation.am.json"
-samvar train evaluate $both --chroms chr5,chr7 --run "$out/am" --json "$out/test.am.json"
-samvar train evaluate $both --chroms chr1,chr3 --run "$out/fm" --json "$out/validation.fm.json" --no-entropy
-samvar train evaluate $both --chroms chr5,chr7 --run "$out/fm" --json "$out/test.fm.json" --no-entropy
+samvar train evaluate $both --chroms chr1,chr3 --run "$out/am-2" --json "$out/validation.am.json"
+samvar train evaluate $both --chroms chr5,chr7 --run "$out/am-2" --json "$out/test.am.json"
+samvar train evaluate $both --chroms chr1,chr3 --run "$out/fm-2" --json "$out/validation.fm.json" --no-entropy
+samvar train evaluate $both --chroms chr5,chr7 --run "$out/fm-2" --json "$out/test.fm.json" --no-entropy
 bundle() {
-    samvar train bundle --name default --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
+    samvar train bundle --name default --am "$out/am-2" --fm "$out/fm-2" -d "$out/data.npz" \
         --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
         --evaluation test="$out/test.am.json" --evaluation "test, fm=$out/test.fm.json" "$@" -o weights/default
 }
