@@ -111,8 +111,8 @@ class VcfReader:
         if self._bgzf:
             head += stream.read(1024)
         self._tail = _Tail(stream, head)
-        self._indexed = indexed and regions is not None and path != "-" and (
-            os.path.exists(path + ".tbi") or os.path.exists(path + ".csi"))
+        indexes = [path + suffix for suffix in (".tbi", ".csi") if os.path.exists(path + suffix)]
+        self._index = indexes[0] if indexed and regions is not None and path != "-" and indexes else None
         try:
             self.form = "z" if head[:2] == b"\x1f\x8b" else "v"
             if self._is_bcf(head):
@@ -226,7 +226,7 @@ class VcfReader:
         return [n.decode(errors="replace") for n in declared(self.header, b"contig")]
 
     def __iter__(self) -> Iterator[Record]:
-        if self._regions is not None and self._indexed:
+        if self._index:
             yield from self._by_index()
             return
         for number, line in self._bcf_lines() if self.form == "b" else self._lines:
@@ -244,7 +244,7 @@ class VcfReader:
             fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
         else:
             try:
-                index = pysam.TabixFile(self.path, encoding="latin-1")
+                index = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
             except (OSError, ValueError) as e:
                 raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
             names = index.contigs
