@@ -77,9 +77,13 @@ class Genome:
         self._names = ContigNames(self.lengths)
         if not self.lengths:
             raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
-        if not self._index_fits():
-            raise GenomeError(f"the index {path}.fai belongs to another version of the FASTA; delete it, or re-make it "
-                              f"with: samtools faidx {path}")
+        try:
+            fits = self._index_fits()
+        except ValueError:  # a number that is none
+            fits = False
+        if not fits:
+            raise GenomeError(f"the index {path}.fai does not fit the FASTA: it is another version's, or the FASTA has "
+                              f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}")
 
     def _index_fits(self) -> bool:
         """Whether every sequence starts, after its name, where the index says (a compressed FASTA: is taken to)."""
@@ -90,7 +94,7 @@ class Genome:
             for line in index:
                 name, length, offset, bases, width = line.split("\t")[:5]
                 fasta.seek(end)
-                between = fasta.read(int(offset) - end)
+                between = fasta.read(max(int(offset) - end, 0))
                 title = between.strip()
                 if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
                     return False

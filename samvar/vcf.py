@@ -105,7 +105,7 @@ class VcfReader:
             stream = sys.stdin.buffer if path == "-" else open(path, "rb")
         except OSError as e:
             raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
-        self._stream = stream
+        self._stream, self._feeder = stream, None
         head = stream.read(18)
         self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
         if self._bgzf:
@@ -130,6 +130,9 @@ class VcfReader:
         """Close the input; stdin stays open."""
         if self.path != "stdin":
             self._stream.close()
+        if self._feeder:
+            self._feeder.kill()
+            self._feeder.wait()
 
     def __enter__(self) -> VcfReader:
         return self
@@ -344,11 +347,26 @@ class TextWriter:
         self._stream.flush()
 
 
-class BcfWriter:
-    """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError is raised."""
+_COPY = """
+import shutil, sys
+try:
+    shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+except OSError as e:
+    import os
+    os._exit(e.errno)
+"""
 
-    def __init__(self, path: str, mode: str, sorted_only: bool = False):
-        self._path, self._mode, self._writer = path, mode, None
+
+class BcfWriter:
+    """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError is raised.
+
+    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does.
+    """
+
+    def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
+        self._copy = subprocess.Popen([sys.executable, "-c", _COPY], stdin=subprocess.PIPE, stdout=stream.fileno())
+        self._mode, self._writer = mode, None
         self._order = _Order() if sorted_only else None
 
     def start(self, header: list[bytes]) -> None:
@@ -357,7 +375,7 @@ class BcfWriter:
         self._known = {kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")}
         self._known[b"FILTER"] |= {b"PASS", b"."}
         text = b"".join(header).decode(errors="replace").replace("\r\n", "\n")
-        self._writer = cyvcf2.Writer.from_string(self._path, text, self._mode)
+        self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode)
         self._writer.write_header()
 
     def write(self, record: Record, added: list[str]) -> None:
@@ -367,6 +385,8 @@ class BcfWriter:
             self._order.check(record)
         line = record.with_info(added).rstrip(b"\r\n")
         self._check_declared(line)
+        if self._copy.poll():
+            self._failed()
         self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
 
     def _check_declared(self, line: bytes) -> None:
@@ -383,6 +403,18 @@ class BcfWriter:
     def finish(self) -> None:
         if self._writer:
             self._writer.close()
+        self._copy.stdin.close()
+        if self._copy.wait():
+            self._failed()
+
+    def close(self) -> None:
+        """End the copying, finished or not."""
+        self._copy.stdin.close()
+        self._copy.kill()
+        self._copy.wait()
+
+    def _failed(self) -> None:
+        raise OSError(self._copy.returncode, f"cannot write BCF: {os.strerror(self._copy.returncode)}")
 
 
 class _Order:
@@ -433,11 +465,12 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
     """
     with ExitStack() as stack:
         name = "-" if path == "-" else stack.enter_context(complete_file(path))
+        stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
+        writer: TextWriter | BcfWriter
         if form in "bu":
-            writer: TextWriter | BcfWriter = BcfWriter(name, "wb" if form == "b" else "wbu", bool(index))
-            open(name, "wb").close() if name != "-" else None
+            writer = BcfWriter(stream, "wb" if form == "b" else "wbu", bool(index))
+            stack.callback(writer.close)
         else:
-            stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
             writer = TextWriter(stream, form == "z", bool(index))
         yield writer
         writer.finish()

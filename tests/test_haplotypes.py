@@ -214,7 +214,7 @@ def genes_over(change):
     return [g[0] for g in GENES if g[1] == change.contig and g[3][0][0] - 1 < end and start < g[3][-1][1]]
 
 
-@bounded(120)
+@bounded(200)
 @given(data=st.data())
 def test_every_spelling_of_a_haplotype_scores_alike(parts, folder, data):
     change = data.draw(changes())
@@ -246,7 +246,7 @@ def test_every_spelling_has_the_same_sites(parts, folder, data):
     assert found[0] == found[1], records
 
 
-@bounded(40)
+@bounded(60)
 @given(data=st.data())
 def test_alts_of_one_record_score_as_records_of_their_own(parts, folder, data):
     some = [data.draw(changes(contigs=("c",))) for _ in range(2)]
@@ -295,7 +295,7 @@ def mirror(change):
 @pytest.mark.parametrize("options", [dict(rbp_min=NONE), dict(rbp_min=NONE, mask=True), dict(rbp_min=0.1)],
                          ids=["plain", "mask", "sites"])
 def test_reverse_complement_of_everything_mirrors_every_column(parts, mirrored_parts, folder, options):
-    @bounded(15 if options["rbp_min"] < 1 else 50)
+    @bounded(20 if options["rbp_min"] < 1 else 80)
     @given(data=st.data())
     def check(data):
         change = data.draw(changes(contigs=("c",)))
@@ -349,7 +349,7 @@ def sort_key(line):
     return contig, int(pos)
 
 
-@bounded(12)
+@bounded(25)
 @given(lines=st.lists(st.sampled_from(POOL), min_size=1, max_size=12), threads=st.integers(1, 3),
        chunk=st.sampled_from((1, 2, 3, 7, 1000)))
 def test_no_byte_depends_on_order_neighbours_workers_or_chunks(parts, bundle, folder, alone, lines, threads, chunk):
@@ -457,7 +457,7 @@ def by_hand(predictor, change, gene, at):
     return out
 
 
-@bounded(60)
+@bounded(120)
 @given(change=changes(), data=st.data())
 def test_deltas_are_those_of_the_placement_that_explains_least(parts, folder, change, data):
     record = data.draw(spellings(change))
@@ -473,7 +473,7 @@ def test_deltas_are_those_of_the_placement_that_explains_least(parts, folder, ch
         deltas = np.array([float(v) for v in row[4:8]])
         expected = [np.clip(np.array(list(t.values())).max(0), 0, None) for t in best]
         assert any(np.allclose(deltas, e, atol=1e-4) for e in expected), (record, gene)
-        assert any(all(t[p][i] > np.array(list(t.values())).max(0)[i] - 1e-5 for i, p in enumerate(row[8:12]))
+        assert any(all(p in t and t[p][i] > max(v[i] for v in t.values()) - 1e-5 for i, p in enumerate(row[8:12]))
                    for t in best), (record, gene)
 
 
@@ -538,6 +538,7 @@ def any_records(draw):
     plain = st.one_of(st.text("ACGTacgt", min_size=1, max_size=6), st.just(ref[:1]), st.just(ref), st.just(ref[::-1]),
                       st.text("ACGT", min_size=20, max_size=22).map(lambda t: ref[:1] + 2 * t))
     alts = draw(st.lists(st.one_of(plain, plain, st.sampled_from(odd)), min_size=1, max_size=3))
+    assume(alts != ["."])
     return contig, pos, ref, ",".join(alts)
 
 
