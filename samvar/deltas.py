@@ -67,13 +67,16 @@ def _change(ref: np.ndarray, alt: np.ndarray, alignment: Alignment) -> np.ndarra
 
 
 def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
-    """Column of the largest change; of equals the one nearest the variant, then the 5' one of the transcript."""
+    """Column of the largest change; of equals the one nearest the variant, a base of ref before an inserted one, then
+    the 5' one of the transcript."""
     ties = np.flatnonzero(change == change.max())
     start, end = window.variant.span
     position = alignment.position[ties]
     distance = np.maximum(np.maximum(start - position, position - (end - 1)), 0)
+    inserted = alignment.offset[ties] > 0
+    distance[inserted] = 0  # whichever base of the span they are anchored at
     five_prime = ties if window.gene.strand == "+" else -ties
-    return int(ties[np.lexsort((five_prime, distance))[0]])
+    return int(ties[np.lexsort((five_prime, inserted, distance))[0]])
 
 
 def _allowed(window: Window, alignment: Alignment) -> np.ndarray:
