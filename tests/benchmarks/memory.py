@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Peak memory of `samvar annotate` against the number of records, on a synthetic genome.
+
+    python tests/benchmarks/memory.py [--quick]
+
+Two pairs of runs: mostly intergenic records (1 in 10,000 is scored), and records that are all scored. The peak of the
+longer run of a pair must be within 10 % of the shorter one's. `--quick` takes a tenth of the records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+GENE, SPACE, LENGTH = 2_000, 5_000, 4_000_000  # the genes lie in the contig's last quarter
+GENES_FROM = 3_000_000
+ALLOWED = 1.10
+
+
+def make_inputs(folder: str) -> tuple[str, str, np.ndarray]:
+    bases = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(1).integers(0, 4, LENGTH)]
+    fasta, gtf = os.path.join(folder, "g.fa"), os.path.join(folder, "g.gtf")
+    with open(fasta, "wb") as f:
+        f.write(b">c\n" + b"\n".join(bases[i : i + 100].tobytes() for i in range(0, LENGTH, 100)) + b"\n")
+    with open(gtf, "w") as f:
+        for i, start in enumerate(range(GENES_FROM, LENGTH - GENE, SPACE)):
+            for low, high in ((1, 200), (900, 1100), (1800, GENE)):
+                f.write(f'c\tx\texon\t{start + low}\t{start + high}\t.\t{"+-"[i % 2]}\t.\t'
+                        f'gene_id "g{i}"; transcript_id "t{i}";\n')
+    return fasta, gtf, bases
+
+
+def write_vcf(path: str, bases: np.ndarray, records: int, scored: int) -> None:
+    """`scored` records within genes, evenly over them, after `records - scored` outside."""
+    rng = np.random.default_rng(2)
+    outside = np.sort(rng.integers(0, GENES_FROM - 10_000, records - scored))
+    starts = np.arange(GENES_FROM, LENGTH - GENE, SPACE)
+    inside = np.sort(starts[np.arange(scored) % len(starts)] + rng.integers(10, GENE - 10, scored))
+    with open(path, "w") as f:
+        f.write(f"##fileformat=VCFv4.2\n##contig=<ID=c,length={LENGTH}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+        for at in np.concatenate((outside, inside)):
+            ref = chr(bases[at])
+            f.write(f"c\t{at + 1}\t.\t{ref}\t{'CGTA'['ACGT'.index(ref)]}\t.\t.\tDP=100\n")
+
+
+def peak(fasta: str, gtf: str, vcf: str) -> float:
+    """Peak resident memory of one run, in MB."""
+    run = subprocess.Popen([sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", fasta, "-a", gtf, "--no-cache",
+                            "-o", vcf + ".out.vcf"])
+    _, status, usage = os.wait4(run.pid, 0)
+    if status:
+        raise SystemExit(f"samvar annotate failed on {vcf}")
+    return usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    part = 10 if parser.parse_args().quick else 1
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        fasta, gtf, bases = make_inputs(folder)
+        for name, sizes in (("mostly intergenic", ((10_000, 10), (1_000_000, 100))),
+                            ("all scored", ((1_000, 1_000), (20_000, 20_000)))):
+            peaks = []
+            for records, scored in sizes:
+                vcf = os.path.join(folder, "in.vcf")
+                write_vcf(vcf, bases, records // part, max(scored // part, 1))
+                peaks.append(peak(fasta, gtf, vcf))
+                results.append(dict(kind=name, records=records // part, scored=max(scored // part, 1), peak_mb=peaks[-1]))
+                print(results[-1], file=sys.stderr)
+            results.append(dict(kind=name, ratio=peaks[1] / peaks[0], within=peaks[1] <= ALLOWED * peaks[0]))
+    print(json.dumps(dict(machine=platform.machine(), cores=os.cpu_count(), results=results), indent=1))
+    if not all(r.get("within", True) for r in results):
+        raise SystemExit("peak memory grows with the number of records")
+
+
+if __name__ == "__main__":
+    main()
