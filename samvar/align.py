@@ -10,13 +10,13 @@ import numpy as np
 from .variant import Variant
 from .windows import Window
 
-ABSENT = -(1 << 30)  # a frame index may be negative: a base before the frame
+ABSENT = -1
 
 
 class Alignment(NamedTuple):
     """Columns of the aligned haplotypes, in genome order.
 
-    ref, alt        (n,): index into the frame of that haplotype, ABSENT where it has no such base
+    ref, alt        (n,): index into the compared positions of that haplotype, ABSENT where it has no such base
     position        (n,): genomic position, 0-based; inside an insertion that of the base before it
     offset          (n,): 0, or inside an insertion 1, 2, ... from that base
     """
@@ -41,25 +41,22 @@ def placements(window: Window) -> Iterator[Variant]:
         yield v.placed(start)
 
 
-def align(window: Window, placed: Variant, margin: int = 0) -> Alignment:
-    """Columns from `margin` bases after the frame's start to `margin` bases before its end; negative: beyond it.
+def align(window: Window, placed: Variant) -> Alignment:
+    """Columns of the compared positions; an index counts from the first of them.
 
     Alleles of equal length map base to base; otherwise the deleted bases stand in ref alone, then the inserted ones in
     alt alone.
     """
     n_ref, n_alt = len(placed.ref), len(placed.alt)
-    low, high = window.start + margin, window.end - margin
-    at = placed.start
+    low, high, at = window.start, window.end, placed.start
     before, after = np.arange(low, at), np.arange(at + n_ref, high)
     gone = np.arange(at, at + n_ref)
     if n_ref == n_alt:
         position = np.concatenate((before, gone, after))
-        return Alignment(position - window.start, position - window.start, position, np.zeros(len(position), int))
+        return Alignment(position - low, position - low, position, np.zeros(len(position), int))
     new = np.arange(n_alt)
-    ref = np.concatenate((before - window.start, gone - window.start, np.full(n_alt, ABSENT), after - window.start))
-    alt = np.concatenate(
-        (before - window.start, np.full(n_ref, ABSENT), at + new - window.start, after - window.start + n_alt - n_ref)
-    )
+    ref = np.concatenate((before - low, gone - low, np.full(n_alt, ABSENT), after - low))
+    alt = np.concatenate((before - low, np.full(n_ref, ABSENT), at + new - low, after - low + n_alt - n_ref))
     anchor = at + n_ref - 1
     position = np.concatenate((before, gone, np.full(n_alt, anchor), after))
     offset = np.concatenate((np.zeros(len(before) + n_ref, int), new + 1, np.zeros(len(after), int)))

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from . import __version__, deltas, info, motifs
 from .errors import ContigMismatchError, WrongBuildError
-from .genes import Annotation, Gene
+from .genes import Annotation
 from .genome import Genome
 from .predict import Predictor
 from .variant import Status, Variant, allele_status, normalise
@@ -57,7 +57,7 @@ class Allele:
     variant: Variant | None = None
     windows: list[Window] = field(default_factory=list)
     deltas: list[deltas.Deltas] = field(default_factory=list)
-    sites: list[tuple[Gene, motifs.Site]] = field(default_factory=list)
+    causes: list[list[motifs.Attribution]] = field(default_factory=list)
 
 
 @dataclass
@@ -133,33 +133,31 @@ def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, op
 
 def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
           options: Options) -> None:
-    """Fill in deltas, changed sites and status of the alleles that have none yet."""
-    flank = options.distance + predictor.bundle.flank
+    """Fill in deltas, causes and status of the alleles that have none yet."""
+    flank = predictor.bundle.flank
     open_alleles = [a for a in alleles if a.status is None]
     for a in open_alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
-        a.windows = [make_window(genome, g, a.variant, flank, predictor.reach) for g in genes]
+        a.windows = [make_window(genome, g, a.variant, options.distance, flank, predictor.reach) for g in genes]
     for a, parts in zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles)):
         if parts is None:
             a.status, a.windows = Status.NONFINITE, []
             continue
         low = any(w.known < LOW_CONTEXT for w in a.windows)
         a.status = Status.LOW_CONTEXT if low else Status.OK
-        for w, (found, sites) in zip(a.windows, parts):
-            a.deltas.append(found)
-            a.sites += [(w.gene, site) for site in sites]
+        a.deltas, a.causes = [list(x) for x in zip(*parts)]
 
 
 def score_allele(predictor: Predictor, allele: Allele,
-                 options: Options) -> list[tuple[deltas.Deltas, list[motifs.Site]]] | None:
-    """Deltas and changed sites of each window; None where the model gave no finite number. Runs on a worker."""
+                 options: Options) -> list[tuple[deltas.Deltas, list[motifs.Attribution]]] | None:
+    """Deltas and their causes in each window; None where the model gave no finite number. Runs on a worker."""
     out = []
     for w in allele.windows:
         ref, alt = predictor.score(w)
         if not (np.isfinite(ref).all() and np.isfinite(alt).all()):
             return None
-        found = deltas.compute(w, ref, alt, predictor.bundle.flank, options.mask)
-        out.append((found, motifs.changed_sites(predictor, w, found, options.rbp_min, options.rbp_max)))
+        found = deltas.compute(w, ref, alt, options.mask)
+        out.append((found, motifs.attribute(predictor, w, found, options.rbp_min)))
     return out
 
 
@@ -170,7 +168,8 @@ def encode(record: Record, alleles: list[Allele], options: Options) -> list[str]
     scored = [(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)]
     rows = {
         info.SCORE: [info.packed(info.score_values(*s)) for s in scored],
-        info.RBP: [info.rbp_row(a.alt, gene, site) for a in alleles for gene, site in a.sites],
+        info.RBP: [info.rbp_row(a.alt, w.gene, cause.delta, part) for a in alleles for w, causes in zip(a.windows, a.causes)
+                   for cause in causes for part in cause.rows(options.rbp_max)],
         info.SPLICEAI: [info.spliceai_row(*s) for s in scored],
     }
     return info.entries([info.max_value(a.deltas) for a in alleles], [a.status for a in alleles],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable
 
 import numpy as np
@@ -59,6 +60,7 @@ class Genome:
 
     def __init__(self, path: str):
         self.path, self.name = path, os.path.basename(path)
+        self._lock = threading.Lock()
         if not os.path.isfile(path):
             raise GenomeError(f"FASTA file not found: {path}")
         try:
@@ -113,7 +115,9 @@ class Genome:
         low, high = max(start, 0), min(end, self.lengths[contig])
         if low < high:
             try:
-                out[low - start : high - start] = encode(self._fasta.fetch(contig, low, high))
+                with self._lock:
+                    bases = self._fasta.fetch(contig, low, high)
+                out[low - start : high - start] = encode(bases)
             except (OSError, ValueError) as e:
                 raise GenomeError(
                     f"cannot read {contig}:{low + 1}-{high} from {self.path} ({e}); is its .fai up to date? "

@@ -6,9 +6,9 @@ import re
 from typing import NamedTuple
 
 from . import __version__
-from .deltas import Deltas
+from .deltas import NAMES, Deltas
 from .genes import Gene
-from .motifs import Site
+from .motifs import Part
 from .variant import Status
 from .vcf import Record
 
@@ -40,8 +40,9 @@ SCORE = Field(
 )
 RBP = Field(
     "SAMVAR_RBP", ".", "String",
-    "RBP and core sites that differ between REF and ALT: EVENT, genomic POS, SITE, change of activation DACT, EFFECT "
-    "on the named DELTA by knock-out. Format: ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
+    "Causes of each delta: RBP and core sites that differ between REF and ALT with EVENT, genomic POS, SITE, change of "
+    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients; SPACING, OTHER and RESIDUAL "
+    "complete the sum. Format: ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 FIELDS = (MAX, STATUS, SCORE, RBP)
 SPLICEAI = Field(
@@ -98,10 +99,11 @@ def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) 
     return "".join("\t".join(start + row) + "\n" for row in ([s[1:] for s in scores] or [nothing]))
 
 
-def rbp_row(alt: str, gene: Gene, site: Site) -> str:
-    """One row of SAMVAR_RBP."""
-    return packed([alt, gene.symbol, site.rbp, site.event, _place(site.position, site.offset), site.site,
-                   _number(site.change, 3), _number(site.effect, 4), site.delta])
+def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
+    """One row of SAMVAR_RBP. `delta`: index into deltas.NAMES."""
+    place = "" if part.position is None else _place(part.position, part.offset)
+    return packed([alt, gene.symbol, part.rbp, part.event, place, part.site, _number(part.change, 3),
+                   _number(part.effect, 4), NAMES[delta]])
 
 
 def max_value(deltas: list[Deltas]) -> str:

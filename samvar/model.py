@@ -374,17 +374,38 @@ class Aggregator(nn.Module):
             bias[:units], bias[units : 2 * units] = -memory, memory  # input and forget gates
 
     def forward(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> (N, 3, L - 2 reach)
-        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1).transpose(1, 2)
-        u = torch.cat([scaled, motifs], 1)
+        u = self.embed(lssi, motifs)
         v = self.first(u)
-        w = self.attention(v)
-        edge = (u.shape[-1] - w.shape[-1]) // 2
-        g = w * crop(u, edge, edge)  # influence only where a motif or a core site is
-        h = self.second(g).transpose(1, 2).float()
+        edge = (u.shape[-1] - v.shape[-1]) // 2 + self.attention.reach
+        g = self.gate(v, crop(u, edge, edge))
+        return self.read(self.second(g), crop(lssi, self.reach, self.reach))
+
+    def embed(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> u (N, 81, L)
+        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1).transpose(1, 2)
+        return torch.cat([scaled, motifs], 1)
+
+    def gate(self, v, u):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
+        return self.attention(v) * u
+
+    def read(self, h, lssi):
+        """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities (N, 3, n). The LSTM
+        sees all L positions; each direction stops after the last one that is asked for."""
+        margin, n = (h.shape[-1] - lssi.shape[-1]) // 2, lssi.shape[-1]
+        h = h.transpose(1, 2).float()
         with torch.autocast(h.device.type, enabled=False):
-            h = self.classes(self.lstm(h)[0])
-            core = self.lssi_out(crop(lssi, self.reach, self.reach).transpose(1, 2).float())
-        return torch.log_softmax(h + core, -1).transpose(1, 2)
+            if margin:
+                forward = self._direction(h[:, : margin + n], "")[:, margin:]
+                backward = self._direction(h[:, margin:].flip(1), "_reverse").flip(1)[:, :n]
+                memory = torch.cat((forward, backward), 2)
+            else:
+                memory = self.lstm(h)[0]
+            core = self.lssi_out(lssi.transpose(1, 2).float())
+            return torch.log_softmax(self.classes(memory) + core, -1).transpose(1, 2)
+
+    def _direction(self, h, suffix: str):  # (N, L, 2 units) -> (N, L, units), one direction of the LSTM
+        weights = [getattr(self.lstm, f"{w}_l0{suffix}") for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        start = h.new_zeros(1, h.shape[0], self.lstm.hidden_size)
+        return torch.lstm(h, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
 
 
 # ------------------------------------------------------------------------------------------------------- the model

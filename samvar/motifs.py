@@ -1,149 +1,279 @@
-"""Which motif sites and core sites a variant gains, loses or changes, and what each does to a delta."""
+"""Why: what each changed site of the bottleneck contributes to a delta, and what a knock-out says of it.
+
+Integrated gradients (Sundararajan et al., ICML 2017) of the splice site's probability, from the ref allele's bottleneck
+to the alt allele's: the informed baseline and the latent path of Enhanced Integrated Gradients (Jha et al., Genome
+Biology 21:149, 2020). Of an indel: (1) in the ref frame, deleted columns are emptied; (2) spacing, the columns that are
+left are carried to the alt frame; (3) in the alt frame, all else goes to what it is in alt. SNVs need only (3).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from .align import ABSENT, align, take
-from .deltas import NAMES, SIGN, SITE_OF, Deltas
-from .model import LSSI_FLOOR, Detection
+from .align import ABSENT
+from .deltas import SIGN, SITE_OF, Deltas
+from .model import LSSI_FLOOR
 from .predict import Predictor
+from .reference import Haplotype, Reference, alternative
 from .windows import Window
 
-SAME = 1e-3  # a smaller change of an activation is rounding
+SAME = 1e-6  # a smaller change of an activation is rounding
+STEPS = (8, 16, 32, 64, 128, 256)  # points of the integral, doubled until the parts sum to the whole
+COMPLETE = 1e-3
+BATCH = 16
 CORE = ("LSSI_A", "LSSI_D")
+SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
 
 
-def _empty(channels: int) -> np.ndarray:
-    """What the bottleneck holds where there is nothing: the floor in both LSSI channels, else 0."""
-    return np.where(np.arange(channels) < 2, LSSI_FLOOR, 0.0).astype(np.float32)
+class Part(NamedTuple):
+    """What one changed site, or the spacing, contributes to a delta.
 
-
-class Site(NamedTuple):
-    """A changed site and its effect on one delta.
-
-    rbp       name of the RBP, or LSSI_A, LSSI_D for a core site
-    event     gain, loss, stronger, weaker; site_deleted, site_inserted when the delta's own base is
-    position  0-based, genomic, the centre; `offset` > 0 within an insertion
+    rbp       name of the RBP; LSSI_A, LSSI_D for a core site; SPACING; OTHER and RESIDUAL where rows are cut short
+    event     gain, loss, stronger, weaker; site_deleted, site_inserted when the delta's own base is; "" without a site
+    position  0-based, genomic, the centre; `offset` > 0 within an insertion; None without a site
     site      11 bases in transcript orientation, of alt for gain and stronger, else of ref
     change    activation in alt less that in ref (LSSI: log-probability); None for a site deleted or inserted
-    effect    the part of the delta that goes when the site is put back to ref
-    delta     AG, AL, DG or DL
+    effect    share of the delta, probability; positive where it increases the delta
+    knockout  what the delta loses when this site alone is put back to ref (a deleted one: is taken out of ref); None
+              unless asked for
+    agree     share of the seeds in which the effect has the sign it has on the whole
     """
 
     rbp: str
-    event: str
-    position: int
-    offset: int
-    site: str
-    change: float | None
-    effect: float
-    delta: str
+    event: str = ""
+    position: int | None = None
+    offset: int = 0
+    site: str = ""
+    change: float | None = None
+    effect: float = 0.0
+    knockout: float | None = None
+    agree: float = 1.0
+
+    @property
+    def kind(self) -> str:
+        return "lssi" if self.rbp in CORE else "spacing" if self.rbp == SPACING else "rbp"
 
 
-def changed_sites(predictor: Predictor, window: Window, deltas: Deltas, minimum: float, most: int) -> list[Site]:
-    """Sites that differ between ref and alt with their effect on each delta >= `minimum`; the `most` strongest.
+class Attribution(NamedTuple):
+    """One delta taken apart: the effects of `parts`, strongest first, and `residual` sum to `value`."""
 
-    EFFECT is a knock-out: the delta less the delta with the ref activation put back into the alt bottleneck; a site
-    whose base the variant deletes is taken out of the ref bottleneck instead. With several seeds changes and effects
-    are means, a site absent in a seed counting 0.
-    """
+    delta: int
+    value: float
+    parts: list[Part]
+    residual: float
+
+    def rows(self, most: int) -> list[Part]:
+        """The `most` strongest parts that show in four decimals; the sum of the others, and the residual, if they do."""
+        shown = [p for p in self.parts if _shows(p.effect)][:most]
+        other = sum(p.effect for p in self.parts) - sum(p.effect for p in shown)
+        rest = [Part(OTHER, effect=other), Part(RESIDUAL, effect=self.residual)]
+        return shown + [p for p in rest if _shows(p.effect)]
+
+
+def _shows(effect: float) -> bool:
+    return round(abs(effect), 4) > 0
+
+
+def attribute(predictor: Predictor, window: Window, deltas: Deltas, minimum: float,
+              knockouts: bool = False) -> list[Attribution]:
+    """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds."""
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
-    rows = []
-    for d in list(wanted):
-        column = deltas.columns[d]
-        if ABSENT in (deltas.alignment.ref[column], deltas.alignment.alt[column]):
-            rows.append(_own_site(window, deltas, d))
-            wanted.remove(d)
-    if wanted:
-        rows += _knocked_out(predictor, window, deltas, wanted)
-    rows.sort(key=lambda s: (-abs(s.effect), s.rbp, s.position, s.offset, s.delta))
-    return rows[:most]
+    own = [d for d in wanted if ABSENT in (deltas.alignment.ref[deltas.columns[d]], deltas.alignment.alt[deltas.columns[d]])]
+    found = [Attribution(d, float(deltas.values[d]), [_own_site(window, deltas, d)], 0.0) for d in own]
+    others = [d for d in wanted if d not in own]
+    if others:
+        paths = [_Path.make(reference, window, deltas) for reference in predictor.references]
+        found += _attributions(predictor, window, deltas, paths, others, knockouts)
+    return sorted(found)
 
 
-def _own_site(window: Window, deltas: Deltas, d: int) -> Site:
-    """The row of a delta whose own base was deleted or inserted."""
+def _own_site(window: Window, deltas: Deltas, d: int) -> Part:
+    """The one part of a delta whose own base was deleted or inserted."""
     a, column = deltas.alignment, deltas.columns[d]
     deleted = a.alt[column] == ABSENT
     haplotype, index = (window.ref, a.ref[column]) if deleted else (window.alt, a.alt[column])
-    return Site(CORE[SITE_OF[d]], "site_deleted" if deleted else "site_inserted", int(a.position[column]),
-                int(a.offset[column]), window.site(haplotype, int(index)), None, float(deltas.values[d]), NAMES[d])
+    value = float(deltas.values[d])
+    return Part(CORE[SITE_OF[d]], "site_deleted" if deleted else "site_inserted", int(a.position[column]),
+                int(a.offset[column]), window.site(haplotype, int(index)), None, value, value)
 
 
-def _knocked_out(predictor: Predictor, window: Window, deltas: Deltas, wanted: list[int]) -> list[Site]:
-    reach = predictor.models[0].config.aggregate_reach
-    full = align(window, deltas.placed, -reach)
-    changes: dict[tuple[int, int], np.ndarray] = {}  # (channel, column) -> per seed: ref, alt, effect on each wanted
-    for seed, model in enumerate(predictor.models):
-        ref, alt = (predictor.detect(model, h) for h in (window.ref, window.alt))
-        u_ref, u_alt = _columns(window, ref, full.ref, reach), _columns(window, alt, full.alt, reach)
-        found = np.argwhere(np.abs(u_alt - u_ref) > SAME)
-        effects = _effects(predictor, model, window, deltas, wanted, ref, alt, full, found, u_ref)
-        for (channel, column), effect in zip(found.tolist(), effects):
-            row = changes.setdefault((channel, column), np.zeros((len(predictor.models), 2 + len(wanted))))
-            row[seed] = u_ref[channel, column], u_alt[channel, column], *effect
-    rows = []
-    for (channel, column), each in changes.items():
-        ref, alt, *effects = each.mean(0)
-        for d, effect in zip(wanted, effects):
-            if round(abs(effect), 4) > 0:
-                rows.append(_site(predictor, window, full, channel, column, ref, alt, effect, d))
-    return rows
+@dataclass(frozen=True)
+class _Path:
+    """The way from ref to alt in one seed's bottleneck.
+
+    start, end   (81, W): the alt frame's stretch as ref has it, inserted columns empty, and as alt has it
+    alt          what makes site probabilities of it
+    gone         (81, G): ref's columns that are deleted; `ref` makes site probabilities of their content
+    empty        (81, 1): what the bottleneck holds where there is nothing: the floor in both LSSI channels, else 0
+    """
+
+    alt: Haplotype
+    start: torch.Tensor
+    end: torch.Tensor
+    ref: Haplotype
+    gone: torch.Tensor
+    empty: torch.Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def make(cls, reference: Reference, window: Window, deltas: Deltas) -> _Path:
+        placed = deltas.placed
+        alt, stretch = alternative(reference, window, placed)
+        first, last = window.place(placed)
+        before = alt.unedited()[0]
+        empty = torch.zeros_like(before[:, :1])
+        empty[:2] = LSSI_FLOOR
+        n = window.end - window.start + 2 * window.flank
+        if alt.shift == 0:
+            start, deleted = before, (first, first)
+        else:
+            left, right = before[:, : first - alt.first], before[:, last - alt.first :]
+            start, deleted = torch.cat((left, empty.expand(-1, len(placed.alt)), right), 1), (first, last)
+        gone = before[:, deleted[0] - alt.first : deleted[1] - alt.first]
+        return cls(alt, start, stretch[0], Haplotype(reference, window, n, *deleted, 0), gone, empty)
+
+    def legs(self) -> list[tuple[Haplotype, torch.Tensor, torch.Tensor, bool]]:
+        """(frame, from, to, whether it is the ref frame) of the parts of the way along which something changes."""
+        legs = [(self.alt, self.start, self.end, False)]
+        if self.gone.shape[1]:
+            legs.insert(0, (self.ref, self.gone, self.empty.expand_as(self.gone), True))
+        return legs
 
 
-def _columns(window: Window, found: Detection, index: np.ndarray, reach: int) -> np.ndarray:
-    """The bottleneck (81, columns) in genome order: LSSI acceptor, donor, then the motifs; absent bases are empty."""
-    u = window.to_genome(torch.cat((found.lssi, found.motifs), 1)[0].cpu().numpy())
-    return take(u, np.where(index == ABSENT, ABSENT, index + reach), _empty(len(u))[:, None])
+def _attributions(predictor, window, deltas, paths, wanted, knockouts) -> list[Attribution]:
+    """What `attribute` returns, of deltas whose base both alleles have."""
+    seeds, n = len(paths), len(wanted)
+    entries: dict[tuple[int, bool, int], np.ndarray] = {}  # (channel, in ref frame, column) -> (seeds, 2 + 2 n)
+    spacing = np.zeros((seeds, n))
+    for seed, path in enumerate(paths):
+        ends = []
+        for frame, start, end, in_ref in path.legs():
+            sites = _sites(window, deltas, wanted, in_ref)
+            p_start, p_end = _at(frame, torch.stack((start, end)), sites)
+            effects = _integrate(frame, start, end, sites, p_end - p_start)
+            ends.append((p_start, p_end))
+            moved = torch.nonzero((end - start).abs() > SAME).tolist()
+            edits = _edits(frame, start, end, sites, moved, p_start if in_ref else p_end, in_ref) if knockouts else None
+            for i, (channel, column) in enumerate(moved):
+                key = channel, in_ref, column + frame.first
+                row = entries.setdefault(key, np.zeros((seeds, 2 + 2 * n)))
+                row[seed, :2] = float(start[channel, column]), float(end[channel, column])
+                row[seed, 2 : 2 + n] = effects[:, channel, column]
+                if knockouts:
+                    row[seed, 2 + n :] = edits[i]
+        if len(ends) == 2:
+            spacing[seed] = ends[1][0] - ends[0][1]
+        elif path.alt.shift:
+            reference = _at(path.ref, path.gone[None], _sites(window, deltas, wanted, True))[0]
+            spacing[seed] = ends[0][0] - reference
+    signs = SIGN[wanted]
+    places = _places(window, deltas)
+    found = []
+    for j, d in enumerate(wanted):
+        parts = []
+        for (channel, in_ref, column), each in entries.items():
+            before, after = each[:, :2].mean(0)
+            knocked = float(each[:, 2 + n + j].mean() * signs[j]) if knockouts else None
+            parts.append(_part(predictor, window, channel, places[in_ref](column), before, after,
+                               each[:, 2 + j] * signs[j], knocked))
+        if spacing.any():
+            parts.append(Part(SPACING, effect=float(spacing[:, j].mean() * signs[j]), agree=_agree(spacing[:, j])))
+        parts.sort(key=lambda p: (-abs(p.effect), p.rbp, p.position or 0, p.offset))
+        value = float(deltas.values[d])
+        found.append(Attribution(d, value, parts, value - sum(p.effect for p in parts)))
+    return found
 
 
-def _effects(predictor, model, window, deltas, wanted, ref, alt, full, found, u_ref) -> np.ndarray:
-    """(changes, wanted): what each delta loses when one entry of alt's bottleneck is put back to what it is in ref; of
-    an entry that alt has no base for, what it gains when that entry is emptied in ref."""
-    out = np.zeros((len(found), len(wanted)))
-    reach, empty = model.config.aggregate_reach, _empty(len(u_ref))
-    gone = full.alt[found[:, 1]] == ABSENT
-    for detection, own, columns, sign, select in (
-        (alt, full.alt, deltas.alignment.alt, 1, ~gone), (ref, full.ref, deltas.alignment.ref, -1, gone)
-    ):
-        if not select.any():
-            continue
-        entries = [(channel, own[column] + reach, empty[channel] if sign < 0 else u_ref[channel, column])
-                   for channel, column in found[select].tolist()]
-        places = [columns[deltas.columns[d]] for d in wanted]
-        change = _knock_out(predictor, model, window, detection, entries)
-        for j, (d, place) in enumerate(zip(wanted, places)):
-            out[select, j] = sign * SIGN[d] * change[:, SITE_OF[d], place]
+def _sites(window: Window, deltas: Deltas, wanted: list[int], in_ref: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the wanted deltas' sites in the probabilities of one frame, in transcript orientation."""
+    a = deltas.alignment
+    index = (a.ref if in_ref else a.alt)[deltas.columns[wanted]]
+    n = window.end - window.start - (0 if in_ref else len(deltas.placed.ref) - len(deltas.placed.alt))
+    return np.array(SITE_OF)[wanted], index if window.gene.strand == "+" else n - 1 - index
+
+
+@torch.no_grad()
+def _at(frame: Haplotype, stretches: torch.Tensor, sites) -> np.ndarray:
+    """(B, sites): probabilities of the sites with each of the stretches."""
+    parts = [frame.probabilities(s)[:, sites[0], sites[1]] for s in stretches.split(BATCH)]
+    return torch.cat(parts).double().cpu().numpy()
+
+
+def _integrate(frame: Haplotype, start: torch.Tensor, end: torch.Tensor, sites, whole: np.ndarray) -> np.ndarray:
+    """(sites, 81, W): integrated gradients of each site's probability, Gauss-Legendre, to within `COMPLETE` of `whole`
+    if STEPS reach that far."""
+    change = end - start
+    for steps in STEPS:
+        nodes, weights = (torch.from_numpy(a).to(start) / 2 for a in np.polynomial.legendre.leggauss(steps))
+        total = torch.zeros(len(whole), *start.shape, device=start.device)
+        for node, weight in zip((nodes + 0.5).split(BATCH), weights.split(BATCH)):
+            u = (start + node.view(-1, 1, 1) * change).requires_grad_()
+            p = frame.probabilities(u)
+            for j, (row, column) in enumerate(zip(*sites)):
+                last = j + 1 == len(whole)
+                (gradient,) = torch.autograd.grad((p[:, row, column] * weight).sum(), u, retain_graph=not last)
+                total[j] += gradient.sum(0)
+        effects = (total * change).double()
+        if np.abs(effects.sum((1, 2)).cpu().numpy() - whole).max() <= COMPLETE:
+            break
+    return effects.cpu().numpy()
+
+
+def _edits(frame, start, end, sites, moved, p, in_ref) -> np.ndarray:
+    """(moved, sites): what the delta loses, unsigned, when one entry is put back to `start` in alt; in the ref frame
+    when one is taken out."""
+    base, other, sign = (start, end, -1) if in_ref else (end, start, 1)
+    out = np.zeros((len(moved), len(sites[0])))
+    for i in range(0, len(moved), BATCH):
+        some = moved[i : i + BATCH]
+        edited = base.repeat(len(some), 1, 1)
+        for k, (channel, column) in enumerate(some):
+            edited[k, channel, column] = other[channel, column]
+        out[i : i + BATCH] = sign * (p - _at(frame, edited, sites))
     return out
 
 
-def _knock_out(predictor, model, window, detection, entries) -> np.ndarray:
-    """(entries, 2, n): site probabilities less those with one (channel, index, value) of the bottleneck set, both in
-    genome order."""
-    whole = torch.cat((detection.lssi, detection.motifs), 1)
-    n = whole.shape[-1]
-    p = predictor.aggregate(model, whole)
-    parts = [p[:0]]
-    for channel, at, value in entries:
-        edited = whole.clone()
-        edited[0, channel, n - 1 - at if window.gene.strand == "-" else at] = float(value)
-        parts.append(p - predictor.aggregate(model, edited))
-    return window.to_genome(torch.cat(parts).numpy())
+def _places(window: Window, deltas: Deltas):
+    """For a column of the alt frame (key False) and of the ref frame (True), both in transcript orientation: function to
+    (genomic position, offset within an insertion, haplotype and index that `Window.site` takes)."""
+    placed = deltas.placed
+    gone, added = len(placed.ref), len(placed.alt)
+    n_ref = window.end - window.start + 2 * window.flank
+    at = placed.start - window.start
+
+    def ref(column):
+        index = (column if window.gene.strand == "+" else n_ref - 1 - column) - window.flank
+        return index + window.start, 0, index, index
+
+    def alt(column):
+        index = (column if window.gene.strand == "+" else n_ref - gone + added - 1 - column) - window.flank
+        if index < at or gone == added:
+            return index + window.start, 0, index, index
+        if index < at + added:
+            return placed.start + gone - 1, index - at + 1, None, index
+        return index + window.start + gone - added, 0, index + gone - added, index
+
+    return {True: ref, False: alt}
 
 
-def _site(predictor, window, full, channel, column, ref, alt, effect, d) -> Site:
+def _part(predictor, window, channel, place, before, after, effects, knockout) -> Part:
+    position, offset, in_ref, in_alt = place
     empty = LSSI_FLOOR if channel < 2 else 0.0
-    if abs(ref - empty) <= SAME:
+    if abs(before - empty) <= SAME:
         event = "gain"
-    elif abs(alt - empty) <= SAME:
+    elif abs(after - empty) <= SAME:
         event = "loss"
     else:
-        event = "stronger" if alt > ref else "weaker"
-    in_alt = event in ("gain", "stronger")
-    haplotype, index = (window.alt, full.alt[column]) if in_alt else (window.ref, full.ref[column])
+        event = "stronger" if after > before else "weaker"
+    shown = window.site(window.alt, in_alt) if event in ("gain", "stronger") else window.site(window.ref, in_ref)
     name = CORE[channel] if channel < 2 else predictor.bundle.rbps[channel - 2]
-    return Site(name, event, int(full.position[column]), int(full.offset[column]), window.site(haplotype, int(index)),
-                float(alt - ref), float(effect), NAMES[d])
+    return Part(name, event, position, offset, shown, float(after - before), float(effects.mean()), knockout,
+                _agree(effects))
+
+
+def _agree(effects: np.ndarray) -> float:
+    return float((np.sign(effects) == np.sign(effects.mean())).mean())

@@ -11,14 +11,15 @@ import torch
 
 from .bundle import Bundle
 from .errors import SamvarError
-from .model import SAM, Detection, one_hot
+from .model import SAM
+from .reference import Reference, alternative, read
 from .windows import Window
 
 T, R = TypeVar("T"), TypeVar("R")
 
 
 class Predictor:
-    """Runs the models of a bundle, one haplotype a call, on `threads` workers of one intra-op thread each: no digit
+    """Runs the models of a bundle, one window a call, on `threads` workers of one intra-op thread each: no digit
     depends on what else is scored. Raises SamvarError when the device is not there.
     """
 
@@ -26,9 +27,10 @@ class Predictor:
         self.bundle = bundle
         try:
             self.device = torch.device(device)
-            self.models: list[SAM] = [m.to(self.device).eval() for m in bundle.models]
+            self.models: list[SAM] = [m.to(self.device).eval().requires_grad_(False) for m in bundle.models]
         except (RuntimeError, AssertionError) as e:
             raise SamvarError(f"device {device!r} cannot be used: {e}") from e
+        self.references = [Reference(m) for m in self.models]
         self.reach = self.models[0].config.reach
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
 
@@ -36,27 +38,25 @@ class Predictor:
         """function(item) of every item, in order, on the workers."""
         return self._workers.map(function, items)
 
-    @torch.inference_mode()
     def score(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """(p_ref (S, 2, n), p_alt (S, 2, m)) of the S seeds: acceptor and donor probability, in genome order."""
-        pair = []
-        for haplotype in (window.ref, window.alt):
-            x = self.encode(haplotype)
-            p = torch.cat([m(x)[:, 1:].exp() for m in self.models])
-            pair.append(window.to_genome(p.cpu().numpy()))
-        return pair[0], pair[1]
+        """(p_ref (S, 2, n), p_alt (S, 2, m)) of the S seeds: acceptor and donor probability of the compared positions,
+        in genome order."""
+        pairs = [self._score(reference, window) for reference in self.references]
+        ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
+        return window.to_genome(ref), window.to_genome(alt)
 
-    def encode(self, haplotype: np.ndarray) -> torch.Tensor:
-        """Base codes (L,) -> one-hot (1, 4, L) on the device."""
-        return one_hot(torch.from_numpy(haplotype[None]).to(self.device))
-
-    @torch.inference_mode()
-    def detect(self, model: SAM, haplotype: np.ndarray) -> Detection:
-        """The bottleneck of one haplotype, on the device, in transcript orientation, with the aggregator's reach."""
-        return model.detect(self.encode(haplotype))
-
-    @torch.inference_mode()
-    def aggregate(self, model: SAM, u: torch.Tensor) -> torch.Tensor:
-        """An edited bottleneck (1, 2 + 79, L), LSSI then motifs -> p (1, 2, n) of acceptor and donor, in transcript
-        orientation."""
-        return model.aggregate(Detection(u[:, :2], u[:, 2:]))[:, 1:].exp().cpu()
+    @torch.no_grad()
+    def _score(self, reference: Reference, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
+        model, margin = reference.model, window.flank
+        n = window.end - window.start + 2 * margin
+        h = reference.get(window, "h", window.origin, window.origin + n)
+        lssi = reference.get(window, "bottleneck", window.origin + margin, window.origin + n - margin)[:, :2]
+        alt, stretch = alternative(reference, window)
+        if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
+            p = read(model, h, lssi)
+            return p, p
+        h_alt, lssi_alt = alt.states(stretch)
+        if alt.shift:
+            return read(model, h, lssi), read(model, h_alt, lssi_alt)
+        both = read(model, torch.cat((h, h_alt)), torch.cat((lssi, lssi_alt)))
+        return both[:1], both[1:]
