@@ -153,11 +153,11 @@ def score_allele(predictor: Predictor, allele: Allele,
     """Deltas and their causes in each window; None where the model gave no finite number. Runs on a worker."""
     out = []
     for w in allele.windows:
-        ref, alt = predictor.score(w)
-        if not (np.isfinite(ref).all() and np.isfinite(alt).all()):
+        scores = predictor.score(w)
+        if not all(np.isfinite(p).all() for p in scores):
             return None
-        found = deltas.compute(w, ref, alt, options.mask)
-        out.append((found, motifs.attribute(predictor, w, found, options.rbp_min)))
+        found = deltas.compute(w, *scores, options.mask)
+        out.append((found, motifs.attribute(predictor, w, scores, found, options.rbp_min, motifs.ROUGHLY)))
     return out
 
 

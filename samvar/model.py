@@ -387,25 +387,29 @@ class Aggregator(nn.Module):
     def gate(self, v, u):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u
 
-    def read(self, h, lssi):
+    def read(self, h, lssi, same: tuple[int, int] = (0, 0)):
         """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities (N, 3, n). The LSTM
-        sees all L positions; each direction stops after the last one that is asked for."""
+        sees all L positions; each direction stops after the last one that is asked for. `same`: so many positions at
+        the start and at the end hold the same in all N rows, and are read once."""
         margin, n = (h.shape[-1] - lssi.shape[-1]) // 2, lssi.shape[-1]
         h = h.transpose(1, 2).float()
         with torch.autocast(h.device.type, enabled=False):
             if margin:
-                forward = self._direction(h[:, : margin + n], "")[:, margin:]
-                backward = self._direction(h[:, margin:].flip(1), "_reverse").flip(1)[:, :n]
+                forward = self._direction(h[:, : margin + n], "", min(same[0], margin))[:, -n:]
+                backward = self._direction(h[:, margin:].flip(1), "_reverse", min(same[1], margin))[:, -n:].flip(1)
                 memory = torch.cat((forward, backward), 2)
             else:
                 memory = self.lstm(h)[0]
             core = self.lssi_out(lssi.transpose(1, 2).float())
             return torch.log_softmax(self.classes(memory) + core, -1).transpose(1, 2)
 
-    def _direction(self, h, suffix: str):  # (N, L, 2 units) -> (N, L, units), one direction of the LSTM
+    def _direction(self, h, suffix: str, same: int):  # (N, L, 2 units) -> (N, L - same, units), one way of the LSTM
         weights = [getattr(self.lstm, f"{w}_l0{suffix}") for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        start = h.new_zeros(1, h.shape[0], self.lstm.hidden_size)
-        return torch.lstm(h, (start, start), weights, True, 1, 0.0, self.training, False, True)[0]
+        run = lambda x, state: torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)  # noqa: E731
+        state = (h.new_zeros(1, 1, self.lstm.hidden_size),) * 2
+        if same:
+            state = run(h[:1, :same], state)[1:]
+        return run(h[:, same:], tuple(s.expand(-1, len(h), -1).contiguous() for s in state))[0]
 
 
 # ------------------------------------------------------------------------------------------------------- the model

@@ -22,8 +22,9 @@ from .reference import Haplotype, Reference, alternative
 from .windows import Window
 
 SAME = 1e-6  # a smaller change of an activation is rounding
-STEPS = (8, 16, 32, 64, 128, 256)  # points of the integral, doubled until the parts sum to the whole
-COMPLETE = 1e-3
+STEPS = (4, 8, 16, 32, 64, 128, 256)  # points of the integral, doubled until the parts sum to the whole
+COMPLETE = 1e-3  # ... as near as this,
+ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
 BATCH = 16
 CORE = ("LSSI_A", "LSSI_D")
 SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
@@ -78,16 +79,17 @@ def _shows(effect: float) -> bool:
     return round(abs(effect), 4) > 0
 
 
-def attribute(predictor: Predictor, window: Window, deltas: Deltas, minimum: float,
-              knockouts: bool = False) -> list[Attribution]:
-    """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds."""
+def attribute(predictor: Predictor, window: Window, scores: tuple[np.ndarray, np.ndarray], deltas: Deltas,
+              minimum: float, share: float = 0.0, knockouts: bool = False) -> list[Attribution]:
+    """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds; each leg of the way to within
+    `COMPLETE` or a `share` of the delta, if STEPS reach that far. `scores`: p_ref, p_alt of `Predictor.score`."""
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
     own = [d for d in wanted if ABSENT in (deltas.alignment.ref[deltas.columns[d]], deltas.alignment.alt[deltas.columns[d]])]
     found = [Attribution(d, float(deltas.values[d]), [_own_site(window, deltas, d)], 0.0) for d in own]
     others = [d for d in wanted if d not in own]
     if others:
         paths = [_Path.make(reference, window, deltas) for reference in predictor.references]
-        found += _attributions(predictor, window, deltas, paths, others, knockouts)
+        found += _attributions(predictor, window, scores, deltas, paths, others, share, knockouts)
     return sorted(found)
 
 
@@ -144,18 +146,25 @@ class _Path:
         return legs
 
 
-def _attributions(predictor, window, deltas, paths, wanted, knockouts) -> list[Attribution]:
+def _attributions(predictor, window, scores, deltas, paths, wanted, share, knockouts) -> list[Attribution]:
     """What `attribute` returns, of deltas whose base both alleles have."""
     seeds, n = len(paths), len(wanted)
+    near = np.maximum(COMPLETE, share * deltas.values[wanted])
+    rows, columns = np.array(SITE_OF)[wanted], deltas.columns[wanted]
+    p_ref = scores[0][:, rows, deltas.alignment.ref[columns]].astype(float)
+    p_alt = scores[1][:, rows, deltas.alignment.alt[columns]].astype(float)
     entries: dict[tuple[int, bool, int], np.ndarray] = {}  # (channel, in ref frame, column) -> (seeds, 2 + 2 n)
     spacing = np.zeros((seeds, n))
     for seed, path in enumerate(paths):
-        ends = []
+        emptied = started = p_ref[seed]
+        if path.alt.shift:
+            emptied = _at(path.ref, path.empty.expand_as(path.gone)[None], _sites(window, deltas, wanted, True))[0]
+            started = _at(path.alt, path.start[None], _sites(window, deltas, wanted, False))[0]
+        spacing[seed] = started - emptied
         for frame, start, end, in_ref in path.legs():
             sites = _sites(window, deltas, wanted, in_ref)
-            p_start, p_end = _at(frame, torch.stack((start, end)), sites)
-            effects = _integrate(frame, start, end, sites, p_end - p_start)
-            ends.append((p_start, p_end))
+            p_start, p_end = (p_ref[seed], emptied) if in_ref else (started, p_alt[seed])
+            effects = _integrate(frame, start, end, sites, p_end - p_start, near)
             moved = torch.nonzero((end - start).abs() > SAME).tolist()
             edits = _edits(frame, start, end, sites, moved, p_start if in_ref else p_end, in_ref) if knockouts else None
             for i, (channel, column) in enumerate(moved):
@@ -165,11 +174,6 @@ def _attributions(predictor, window, deltas, paths, wanted, knockouts) -> list[A
                 row[seed, 2 : 2 + n] = effects[:, channel, column]
                 if knockouts:
                     row[seed, 2 + n :] = edits[i]
-        if len(ends) == 2:
-            spacing[seed] = ends[1][0] - ends[0][1]
-        elif path.alt.shift:
-            reference = _at(path.ref, path.gone[None], _sites(window, deltas, wanted, True))[0]
-            spacing[seed] = ends[0][0] - reference
     signs = SIGN[wanted]
     places = _places(window, deltas)
     found = []
@@ -203,9 +207,10 @@ def _at(frame: Haplotype, stretches: torch.Tensor, sites) -> np.ndarray:
     return torch.cat(parts).double().cpu().numpy()
 
 
-def _integrate(frame: Haplotype, start: torch.Tensor, end: torch.Tensor, sites, whole: np.ndarray) -> np.ndarray:
-    """(sites, 81, W): integrated gradients of each site's probability, Gauss-Legendre, to within `COMPLETE` of `whole`
-    if STEPS reach that far."""
+def _integrate(frame: Haplotype, start: torch.Tensor, end: torch.Tensor, sites, whole: np.ndarray,
+               near: np.ndarray) -> np.ndarray:
+    """(sites, 81, W): integrated gradients of each site's probability, Gauss-Legendre, to within `near` of `whole` if
+    STEPS reach that far."""
     change = end - start
     for steps in STEPS:
         nodes, weights = (torch.from_numpy(a).to(start) / 2 for a in np.polynomial.legendre.leggauss(steps))
@@ -218,7 +223,7 @@ def _integrate(frame: Haplotype, start: torch.Tensor, end: torch.Tensor, sites, 
                 (gradient,) = torch.autograd.grad((p[:, row, column] * weight).sum(), u, retain_graph=not last)
                 total[j] += gradient.sum(0)
         effects = (total * change).double()
-        if np.abs(effects.sum((1, 2)).cpu().numpy() - whole).max() <= COMPLETE:
+        if (np.abs(effects.sum((1, 2)).cpu().numpy() - whole) <= near).all():
             break
     return effects.cpu().numpy()
 

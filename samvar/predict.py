@@ -58,5 +58,5 @@ class Predictor:
         h_alt, lssi_alt = alt.states(stretch)
         if alt.shift:
             return read(model, h, lssi), read(model, h_alt, lssi_alt)
-        both = read(model, torch.cat((h, h_alt)), torch.cat((lssi, lssi_alt)))
+        both = read(model, torch.cat((h, h_alt)), torch.cat((lssi, lssi_alt)), alt.unreached)
         return both[:1], both[1:]

@@ -121,14 +121,26 @@ class Haplotype:
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
         """Bottleneck (B, 81, last - first) of the stretch -> probabilities (B, 2, length - 2 flank) of acceptor and
         donor, in transcript orientation; differentiable."""
-        return read(self.reference.model, *self.states(stretch))
+        h, lssi = self.states(stretch)
+        return read(self.reference.model, h, lssi, self.unreached)
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """Columns of the frame whose LSTM input depends on the stretch."""
+        reach = self.reference.model.config.aggregate_reach
+        return max(self.first - reach, 0), min(self.last + reach, self.length)
+
+    @property
+    def unreached(self) -> tuple[int, int]:
+        """Columns before and after those."""
+        return self.reached[0], self.length - self.reached[1]
 
     def states(self, stretch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What `read` takes: h (B, 80, length) and the LSSI scores (B, 2, length - 2 flank)."""
         model = self.reference.model
         near, far = stack_reach(model.config.stack_widths), model.config.attention_reach
         # Bases of each stage's output that the next one needs and that the change can reach
-        h = max(self.first - far - 2 * near, 0), min(self.last + far + 2 * near, self.length)
+        h = self.reached
         g = max(self.first - far - near, h[0] - near), min(self.last + far + near, h[1] + near)
         v = max(self.first - near, g[0] - far), min(self.last + near, g[1] + far)
         u = self._spliced("bottleneck", stretch, (self.first, self.last))
@@ -174,6 +186,6 @@ def alternative(reference: Reference, window: Window,
     return Haplotype(reference, window, n - shift, first, last, shift), stretch
 
 
-def read(model: SAM, h: torch.Tensor, lssi: torch.Tensor) -> torch.Tensor:
-    """The LSTM's input (B, 80, L), LSSI scores of the middle n -> probabilities (B, 2, n) of acceptor and donor."""
-    return model.aggregator.read(h, lssi)[:, 1:].exp()
+def read(model: SAM, h: torch.Tensor, lssi: torch.Tensor, same: tuple[int, int] = (0, 0)) -> torch.Tensor:
+    """What `Aggregator.read` takes -> probabilities (B, 2, n) of acceptor and donor."""
+    return model.aggregator.read(h, lssi, same)[:, 1:].exp()
