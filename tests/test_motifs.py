@@ -1,15 +1,16 @@
-"""Each listed effect, recomputed by editing the bottleneck at the position that the row names."""
+"""Attribution: the parts sum to the delta, and are those of an integral and of edits made on the plain path."""
 
 import numpy as np
 import pytest
 import torch
 
+from samvar import motifs
 from samvar.bundle import load_bundle
 from samvar.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.genes import Gene, Transcript
 from samvar.genome import Genome
-from samvar.model import LSSI_FLOOR
-from samvar.motifs import changed_sites
+from samvar.model import LSSI_FLOOR, Detection, one_hot
+from samvar.motifs import COMPLETE, Attribution, Part, attribute
 from samvar.predict import Predictor
 from samvar.variant import normalise
 from samvar.windows import make_window
@@ -17,102 +18,207 @@ from samvar.windows import make_window
 from . import toy
 
 BASES = toy.random_bases(1200, seed=5)
+BASES = BASES[:800] + "CAG" * 6 + BASES[818:]
+CHANGES = {"snv": (600, 1, "N"), "mnv": (600, 3, "NNN"), "insertion": (600, 0, "GGATCCTT"), "deletion": (600, 6, ""),
+           "delins": (600, 4, "GGTT"), "shorter": (600, 7, "GA"), "repeat": (803, 3, ""), "exon": (640, 80, "")}
 
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory):
     folder = tmp_path_factory.mktemp("motifs")
-    predictor = Predictor(load_bundle(toy.bundle(folder)))
-    aggregator = predictor.models[0].aggregator
-    aggregator.classes.weight.data.mul_(30)  # so that motifs have a say
-    aggregator.lstm.weight_ih_l0.data.mul_(5)
+    predictor = Predictor(load_bundle(toy.bundle(folder, seeds=(0, 3))))
+    for model in predictor.models:  # so that motifs have a say
+        model.aggregator.classes.weight.data.mul_(20)
+        model.aggregator.lstm.weight_ih_l0.data.mul_(4)
     return Genome(toy.fasta(folder / "g.fa", c=BASES)), predictor
 
 
-def prepared(setting, strand, pos, ref, alt):
-    genome, predictor = setting
+def prepared(setting, strand, change, predictor=None):
+    genome, both = setting
+    predictor = predictor or both
+    at, gone, new = CHANGES[change]
+    new = "".join("ACGT".replace(BASES[at + i], "")[0] if c == "N" else c for i, c in enumerate(new))
     gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
-    flank = predictor.bundle.flank
-    window = make_window(genome, gene, normalise(genome, "c", pos, ref, alt), 50 + flank, predictor.reach)
-    deltas = compute(window, *predictor.score(window), flank)
-    return window, deltas, changed_sites(predictor, window, deltas, 0.0, 1000)
+    variant = normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
+    window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
+    scores = predictor.score(window)
+    return window, scores, compute(window, *scores)
 
 
 @pytest.mark.parametrize("strand", "+-")
-@pytest.mark.parametrize("gone, new", [(1, "N"), (0, "GGATCCTT"), (6, "")])
-def test_effects_are_knock_outs(setting, strand, gone, new):
-    at = 600
-    new = new.replace("N", "ACGT".replace(BASES[at], "")[0])
-    _, predictor = setting
-    window, deltas, sites = prepared(setting, strand, at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
+@pytest.mark.parametrize("change", CHANGES)
+def test_parts_sum_to_the_delta(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    found = attribute(setting[1], window, scores, deltas, 0.0)
+    assert [a.delta for a in found] == [d for d in range(4) if deltas.values[d] > 0] and found
+    for a in found:
+        assert a.value == deltas.values[a.delta]
+        assert abs(a.residual) <= 2 * COMPLETE + 1e-5  # two seeds' means, up to two legs
+        assert sum(p.effect for p in a.parts) + a.residual == pytest.approx(a.value, abs=1e-9)
+        spacing = [p for p in a.parts if p.kind == "spacing"]
+        own = [p for p in a.parts if p.event.startswith("site_")]
+        assert len(spacing) == (0 if change in ("snv", "mnv", "delins") or own else 1)
+        assert not own or len(a.parts) == 1
+    assert any(len(a.parts) > 2 for a in found)
+
+
+def plain_bottlenecks(model, window):
+    """(81-like, columns) of ref and alt in transcript orientation, whole windows; index 0 is `reach` before the frame."""
+    out = []
+    for haplotype in (window.ref, window.alt):
+        with torch.no_grad():
+            out.append(torch.cat(model.detect(one_hot(torch.from_numpy(haplotype[None].copy()))), 1))
+    return out
+
+
+def plain_probability(model, u, window, row, index):
+    """Probability of a compared position (transcript order) by running the whole aggregator; u (N, channels, L)."""
+    p = model.aggregate(Detection(u[:, :2], u[:, 2:]))[:, 1:].exp()
+    return p[:, row, window.flank + index]
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
+    """One seed; a midpoint sum of 512 steps over the whole window's bottleneck."""
+    genome, both = setting
+    predictor = Predictor(both.bundle)
+    predictor.models, predictor.references = predictor.models[:1], predictor.references[:1]
+    window, scores, deltas = prepared(setting, strand, "snv", predictor)
     model = predictor.models[0]
-    reach = model.config.aggregate_reach
-    ref, alt = (predictor.detect(model, h) for h in (window.ref, window.alt))
-    n = alt.motifs.shape[-1]
-    shift = len(window.alt) - len(window.ref)
-    full = window.to_genome(predictor.aggregate(model, torch.cat((alt.lssi, alt.motifs), 1))[0].numpy())
-    checked, deleted = 0, []
-    for s in sites:
-        if s.event.startswith("site_") or s.offset or s.rbp.startswith("LSSI"):
-            continue
-        if 0 <= s.position - deltas.placed.start < len(deltas.placed.ref) and gone > len(new):
-            deleted.append(s)
-            continue
-        behind = s.position >= deltas.placed.start + len(deltas.placed.ref)
-        i_ref = s.position - window.start + reach
-        i_alt = i_ref + (shift if behind else 0)
-        channel = toy.RBPS.index(s.rbp)
-        edited = window.to_genome(alt.motifs.clone().numpy()).copy()
-        value = window.to_genome(ref.motifs.numpy())[0, channel, i_ref]
-        assert s.change == pytest.approx(edited[0, channel, i_alt] - value, abs=1e-4)
-        assert s.event == {True: "gain", False: "stronger"}[value == 0] if s.change > 0 else True
-        edited[0, channel, i_alt] = value
-        motifs = torch.from_numpy(window.to_genome(edited).copy())
-        assert motifs.shape[-1] == n
-        p = window.to_genome(predictor.aggregate(model, torch.cat((alt.lssi, motifs), 1))[0].numpy())
-        d = NAMES.index(s.delta)
-        column = deltas.alignment.alt[deltas.columns[d]]
-        assert s.effect == pytest.approx(SIGN[d] * (full - p)[SITE_OF[d], column], abs=1e-4)
-        checked += 1
+    ref, alt = plain_bottlenecks(model, window)
+    reach, n = model.config.aggregate_reach, window.end - window.start
+    for a in attribute(predictor, window, scores, deltas, 0.0):
+        column = deltas.alignment.ref[deltas.columns[a.delta]]
+        index = column if strand == "+" else n - 1 - column
+        total = torch.zeros_like(ref)
+        for alpha in (torch.arange(512) + 0.5).split(32):
+            u = (ref + alpha.view(-1, 1, 1) / 512 * (alt - ref)).requires_grad_()
+            (g,) = torch.autograd.grad(plain_probability(model, u, window, SITE_OF[a.delta], index).sum(), u)
+            total += g.sum(0, keepdim=True) / 512
+        effects = (total * (alt - ref))[0].numpy() * SIGN[a.delta]
+        seen = 0
+        for p in a.parts:
+            channel = motifs.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            at = p.position - window.start + window.flank
+            at = at if strand == "+" else n + 2 * window.flank - 1 - at
+            assert p.effect == pytest.approx(effects[channel, at + reach], abs=COMPLETE)
+            assert p.change == pytest.approx(float((alt - ref)[0, channel, at + reach]), abs=1e-4)
+            seen += p.effect
+        assert effects.sum() == pytest.approx(seen, abs=2 * COMPLETE)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon"])
+def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    predictor = setting[1]
+    placed = deltas.placed
+    shift = len(placed.alt) - len(placed.ref)
+    found = attribute(predictor, window, scores, deltas, 0.0, knockouts=True)
+    bottlenecks = [plain_bottlenecks(m, window) for m in predictor.models]
+    checked = 0
+    for a in found:
+        for p in a.parts:
+            if p.event.startswith("site_") or p.kind == "spacing" or p.offset:
+                continue
+            channel = motifs.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
+            behind = shift and p.position >= placed.start + len(placed.ref)
+            each = []
+            for model, (ref, alt) in zip(predictor.models, bottlenecks):
+                reach = model.config.aggregate_reach + window.flank
+                index = lambda u, at: at + reach if strand == "+" else u.shape[-1] - 1 - at - reach  # noqa: E731
+                in_ref = index(ref, p.position - window.start)
+                in_alt = index(alt, p.position - window.start + (shift if behind else 0))
+                u = (ref if deleted else alt).clone()
+                if deleted:
+                    u[0, channel, in_ref] = LSSI_FLOOR if channel < 2 else 0.0
+                else:
+                    u[0, channel, in_alt] = ref[0, channel, in_ref]
+                column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[deltas.columns[a.delta]]
+                n = u.shape[-1] - 2 * reach
+                place = column if strand == "+" else n - 1 - column
+                with torch.no_grad():
+                    before = plain_probability(model, ref if deleted else alt, window, SITE_OF[a.delta], place)
+                    after = plain_probability(model, u, window, SITE_OF[a.delta], place)
+                each.append(SIGN[a.delta] * float(after - before if deleted else before - after))
+            assert p.knockout == pytest.approx(np.mean(each), abs=1e-5)
+            checked += 1
     assert checked > 3
-    base = window.to_genome(predictor.aggregate(model, torch.cat((ref.lssi, ref.motifs), 1))[0].numpy())
-    for s in deleted:  # taken out of ref
-        edited = window.to_genome(ref.motifs.clone().numpy()).copy()
-        edited[0, toy.RBPS.index(s.rbp), s.position - window.start + reach] = 0
-        u = torch.cat((ref.lssi, torch.from_numpy(window.to_genome(edited).copy())), 1)
-        p = window.to_genome(predictor.aggregate(model, u)[0].numpy())
-        d = NAMES.index(s.delta)
-        column = deltas.alignment.ref[deltas.columns[d]]
-        assert s.effect == pytest.approx(SIGN[d] * (p - base)[SITE_OF[d], column], abs=1e-4)
 
 
-def test_sites_are_read_in_transcript_orientation(setting):
-    alt = "ACGT".replace(BASES[599], "")[0]
-    for strand in "+-":
-        _, _, sites = prepared(setting, strand, 600, BASES[599], alt)
-        changed = BASES[:599] + alt + BASES[600:]
-        for s in sites:
-            haplotype = changed if s.event in ("gain", "stronger") else BASES
-            eleven = haplotype[s.position - 5 : s.position + 6]
-            assert s.site == (eleven if strand == "+" else toy.revcomp(eleven))
+@pytest.mark.parametrize("strand", "+-")
+def test_sites_are_read_in_transcript_orientation(setting, strand):
+    window, scores, deltas = prepared(setting, strand, "snv")
+    at = CHANGES["snv"][0]
+    changed = BASES[:at] + "ACGT".replace(BASES[at], "")[0] + BASES[at + 1 :]
+    parts = [p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts]
+    assert parts
+    for p in parts:
+        haplotype = changed if p.event in ("gain", "stronger") else BASES
+        eleven = haplotype[p.position - 5 : p.position + 6]
+        assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))
+        assert {"gain": p.change > 0, "stronger": p.change > 0}.get(p.event, p.change < 0)
 
 
-def test_the_deltas_own_base_deleted_is_one_row(setting):
-    """A model that calls its acceptor wherever the core score is above the floor loses it with the base."""
-    window, deltas, _ = prepared(setting, "+", 600, BASES[599:606], BASES[599])
-    n_ref, n_alt = window.end - window.start, window.end - window.start - 6
-    ref, alt = np.zeros((1, 2, n_ref)), np.zeros((1, 2, n_alt))
-    gone = deltas.placed.start + 2 - window.start
-    ref[0, 0, gone] = 0.9
-    d = compute(window, ref, alt, setting[1].bundle.flank)
-    (row,) = changed_sites(setting[1], window, d, 0.5, 10)
-    assert (row.rbp, row.event, row.delta, row.change) == ("LSSI_A", "site_deleted", "AL", None)
-    assert row.position == gone + window.start and row.effect == pytest.approx(0.9)
-    assert row.site == BASES[row.position - 5 : row.position + 6]
+@pytest.mark.parametrize("strand", "+-")
+def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand):
+    window, scores, deltas = prepared(setting, strand, "insertion")
+    (at, _, new), placed = CHANGES["insertion"], deltas.placed
+    haplotypes = dict(alt=BASES[:at] + new + BASES[at:], ref=BASES)
+    inserted = 0
+    for a in attribute(setting[1], window, scores, deltas, 0.0):
+        for p in a.parts:
+            if p.kind == "spacing" or p.event.startswith("site_"):
+                continue
+            in_alt = p.event in ("gain", "stronger")
+            centre = p.position + p.offset + (len(new) if in_alt and not p.offset and p.position >= placed.start else 0)
+            eleven = haplotypes["alt" if in_alt else "ref"][centre - 5 : centre + 6]
+            assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))
+            inserted += p.offset > 0
+    assert inserted
 
 
-def test_core_changes_are_measured_from_the_floor(setting):
-    alt = "ACGT".replace(BASES[599], "")[0]
-    _, _, sites = prepared(setting, "+", 600, BASES[599], alt)
-    core = [s for s in sites if s.rbp.startswith("LSSI")]
-    assert core and all(abs(s.change) <= -LSSI_FLOOR for s in core)
+def test_the_deltas_own_base_deleted_is_one_part(setting):
+    window, _, _ = prepared(setting, "+", "deletion")
+    n = window.end - window.start
+    ref, alt = np.zeros((2, 2, n)), np.zeros((2, 2, n - 6))
+    gone = window.variant.start + 2 - window.start
+    ref[:, 0, gone] = 0.9
+    (a,) = attribute(setting[1], window, (ref, alt), compute(window, ref, alt), 0.5)
+    (part,) = a.parts
+    assert (NAMES[a.delta], part.rbp, part.event, part.change) == ("AL", "LSSI_A", "site_deleted", None)
+    assert part.position == gone + window.start and part.effect == pytest.approx(0.9) and a.residual == 0
+    assert part.site == BASES[part.position - 5 : part.position + 6]
+
+
+def test_seeds_are_means_and_absent_sites_count_zero(setting):
+    genome, both = setting
+    single = []
+    for i in (0, 1):
+        one = Predictor(both.bundle)
+        one.models, one.references = both.models[i : i + 1], both.references[i : i + 1]
+        single.append(one)
+    window, scores, deltas = prepared(setting, "+", "snv")
+    key = lambda p: (p.rbp, p.position)  # noqa: E731
+    for a in attribute(both, window, scores, deltas, 0.0):
+        each = []
+        for i, one in enumerate(single):
+            own = tuple(s[i : i + 1] for s in scores)
+            forced = deltas._replace(values=np.ones(4))  # the ensemble's sites, whatever this seed says of them
+            each.append({key(p): p for b in attribute(one, window, own, forced, 0.0) if b.delta == a.delta
+                         for p in b.parts})
+        for p in a.parts:
+            effects = [e[key(p)].effect if key(p) in e else 0.0 for e in each]
+            assert p.effect == pytest.approx(np.mean(effects), abs=1e-3)
+            assert p.agree in (0.5, 1.0) or p.effect == 0
+        assert {k for e in each for k in e} == {key(p) for p in a.parts}
+
+
+def test_rows_are_the_strongest_and_what_completes_the_sum():
+    parts = [Part(f"R{i}", "gain", i, effect=e) for i, e in enumerate((0.5, -0.2, 0.1, 0.00001))]
+    a = Attribution(0, 0.42, parts, 0.02)
+    rows = a.rows(2)
+    assert [r.rbp for r in rows] == ["R0", "R1", "OTHER", "RESIDUAL"]
+    assert sum(r.effect for r in rows) == pytest.approx(0.42001)
+    assert [r.rbp for r in a.rows(10)] == ["R0", "R1", "R2", "RESIDUAL"]

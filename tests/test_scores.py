@@ -12,7 +12,8 @@ from samvar.windows import make_window
 
 from . import toy
 
-FLANK, MARGIN, REACH = 12, 4, (6, 5)
+DISTANCE, FLANK, REACH = 12, 3, (6, 5)
+FRAME = DISTANCE + FLANK
 
 
 def gene(strand="+", start=0, end=200):
@@ -28,7 +29,7 @@ def genome(tmp_path_factory):
 
 
 def window(genome, pos, ref, alt, strand="+", **where):
-    return make_window(genome, gene(strand, **where), normalise(genome, "c", pos, ref, alt), FLANK, REACH)
+    return make_window(genome, gene(strand, **where), normalise(genome, "c", pos, ref, alt), DISTANCE, FLANK, REACH)
 
 
 def base(genome, pos, n=1):
@@ -42,30 +43,30 @@ def other(bases):
 def test_window_of_an_snv_on_either_strand(genome):
     ref, alt = base(genome, 80), other(base(genome, 80))
     plus, minus = window(genome, 80, ref, alt), window(genome, 80, ref, alt, "-")
-    assert (plus.start, plus.end) == (minus.start, minus.end) == (79 - FLANK, 80 + FLANK)
-    assert decode(plus.ref) == base(genome, 80 - FLANK - 6, 2 * FLANK + 1 + 11)
-    assert decode(plus.alt)[6 + FLANK] == alt and (plus.ref != plus.alt).sum() == 1
-    assert decode(minus.ref) == toy.revcomp(base(genome, 80 - FLANK - 5, 2 * FLANK + 1 + 11))
-    assert decode(minus.alt)[6 + FLANK] == toy.revcomp(alt)
+    assert (plus.start, plus.end) == (minus.start, minus.end) == (79 - DISTANCE, 80 + DISTANCE)
+    assert decode(plus.ref) == base(genome, 80 - FRAME - 6, 2 * FRAME + 1 + 11)
+    assert decode(plus.alt)[6 + FRAME] == alt and (plus.ref != plus.alt).sum() == 1
+    assert decode(minus.ref) == toy.revcomp(base(genome, 80 - FRAME - 5, 2 * FRAME + 1 + 11))
+    assert decode(minus.alt)[6 + FRAME] == toy.revcomp(alt)
     for w in (plus, minus):
         assert w.known == 1
-        at_variant = w.site(w.alt, FLANK)
+        at_variant = w.site(w.alt, DISTANCE)
         assert len(at_variant) == 11 and at_variant[5] == (alt if w is plus else toy.revcomp(alt))
 
 
 def test_outside_the_gene_is_unknown(genome):
     w = window(genome, 80, base(genome, 80), other(base(genome, 80)), start=78)
-    assert decode(w.ref).startswith("N" * (78 - (79 - FLANK - 6))) and decode(w.ref)[6 + FLANK - 1] != "N"
+    assert decode(w.ref).startswith("N" * (78 - (79 - FRAME - 6))) and decode(w.ref)[6 + FRAME - 1] != "N"
     assert w.known == 1  # of the gene's part
 
 
 def test_alignment_of_a_deletion_and_an_insertion(genome):
     deletion = window(genome, 120, base(genome, 120, 4), base(genome, 120))
-    a = align(deletion, deletion.variant, MARGIN)
+    a = align(deletion, deletion.variant)
     assert (a.alt == ABSENT).sum() == 3 and (a.ref == ABSENT).sum() == 0
-    assert a.position.tolist() == list(range(deletion.start + MARGIN, deletion.end - MARGIN))
+    assert a.position.tolist() == list(range(deletion.start, deletion.end))
     insertion = window(genome, 120, base(genome, 120), base(genome, 120) + "GGT")
-    a = align(insertion, insertion.variant, MARGIN)
+    a = align(insertion, insertion.variant)
     new = a.ref == ABSENT
     assert a.offset[new].tolist() == [1, 2, 3] and set(a.position[new]) == {insertion.variant.start - 1}
     assert (np.diff(a.alt) == 1).all()
@@ -81,9 +82,9 @@ def peaks(n, *sites):
 def test_deltas_of_an_snv_by_hand(genome):
     w = window(genome, 80, base(genome, 80), other(base(genome, 80)))
     n = w.end - w.start
-    ref = peaks(n, (0, 10, 0.9), (1, 14, 0.6), (1, 0, 1.0))  # the last lies outside the compared positions
+    ref = peaks(n, (0, 10, 0.9), (1, 14, 0.6))
     alt = peaks(n, (0, 10, 0.2), (0, 15, 0.5), (1, 14, 0.7))
-    d = compute(w, ref, alt, MARGIN)
+    d = compute(w, ref, alt)
     np.testing.assert_allclose(d.values, [0.5, 0.7, 0.1, 0.0], atol=1e-9)
     assert [d.alignment.position[c] - w.start for c in d.columns[:3]] == [15, 10, 14]
     assert d.sd is None
@@ -94,7 +95,7 @@ def test_spread_over_seeds_is_that_of_the_largest_delta(genome):
     n = w.end - w.start
     ref = np.concatenate([peaks(n, (1, 12, 0.9)), peaks(n, (1, 12, 0.7))])
     alt = np.concatenate([peaks(n, (1, 12, 0.1)), peaks(n, (1, 12, 0.3))])
-    d = compute(w, ref, alt, MARGIN)
+    d = compute(w, ref, alt)
     assert d.values[3] == pytest.approx(0.6) and d.sd == pytest.approx(np.std([0.8, 0.4], ddof=1))
 
 
@@ -105,7 +106,7 @@ def test_a_deleted_site_is_lost_whole_and_its_neighbours_keep_their_place(genome
     inside, after = v.start - w.start, v.start - w.start + 5
     ref = peaks(n, (0, inside, 0.8), (1, after, 0.9))
     alt = peaks(n - 3, (1, after - 3, 0.9))
-    d = compute(w, ref, alt, MARGIN)
+    d = compute(w, ref, alt)
     np.testing.assert_allclose(d.values, [0, 0.8, 0, 0], atol=1e-9)
 
 
@@ -119,7 +120,7 @@ def test_a_movable_deletion_blames_no_site_that_can_stay(genome, strand):
     for at, moved in ((91, 91), (95, 94)):
         ref = peaks(n, (1, at - w.start, 0.9))
         alt = peaks(n - 1, (1, moved - w.start, 0.9))
-        assert compute(w, ref, alt, MARGIN).values.max() == 0
+        assert compute(w, ref, alt).values.max() == 0
     first = next(placements(w))
     assert first.start == (95 if strand == "+" else 91)
 
@@ -128,7 +129,7 @@ def test_ties_go_to_the_nearest_then_the_five_prime_site(genome):
     for strand, expected in (("+", 9), ("-", 15)):
         w = window(genome, 80, base(genome, 80), other(base(genome, 80)), strand)
         n = w.end - w.start
-        d = compute(w, peaks(n), peaks(n, (0, 5, 0.5), (0, 9, 0.5), (0, 15, 0.5)), MARGIN)
+        d = compute(w, peaks(n), peaks(n, (0, 5, 0.5), (0, 9, 0.5), (0, 15, 0.5)))
         assert d.alignment.position[d.columns[0]] - w.start == expected
 
 
@@ -136,7 +137,7 @@ def test_masking_by_annotated_sites(genome):
     w = window(genome, 61, base(genome, 61), other(base(genome, 61)))
     n = w.end - w.start
     donor = 59 - w.start  # annotated
-    gain = compute(w, peaks(n), peaks(n, (1, donor, 0.5), (1, donor + 3, 0.4)), MARGIN, mask=True)
+    gain = compute(w, peaks(n), peaks(n, (1, donor, 0.5), (1, donor + 3, 0.4)), mask=True)
     assert gain.values[2] == pytest.approx(0.4)
-    loss = compute(w, peaks(n, (1, donor, 0.5), (1, donor + 3, 0.9)), peaks(n), MARGIN, mask=True)
+    loss = compute(w, peaks(n, (1, donor, 0.5), (1, donor + 3, 0.9)), peaks(n), mask=True)
     assert loss.values[3] == pytest.approx(0.5)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from samvar.bundle import write_manifest
-from samvar.model import SAM, Config, FixedMotifs
+from samvar.model import SAM, Config, FixedMotifs, one_hot
 
 RBPS = ["AAA1", "BBB2", "CCC3"]
 
@@ -92,3 +92,14 @@ REVERSE = str.maketrans("ACGTN", "TGCAN")
 
 def revcomp(bases):
     return bases.translate(REVERSE)[::-1]
+
+
+def plain_scores(models, window):
+    """What `Predictor.score` returns, by running the whole model on each allele's whole window."""
+    out = []
+    for haplotype in (window.ref, window.alt):
+        x = one_hot(torch.from_numpy(haplotype[None].copy()))
+        with torch.no_grad():
+            p = torch.cat([m(x)[:, 1:].exp() for m in models]).numpy()
+        out.append(window.to_genome(p[..., window.flank : p.shape[-1] - window.flank]))
+    return tuple(out)
