@@ -166,10 +166,10 @@ def encode(record: Record, alleles: list[Allele], options: Options) -> list[str]
     if not alleles:
         return []
     scored = [(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)]
+    causes = [(a.alt, w.gene, c) for a in alleles for w, found in zip(a.windows, a.causes) for c in found]
     rows = {
         info.SCORE: [info.packed(info.score_values(*s)) for s in scored],
-        info.RBP: [info.rbp_row(a.alt, w.gene, cause.delta, part) for a in alleles for w, causes in zip(a.windows, a.causes)
-                   for cause in causes for part in cause.rows(options.rbp_max)],
+        info.RBP: [info.rbp_row(alt, gene, c.delta, p) for alt, gene, c in causes for p in c.rows(options.rbp_max)],
         info.SPLICEAI: [info.spliceai_row(*s) for s in scored],
     }
     return info.entries([info.max_value(a.deltas) for a in alleles], [a.status for a in alleles],

@@ -15,8 +15,21 @@ from .errors import BundleError
 from .model import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(__file__), "weights")
-MANIFEST = "manifest.json"
+MANIFEST, BACKGROUND = "manifest.json", "background.json"
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Background:
+    """`n` alleles in genes, and of each RBP and core site the strongest effects among them, descending."""
+
+    n: int
+    effects: dict[str, list[float]]
+
+    def percentile(self, name: str, effect: float) -> float:
+        """Percent of the alleles in which this RBP's strongest effect is smaller."""
+        kept = self.effects.get(name, [])
+        return 100 * (1 - sum(e >= abs(effect) for e in kept) / self.n)
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,8 @@ class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
     `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is that of
-    config.json, which holds the checksums of the tensors: it names the model whatever its card says.
+    config.json, which holds the checksums of the tensors: it names the model whatever its card says. `background`:
+    effects of random variants (`samvar train background`), None where the bundle has none for this kind.
     """
 
     name: str
@@ -34,6 +48,7 @@ class Bundle:
     rbps: list[str]
     flank: int
     sha256: str
+    background: Background | None = None
 
 
 def sha256_file(path: str) -> str:
@@ -79,9 +94,18 @@ def load_bundle(name: str) -> Bundle:
         members = config["kinds"][kind]
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
         return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                      sha256_file(os.path.join(folder, "config.json")))
+                      sha256_file(os.path.join(folder, "config.json")), _background(folder, kind))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
+
+
+def _background(folder: str, kind: str) -> Background | None:
+    path = os.path.join(folder, BACKGROUND)
+    if not os.path.exists(path):
+        return None
+    with open(path) as handle:
+        content = json.load(handle)
+    return Background(content["n"], content["effects"]) if content["kind"] == kind else None
 
 
 def write_manifest(folder: str) -> None:

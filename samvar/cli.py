@@ -76,7 +76,7 @@ def main() -> None:
 
 @main.group()
 def train() -> None:
-    """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle."""
+    """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle, background."""
 
 
 several_fastas = click.option(
@@ -267,6 +267,29 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
     make_bundle(output, name, runs, flank, Dataset.load(data), results, precision == "fp16")
 
 
+@train.command()
+@click.argument("vcfs", nargs=-1, required=True)
+@several_fastas
+@several_annotations
+@click.option("--bundle", required=True, help="Folder of the bundle, which gets the result: background.json.")
+@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@device_option
+@user_errors
+def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
+    """Effects of random real VARIANTS (a VCF for every -f and -a): the scale of `samvar explain`'s percentiles."""
+    from .annotate import Options
+    from .bundle import load_bundle
+    from .predict import Predictor
+    from .training.background import LEAST_DELTA, add_to_bundle, collect
+
+    pairs = _pairs(fastas, annotations)
+    if len(vcfs) != len(pairs):
+        raise click.UsageError("give one -f and one -a for every VCF, in the same order")
+    predictor = Predictor(load_bundle(bundle), device, threads)
+    sources = [(vcf, *pair) for vcf, pair in zip(vcfs, pairs)]
+    add_to_bundle(bundle, collect(sources, predictor, Options(rbp_min=LEAST_DELTA), _say))
+
+
 # ------------------------------------------------------------------------------------------------------ annotate
 
 
@@ -427,11 +450,59 @@ def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float])
     )
 
 
-def _write_json(path: str, content: dict) -> None:
+def _write_json(path: str, content: dict | list) -> None:
     from .vcf import complete_file
 
+    if path == "-":
+        click.echo(json.dumps(content, indent=1))
+        return
     with complete_file(path) as part, open(part, "w") as handle:
         handle.write(json.dumps(content, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("what", metavar="CHR:POS:REF:ALT|CHR:START-END")
+@fasta_option
+@annotation_option
+@click.option("--vcf", help="Look up WHAT, as CHR:POS or an ID, in this file.")
+@model_option
+@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0, 1000),
+              help="Sites within so many bases of the variant are compared and shown.")
+@click.option("--rbp-min", default=0.05, show_default=True, help="Take apart deltas of at least this, and the largest.")
+@click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
+@click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
+@click.option("--svg", help="Draw the landscape: vector graphics.")
+@click.option("--png", help="Draw the landscape: pixels.")
+@click.option("--html", help="Write a self-contained page.")
+@device_option
+@user_errors
+def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png, html,
+            device) -> None:
+    """Why one variant changes splicing; or the sites and motifs of a region."""
+    from . import explain as explaining
+    from .annotate import Options
+    from .bundle import load_bundle
+    from .gene_files import load_annotation
+    from .genome import Genome
+    from .predict import Predictor
+
+    region = explaining.region(what)
+    asked = [] if region else explaining.variants(what, vcf)
+    parts = Genome(fasta), load_annotation(annotation), Predictor(load_bundle(model_name), device)
+    if region:
+        found = [explaining.explain_region(*parts, *region)]
+    else:
+        options = Options(distance=distance, rbp_min=rbp_min)
+        found = [explaining.explain(*parts, *variant, options) for variant in asked]
+    if json_file != "-":
+        click.echo("\n".join(explaining.to_text(e, explain_check) for e in found), nl=False)
+    if json_file:
+        content = [explaining.to_dict(e) for e in found]
+        _write_json(json_file, content[0] if len(content) == 1 else content)
+    if svg or png or html:
+        from . import figures
+
+        figures.write(found, svg, png, html)
 
 
 @main.command()

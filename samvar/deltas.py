@@ -33,9 +33,10 @@ class Deltas(NamedTuple):
 
 
 def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, mask: bool = False) -> Deltas:
-    """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions by S seeds, in genome
-    order -> deltas. A deleted base has alt probability 0, an inserted one ref probability 0; of all equivalent placements that with the smallest
-    sum of deltas counts, the 3'-most of equals. `mask` removes gains at annotated and losses at unannotated sites.
+    """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions by S seeds, in
+    genome order -> deltas. A deleted base has alt probability 0, an inserted one ref probability 0; of all equivalent
+    placements that with the smallest sum of deltas counts, the 3'-most of equals. `mask` removes gains at annotated and
+    losses at unannotated sites.
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
     best: tuple[float, np.ndarray, Variant, Alignment] | None = None

@@ -68,7 +68,7 @@ class Attribution(NamedTuple):
     residual: float
 
     def rows(self, most: int) -> list[Part]:
-        """The `most` strongest parts that show in four decimals; the sum of the others, and the residual, if they do."""
+        """The `most` strongest parts that show in four decimals, the sum of the others, and the residual."""
         shown = [p for p in self.parts if _shows(p.effect)][:most]
         other = sum(p.effect for p in self.parts) - sum(p.effect for p in shown)
         rest = [Part(OTHER, effect=other), Part(RESIDUAL, effect=self.residual)]
@@ -84,7 +84,8 @@ def attribute(predictor: Predictor, window: Window, scores: tuple[np.ndarray, np
     """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds; each leg of the way to within
     `COMPLETE` or a `share` of the delta, if STEPS reach that far. `scores`: p_ref, p_alt of `Predictor.score`."""
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
-    own = [d for d in wanted if ABSENT in (deltas.alignment.ref[deltas.columns[d]], deltas.alignment.alt[deltas.columns[d]])]
+    a, at = deltas.alignment, deltas.columns
+    own = [d for d in wanted if ABSENT in (a.ref[at[d]], a.alt[at[d]])]
     found = [Attribution(d, float(deltas.values[d]), [_own_site(window, deltas, d)], 0.0) for d in own]
     others = [d for d in wanted if d not in own]
     if others:
@@ -243,8 +244,8 @@ def _edits(frame, start, end, sites, moved, p, in_ref) -> np.ndarray:
 
 
 def _places(window: Window, deltas: Deltas):
-    """For a column of the alt frame (key False) and of the ref frame (True), both in transcript orientation: function to
-    (genomic position, offset within an insertion, haplotype and index that `Window.site` takes)."""
+    """{whether of the ref frame: function from a column of it, in transcript orientation, to (genomic position, offset
+    within an insertion, its index in ref, in alt: as `Window.site` takes them)}."""
     placed = deltas.placed
     gone, added = len(placed.ref), len(placed.alt)
     n_ref = window.end - window.start + 2 * window.flank

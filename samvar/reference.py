@@ -168,7 +168,8 @@ class Haplotype:
         return columns
 
     def _reference(self, stage: str, first: int, last: int, n: int) -> torch.Tensor:
-        return self.reference.get(self.window, stage, self.window.origin + first, self.window.origin + last).expand(n, -1, -1)
+        origin = self.window.origin
+        return self.reference.get(self.window, stage, origin + first, origin + last).expand(n, -1, -1)
 
 
 def alternative(reference: Reference, window: Window,

@@ -13,6 +13,7 @@ from .annotate import Options
 from .errors import VcfError
 from .genes import Annotation
 from .genome import Genome
+from .motifs import ROUGHLY
 from .predict import Predictor
 from .vcf import Record, VcfReader, split_info
 
@@ -74,7 +75,9 @@ def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor:
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
         for key in (f.key for f in options.fields):
             a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
-            if not _same(a, b):
+            if key == info.RBP.key:  # the integral may stop a step earlier or later on another machine
+                a, b = a.partition(",")[0], b.partition(",")[0]
+            if not _same(a, b, ROUGHLY if key == info.RBP.key else TOLERANCE):
                 problems.append(f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is {a}, "
                                 f"scored again {b}")
     return Report(problems, len(drawn.records))
@@ -115,13 +118,13 @@ def _own(key: str, value: str, record: Record) -> str:
     return ",".join(row for row in value.split(",") if row.split("|")[0] in alts)
 
 
-def _same(a: str, b: str) -> bool:
+def _same(a: str, b: str, tolerance: float) -> bool:
     parts = [re.split(r"[,|]", text) for text in (a, b)]
-    return len(parts[0]) == len(parts[1]) and all(x == y or _close(x, y) for x, y in zip(*parts))
+    return len(parts[0]) == len(parts[1]) and all(x == y or _close(x, y, tolerance) for x, y in zip(*parts))
 
 
-def _close(x: str, y: str) -> bool:
+def _close(x: str, y: str, tolerance: float) -> bool:
     try:
-        return "." in x and "." in y and abs(float(x) - float(y)) <= TOLERANCE
+        return "." in x and "." in y and abs(float(x) - float(y)) <= tolerance
     except ValueError:
         return False

@@ -10,10 +10,8 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
-from samvar import annotate as spine
 from samvar.annotate import Options, annotate
 from samvar.bundle import load_bundle
 from samvar.cli import main

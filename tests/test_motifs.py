@@ -63,7 +63,7 @@ def test_parts_sum_to_the_delta(setting, strand, change):
 
 
 def plain_bottlenecks(model, window):
-    """(81-like, columns) of ref and alt in transcript orientation, whole windows; index 0 is `reach` before the frame."""
+    """Of ref and alt, whole windows in transcript orientation; index 0 is `reach` before the frame."""
     out = []
     for haplotype in (window.ref, window.alt):
         with torch.no_grad():
@@ -127,9 +127,10 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
             each = []
             for model, (ref, alt) in zip(predictor.models, bottlenecks):
                 reach = model.config.aggregate_reach + window.flank
-                index = lambda u, at: at + reach if strand == "+" else u.shape[-1] - 1 - at - reach  # noqa: E731
-                in_ref = index(ref, p.position - window.start)
-                in_alt = index(alt, p.position - window.start + (shift if behind else 0))
+                in_ref, in_alt = p.position - window.start + reach, p.position - window.start + reach
+                in_alt += shift if behind else 0
+                if strand == "-":
+                    in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
                 u = (ref if deleted else alt).clone()
                 if deleted:
                     u[0, channel, in_ref] = LSSI_FLOOR if channel < 2 else 0.0

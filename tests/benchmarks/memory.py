@@ -74,7 +74,8 @@ def main() -> None:
                 vcf = os.path.join(folder, "in.vcf")
                 write_vcf(vcf, bases, records // part, max(scored // part, 1))
                 peaks.append(peak(fasta, gtf, vcf))
-                results.append(dict(kind=name, records=records // part, scored=max(scored // part, 1), peak_mb=peaks[-1]))
+                results.append(dict(kind=name, records=records // part, scored=max(scored // part, 1),
+                                    peak_mb=peaks[-1]))
                 print(results[-1], file=sys.stderr)
             results.append(dict(kind=name, ratio=peaks[1] / peaks[0], within=peaks[1] <= ALLOWED * peaks[0]))
     print(json.dumps(dict(machine=platform.machine(), cores=os.cpu_count(), results=results), indent=1))

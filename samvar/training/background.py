@@ -1,0 +1,67 @@
+"""What effects random real variants have: the scale against which one effect is read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable
+
+from .. import annotate as spine
+from ..annotate import Options
+from ..bundle import BACKGROUND, write_manifest
+from ..errors import SamvarError
+from ..gene_files import load_annotation
+from ..genome import Genome
+from ..motifs import CORE
+from ..predict import Predictor
+from ..variant import SCORED
+from ..vcf import VcfReader
+
+KEPT = 5000  # effects kept of each RBP, the strongest
+LEAST_DELTA, LEAST_EFFECT = 0.005, 0.0005  # below these an effect counts as none
+CHUNK = 200
+
+
+def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: Options,
+            say: Callable[[str], None]) -> dict:
+    """sources: (VCF, FASTA, annotation). For every scored allele and gene, and every RBP and core site, the strongest
+    |effect| on any delta; returned are the number of alleles and genes, and each name's strongest effects, descending.
+    """
+    strongest: dict[str, list[float]] = defaultdict(list)
+    n, files = 0, []
+    for vcf, fasta, annotation in sources:
+        genome, genes = Genome(fasta), load_annotation(annotation)
+        with VcfReader(vcf, []) as reader:
+            for records in spine.chunks(reader, CHUNK):
+                alleles = [spine.examine(genome, genes, r, alt, options) for r in records for alt in r.alts]
+                spine.score(genome, genes, predictor, alleles, options)
+                for allele in alleles:
+                    n += len(allele.windows) if allele.status in SCORED else 0
+                    for causes in allele.causes:
+                        for name, effect in _strongest(causes).items():
+                            strongest[name].append(effect)
+        files.append(os.path.basename(vcf))
+        say(f"{vcf}: {n} alleles in genes so far")
+    if not n:
+        raise SamvarError("no allele of these VCFs could be scored: do VCF, FASTA and annotation belong together?")
+    names = [*CORE, *predictor.bundle.rbps]
+    return dict(kind=predictor.bundle.kind, n=n, files=files, least_delta=LEAST_DELTA, least_effect=LEAST_EFFECT,
+                effects={name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT] for name in names})
+
+
+def _strongest(causes) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for cause in causes:
+        for part in cause.parts:
+            if part.kind != "spacing" and abs(part.effect) >= LEAST_EFFECT:
+                out[part.rbp] = max(out.get(part.rbp, 0.0), abs(part.effect))
+    return out
+
+
+def add_to_bundle(folder: str, background: dict) -> None:
+    """Write background.json into a bundle's folder, and its manifest anew."""
+    with open(os.path.join(folder, BACKGROUND), "w") as handle:
+        json.dump(background, handle)
+        handle.write("\n")
+    write_manifest(folder)
