@@ -506,6 +506,62 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 
 
 @main.command()
+@click.option("--rbp", required=True, help="The RBP whose motif sites go.")
+@fasta_option
+@annotation_option
+@model_option
+@click.option("-r", "--regions", help="Only there: CONTIG:FROM-TO,...")
+@click.option("--genes", type=click.Path(exists=True, dir_okay=False), help="Only genes (ids, symbols) of this file.")
+@click.option("-o", "--output", default="-", show_default=True, help="Table of sites; - is stdout.")
+@click.option("--map", "map_file", help="Write an RNA map over internal exons to this table.")
+@click.option("--figure", help="Draw the RNA map: .svg or .png.")
+@click.option("--exons", default=1000, show_default=True, type=click.IntRange(1), help="Exons of the RNA map, at most.")
+@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@device_option
+@user_errors
+def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons, threads,
+             device) -> None:
+    """Splice sites without an RBP's motif, and its RNA map.
+
+    The table has every site that is annotated, or predicted with or without the motif. With --map or --figure alone
+    (no -o) the table of sites is left out.
+    """
+    from . import knockout as knocking
+    from .bundle import load_bundle
+    from .gene_files import load_annotation
+    from .genome import Genome
+    from .predict import Predictor
+    from .regions import Regions
+    from .vcf import complete_file
+
+    names = _names(genes) if genes else None
+    genome, predictor = Genome(fasta), Predictor(load_bundle(model_name), device, threads)
+    selected = [g for g in load_annotation(annotation).genes if names is None or {g.id, g.symbol} & names]
+    if not selected:
+        raise SamvarError(f"{annotation} has none of the genes of {genes}")
+    if map_file or figure:
+        found = knocking.rna_map(genome, selected, predictor, rbp, exons)
+        if map_file:
+            with complete_file(map_file) as part, open(part, "w") as handle:
+                for row in (knocking.MAP_COLUMNS, *knocking.map_rows(found)):
+                    handle.write("\t".join(map(str, row)) + "\n")
+        if figure:
+            from . import figures
+
+            figures.draw_map(found, figure)
+        if output == "-":
+            return
+    chosen = Regions.parse(regions) if regions else None
+    rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
+    if output == "-":
+        for row in rows:
+            click.echo(row)
+        return
+    with complete_file(output) as part, open(part, "w") as handle:
+        handle.writelines(row + "\n" for row in rows)
+
+
+@main.command()
 @click.argument("vcf")
 @fasta_option
 @annotation_option

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from . import deltas as scoring
 from . import motifs
@@ -16,20 +15,16 @@ from .bundle import Background
 from .errors import SamvarError
 from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, decode
-from .model import LSSI_FLOOR
+from .knockout import KINDS, SEEN, Allele, region_window
 from .predict import Predictor
-from .reference import Haplotype, detect
 from .regions import Regions
-from .variant import Status, Variant
+from .variant import Status
 from .vcf import Record, VcfReader
 from .windows import Window, make_window
 
 LONGEST_REGION = 2000  # bases that a landscape can show
-SEEN = 0.02  # probability from which a site is listed
 MOVES = 1.5  # ratio of a site's probability with and without a motif site that counts as strong (the paper's 1.5, 2/3)
 STIRS = 1.1  # ratio from which an influence is drawn at all
-BATCH = 16
-KINDS = ("acceptor", "donor")
 FAMILIES = {  # of related proteins; others: the name up to its first digit
     "HNRNPA0": "HNRNPA", "HNRNPA1": "HNRNPA", "HNRNPA2B1": "HNRNPA", "HNRNPC": "HNRNPC", "HNRNPCL1": "HNRNPC",
     "RALY": "HNRNPC", "HNRNPD": "HNRNPD", "HNRNPDL": "HNRNPD", "HNRNPF": "HNRNPF/H", "HNRNPH2": "HNRNPF/H",
@@ -193,11 +188,8 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
         raise SamvarError(f"no gene of {annotation.path} lies in {contig}:{start}-{end}")
     if (codes == UNKNOWN).all():
         raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
-    here = Variant(name, start - 1, codes, codes)
-    views = []
-    for gene in genes:
-        window = make_window(genome, gene, here, 0, predictor.bundle.flank, predictor.reach)
-        views.append(GeneView(window, landscape(predictor, window)))
+    windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
+    views = [GeneView(w, landscape(predictor, w)) for w in windows]
     return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
 
 
@@ -207,8 +199,8 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
 def landscape(predictor: Predictor, window: Window, found: scoring.Deltas | None = None,
               in_alt: bool = False) -> Landscape:
     """Sites, core scores and motif sites of one allele at the compared positions, and which moves which."""
-    alleles = [_Allele.make(predictor, window, side) for side in (False, True)] if found else []
-    own = alleles[in_alt] if found else _Allele.make(predictor, window, False)
+    alleles = [Allele.make(predictor, window, side) for side in (False, True)] if found else []
+    own = alleles[in_alt] if found else Allele.make(predictor, window, False)
     n = own.bottleneck.shape[1]
     position, offset = window.start + np.arange(n), np.zeros(n, int)
     partner = np.arange(n)  # column of the other allele
@@ -248,46 +240,6 @@ def _event(before: float, after: float) -> str:
     if before == 0 or after == 0:
         return "gain" if before == 0 else "loss"
     return "stronger" if after > before else "weaker"
-
-
-@dataclass(frozen=True)
-class _Allele:
-    """One allele's compared positions, to be edited: means of the seeds, in genome order."""
-
-    frames: list[tuple[Haplotype, torch.Tensor]]
-    bottleneck: np.ndarray  # (81, n)
-    probability: np.ndarray  # (2, n)
-
-    @classmethod
-    @torch.no_grad()
-    def make(cls, predictor: Predictor, window: Window, in_alt: bool) -> _Allele:
-        n = window.end - window.start + 2 * window.flank
-        shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
-        codes = window.alt if in_alt else window.ref
-        edge = window.flank
-        frames = []
-        for reference in predictor.references:
-            reach = reference.model.config.aggregate_reach
-            u = detect(reference.model, codes[reach + edge : len(codes) - reach - edge])
-            frames.append((Haplotype(reference, window, n - shift, edge, n - shift - edge, shift), u))
-        mean = lambda parts: window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))  # noqa: E731
-        return cls(frames, mean([u for _, u in frames]), mean([f.probabilities(u) for f, u in frames]))
-
-    @torch.no_grad()
-    def without(self, entries: list[tuple[int, int]]) -> np.ndarray:
-        """(entries, 2, n): probabilities with one (channel, column) of the bottleneck emptied."""
-        total = 0
-        for frame, u in self.frames:
-            window, parts = frame.window, []
-            for i in range(0, len(entries), BATCH):
-                some = entries[i : i + BATCH]
-                edited = u.repeat(len(some), 1, 1)
-                for k, (channel, column) in enumerate(some):
-                    at = u.shape[-1] - 1 - column if window.gene.strand == "-" else column
-                    edited[k, channel, at] = LSSI_FLOOR if channel < 2 else 0.0
-                parts.append(frame.probabilities(edited).cpu().numpy())
-            total = total + window.to_genome(np.concatenate(parts)) if parts else np.zeros((0, *self.probability.shape))
-        return total / len(self.frames)
 
 
 # ------------------------------------------------------------------------------------------------------- JSON and text

@@ -12,7 +12,6 @@ import numpy as np
 from .deltas import NAMES
 from .errors import SamvarError
 from .explain import (
-    KINDS,
     MOVES,
     Explanation,
     GeneView,
@@ -21,6 +20,7 @@ from .explain import (
     percentile,
     place,
 )
+from .knockout import BIN, KINDS, RnaMap
 from .model import LSSI_FLOOR
 from .vcf import complete_file
 
@@ -57,17 +57,25 @@ def _save(path: str, content: bytes) -> None:
 
 def render(drawn: list[tuple[Explanation, GeneView]], form: str) -> bytes:
     """One picture, a row of panels for each gene."""
+    with style():
+        return _bytes(_figure(drawn), form)
+
+
+def style():
+    """The context in which to draw. Raises SamvarError without matplotlib."""
     try:
         import matplotlib
     except ImportError as e:
         raise SamvarError("drawing needs matplotlib: pip install 'samvar[plot]'") from e
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "samvar", "font.size": 8, "text.color": INK,
-                                "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": INK,
-                                "ytick.color": INK, "font.family": "sans-serif"}):
-        figure = _figure(drawn)
-        out = io.BytesIO()
-        metadata = {"Date": None} if form == "svg" else None
-        figure.savefig(out, format=form, dpi=160, metadata=metadata, transparent=form == "svg")
+    return matplotlib.rc_context({
+        "svg.fonttype": "none", "svg.hashsalt": "samvar", "font.size": 8, "font.family": "sans-serif",
+        "text.color": INK, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK})
+
+
+def _bytes(figure: Figure, form: str) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None,
+                   transparent=form == "svg")
     return out.getvalue()
 
 
@@ -204,6 +212,31 @@ def _track(axes: Axes, e: Explanation, view: GeneView, limits: tuple[float, floa
         axes.spines[edge].set_visible(False)
 
 
+def draw_map(m: RnaMap, path: str) -> None:
+    """An RNA map: where an RBP's sites lie around internal exons, and what each does to its exon."""
+    with style():
+        from matplotlib.figure import Figure
+
+        figure = Figure((9, 4.2), layout="constrained")
+        grid = figure.subplots(2, 2, sharex="col", sharey="row")
+        for half, title in enumerate(("from the acceptor", "from the donor")):
+            middle = m.edges[half] + (BIN - 1) / 2
+            top, bottom = grid[0][half], grid[1][half]
+            top.bar(middle, 1000 * m.sites[half], BIN * 0.9, color=FAINT)
+            effect = np.nan_to_num(m.effects[half])
+            bottom.bar(middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"]))
+            bottom.axhline(0, color=INK, lw=0.6)
+            bottom.set_xlabel(f"bases {title}")
+            exon = (0, 50) if half == 0 else (-49.5, 0.5)
+            for axes in (top, bottom):
+                axes.axvspan(*exon, color=SITE[half], alpha=0.12, lw=0)
+                axes.spines[["top", "right"]].set_visible(False)
+        grid[0][0].set_ylabel("sites per exon\nand 1,000 bases")
+        grid[1][0].set_ylabel("mean log2 change of\nthe exon's sites")
+        figure.suptitle(f"{m.rbp}: {int(m.counts.sum())} sites around {m.exons} internal exons (shaded)", fontsize=10)
+        _save(path, _bytes(figure, "png" if path.endswith(".png") else "svg"))
+
+
 # ---------------------------------------------------------------------------------------------------------------- HTML
 
 STYLE = """
@@ -222,10 +255,10 @@ th { color: var(--faint); font-weight: 500 } code { font-size: .92em } .note { c
 tr { break-inside: avoid } .bar { display: inline-block; height: .7em; min-width: 1px; vertical-align: baseline }
 """
 
-READING = f"""<p class="note">Upper row of each panel: predicted sites (probability; blue acceptors, orange donors), below
-them the core scores. Lower row: motif sites, as high as they are active; green: gained or stronger in ALT, pink: lost or
-weaker, grey: the same. An arrow from a motif to a site: without the motif the site would be less probable; a bar at its
-end: more probable; solid from {MOVES}-fold, dashed below.</p>"""
+READING = f"""<p class="note">Upper row of each panel: predicted sites (probability; blue acceptors, orange donors),
+below them the core scores. Lower row: motif sites, as high as they are active; green: gained or stronger in ALT, pink:
+lost or weaker, grey: the same. An arrow from a motif to a site: without the motif the site would be less probable; a
+bar at its end: more probable; solid from {MOVES}-fold, dashed below.</p>"""
 
 
 def page(explanations: list[Explanation]) -> str:
@@ -276,11 +309,10 @@ def _cause_table(view: GeneView, cause, e: Explanation) -> str:
         colour = "var(--up)" if p.effect > 0 else "var(--down)"
         bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em;background:{colour}"></span>'
         share = percentile(p, e.background)
-        cells.append(f"<tr><td>{p.effect:+.4f} {bar}</td><td>{escape(p.rbp)}</td>"
-                     f"<td>{escape(p.event.replace('_', ' '))}</td><td>{place(p.position, p.offset)}</td><td><code>{p.site}</code></td>"
-                     f"<td>{'' if p.change is None else f'{p.change:+.2f}'}</td>"
-                     f"<td>{'' if p.knockout is None else f'{p.knockout:+.4f}'}</td>"
-                     f"<td>{'' if share is None else f'{share:.1f}'}</td></tr>")
+        texts = [f"{p.effect:+.4f} {bar}", escape(p.rbp), p.event.replace("_", " "), place(p.position, p.offset),
+                 f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
+                 "" if p.knockout is None else f"{p.knockout:+.4f}", "" if share is None else f"{share:.1f}"]
+        cells.append(f"<tr>{''.join(f'<td>{t}</td>' for t in texts)}</tr>")
     heads = "".join(f"<th>{h}</th>" for h in ("effect", "site of", "event", "position", "sequence", "change",
                                               "knock-out", "percentile"))
     grouped = ", ".join(f"{escape(n)} {x:+.3f}" for n, x in families(cause)[:5] if abs(x) >= 0.0005)

@@ -1,0 +1,132 @@
+"""`samvar knockout`: against the whole model run on an edited bottleneck."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from samvar.bundle import load_bundle
+from samvar.cli import main
+from samvar.gene_files import load_annotation
+from samvar.genome import Genome
+from samvar.knockout import AROUND, BIN, Allele, emptied, region_window, rna_map
+from samvar.model import Detection, one_hot
+from samvar.predict import Predictor
+
+from . import toy
+
+BASES = toy.random_bases(3000, seed=31)
+GENES = (("G1", "c", "+", [(101, 300), (601, 800), (1101, 1300), (1700, 1900)]),
+         ("G2", "c", "-", [(1501, 1800), (2101, 2260), (2600, 2800)]))
+CHANNEL = 2 + toy.RBPS.index("BBB2")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("knockout")
+    (folder / "m").mkdir()
+    return ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a", toy.gtf(folder / "g.gtf", *GENES),
+            "--model", toy.bundle(folder / "m", seeds=(0, 3))]
+
+
+@pytest.fixture(scope="module")
+def parts(files):
+    return Genome(files[1]), load_annotation(files[3]).genes, Predictor(load_bundle(files[5]), threads=2)
+
+
+def edited(predictor, window, edit):
+    """(2, n) in genome order: mean of the seeds, the whole window's bottleneck (channels, columns from `reach` before
+    the frame, transcript order) after `edit`."""
+    out = []
+    for model in predictor.models:
+        with torch.no_grad():
+            u = torch.cat(model.detect(one_hot(torch.from_numpy(window.ref[None].copy()))), 1)
+            edit(u, model.config.aggregate_reach + window.flank)
+            p = model.aggregate(Detection(u[:, :2], u[:, 2:]))[0, 1:].exp().numpy()
+        out.append(p[:, window.flank : p.shape[1] - window.flank])
+    return window.to_genome(np.mean(out, 0))
+
+
+@pytest.mark.parametrize("strand", (0, 1))
+def test_emptied_and_without_are_edits_of_the_bottleneck(parts, strand):
+    genome, genes, predictor = parts
+    gene = genes[strand]
+    window = region_window(genome, gene, "c", gene.start + 550, gene.start + 700, predictor)
+    before, after = emptied(predictor, window, CHANNEL)
+    np.testing.assert_allclose(before, edited(predictor, window, lambda u, at: None), atol=1e-5)
+    assert np.abs(before - after).max() > 1e-4
+
+    def zero(u, at):
+        u[0, CHANNEL] = 0
+
+    np.testing.assert_allclose(after, edited(predictor, window, zero), atol=1e-5)
+    allele = Allele.make(predictor, window)
+    np.testing.assert_allclose(allele.probability, before, atol=1e-5)
+    columns = np.flatnonzero(allele.bottleneck[CHANNEL] > 0)
+    assert len(columns) > 1
+    for column, p in zip(columns, allele.without([(CHANNEL, int(c)) for c in columns])):
+        def one(u, at, column=column):
+            u[0, CHANNEL, at + (column if gene.strand == "+" else 149 - column)] = 0
+
+        np.testing.assert_allclose(p, edited(predictor, window, one), atol=1e-5)
+
+
+def table(path):
+    with open(path) as handle:
+        return list(csv.DictReader(handle, delimiter="\t"))
+
+
+def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
+    out = tmp_path / "k.tsv"
+    run = lambda *args: CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, *map(str, args)])  # noqa: E731
+    assert run("-o", out).exit_code == 0
+    rows = table(out)
+    found = {(r["gene"], r["kind"], int(r["position"])) for r in rows if r["annotated"] == "1"}
+    assert found == {("G1", "donor", 300), ("G1", "acceptor", 601), ("G1", "donor", 800), ("G1", "acceptor", 1101),
+                     ("G1", "donor", 1300), ("G1", "acceptor", 1700), ("G2", "donor", 2600), ("G2", "acceptor", 2260),
+                     ("G2", "donor", 2101), ("G2", "acceptor", 1800)}
+    for r in rows:
+        p, without = float(r["probability"]), float(r["without"])
+        assert r["annotated"] == "1" or max(p, without) >= 0.0199
+        assert p < 0.01 or float(r["log2_change"]) == pytest.approx(np.log2(max(p, 1e-6) / max(without, 1e-6)), abs=0.1)
+    (tmp_path / "names").write_text("G2\n")
+    assert run("-o", out, "-r", "c:2000-2200", "--genes", tmp_path / "names").exit_code == 0
+    assert {r["gene"] for r in table(out)} == {"G2"} and all(2000 <= int(r["position"]) <= 2200 for r in table(out))
+    (tmp_path / "names").write_text("nobody\n")
+    assert "none of the genes" in run("--genes", tmp_path / "names").stderr
+    wrong = CliRunner().invoke(main, ["knockout", "--rbp", "XYZ", *files])
+    assert wrong.exit_code == 1 and "the model has no RBP 'XYZ'; it has AAA1" in wrong.stderr
+
+
+def test_rna_map_counts_sites_where_they_are(parts):
+    """Counted again from the whole model's sites: G1 has two internal exons, G2 one."""
+    genome, genes, predictor = parts
+    m = rna_map(genome, genes, predictor, "BBB2")
+    assert m.exons == 3
+    counts = np.zeros(m.edges.shape, int)
+    for gene in genes:
+        for start, end in gene.chosen.exons[1:-1]:
+            window = region_window(genome, gene, "c", start - AROUND[0], end + AROUND[0], predictor)
+            allele = Allele.make(predictor, window)
+            for c in np.flatnonzero(allele.bottleneck[CHANNEL] > 0):
+                position = c + window.start
+                to_acceptor = position - start if gene.strand == "+" else end - 1 - position
+                to_donor = position - (end - 1) if gene.strand == "+" else start - position
+                for half, distance in enumerate((to_acceptor, to_donor)):
+                    first, last = m.edges[half, 0], m.edges[half, -1] + BIN
+                    if first <= distance < last:
+                        counts[half, (distance - first) // BIN] += 1
+    assert counts.sum() > 20 and (m.counts == counts).all()
+    np.testing.assert_allclose(m.sites, counts / 3 / BIN)
+    assert (np.isnan(m.effects) == (counts == 0)).all()
+
+
+def test_map_table_and_figure(files, tmp_path):
+    result = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, "--map", str(tmp_path / "m.tsv"),
+                                       "--figure", str(tmp_path / "m.svg")])
+    assert result.exit_code == 0 and not result.stdout
+    rows = table(tmp_path / "m.tsv")
+    assert len(rows) == 50 and {r["exons"] for r in rows} == {"3"}
+    assert (tmp_path / "m.svg").read_text().count("<svg") == 1
