@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +18,7 @@ from .reference import Reference, alternative, read
 from .windows import Window
 
 T, R = TypeVar("T"), TypeVar("R")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Predictor:
@@ -25,6 +28,7 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
         self.bundle = bundle
+        _return_memory()
         try:
             self.device = torch.device(device)
             self.models: list[SAM] = [m.to(self.device).eval().requires_grad_(False) for m in bundle.models]
@@ -60,3 +64,11 @@ class Predictor:
             return read(model, h, lssi), read(model, h_alt, lssi_alt)
         both = read(model, torch.cat((h, h_alt)), torch.cat((lssi, lssi_alt)), alt.unreached)
         return both[:1], both[1:]
+
+
+def _return_memory() -> None:
+    """Have glibc give large temporaries back to the system: it would keep more the longer it runs."""
+    with suppress(OSError, AttributeError):
+        allocator = ctypes.CDLL(None)
+        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            allocator.mallopt(option, 1 << 20)

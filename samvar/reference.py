@@ -19,7 +19,7 @@ from .variant import Variant
 from .windows import Window
 
 TILE = 512  # bases
-KEPT = 1024  # tensors of a tile: one for each of four stages
+KEPT = 512  # tensors of a tile: one for each of four stages
 
 
 class Reference:

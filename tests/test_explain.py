@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
@@ -210,3 +211,36 @@ def test_library_attributes_what_the_command_shows(parts):
         (shown,) = view.causes  # the largest alone
         assert own.delta == shown.delta and own.value == shown.value
         assert [p.effect for p in own.parts] == [p.effect for p in shown.parts]
+
+
+def test_background_of_random_variants_gives_percentiles(files, tmp_path):
+    """The strongest effect of each RBP in each allele and gene, counted again from what `annotate` lists."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(files[5], folder)
+    records = [("c", p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in range(320, 1490, 45)]
+    vcf = toy.vcf(tmp_path / "x.vcf", *records)
+    made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", str(folder)])
+    assert made.exit_code == 0, made.output
+    background = load_bundle(str(folder)).background
+    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.005",
+                                       "--rbp-max", "1000"]).stdout
+    lines = [line for line in listed.splitlines() if not line.startswith("#")]
+    assert background.n == sum(len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines)
+    expected = {}
+    for line in lines:
+        strongest = {}
+        for row in re.search(r"SAMVAR_RBP=([^;\s]+)|$", line)[1].split(",") if "SAMVAR_RBP" in line else ():
+            _, symbol, rbp, _, place, _, _, effect, _ = row.split("|")
+            if place != "." and abs(float(effect)) >= 0.0005:
+                strongest[symbol, rbp] = max(strongest.get((symbol, rbp), 0), abs(float(effect)))
+        for (_, rbp), effect in strongest.items():
+            expected.setdefault(rbp, []).append(effect)
+    assert {k for k, v in background.effects.items() if v} == set(expected)
+    for rbp, effects in expected.items():
+        assert background.effects[rbp] == pytest.approx(sorted(effects, reverse=True), abs=1e-4)
+    found = json.loads(run(variant("snv"), *files[:4], "--model", folder, "--json", "-").stdout)
+    parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
+    assert all(0 <= p["percentile"] <= 100 for p in parts)
+    assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
+    wrong = CliRunner().invoke(main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)])
+    assert wrong.exit_code == 2 and "for every VCF" in wrong.output

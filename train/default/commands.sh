@@ -40,3 +40,11 @@ python train/evaluate/variants.py mfass "$data/variants/mfass.hg19.tsv.gz" $hg19
 python train/evaluate/variants.py clinical "$data/variants/cispliceai_functional.hg38.tsv.gz" \
     -f "$data/genome/hg38.fa.gz" -a "$data/annotation/refseq.hg38.bed12+gene.gz" --json "$out/clinical.json"
 bundle --evaluation "MFASS <= -0.5 (dev half)=$out/mfass.json" --evaluation "CI-SpliceAI functional (dev half)=$out/clinical.json"
+
+# The scale of `samvar explain`'s percentiles, and what the causes are worth
+vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
+samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
+    "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --bundle weights/default
+python train/evaluate/attribution.py "$data" --json "$out/attribution.json"
+python train/evaluate/cases.py "$data" --json "$out/cases.json"
+python train/evaluate/eclip.py "$data" --json "$out/eclip.json"

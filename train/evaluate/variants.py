@@ -38,6 +38,12 @@ CLUSTER = {
 }
 
 
+def in_reach(table: str) -> list[dict[str, str]]:
+    """Rows whose reference sequence is there."""
+    with gzip.open(table, "rt") as handle:
+        return [r for r in csv.DictReader(handle, delimiter="\t") if r["ref_status"] == "match"]
+
+
 def auroc(label: np.ndarray, value: np.ndarray) -> float:
     """Chance that a positive scores above a negative, ties one half."""
     order = np.sort(value)
@@ -76,8 +82,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
-    with gzip.open(args.table, "rt") as handle:
-        rows = [r for r in csv.DictReader(handle, delimiter="\t") if r["ref_status"] == "match"]
+    rows = in_reach(args.table)
     bundle = load_bundle(args.model)
     with tempfile.TemporaryDirectory() as folder:
         vcf, out = os.path.join(folder, "in.vcf"), os.path.join(folder, "out.vcf")

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""SNVs a second, start-up and peak memory of samvar and SpliceAI 1.3.1, side by side on the same variants and cores.
+
+    python tests/benchmarks/speed.py DATA --json OUT [--peers FOLDER] [--rounds 3] [--grow 1000 10000]
+
+DATA holds vcf/, genome/ and annotation/. SpliceAI is installed from PyPI into FOLDER (an environment of its own; needs
+Python 3.9 to 3.11). Both programs score variants of the 1000 Genomes chr20 file, SpliceAI the first few dozen of those
+that samvar scores thousands of, in alternating rounds; the rate is that of the variants after the first, start-up the
+time of a run with one. `--grow`: samvar's time against the number of records, dense (one per 40 bases of gene) and
+sparse (one per 1,000).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import pysam
+import torch
+
+from samvar.gene_files import load_annotation
+from samvar.genome import Genome, decode
+
+PEERS = ("spliceai==1.3.1", "tensorflow-cpu==2.15.1", "numpy<2", "setuptools<81", "biopython")
+HEADER = "##fileformat=VCFv4.2\n##contig=<ID=chr20>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+def install(folder: str) -> str:
+    """The spliceai program of an environment in `folder`, made where it is missing."""
+    program = os.path.join(folder, "bin", "spliceai")
+    if not os.path.exists(program):
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([os.path.join(folder, "bin", "pip"), "install", "-q", *PEERS], check=True)
+    return program
+
+
+def write_vcf(path: str, records: list[tuple[int, str, str]]) -> None:
+    with open(path, "w") as f:
+        f.write(HEADER)
+        f.writelines(f"chr20\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for pos, ref, alt in records)
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """(seconds, peak resident memory in MB) of a run."""
+    started = time.monotonic()
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(run.pid, 0)
+    if status:
+        raise SystemExit(f"failed: {' '.join(command)}")
+    return time.monotonic() - started, usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def real_variants(vcf: str, annotation: str) -> dict[str, list[tuple[int, str, str]]]:
+    """SNVs and indels (POS, REF, ALT) of the call set that lie within genes."""
+    genes = load_annotation(annotation)
+    found: dict[str, list[tuple[int, str, str]]] = dict(snv=[], indel=[])
+    with pysam.VariantFile(vcf) as f:
+        for r in f:
+            alt = r.alts[0]
+            if set(alt) <= set("ACGT") and genes.overlapping("chr20", r.start, r.stop):
+                found["snv" if len(r.ref) == len(alt) == 1 else "indel"].append((r.pos, r.ref, alt))
+    return found
+
+
+def synthetic(genome: Genome, annotation: str, n: int, apart: int) -> list[tuple[str, int, str, str]]:
+    """SNVs within known sequence of genes, one in `apart` bases, gene after gene; again with another ALT if need be."""
+    places = []
+    for g in load_annotation(annotation).genes:
+        contig = genome.contig(g.contig)
+        if contig is None:
+            continue
+        bases = decode(genome.codes(contig, g.start, g.end))
+        places += [(contig, g.start + i + 1, bases[i]) for i in range(0, len(bases), apart) if bases[i] in "ACGT"]
+        if len(places) >= n:
+            break
+    out = []
+    for shift in (1, 2, 3):
+        out += [(c, p, b, "ACGT"[("ACGT".index(b) + shift) % 4]) for c, p, b in places]
+    return sorted(out[:n], key=lambda r: (r[0], r[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--json", required=True)
+    parser.add_argument("--peers")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--variants", type=int, default=2000)
+    parser.add_argument("--spliceai", type=int, default=24, help="variants SpliceAI scores")
+    parser.add_argument("--grow", type=int, nargs="*", default=[])
+    args = parser.parse_args()
+    data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
+    annotation = data("annotation", "canonical.hg19.tsv.gz")
+    genome = Genome(data("genome", "hg19.fa.gz"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = lambda name: os.path.join(folder, name)  # noqa: E731
+        spliceai = install(args.peers or path("peers"))
+        with open(path("chr20.fa"), "w") as f:
+            bases = decode(genome.codes("chr20", 0, genome.lengths["chr20"]))
+            f.write(">chr20\n" + "\n".join(bases[i : i + 100] for i in range(0, len(bases), 100)) + "\n")
+        ours = lambda vcf, *more: [sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", path("chr20.fa"), "-a",  # noqa: E731
+                                   annotation, "-o", path("out.vcf"), *more]
+        theirs = lambda vcf: [spliceai, "-I", vcf, "-O", path("out.vcf"), "-R", path("chr20.fa"), "-A", "grch37"]  # noqa: E731
+        real = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), annotation)
+        sets = dict(one=real["snv"][:1], few=real["snv"][: args.spliceai], snv=real["snv"][: args.variants],
+                    indel=real["indel"][: args.variants // 4])
+        for name, records in sets.items():
+            write_vcf(path(f"{name}.vcf"), records)
+        measured(ours(path("one.vcf")))  # index, cache
+        runs = dict(samvar_one=ours(path("one.vcf")), samvar_cold=ours(path("one.vcf"), "--no-cache"),
+                    samvar_snv=ours(path("snv.vcf")), samvar_indel=ours(path("indel.vcf")),
+                    samvar_no_causes=ours(path("snv.vcf"), "--rbp-min", "2"),
+                    spliceai_one=theirs(path("one.vcf")), spliceai_few=theirs(path("few.vcf")))
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        for _ in range(args.rounds):
+            for name, command in runs.items():
+                times[name].append(measured(command))
+                print(name, *(f"{x:.1f}" for x in times[name][-1]), file=sys.stderr)
+        seconds = {name: float(np.median([s for s, _ in found])) for name, found in times.items()}
+        rate = lambda name, one, n: (n - 1) / (seconds[name] - seconds[one])  # noqa: E731
+        result = dict(
+            machine=dict(cores=os.cpu_count(), processor=_processor(), python=platform.python_version(),
+                         torch=torch.__version__), rounds=args.rounds, seconds=seconds,
+            peak_mb={name: round(max(m for _, m in found)) for name, found in times.items()},
+            snv_per_second=rate("samvar_snv", "samvar_one", len(sets["snv"])),
+            snv_per_second_without_causes=rate("samvar_no_causes", "samvar_one", len(sets["snv"])),
+            indels_per_second=rate("samvar_indel", "samvar_one", len(sets["indel"])),
+            spliceai_snv_per_second=rate("spliceai_few", "spliceai_one", len(sets["few"])))
+        for key in ("snv_per_second", "snv_per_second_without_causes", "indels_per_second"):
+            result[f"{key}_ratio"] = result[key] / result["spliceai_snv_per_second"]
+        result["growth"] = {}
+        for n in args.grow:
+            for kind, apart in (("dense", 40), ("sparse", 1000)):
+                records = synthetic(genome, annotation, n, apart)
+                with open(path("grow.vcf"), "w") as f:
+                    f.write(HEADER.replace("##contig=<ID=chr20>\n", ""))
+                    f.writelines(f"{c}\t{p}\t.\t{a}\t{b}\t.\t.\t.\n" for c, p, a, b in records)
+                command = ours(path("grow.vcf"))
+                command[command.index("-f") + 1] = data("genome", "hg19.fa.gz")
+                took, peak = measured(command)
+                result["growth"][f"{kind} {len(records)}"] = dict(seconds=round(took, 1), peak_mb=round(peak))
+                print(kind, len(records), f"{took:.1f}", f"{peak:.0f}", file=sys.stderr)
+    with open(args.json, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+    print(json.dumps(result, indent=1))
+
+
+def _processor() -> str:
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as f:
+            return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "")
+    return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

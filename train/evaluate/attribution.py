@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Do the parts of a delta sum to it, and do they say what knocking the sites out says?
+
+    python train/evaluate/attribution.py DATA --json OUT [--model default] [--least 0.05]
+
+Over the measured variants in reach (dev halves; no label is looked at), every delta of at least --least: completeness
+of the parts as `samvar explain` finds them and as `samvar annotate` does; and, of the single sites, correlation and
+agreement in sign of the integrated gradient with the knock-out, and how often the strongest part is the strongest
+knock-out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+import numpy as np
+from tqdm import tqdm
+from variants import in_reach
+
+from samvar import deltas, motifs
+from samvar.annotate import Options, examine
+from samvar.bundle import load_bundle
+from samvar.gene_files import load_annotation
+from samvar.genome import Genome
+from samvar.predict import Predictor
+from samvar.vcf import Record
+from samvar.windows import make_window
+
+SETS = {
+    "MFASS": ("mfass.hg19.tsv.gz", "hg19.fa.gz", "canonical.hg19.tsv.gz"),
+    "CI-SpliceAI functional": ("cispliceai_functional.hg38.tsv.gz", "hg38.fa.gz", "refseq.hg38.bed12+gene.gz"),
+}
+SHOWS = 0.0005  # effects below are left out of the comparison with knock-outs
+
+
+def attributed(predictor: Predictor, window, least: float) -> list[tuple[motifs.Attribution, motifs.Attribution]]:
+    """(as explain, as annotate) of each delta."""
+    scores = predictor.score(window)
+    found = deltas.compute(window, *scores)
+    fine = motifs.attribute(predictor, window, scores, found, least, knockouts=True)
+    return list(zip(fine, motifs.attribute(predictor, window, scores, found, least, motifs.ROUGHLY)))
+
+
+def completeness(causes: list[motifs.Attribution]) -> dict:
+    residual = np.abs([c.residual for c in causes])
+    relative = residual / [c.value for c in causes]
+    return dict(largest=float(residual.max()), percentile_99=float(np.percentile(residual, 99)),
+                share_above_0_001=float((residual > motifs.COMPLETE).mean()),
+                largest_share_of_delta=float(relative.max()))
+
+
+def against_knockouts(causes: list[motifs.Attribution]) -> dict:
+    """Of parts that are single sites with an effect or knock-out of at least `SHOWS`."""
+    several = [c for c in causes if len(c.parts) > 1]
+    parts = [p for c in several for p in c.parts
+             if p.kind != "spacing" and max(abs(p.effect), abs(p.knockout)) >= SHOWS]
+    x, y = np.array([(p.effect, p.knockout) for p in parts]).T
+    ranks = [np.argsort(np.argsort(v)) for v in (x, y)]
+    strongest = lambda c, key: max((p for p in c.parts if p.kind != "spacing"), key=lambda p: abs(key(p)))  # noqa: E731
+    same = [strongest(c, lambda p: p.effect) is strongest(c, lambda p: p.knockout) for c in several]
+    return dict(deltas=len(several), sites=len(parts), pearson=float(np.corrcoef(x, y)[0, 1]),
+                spearman=float(np.corrcoef(*ranks)[0, 1]), same_sign=float((np.sign(x) == np.sign(y)).mean()),
+                strongest_is_strongest_knockout=float(np.mean(same)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("--json", required=True)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--least", type=float, default=Options.rbp_min)
+    args = parser.parse_args()
+    bundle = load_bundle(args.model)
+    predictor = Predictor(bundle, threads=os.cpu_count() or 1)
+    pairs = []
+    for name, (table, fasta, annotation) in SETS.items():
+        genome = Genome(os.path.join(args.data, "genome", fasta))
+        genes = load_annotation(os.path.join(args.data, "annotation", annotation))
+        windows = []
+        for row in in_reach(os.path.join(args.data, "variants", table)):
+            record = Record(b"", 0, row["chrom"], int(row["pos"]), row["ref"], (row["alt"],))
+            variant = examine(genome, genes, record, row["alt"], Options()).variant
+            if variant is not None:
+                windows += [make_window(genome, g, variant, Options.distance, bundle.flank, predictor.reach)
+                            for g in genes.overlapping(variant.contig, *variant.span)]
+        results = predictor.map(lambda w: attributed(predictor, w, args.least), windows)
+        pairs += [p for found in tqdm(results, name, len(windows), disable=None) for p in found]
+    fine, rough = (list(side) for side in zip(*pairs))
+    rbps = [c._replace(parts=[p for p in c.parts if p.kind == "rbp"]) for c in fine]
+    result = dict(bundle=bundle.name, sha256=bundle.sha256, least=args.least, deltas=len(fine),
+                  explain=completeness(fine), annotate=completeness(rough), knockouts=against_knockouts(fine),
+                  knockouts_rbp_alone=against_knockouts(rbps))
+    with open(args.json, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
