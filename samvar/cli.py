@@ -562,6 +562,41 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
 
 
 @main.command()
+@fasta_option
+@annotation_option
+@model_option
+@click.option("--rbp", "rbps", multiple=True, metavar="NAME", help="Only this RBP; repeat for several.")
+@click.option("--chroms", help="Only genes of these chromosomes, comma-separated.")
+@click.option("--max-bases", default=2_000_000, show_default=True, type=click.IntRange(1),
+              help="Look at so many bases of pre-mRNA, genes in the annotation's order.")
+@click.option("--table", "table_file", help="Write the numbers to this file, tab-separated.")
+@click.option("--svg", type=click.Path(file_okay=False), help="Folder for the logos: a picture for each RBP.")
+@click.option("--html", help="Write a self-contained page of all logos.")
+@device_option
+@user_errors
+def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, svg, html, device) -> None:
+    """Sequence logos of what each RBP's fixed and adjusted motif select, and the difference.
+
+    Without --table, --svg and --html the table goes to stdout.
+    """
+    from . import logos
+    from .bundle import load_bundle
+    from .gene_files import load_annotation
+    from .genome import Genome
+    from .predict import Predictor
+
+    if svg or html:
+        logos.style()  # what is missing for that shows before the work
+    wanted = [c for c in (chroms or "").split(",") if c]
+    found = logos.collect(Genome(fasta), load_annotation(annotation), Predictor(load_bundle(model_name), device), rbps,
+                          wanted, max_bases)
+    if table_file == "-" or not (table_file or svg or html):
+        click.echo("\n".join(logos.table(found)))
+        table_file = None
+    logos.write(found, table_file, svg, html)
+
+
+@main.command()
 @click.argument("vcf")
 @fasta_option
 @annotation_option

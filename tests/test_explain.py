@@ -222,22 +222,23 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", str(folder)])
     assert made.exit_code == 0, made.output
     background = load_bundle(str(folder)).background
-    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.005",
+    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.02",
                                        "--rbp-max", "1000"]).stdout
     lines = [line for line in listed.splitlines() if not line.startswith("#")]
     assert background.n == sum(len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines)
-    expected = {}
+    expected, clear_of_rounding = {}, 0.0007  # the least, printed with four digits, may stand on either side
     for line in lines:
         strongest = {}
         for row in re.search(r"SAMVAR_RBP=([^;\s]+)|$", line)[1].split(",") if "SAMVAR_RBP" in line else ():
             _, symbol, rbp, _, place, _, _, effect, _ = row.split("|")
-            if place != "." and abs(float(effect)) >= 0.0005:
+            if place != "." and abs(float(effect)) > clear_of_rounding:
                 strongest[symbol, rbp] = max(strongest.get((symbol, rbp), 0), abs(float(effect)))
         for (_, rbp), effect in strongest.items():
             expected.setdefault(rbp, []).append(effect)
-    assert {k for k, v in background.effects.items() if v} == set(expected)
-    for rbp, effects in expected.items():
-        assert background.effects[rbp] == pytest.approx(sorted(effects, reverse=True), abs=1e-4)
+    for rbp, effects in background.effects.items():
+        found = [e for e in effects if e > clear_of_rounding]
+        assert found == pytest.approx(sorted(expected.get(rbp, []), reverse=True), abs=1e-4)
+    assert expected
     found = json.loads(run(variant("snv"), *files[:4], "--model", folder, "--json", "-").stdout)
     parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
     assert all(0 <= p["percentile"] <= 100 for p in parts)

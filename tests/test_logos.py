@@ -8,9 +8,11 @@ from math import log2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 from samvar import logos
 from samvar.bundle import Bundle, load_bundle
+from samvar.cli import main
 from samvar.errors import ContigMismatchError, SamvarError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome, encode
@@ -195,3 +197,16 @@ def test_without_logomaker_it_says_how_to_get_it(planted, tmp_path, monkeypatch)
     with pytest.raises(SamvarError, match="samvar\\[plot\\]"):
         logos.write(found, html=str(tmp_path / "p.html"))
     assert not (tmp_path / "p.html").exists()
+
+
+def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
+    (tmp_path / "m").mkdir()
+    args = ["motifs", "-f", str(tmp_path / "r.fa"), "-a", str(tmp_path / "r.gtf"),
+            "--model", toy.bundle(tmp_path / "m", seeds=(0, 3))]
+    expected = logos.table(logos.collect(*random, predictor, ["BBB2"], max_bases=900))
+    result = CliRunner().invoke(main, [*args, "--rbp", "BBB2", "--max-bases", "900"])
+    assert result.exit_code == 0 and result.stdout.splitlines() == expected
+    result = CliRunner().invoke(main, [*args, "--rbp", "BBB2", "--max-bases", "900", "--table", str(tmp_path / "t")])
+    assert result.exit_code == 0 and not result.stdout and (tmp_path / "t").read_text().splitlines() == expected
+    result = CliRunner().invoke(main, [*args, "--chroms", "chr7"])
+    assert result.exit_code == 1 and "no gene on chr7" in result.stderr

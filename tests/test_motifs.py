@@ -148,6 +148,24 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
     assert checked > 3
 
 
+@pytest.mark.parametrize("change", ["snv", "deletion", "delins"])
+def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
+    """Complete all the same, and near the integral where that settles."""
+    window, scores, deltas = prepared(setting, "+", change)
+    monkeypatch.setattr(motifs, "STEPS", ())
+    for a in attribute(setting[1], window, scores, deltas, 0.0):
+        assert abs(a.residual) < 1e-5
+    monkeypatch.setattr(motifs, "ORDERS", 200)
+    many = attribute(setting[1], window, scores, deltas, 0.0)
+    monkeypatch.setattr(motifs, "STEPS", (64,))
+    monkeypatch.setattr(motifs, "COMPLETE", 1.0)
+    for a, b in zip(many, attribute(setting[1], window, scores, deltas, 0.0)):
+        place = lambda p: (p.rbp, p.position, p.offset)  # noqa: E731
+        integral = {place(p): p.effect for p in b.parts}
+        for p in a.parts:
+            assert p.effect == pytest.approx(integral[place(p)], abs=0.25 * max(a.value, 0.01))
+
+
 @pytest.mark.parametrize("strand", "+-")
 def test_sites_are_read_in_transcript_orientation(setting, strand):
     window, scores, deltas = prepared(setting, strand, "snv")
