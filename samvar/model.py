@@ -327,18 +327,18 @@ class BandedAttention(nn.Module):
         self.reach = reach
 
     def forward(self, v):  # (N, c, L) -> (N, c, L - 2 reach)
-        n_out, b, span = v.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
-        blocks = -(-n_out // b)
-        pad = blocks * b - n_out
-        q = F.pad(crop(self.query(v), self.reach, self.reach), (0, pad))
-        q = q.unflatten(2, (blocks, b)).permute(0, 2, 3, 1)  # (N, blocks, b, d)
-        k = F.pad(self.key(v), (0, pad)).unfold(2, span, b).permute(0, 2, 1, 3)  # (N, blocks, d, span)
-        w = F.pad(v, (0, pad)).unfold(2, span, b).permute(0, 2, 3, 1)  # (N, blocks, span, c)
-        offset = torch.arange(span, device=v.device) - torch.arange(b, device=v.device)[:, None]  # 0 .. 2 reach in band
-        inside = (offset >= 0) & (offset <= 2 * self.reach)
-        bias = self.bias[offset.clamp(0, 2 * self.reach)].masked_fill(~inside, float("-inf"))
-        weight = torch.softmax(q @ k * q.shape[-1] ** -0.5 + bias, -1)
-        return crop((weight.to(w.dtype) @ w).flatten(1, 2).transpose(1, 2), 0, pad)
+        n, b, span = v.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
+        q = crop(self.query(v), self.reach, self.reach).transpose(1, 2) * self.query.out_channels**-0.5
+        k = self.key(v)
+        # bias[i, j]: of the block's query i for its key j, which lies j - i - reach from it
+        bias = F.pad(self.bias, (b - 1, b - 1), value=float("-inf")).unfold(0, span, 1).flip(0)
+        out = []
+        for start in range(0, n, b):
+            end = min(start + b, n)
+            keys = slice(start, end + 2 * self.reach)
+            score = q[:, start:end] @ k[..., keys] + bias[: end - start, : end - start + 2 * self.reach]
+            out.append(torch.softmax(score, -1).to(v.dtype) @ v[..., keys].transpose(1, 2))
+        return torch.cat(out, 1).transpose(1, 2)
 
 
 class Aggregator(nn.Module):
@@ -381,8 +381,8 @@ class Aggregator(nn.Module):
         return self.read(self.second(g), crop(lssi, self.reach, self.reach))
 
     def embed(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> u (N, 81, L)
-        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1).transpose(1, 2)
-        return torch.cat([scaled, motifs], 1)
+        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1)
+        return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
 
     def gate(self, v, u):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u

@@ -70,5 +70,5 @@ def _return_memory() -> None:
     """Have glibc give large temporaries back to the system: it would keep more the longer it runs."""
     with suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)
-        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
-            allocator.mallopt(option, 1 << 20)
+        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        allocator.mallopt(M_TRIM_THRESHOLD, 1 << 25)

@@ -39,9 +39,8 @@ class Reference:
         g           what passes the gate (81)
         h           the second stack: the input of the LSTM (80)
         """
-        tiles = [self._tile(window, stage, i) for i in range(first // TILE, -(-last // TILE))]
-        start = first // TILE * TILE
-        return torch.cat(tiles, -1)[..., first - start : last - start] if tiles else tiles
+        numbers = range(first // TILE, -(-last // TILE))
+        return join([self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE] for i in numbers])
 
     def _tile(self, window: Window, stage: str, index: int) -> torch.Tensor:
         gene = window.gene
@@ -85,10 +84,15 @@ class Reference:
         return self.model.aggregator.second(self.get(window, "g", first - reach, last + reach))
 
 
+def join(parts: list[torch.Tensor]) -> torch.Tensor:
+    """(N, C, ...) one after the other; the channels of a base lie together in memory, as convolutions like it."""
+    return parts[0] if len(parts) == 1 else torch.cat([p.transpose(1, 2) for p in parts], 1).transpose(1, 2)
+
+
 def detect(model: SAM, codes) -> torch.Tensor:
     """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, 81, L - 30)."""
     x = one_hot(torch.from_numpy(codes[None]).to(next(model.parameters()).device))
-    return torch.cat(model.detect(x), 1)
+    return torch.cat([d.transpose(1, 2) for d in model.detect(x)], 2).transpose(1, 2)
 
 
 def first_stack(model: SAM, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -163,7 +167,7 @@ class Haplotype:
                 parts.insert(0, self._reference(stage, first, min(start, last), len(new)))
             if end < last:
                 parts.append(self._reference(stage, max(end, first) + self.shift, last + self.shift, len(new)))
-            return torch.cat(parts, -1)
+            return join(parts)
 
         return columns
 
