@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -60,6 +60,10 @@ class Allele:
     causes: list[list[motifs.Attribution]] = field(default_factory=list)
 
 
+T = TypeVar("T")
+Scores = Iterator[tuple[Allele, Any]]  # with what `score_allele` gives of each
+
+
 @dataclass
 class Stats:
     """Counts of a run: records, records without ALT, and each status over all ALT alleles."""
@@ -89,15 +93,11 @@ def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, 
     header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command))
     started = False
     with tqdm(disable=None, unit="record") as bar:
-        for records in chunks(reader, CHUNK):
-            alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
+        for records, alleles, scores in one_ahead(start_chunks(reader, genome, annotation, predictor, options)):
             if not started:
-                check_chunk_contigs(genome, reader, records)
-                if not options.allow_ref_mismatch:
-                    check_build(genome, reader, alleles)
                 writer.start(header)
                 started = True
-            score(genome, annotation, predictor, [a for row in alleles for a in row], options)
+            finish(scores)
             for record, row in zip(records, alleles):
                 writer.write(record, encode(record, row, options))
                 if table:
@@ -117,6 +117,27 @@ def chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield group
 
 
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, each once the next one is there: what that has started runs on meanwhile."""
+    held = list(islice(items, 1))
+    for item in items:
+        held.append(item)
+        yield held.pop(0)
+    yield from held
+
+
+def start_chunks(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
+                 options: Options) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
+    """(records, their alleles, what `finish` takes): the workers score a chunk from when it is made."""
+    for i, records in enumerate(chunks(reader, CHUNK)):
+        alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
+        if i == 0:
+            check_chunk_contigs(genome, reader, records)
+            if not options.allow_ref_mismatch:
+                check_build(genome, reader, alleles)
+        yield records, alleles, start(genome, annotation, predictor, [a for row in alleles for a in row], options)
+
+
 def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options) -> Allele:
     """Status of an allele as far as it can be told without the model, and its change."""
     contig = genome.contig(record.contig)
@@ -134,12 +155,23 @@ def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, op
 def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
           options: Options) -> None:
     """Fill in deltas, causes and status of the alleles that have none yet."""
+    finish(start(genome, annotation, predictor, alleles, options))
+
+
+def start(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
+          options: Options) -> Scores:
+    """Have the workers score the alleles that have no status yet."""
     flank = predictor.bundle.flank
     open_alleles = [a for a in alleles if a.status is None]
     for a in open_alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
         a.windows = [make_window(genome, g, a.variant, options.distance, flank, predictor.reach) for g in genes]
-    for a, parts in zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles)):
+    return zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles))
+
+
+def finish(scores: Scores) -> None:
+    """Fill in deltas, causes and status of what `start` has started."""
+    for a, parts in scores:
         if parts is None:
             a.status, a.windows = Status.NONFINITE, []
             continue

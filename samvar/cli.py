@@ -411,7 +411,7 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         genome, genes = Genome(fasta), load_annotation(annotation, cache=not no_cache)
         if chosen.transcript_extent:
             genes = genes.of_chosen_transcripts()
-        predictor = Predictor(load_bundle(model_name), device, threads)
+        predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         table = None
         if tsv:
             table = stack.enter_context(open(stack.enter_context(complete_file(tsv)), "w"))

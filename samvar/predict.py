@@ -23,7 +23,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 class Predictor:
     """Runs the models of a bundle, one window a call, on `threads` workers of one intra-op thread each: no digit
-    depends on what else is scored. Raises SamvarError when the device is not there.
+    depends on what else is scored. As a context manager it drops at the end what no worker has begun. Raises
+    SamvarError when the device is not there.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
@@ -38,8 +39,14 @@ class Predictor:
         self.reach = self.models[0].config.reach
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
 
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._workers.shutdown(cancel_futures=True)
+
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """function(item) of every item, in order, on the workers."""
+        """function(item) of every item, in order, on the workers, which start at once."""
         return self._workers.map(function, items)
 
     def score(self, window: Window) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from samvar.annotate import Options, annotate
+from samvar.annotate import Options, annotate, one_ahead
 from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
@@ -322,6 +323,20 @@ def test_cli_usage_errors_are_exit_2(common):
         assert samvar("x.vcf", *common, *wrong).exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
     assert samvar("x.vcf", *common, "-D", "-1").exit_code == 2
+
+
+def test_a_chunk_is_scored_while_the_one_before_is_written():
+    made = []
+    ahead = one_ahead(made.append(i) or i for i in range(4))
+    assert [(i, list(made)) for i in ahead] == [(0, [0, 1]), (1, [0, 1, 2]), (2, [0, 1, 2, 3]), (3, [0, 1, 2, 3])]
+    assert list(one_ahead(iter([7]))) == [7] and list(one_ahead(iter([]))) == []
+
+
+def test_a_run_that_is_broken_off_does_not_wait_for_what_is_queued(world):
+    begun = []
+    with Predictor(load_bundle(world["bundle"]), threads=2) as predictor:
+        predictor.map(lambda i: (begun.append(i), time.sleep(0.05)), range(1000))
+    assert len(begun) < 100
 
 
 def test_help_does_not_import_torch():
