@@ -126,7 +126,7 @@ def main() -> None:
         seconds = {name: float(np.median([s for s, _ in found])) for name, found in times.items()}
         rate = lambda name, one, n: (n - 1) / (seconds[name] - seconds[one])  # noqa: E731
         result = dict(
-            machine=dict(cores=os.cpu_count(), processor=_processor(), python=platform.python_version(),
+            machine=dict(cores=os.cpu_count(), processor=processor(), python=platform.python_version(),
                          torch=torch.__version__), rounds=args.rounds, seconds=seconds,
             peak_mb={name: round(max(m for _, m in found)) for name, found in times.items()},
             snv_per_second=rate("samvar_snv", "samvar_one", len(sets["snv"])),
@@ -153,7 +153,7 @@ def main() -> None:
     print(json.dumps(result, indent=1))
 
 
-def _processor() -> str:
+def processor() -> str:
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as f:
             return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "")

@@ -4,8 +4,8 @@
     python train/evaluate/frames.py DATA --json OUT [--model default] [--variants 600]
 
 SNVs in validation genes (chr1, chr3) of the canonical table, half of them within 50 bases of an annotated splice site.
-For each F: |delta(F) - delta(5,000)|, over the four deltas of all variants, and of those variants with a delta of 0.05 or
-more at 5,000 the relative difference of the largest.
+For each F: |delta(F) - delta(5,000)|, over the four deltas of all variants, and of those variants with a delta of 0.05
+or more at 5,000 the relative difference of the largest.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def main() -> None:
                          median_relative=float(np.median(np.abs(largest[big, i] / largest[big, -1] - 1))),
                          correlation=float(np.corrcoef(largest[:, i], largest[:, -1])[0, 1]))
             for i, f in enumerate(FLANKS[:-1])}
-    result = dict(bundle=bundle.name, sha256=bundle.sha256, variants=len(chosen), with_a_delta=int(big.sum()), flanks=rows)
+    result = dict(bundle=bundle.name, sha256=bundle.sha256, variants=len(chosen), with_a_delta=int(big.sum()),
+                  flanks=rows)
     with open(args.json, "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
