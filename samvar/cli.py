@@ -397,8 +397,10 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
-    from .vcf import VcfReader, complete_file, open_output
+    from .vcf import VcfReader, check_writable, complete_file, open_output
 
+    if stats and stats != "-":
+        check_writable(stats)
     if write_index and output == "-":
         raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
     chosen = Options(**options)

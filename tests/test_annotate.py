@@ -292,6 +292,15 @@ def test_cli_errors_are_one_line_and_leave_nothing(world, tmp_path, broken):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("o.vcf")] == []
 
 
+@pytest.mark.parametrize("option", ["-o", "--stats", "--tsv"])
+@pytest.mark.parametrize("place", ["missing/x", "."])
+def test_cli_outputs_that_cannot_be_written_are_named_before_the_work(world, common, tmp_path, option, place):
+    path, target = toy.vcf(tmp_path / "x.vcf", snv(world, 1000)), tmp_path / place
+    result = samvar(path, *common, option, target)
+    assert result.exit_code == 1 and not result.stdout
+    assert result.stderr.startswith(f"samvar: error: cannot write {target}: ")
+
+
 def test_cli_malformed_record_leaves_no_file(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), "c\t1001\t.\tA")
     result = samvar(path, *common, "-o", tmp_path / "o.vcf")
