@@ -41,8 +41,9 @@ python train/evaluate/variants.py clinical "$data/variants/cispliceai_functional
     -f "$data/genome/hg38.fa.gz" -a "$data/annotation/refseq.hg38.bed12+gene.gz" --json "$out/clinical.json"
 bundle --evaluation "MFASS <= -0.5 (dev half)=$out/mfass.json" --evaluation "CI-SpliceAI functional (dev half)=$out/clinical.json"
 
-# How far the LSTM must see
+# How far the LSTM must see; what --transcript-extent changes
 python train/evaluate/frames.py "$data" --json "$out/frames.json"
+python train/evaluate/extent.py "$data" --json "$out/extent.json"
 
 # The scale of `samvar explain`'s percentiles, and what the causes are worth
 vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
