@@ -86,8 +86,8 @@ def _shows(effect: float) -> bool:
 
 def attribute(predictor: Predictor, window: Window, scores: tuple[np.ndarray, np.ndarray], deltas: Deltas,
               minimum: float, share: float = 0.0, knockouts: bool = False) -> list[Attribution]:
-    """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds; each leg of the way to within
-    `COMPLETE` or a `share` of the delta. `scores`: p_ref, p_alt of `Predictor.score`."""
+    """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds, into parts that sum to it
+    within `COMPLETE` or a `share` of it. `scores`: p_ref, p_alt of `Predictor.score`."""
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
     a, at = deltas.alignment, deltas.columns
     own = [d for d in wanted if ABSENT in (a.ref[at[d]], a.alt[at[d]])]
@@ -167,11 +167,12 @@ def _attributions(predictor, window, scores, deltas, paths, wanted, share, knock
             emptied = _at(path.ref, path.empty.expand_as(path.gone)[None], _sites(window, deltas, wanted, True))[0]
             started = _at(path.alt, path.start[None], _sites(window, deltas, wanted, False))[0]
         spacing[seed] = started - emptied
-        for frame, start, end, in_ref in path.legs():
+        legs = path.legs()
+        for frame, start, end, in_ref in legs:
             sites = _sites(window, deltas, wanted, in_ref)
             p_start, p_end = (p_ref[seed], emptied) if in_ref else (started, p_alt[seed])
             moved = torch.nonzero((end - start).abs() > SAME).tolist()
-            effects = _integrate(frame, start, end, sites, p_end - p_start, near)
+            effects = _integrate(frame, start, end, sites, p_end - p_start, near / len(legs))
             if effects is None:
                 effects = _switch(frame, start, end, sites, moved)
             edits = _edits(frame, start, end, sites, moved, p_start if in_ref else p_end, in_ref) if knockouts else None
