@@ -20,8 +20,8 @@ from .variant import Status, Variant, allele_status, normalise
 from .vcf import BcfWriter, Record, TextWriter, VcfReader, insert_header
 from .windows import Window, make_window
 
-CHUNK = 1000  # records read, scored and written together; also those that the wrong-build check sees
-MIN_CHECKED = 10  # REFs that must have been checked before they can tell a wrong build
+CHUNK = 1000  # records read, scored and written together
+CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 
@@ -66,11 +66,22 @@ Scores = Iterator[tuple[Allele, Any]]  # with what `score_allele` gives of each
 
 @dataclass
 class Stats:
-    """Counts of a run: records, records without ALT, and each status over all ALT alleles."""
+    """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose deltas were taken
+    apart, and of these those with more than `motifs.COMPLETE` left over."""
 
     records: int = 0
     without_alt: int = 0
+    attributed: int = 0
+    incomplete: int = 0
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
+
+    def add(self, record: Record, alleles: list[Allele]) -> None:
+        self.records += bool(record.contig)
+        self.without_alt += bool(record.contig) and not alleles
+        self.statuses.update(a.status.name for a in alleles)
+        residuals = [max(residual) for a in alleles if (residual := [abs(c.residual) for w in a.causes for c in w])]
+        self.attributed += len(residuals)
+        self.incomplete += sum(r > motifs.COMPLETE for r in residuals)
 
     @property
     def mismatch_share(self) -> float:
@@ -102,9 +113,7 @@ def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, 
                 writer.write(record, encode(record, row, options))
                 if table:
                     table.write("".join(map(tsv(record), row)))
-                stats.records += bool(record.contig)
-                stats.without_alt += bool(record.contig) and not row
-                stats.statuses.update(a.status.name for a in row)
+                stats.add(record, row)
             bar.update(len(records))
     if not started:
         writer.start(header)
@@ -129,12 +138,13 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
 def start_chunks(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
                  options: Options) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
     """(records, their alleles, what `finish` takes): the workers score a chunk from when it is made."""
+    compared: Counter = Counter()
     for i, records in enumerate(chunks(reader, CHUNK)):
         alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
         if i == 0:
             check_chunk_contigs(genome, reader, records)
-            if not options.allow_ref_mismatch:
-                check_build(genome, reader, alleles)
+        if not options.allow_ref_mismatch:
+            check_build(genome, reader, compared, alleles)
         yield records, alleles, start(genome, annotation, predictor, [a for row in alleles for a in row], options)
 
 
@@ -161,11 +171,11 @@ def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles:
 def start(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
           options: Options) -> Scores:
     """Have the workers score the alleles that have no status yet."""
-    flank = predictor.bundle.flank
     open_alleles = [a for a in alleles if a.status is None]
     for a in open_alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
-        a.windows = [make_window(genome, g, a.variant, options.distance, flank, predictor.reach) for g in genes]
+        a.windows = [make_window(genome, g, a.variant, options.distance, predictor.bundle.flank, predictor.reach)
+                     for g in genes]
     return zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles))
 
 
@@ -248,12 +258,17 @@ def _few(names: Iterable[str]) -> str:
 
 def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> None:
     """FASTA and annotation, and the contigs that the VCF's header declares, must have one in common."""
-    if not any(annotation.contigs.find(c) for c in genome.lengths):
-        raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
-                                  f"({_few(annotation.contigs.names)}) share no contig")
+    check_annotation(genome, annotation)
     if reader.contigs and not any(genome.contig(c) for c in reader.contigs):
         raise ContigMismatchError(f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
                                   f"({_few(genome.lengths)}) share no contig")
+
+
+def check_annotation(genome: Genome, annotation: Annotation) -> None:
+    """FASTA and annotation must have a contig in common."""
+    if not any(annotation.contigs.find(c) for c in genome.lengths):
+        raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
+                                  f"({_few(annotation.contigs.names)}) share no contig")
 
 
 def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]) -> None:
@@ -264,13 +279,17 @@ def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]
                                   f"({_few(genome.lengths)}) share no contig")
 
 
-def check_build(genome: Genome, reader: VcfReader, alleles: list[list[Allele]]) -> None:
-    """More than half of the first checkable REFs differ: another build."""
-    first = [row[0].status for row in alleles if row]
-    mismatched = sum(s is Status.REF_MISMATCH for s in first)
-    checked = mismatched + sum(s is None or s in REF_MATCHES for s in first)
-    if checked >= MIN_CHECKED and mismatched > checked / 2:
+def check_build(genome: Genome, reader: VcfReader, compared: Counter, alleles: list[list[Allele]]) -> None:
+    """More than half of the first `CHECKED` REFs that can be compared differ: another build. `compared` counts from
+    call to call whether they differed."""
+    for row in alleles:
+        differ = [a.status is Status.REF_MISMATCH for a in row
+                  if a.status in (None, Status.REF_MISMATCH, *REF_MATCHES)]
+        if differ and compared.total() < CHECKED:
+            compared[differ[0]] += 1
+    if compared.total() >= MIN_CHECKED and compared[True] > compared[False]:
         raise WrongBuildError(
-            f"{mismatched} of the first {checked} REF alleles of {reader.path} differ from {genome.path}: most likely "
-            "the VCF is on another genome build. Give the FASTA it was called on (or --allow-ref-mismatch to go on)"
+            f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ from {genome.path}: "
+            "most likely the VCF is on another genome build. Give the FASTA it was called on (or --allow-ref-mismatch "
+            "to go on)"
         )

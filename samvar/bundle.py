@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .errors import BundleError
+from .errors import BundleError, SamvarError
 from .model import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(__file__), "weights")
@@ -21,7 +21,8 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Background:
-    """`n` alleles in genes, and of each RBP and core site the strongest effects among them, descending."""
+    """`n` alleles in genes, and of each RBP and core site the strongest effects among them, descending; under the
+    model of one bundle alone."""
 
     n: int
     effects: dict[str, list[float]]
@@ -49,6 +50,14 @@ class Bundle:
     flank: int
     sha256: str
     background: Background | None = None
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name: cpu, cuda, cuda:N. Raises SamvarError when it is not there."""
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as e:
+        raise SamvarError(f"device {name!r} cannot be used: {e}") from e
 
 
 def sha256_file(path: str) -> str:
@@ -93,19 +102,21 @@ def load_bundle(name: str) -> Bundle:
             raise BundleError(f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}")
         members = config["kinds"][kind]
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
+        sha256 = sha256_file(os.path.join(folder, "config.json"))
         return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                      sha256_file(os.path.join(folder, "config.json")), _background(folder, kind))
+                      sha256, _background(folder, kind, sha256))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
 
 
-def _background(folder: str, kind: str) -> Background | None:
+def _background(folder: str, kind: str, sha256: str) -> Background | None:
     path = os.path.join(folder, BACKGROUND)
     if not os.path.exists(path):
         return None
     with open(path) as handle:
         content = json.load(handle)
-    return Background(content["n"], content["effects"]) if content["kind"] == kind else None
+    fits = (content["kind"], content["sha256"]) == (kind, sha256)
+    return Background(content["n"], content["effects"]) if fits else None
 
 
 def write_manifest(folder: str) -> None:

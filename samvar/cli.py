@@ -24,7 +24,10 @@ def _say(message: str) -> None:
 
 def _names(path: str) -> set[str]:
     with open(path) as handle:
-        return set(handle.read().split())
+        try:
+            return set(handle.read().split())
+        except UnicodeDecodeError as e:
+            raise SamvarError(f"{path} is no plain text: give names separated by blanks or line ends") from e
 
 
 def user_errors(command):
@@ -134,6 +137,7 @@ def training_options(command):
 def _train(kind: str, recipe, data, output, resume, minutes, threads, deterministic, device, **more) -> None:
     import torch
 
+    from .bundle import device_of
     from .training.dataset import Dataset
     from .training.loop import ranks
     from .training.loop import train as run
@@ -150,7 +154,7 @@ def _train(kind: str, recipe, data, output, resume, minutes, threads, determinis
     packed = Dataset.load(data)
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-    where = torch.device(device)
+    where = device_of(device)
     with ranks(where) as (rank, _):
         fresh = not (resume and os.path.exists(os.path.join(output, "checkpoint.pt")))
         if kind == "lssi":
@@ -202,7 +206,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     """Top-k accuracy, density and entropy bound on the genes of any genome and annotation."""
     import torch
 
-    from .bundle import load_bundle
+    from .bundle import device_of, load_bundle
     from .errors import DatasetError
     from .training.dataset import Dataset
     from .training.evaluate import evaluate as measure
@@ -211,6 +215,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
 
     if threads:
         torch.set_num_threads(threads)
+    where = device_of(device)
     if run:
         model, description = load_run(run)
         models, about = [model], dict(kind=description["kind"])
@@ -231,7 +236,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
         raise DatasetError("no gene is left to evaluate")
     data = Dataset.from_genes([dict(g, split="test") for g in found])
     about |= dict(annotations=[os.path.basename(a) for a in annotations], chroms=chroms, no_paralogs=no_paralogs)
-    result = about | measure([m.to(device) for m in models], data, data.genes(), torch.device(device), entropy)
+    result = about | measure([m.to(where) for m in models], data, data.genes(), where, entropy)
     if output == "-":
         click.echo(json.dumps(result, indent=1))
     else:
@@ -263,7 +268,10 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
         if not equals:
             raise click.UsageError(f"--evaluation {item}: TITLE=FILE expected")
         with open(path) as handle:
-            results[title] = json.load(handle)
+            try:
+                results[title] = json.load(handle)
+            except ValueError as e:
+                raise SamvarError(f"--evaluation {path} is no JSON: {e}") from e
     make_bundle(output, name, runs, flank, Dataset.load(data), results, precision == "fp16")
 
 
@@ -363,7 +371,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("-W", "--write-index", type=click.Choice(["tbi", "csi"]), help="-W[=tbi|csi]: index the output file.")
 @region_options
 @model_option
-@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0),
+@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1),
               help="Sites within so many bases of the variant are compared.")
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
 @click.option("--transcript-extent", is_flag=True,
@@ -399,6 +407,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .predict import Predictor
     from .vcf import VcfReader, check_writable, complete_file, open_output
 
+    if stats == output == "-":
+        raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if stats and stats != "-":
         check_writable(stats)
     if write_index and output == "-":
@@ -443,7 +453,8 @@ def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float])
     b = predictor.bundle
     return dict(
         records=counts.records, without_alt=counts.without_alt, alleles=sum(counts.statuses.values()),
-        statuses=dict(counts.statuses), seconds={k: round(v, 3) for k, v in seconds.items()},
+        statuses=dict(counts.statuses), attributed=counts.attributed, residual_above_0_001=counts.incomplete,
+        seconds={k: round(v, 3) for k, v in seconds.items()},
         model=dict(name=b.name, kind=b.kind, seeds=b.seeds, sha256=b.sha256),
         reference=dict(file=genome.name, sha256=genome.digest()),
         annotation=dict(file=genes.name, sha256=genes.digest), params=vars(options),
@@ -468,7 +479,7 @@ def _write_json(path: str, content: dict | list) -> None:
 @annotation_option
 @click.option("--vcf", help="Look up WHAT, as CHR:POS or an ID, in this file.")
 @model_option
-@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(0, 1000),
+@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 1000),
               help="Sites within so many bases of the variant are compared and shown.")
 @click.option("--rbp-min", default=0.05, show_default=True, help="Take apart deltas of at least this, and the largest.")
 @click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
@@ -490,7 +501,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
-    parts = Genome(fasta), load_annotation(annotation), Predictor(load_bundle(model_name), device)
+    parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name), device)
     if region:
         found = [explaining.explain_region(*parts, *region)]
     else:
@@ -529,31 +540,38 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     (no -o) the table of sites is left out.
     """
     from . import knockout as knocking
+    from .annotate import check_annotation
     from .bundle import load_bundle
     from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
     from .regions import Regions
-    from .vcf import complete_file
+    from .vcf import check_writable, complete_file
 
-    names = _names(genes) if genes else None
-    genome, predictor = Genome(fasta), Predictor(load_bundle(model_name), device, threads)
-    selected = [g for g in load_annotation(annotation).genes if names is None or {g.id, g.symbol} & names]
+    if figure:
+        from . import figures
+
+        figures.style()  # what is missing for that shows before the work
+    for path in (map_file, figure, output):
+        if path and path != "-":
+            check_writable(path)
+    names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
+    genome, known = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, known)
+    predictor = Predictor(load_bundle(model_name), device, threads)
+    selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
     if map_file or figure:
-        found = knocking.rna_map(genome, selected, predictor, rbp, exons)
+        found = knocking.rna_map(genome, selected, predictor, rbp, exons, chosen)
         if map_file:
             with complete_file(map_file) as part, open(part, "w") as handle:
                 for row in (knocking.MAP_COLUMNS, *knocking.map_rows(found)):
                     handle.write("\t".join(map(str, row)) + "\n")
         if figure:
-            from . import figures
-
             figures.draw_map(found, figure)
         if output == "-":
             return
-    chosen = Regions.parse(regions) if regions else None
     rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
     if output == "-":
         for row in rows:
@@ -582,6 +600,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     Without --table, --svg and --html the table goes to stdout.
     """
     from . import logos
+    from .annotate import check_annotation
     from .bundle import load_bundle
     from .gene_files import load_annotation
     from .genome import Genome
@@ -590,8 +609,9 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     if svg or html:
         logos.style()  # what is missing for that shows before the work
     wanted = [c for c in (chroms or "").split(",") if c]
-    found = logos.collect(Genome(fasta), load_annotation(annotation), Predictor(load_bundle(model_name), device), rbps,
-                          wanted, max_bases)
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, genes)
+    found = logos.collect(genome, genes, Predictor(load_bundle(model_name), device), rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
         click.echo("\n".join(logos.table(found)))
         table_file = None
@@ -607,7 +627,8 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
 @device_option
 @user_errors
 def verify(vcf, fasta, annotation, model_name, records, device) -> None:
-    """Check an annotated VCF: model, reference and annotation by checksum, and the scores of a random sample."""
+    """Check an annotated VCF: model, reference (names and lengths of its contigs) and annotation by checksum, and the
+    scores of a random sample."""
     from .bundle import load_bundle
     from .gene_files import load_annotation
     from .genome import Genome
@@ -618,7 +639,7 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
 
     with VcfReader(vcf) as reader:
         header = provenance(reader)
-        genes = load_annotation(annotation)
+        genes = load_annotation(annotation, cache=True)
         if options_of(header["params"]).transcript_extent:
             genes = genes.of_chosen_transcripts()
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
@@ -628,7 +649,8 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     if report.problems:
         _say(f"samvar: {vcf} is not what these files give ({len(report.problems)} differences)")
         sys.exit(EXIT_ERROR)
-    _say(f"samvar: {vcf} verified: model, reference, annotation, and {report.rescored} records scored again")
+    _say(f"samvar: {vcf} verified: model, reference (names and lengths of contigs), annotation, and "
+         f"{report.rescored} records scored again")
 
 
 if __name__ == "__main__":

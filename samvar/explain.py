@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import deltas as scoring
 from . import motifs
-from .annotate import Options, examine
+from .annotate import Options, examine, score
 from .bundle import Background
 from .errors import SamvarError
 from .genes import Annotation, Gene
@@ -20,7 +20,7 @@ from .predict import Predictor
 from .regions import Regions
 from .variant import Status
 from .vcf import Record, VcfReader
-from .windows import Window, make_window
+from .windows import Window
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 MOVES = 1.5  # ratio of a site's probability with and without a motif site that counts as strong (the paper's 1.5, 2/3)
@@ -149,7 +149,7 @@ def _ids(record: Record) -> list[str]:
 
 def region(text: str) -> tuple[str, int, int] | None:
     """CHR:START-END, 1-based -> (contig, start, end), or None when it is no region."""
-    found = re.fullmatch(r"(.+):([\d,]+)-([\d,]+)", text)
+    found = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
     return found and (found[1], *(int(found[i].replace(",", "")) for i in (2, 3)))
 
 
@@ -159,19 +159,15 @@ def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig
     the largest."""
     record = Record(b"", 0, contig, pos, ref, (alt,))
     allele = examine(genome, annotation, record, alt, options)
+    score(genome, annotation, predictor, [allele], replace(options, rbp_min=np.inf))
     views = []
-    if allele.status is None:
-        for gene in annotation.overlapping(allele.variant.contig, *allele.variant.span):
-            window = make_window(genome, gene, allele.variant, options.distance, predictor.bundle.flank,
-                                 predictor.reach)
-            scores = predictor.score(window)
-            found = scoring.compute(window, *scores, options.mask)
-            least = min(options.rbp_min, float(found.values.max()))
-            causes = motifs.attribute(predictor, window, scores, found, least, knockouts=True)
-            ref_view, alt_view = (landscape(predictor, window, found, in_alt) for in_alt in (False, True))
-            views.append(GeneView(window, ref_view, alt_view, found, causes))
-    return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status or Status.OK, views,
-                       predictor.bundle.background)
+    for window, found in zip(allele.windows, allele.deltas):
+        least = min(options.rbp_min, float(found.values.max()))
+        causes = motifs.attribute(predictor, window, predictor.score(window), found, least, knockouts=True)
+        sides = [Allele.make(predictor, window, in_alt) for in_alt in (False, True)]
+        ref_view, alt_view = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
+        views.append(GeneView(window, ref_view, alt_view, found, causes))
+    return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background)
 
 
 def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, start: int,
@@ -189,18 +185,18 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
     if (codes == UNKNOWN).all():
         raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
     windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
-    views = [GeneView(w, landscape(predictor, w)) for w in windows]
+    views = [GeneView(w, landscape(predictor, w, [Allele.make(predictor, w)])) for w in windows]
     return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
 
 
 # ----------------------------------------------------------------------------------------------------------- landscape
 
 
-def landscape(predictor: Predictor, window: Window, found: scoring.Deltas | None = None,
+def landscape(predictor: Predictor, window: Window, alleles: list[Allele], found: scoring.Deltas | None = None,
               in_alt: bool = False) -> Landscape:
-    """Sites, core scores and motif sites of one allele at the compared positions, and which moves which."""
-    alleles = [Allele.make(predictor, window, side) for side in (False, True)] if found else []
-    own = alleles[in_alt] if found else Allele.make(predictor, window, False)
+    """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region) at the compared
+    positions, and which moves which."""
+    own = alleles[in_alt]
     n = own.bottleneck.shape[1]
     position, offset = window.start + np.arange(n), np.zeros(n, int)
     partner = np.arange(n)  # column of the other allele

@@ -41,8 +41,9 @@ SCORE = Field(
 RBP = Field(
     "SAMVAR_RBP", ".", "String",
     "Causes of each delta: RBP and core sites that differ between REF and ALT with EVENT, genomic POS, SITE, change of "
-    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients; SPACING, OTHER and RESIDUAL "
-    "complete the sum. Format: ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
+    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients or, where these do not settle, "
+    "Shapley values; SPACING, OTHER and RESIDUAL complete the sum. Format: "
+    "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 FIELDS = (MAX, STATUS, SCORE, RBP)
 SPLICEAI = Field(

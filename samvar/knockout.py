@@ -185,9 +185,10 @@ class RnaMap:
     counts: np.ndarray
 
 
-def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: str, most: int = 1000) -> RnaMap:
-    """Every site of the RBP around internal exons (the first `most`) of the genes' chosen transcripts, knocked out one
-    at a time.
+def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: str, most: int = 1000,
+            regions: Regions | None = None) -> RnaMap:
+    """Every site of the RBP around internal exons (the first `most` that touch the regions) of the genes' chosen
+    transcripts, knocked out one at a time.
 
     Raises SamvarError when there is no such exon with known sequence.
     """
@@ -195,7 +196,7 @@ def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     intron, exon = AROUND
     edges = np.stack((np.arange(-intron, exon, BIN), np.arange(-exon + 1, intron + 1, BIN)))
     counts, total, exons = np.zeros(edges.shape, int), np.zeros(edges.shape), 0
-    windows = islice(_exons(genome, genes, predictor), most)
+    windows = islice(_exons(genome, genes, predictor, regions), most)
     for _, (positions, effect) in _mapped(predictor, lambda w: _exon_effects(predictor, w, channel), windows):
         exons += 1
         for half in (0, 1):
@@ -204,16 +205,19 @@ def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
             np.add.at(counts[half], bins[inside], 1)
             np.add.at(total[half], bins[inside], effect[inside])
     if not exons:
-        raise SamvarError("no internal exon of these genes has known sequence: do FASTA and annotation fit?")
+        raise SamvarError("no internal exon that was asked for has known sequence")
     with np.errstate(invalid="ignore"):
         return RnaMap(rbp, edges, exons, counts / exons / BIN, total / counts, counts)
 
 
-def _exons(genome: Genome, genes: Iterable[Gene], predictor: Predictor) -> Iterator[Window]:
+def _exons(genome: Genome, genes: Iterable[Gene], predictor: Predictor,
+           regions: Regions | None) -> Iterator[Window]:
     """Windows of the internal exons, known throughout, with AROUND[0] bases of intron on either side."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         for start, end in gene.chosen.exons[1:-1] if contig else ():
+            if regions and not any(a < end and start < b for a, b in regions.on(gene.contig)):
+                continue
             low, high = start - AROUND[0], end + AROUND[0]
             if end - start <= STEP and not (genome.codes(contig, low, high) == UNKNOWN).any():
                 yield region_window(genome, gene, contig, low, high, predictor)

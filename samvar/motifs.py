@@ -30,7 +30,7 @@ STEPS = (4, 8, 16, 32)  # points of the integral, doubled until the parts sum to
 COMPLETE = 1e-3  # ... as near as this,
 ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
 ORDERS = 8  # in which sites are switched where they do not; half of them reversed
-BATCH = 16
+BATCH = 8
 CORE = ("LSSI_A", "LSSI_D")
 SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
 
@@ -73,8 +73,9 @@ class Attribution(NamedTuple):
     residual: float
 
     def rows(self, most: int) -> list[Part]:
-        """The `most` strongest parts that show in four decimals, the sum of the others, and the residual."""
-        shown = [p for p in self.parts if _shows(p.effect)][:most]
+        """The `most` strongest sites that show in four decimals, spacing, the sum of the others, and the residual."""
+        strongest = [p for p in self.parts if p.kind != "spacing" and _shows(p.effect)][:most]
+        shown = [p for p in self.parts if p in strongest or (p.kind == "spacing" and _shows(p.effect))]
         other = sum(p.effect for p in self.parts) - sum(p.effect for p in shown)
         rest = [Part(OTHER, effect=other), Part(RESIDUAL, effect=self.residual)]
         return shown + [p for p in rest if _shows(p.effect)]
@@ -151,6 +152,12 @@ class _Path:
             legs.insert(0, (self.ref, self.gone, self.empty.expand_as(self.gone), True))
         return legs
 
+    def ends(self, channel: int, in_ref: bool, column: int) -> tuple[float, float]:
+        """What an entry of the ref or alt frame holds at either end of its leg."""
+        frame, start, end = next(leg[:3] for leg in self.legs() if leg[3] == in_ref)
+        at = channel, column - frame.first
+        return float(start[at]), float(end[at])
+
 
 def _attributions(predictor, window, scores, deltas, paths, wanted, share, knockouts) -> list[Attribution]:
     """What `attribute` returns, of deltas whose base both alleles have."""
@@ -159,7 +166,7 @@ def _attributions(predictor, window, scores, deltas, paths, wanted, share, knock
     rows, columns = np.array(SITE_OF)[wanted], deltas.columns[wanted]
     p_ref = scores[0][:, rows, deltas.alignment.ref[columns]].astype(float)
     p_alt = scores[1][:, rows, deltas.alignment.alt[columns]].astype(float)
-    entries: dict[tuple[int, bool, int], np.ndarray] = {}  # (channel, in ref frame, column) -> (seeds, 2 + 2 n)
+    entries: dict[tuple[int, bool, int], np.ndarray] = {}  # (channel, in ref frame, column) -> (seeds, 2 n)
     spacing = np.zeros((seeds, n))
     for seed, path in enumerate(paths):
         emptied = started = p_ref[seed]
@@ -178,21 +185,20 @@ def _attributions(predictor, window, scores, deltas, paths, wanted, share, knock
             edits = _edits(frame, start, end, sites, moved, p_start if in_ref else p_end, in_ref) if knockouts else None
             for i, (channel, column) in enumerate(moved):
                 key = channel, in_ref, column + frame.first
-                row = entries.setdefault(key, np.zeros((seeds, 2 + 2 * n)))
-                row[seed, :2] = float(start[channel, column]), float(end[channel, column])
-                row[seed, 2 : 2 + n] = effects[:, channel, column]
+                row = entries.setdefault(key, np.zeros((seeds, 2 * n)))
+                row[seed, :n] = effects[:, channel, column]
                 if knockouts:
-                    row[seed, 2 + n :] = edits[i]
+                    row[seed, n:] = edits[i]
     signs = SIGN[wanted]
     places = _places(window, deltas)
     found = []
     for j, d in enumerate(wanted):
         parts = []
         for (channel, in_ref, column), each in entries.items():
-            before, after = each[:, :2].mean(0)
-            knocked = float(each[:, 2 + n + j].mean() * signs[j]) if knockouts else None
+            before, after = np.mean([p.ends(channel, in_ref, column) for p in paths], 0)
+            knocked = float(each[:, n + j].mean() * signs[j]) if knockouts else None
             parts.append(_part(predictor, window, channel, places[in_ref](column), before, after,
-                               each[:, 2 + j] * signs[j], knocked))
+                               each[:, j] * signs[j], knocked))
         if spacing.any():
             parts.append(Part(SPACING, effect=float(spacing[:, j].mean() * signs[j]), agree=_agree(spacing[:, j])))
         parts.sort(key=lambda p: (-abs(p.effect), p.rbp, p.position or 0, p.offset))

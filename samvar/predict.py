@@ -11,8 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from .bundle import Bundle
-from .errors import SamvarError
+from .bundle import Bundle, device_of
 from .model import SAM
 from .reference import Reference, alternative, read
 from .windows import Window
@@ -30,11 +29,8 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
         self.bundle = bundle
         _return_memory()
-        try:
-            self.device = torch.device(device)
-            self.models: list[SAM] = [m.to(self.device).eval().requires_grad_(False) for m in bundle.models]
-        except (RuntimeError, AssertionError) as e:
-            raise SamvarError(f"device {device!r} cannot be used: {e}") from e
+        self.device = device_of(device)
+        self.models: list[SAM] = [m.to(self.device).eval().requires_grad_(False) for m in bundle.models]
         self.references = [Reference(m) for m in self.models]
         self.reach = self.models[0].config.reach
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))

@@ -9,8 +9,9 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, NamedTuple
 
@@ -76,13 +77,14 @@ class _Tail(io.RawIOBase):
 
 _FEED = """
 import os, sys
-data = tail = bytes.fromhex(os.environ["HEAD"])
+head, end, bgzf = sys.argv[1:]
+data = tail = os.fdopen(int(head), "rb").read()
 while data:
     sys.stdout.buffer.write(data)
     tail = (tail + data)[-28:]
     data = sys.stdin.buffer.read(65536)
 sys.stdout.buffer.flush()
-sys.exit(int(sys.argv[1]) > 0 and tail != bytes.fromhex(os.environ["EOF"]))
+sys.exit(int(bgzf) > 0 and tail != bytes.fromhex(end))
 """
 
 
@@ -174,9 +176,12 @@ class VcfReader:
 
     def _piped(self, head: bytes) -> BinaryIO:
         """A pipe with `head` and all that follows on stdin; its process ends with 1 where the BGZF end marker lacks."""
-        self._feeder = subprocess.Popen([sys.executable, "-c", _FEED, str(int(self._bgzf))],
-                                        stdin=sys.stdin.fileno(), stdout=subprocess.PIPE, env={"HEAD": (
-                                            head + self._stream.peek()).hex(), "EOF": BGZF_EOF.hex()})
+        with tempfile.TemporaryFile() as start:
+            start.write(head + self._stream.peek())
+            start.seek(0)
+            command = [sys.executable, "-c", _FEED, str(start.fileno()), BGZF_EOF.hex(), str(int(self._bgzf))]
+            self._feeder = subprocess.Popen(command, stdin=sys.stdin.fileno(), stdout=subprocess.PIPE,
+                                            pass_fds=[start.fileno()])
         return self._feeder.stdout
 
     def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
@@ -242,16 +247,20 @@ class VcfReader:
 
     def _by_index(self) -> Iterator[Record]:
         """Records of the regions, in file order, each once."""
-        if self.form == "b":
-            names = self._hts.seqnames
-            fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
-        else:
-            try:
+        try:
+            if self.form == "b":
+                names = self._hts.seqnames
+                fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
+            else:
                 index = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
-            except (OSError, ValueError) as e:
-                raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
-            names = index.contigs
-            fetch = lambda c, s, e: index.fetch(c, s, e)  # noqa: E731
+                names, fetch = index.contigs, index.fetch
+            yield from self._fetched(names, fetch)
+        except VcfError:
+            raise
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
+
+    def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[str]]) -> Iterator[Record]:
         end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
         for contig in names:
             for i, (start, stop) in enumerate(self._regions.on(contig)):
@@ -387,7 +396,11 @@ class BcfWriter:
         self._check_declared(line)
         if self._copy.poll():
             self._failed()
-        self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
+        try:
+            self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            where = f"{record.contig}:{record.pos}"
+            raise VcfError(f"the record at {where} cannot be written as BCF ({e}): write text (-O v or -O z)") from e
 
     def _check_declared(self, line: bytes) -> None:
         f = line.split(b"\t", 9)

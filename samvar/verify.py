@@ -62,10 +62,10 @@ def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor:
     header = provenance(reader)
     options = options_of(header["params"])
     problems = [
-        f"{what}: the file was made with {attribute(header[what], 'Sha256')}, this one is {now}"
-        for what, now in (("model", predictor.bundle.sha256), ("reference", genome.digest()),
-                          ("annotation", annotation.digest))
-        if attribute(header[what], "Sha256") != now
+        f"{what}: the file was made with {attribute(header[what], key)}, this one is {now}"
+        for what, key, now in (("model", "Sha256", predictor.bundle.sha256), ("model", "Kind", predictor.bundle.kind),
+                               ("reference", "Sha256", genome.digest()), ("annotation", "Sha256", annotation.digest))
+        if attribute(header[what], key) != now
     ]
     drawn = _Sample(reader, sample)
     problems += [f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}" for r in drawn.without_status]

@@ -232,6 +232,19 @@ def test_wrong_build_is_named(world, parts, tmp_path):
     assert stats.statuses["REF_MISMATCH"] == 20
 
 
+def test_a_wrong_build_is_noticed_behind_alleles_that_cannot_be_compared(world, parts, tmp_path):
+    first = [("c", p, ref(world, p), "<NON_REF>") for p in range(300, 1400)]
+    wrong = [("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "*,A") for p in range(1400, 1420)]
+    with pytest.raises(WrongBuildError, match="20 of the first 20 REF"):
+        run(parts, toy.vcf(tmp_path / "x.vcf", *first, *wrong))
+
+
+def test_stats_count_attributed_alleles(world, parts, tmp_path):
+    stats, text = run(parts, toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 50)))
+    assert stats.attributed == 1 and "SAMVAR_RBP=" in text and stats.incomplete == 0
+    assert run(parts, toy.vcf(tmp_path / "x.vcf", snv(world, 1000)), rbp_min=2.0)[0].attributed == 0
+
+
 def test_contigs_without_overlap_are_named(world, parts, tmp_path):
     with pytest.raises(ContigMismatchError, match="share no contig"):
         run(parts, toy.vcf(tmp_path / "x.vcf", ("zz", 5, "A", "C")))
@@ -331,7 +344,8 @@ def test_cli_usage_errors_are_exit_2(common):
     for wrong in (["-W"], ["-W=xyz", "-o", "x.vcf.gz"], ["-O", "x"], ["-r", "c", "-R", "f"], ["--strict=2"]):
         assert samvar("x.vcf", *common, *wrong).exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
-    assert samvar("x.vcf", *common, "-D", "-1").exit_code == 2
+    for more in (["-D", "0"], ["--stats", "-"]):
+        assert samvar("x.vcf", *common, *more).exit_code == 2
 
 
 def test_a_chunk_is_scored_while_the_one_before_is_written():

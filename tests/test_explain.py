@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from samvar import explain as explaining
 from samvar.annotate import Options
-from samvar.bundle import Background, load_bundle
+from samvar.bundle import Background, load_bundle, write_manifest
 from samvar.cli import main
 from samvar.errors import SamvarError
 from samvar.gene_files import load_annotation
@@ -155,6 +155,14 @@ def test_region_form(files, tmp_path):
         assert why in run(text, *files, code=1).stderr
 
 
+def test_the_status_is_that_of_annotate(files, tmp_path):
+    bases = BASES[:1020] + "N" * 600 + BASES[1620:]
+    fasta = toy.fasta(tmp_path / "n.fa", c=bases)
+    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-").stdout)
+    assert found["status"] == "LOW_CONTEXT" and found["genes"]
+    assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
+
+
 def test_look_up_in_a_vcf(files, tmp_path):
     pos, ref, alt = CASES["snv"]
     line = f"c\t{pos}\trs1;other\t{ref}\t{alt},{ref}T\t.\t.\t."
@@ -243,5 +251,9 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
     assert all(0 <= p["percentile"] <= 100 for p in parts)
     assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
+    content = json.loads((folder / "background.json").read_text())
+    (folder / "background.json").write_text(json.dumps(content | {"sha256": "of another model"}))
+    write_manifest(str(folder))
+    assert load_bundle(str(folder)).background is None
     wrong = CliRunner().invoke(main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)])
     assert wrong.exit_code == 2 and "for every VCF" in wrong.output

@@ -130,3 +130,16 @@ def test_map_table_and_figure(files, tmp_path):
     rows = table(tmp_path / "m.tsv")
     assert len(rows) == 50 and {r["exons"] for r in rows} == {"3"}
     assert (tmp_path / "m.svg").read_text().count("<svg") == 1
+    run = lambda *more: CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *map(str, more)])  # noqa: E731
+    assert run("--map", tmp_path / "m.tsv", "-r", "c:2150-2200").exit_code == 0
+    assert {r["exons"] for r in table(tmp_path / "m.tsv")} == {"1"}
+    for wrong, message in ((["-r", "c:9-3"], "positions count from 1"), (["-r", "d"], "no internal exon"),
+                           (["--genes", files[1] + ".gz"], "no plain text")):
+        (tmp_path / "x").unlink(missing_ok=True)
+        with open(files[1] + ".gz", "wb") as f:
+            f.write(b"\x1f\x8b\xff")
+        result = run("--map", tmp_path / "x", *wrong)
+        assert result.exit_code == 1 and message in result.stderr and not (tmp_path / "x").exists()
+    assert "there is no folder" in run("--map", tmp_path / "nowhere" / "x").stderr
+    other = toy.fasta(tmp_path / "other.fa", zz="ACGT" * 100)
+    assert "share no contig" in CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", "-f", other, *files[2:]]).stderr

@@ -9,8 +9,9 @@ from samvar.bundle import load_bundle
 from samvar.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.genes import Gene, Transcript
 from samvar.genome import Genome
+from samvar.knockout import Allele
 from samvar.model import LSSI_FLOOR, Detection, one_hot
-from samvar.motifs import COMPLETE, Attribution, Part, attribute
+from samvar.motifs import COMPLETE, CORE, Attribution, Part, attribute
 from samvar.predict import Predictor
 from samvar.variant import normalise
 from samvar.windows import make_window
@@ -53,13 +54,31 @@ def test_parts_sum_to_the_delta(setting, strand, change):
     assert [a.delta for a in found] == [d for d in range(4) if deltas.values[d] > 0] and found
     for a in found:
         assert a.value == deltas.values[a.delta]
-        assert abs(a.residual) <= 2 * COMPLETE + 1e-5  # two seeds' means, up to two legs
+        assert abs(a.residual) <= COMPLETE + 1e-5
         assert sum(p.effect for p in a.parts) + a.residual == pytest.approx(a.value, abs=1e-9)
         spacing = [p for p in a.parts if p.kind == "spacing"]
         own = [p for p in a.parts if p.event.startswith("site_")]
         assert len(spacing) == (0 if change in ("snv", "mnv", "delins") or own else 1)
         assert not own or len(a.parts) == 1
     assert any(len(a.parts) > 2 for a in found)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("change", ["snv", "mnv"])
+def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    ref, alt = (Allele.make(setting[1], window, side).bottleneck for side in (False, True))
+    seen = set()
+    for part in (p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts):
+        if window.start <= part.position < window.end:
+            channel = CORE.index(part.rbp) if part.rbp in CORE else 2 + toy.RBPS.index(part.rbp)
+            empty = LSSI_FLOOR if channel < 2 else 0.0
+            before, after = (float(u[channel, part.position - window.start]) for u in (ref, alt))
+            was, is_now = before > empty + 1e-5, after > empty + 1e-5
+            expected = "gain" if not was else "loss" if not is_now else "stronger" if after > before else "weaker"
+            assert (part.event, part.change) == (expected, pytest.approx(after - before, abs=1e-4))
+            seen.add(part.event)
+    assert len(seen) > 1
 
 
 def plain_bottlenecks(model, window):

@@ -179,6 +179,7 @@ def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     assert CliRunner().invoke(main, bundle).exit_code == 0
     twice = CliRunner().invoke(main, [*bundle, "--fm", str(tmp_path / "fm")])
     assert twice.exit_code == 1 and "seed" in twice.stderr
+    assert load_bundle(str(tmp_path / "b")).kind == "fm"  # what was there is whole
 
 
 def test_leaking_genes_are_told_from_repeats():

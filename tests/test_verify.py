@@ -57,6 +57,13 @@ def test_other_files_are_found(made, what, old, new):
     assert result.exit_code == 1 and f"{what}: the file was made with" in result.stderr
 
 
+def test_another_kind_of_the_same_bundle_is_found(made):
+    _, files, out = made
+    out.write_text(out.read_text().replace("Kind=am", "Kind=fm"))
+    result = run("verify", str(out), *files, "--records", "0")
+    assert result.exit_code == 1 and "model: the file was made with fm, this one is am" in result.stderr
+
+
 def test_a_vcf_without_provenance_is_refused(made):
     folder, files, _ = made
     result = run("verify", str(folder / "x.vcf"), *files)

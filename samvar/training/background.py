@@ -45,8 +45,10 @@ def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: 
         say(f"{vcf}: {n} alleles in genes so far")
     if not n:
         raise SamvarError("no allele of these VCFs could be scored: do VCF, FASTA and annotation belong together?")
-    names = [*CORE, *predictor.bundle.rbps]
-    return dict(kind=predictor.bundle.kind, n=n, files=files, least_delta=LEAST_DELTA, least_effect=LEAST_EFFECT,
+    bundle = predictor.bundle
+    names = *CORE, *bundle.rbps
+    return dict(kind=bundle.kind, sha256=bundle.sha256, n=n, files=files, least_delta=LEAST_DELTA,
+                least_effect=LEAST_EFFECT,
                 effects={name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT] for name in names})
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .. import __version__
-from ..bundle import FORMAT, build, sha256_file, write_manifest
+from ..bundle import BACKGROUND, FORMAT, build, sha256_file, write_manifest
 from ..errors import RecipeError
 from ..model import SAM, one_hot
 from .dataset import VALIDATION, Dataset, WindowSampler
@@ -36,13 +36,9 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
                 evaluations: dict[str, dict], half: bool = True) -> None:
     """`runs`: kind (am, fm) -> folders of finished runs, one per seed. `evaluations`: title -> the JSON of
     `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json."""
-    os.makedirs(folder, exist_ok=True)
-    for old in os.listdir(folder):
-        if old.endswith(".safetensors"):
-            os.unlink(os.path.join(folder, old))
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
-    errors = []
+    tensors, errors = {}, []
     for kind, folders in runs.items():
         members = []
         for run in folders:
@@ -52,19 +48,25 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             with open(os.path.join(run, "recipe.json")) as handle:
                 recipe = json.load(handle)
             state = load_file(os.path.join(run, "model.safetensors"))
-            kept = halve(state) if half else state
             file = f"{kind}.{recipe['seed']}.safetensors"
-            if any(m["file"] == file for m in members):
+            if file in tensors:
                 raise RecipeError(f"{run} has the seed {recipe['seed']} of another {kind} run; seeds must differ")
-            save_file(kept, os.path.join(folder, file))
-            os.chmod(os.path.join(folder, file), 0o644)  # safetensors makes files that only their owner can read
-            checksum = sha256_file(os.path.join(folder, file))
-            errors.append(storage_error(model, build(description["config"], kept), data))
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
                 raise RecipeError(f"{run} was trained with other RBPs than the first run")
-            members.append(dict(seed=recipe["seed"], file=file, sha256=checksum, config=description["config"],
+            tensors[file] = halve(state) if half else state
+            errors.append(storage_error(model, build(description["config"], tensors[file]), data))
+            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=description["config"],
                                 recipe=recipe))
         config["kinds"][kind] = members
+    os.makedirs(folder, exist_ok=True)
+    for old in os.listdir(folder):
+        if old.endswith(".safetensors") or old == BACKGROUND:
+            os.unlink(os.path.join(folder, old))
+    for member in sum(config["kinds"].values(), []):
+        path = os.path.join(folder, member["file"])
+        save_file(tensors[member["file"]], path)
+        os.chmod(path, 0o644)  # safetensors makes files that only their owner can read
+        member["sha256"] = sha256_file(path)
     config["data"] = data.meta
     metrics["storage"] = dict(precision="fp16" if half else "fp32", largest_error=max(errors),
                               windows=CHECKED_WINDOWS)
