@@ -7,8 +7,8 @@ DATA holds vcf/, genome/ and annotation/. SpliceAI is installed from PyPI into F
 Python 3.9 to 3.11). Both programs score variants of the 1000 Genomes chr20 file, SpliceAI the first few dozen of those
 that samvar scores thousands of, in alternating rounds; the rate is that of the variants after the first, start-up the
 time of a run with one. Indels are rare, and the reference's tensors are shared by fewer of them: they are compared with
-as many SNVs, those beside them. `--grow`: samvar's time against the number of records, dense (one per 40 bases of gene) and
-sparse (one per 1,000).
+as many SNVs, those beside them. `--grow`: samvar's time against the number of records, dense (one per 40 bases of
+gene) and sparse (one per 1,000).
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def main() -> None:
             write_vcf(path(f"{name}.vcf"), records)
         measured(ours(path("one.vcf")))  # index, cache
         runs = dict(samvar_one=ours(path("one.vcf")), samvar_cold=ours(path("one.vcf"), "--no-cache"),
-                    samvar_snv=ours(path("snv.vcf")), samvar_indel=ours(path("indel.vcf")), samvar_beside=ours(path("beside.vcf")),
+                    samvar_snv=ours(path("snv.vcf")), samvar_indel=ours(path("indel.vcf")),
+                    samvar_beside=ours(path("beside.vcf")),
                     samvar_no_causes=ours(path("snv.vcf"), "--rbp-min", "2"),
                     spliceai_one=theirs(path("one.vcf")), spliceai_few=theirs(path("few.vcf")))
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
