@@ -17,7 +17,7 @@ import os
 
 import numpy as np
 from tqdm import tqdm
-from variants import in_reach
+from variants import in_reach, save
 
 from samvar import deltas, motifs
 from samvar.annotate import Options, examine
@@ -92,9 +92,7 @@ def main() -> None:
     result = dict(bundle=bundle.name, sha256=bundle.sha256, least=args.least, deltas=len(fine),
                   explain=completeness(fine), annotate=completeness(rough), knockouts=against_knockouts(fine),
                   knockouts_rbp_alone=against_knockouts(rbps))
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    save(args.json, result)
     print(json.dumps(result, indent=1))
 
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
+
+from variants import save
 
 from samvar import deltas, motifs
 from samvar.align import ABSENT
@@ -142,9 +143,7 @@ def main() -> None:
                   right_by_chance=round(sum(c["chance"] for c in cases), 2), cases=cases)
     print({k: v for k, v in result.items() if k != "cases"})
     if args.json:
-        with open(args.json, "w") as f:
-            json.dump(result, f, indent=1)
-            f.write("\n")
+        save(args.json, result)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,13 @@ import argparse
 import csv
 import glob
 import gzip
-import json
 import os
 from collections import defaultdict
 
 import numpy as np
 import torch
 from tqdm import tqdm
+from variants import save
 
 from samvar.bundle import load_bundle
 from samvar.gene_files import load_annotation
@@ -244,9 +244,7 @@ def main() -> None:
         show(name, sets[name])
     result = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, extend=args.extend, extend5=args.extend5,
                   resamples=RESAMPLES, min_hits=MIN_HITS, experiments=experiments, sets=sets)
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    save(args.json, result)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 from itertools import islice
 
 import numpy as np
+from variants import save
 
 from samvar.annotate import Allele, Options, examine, score
 from samvar.bundle import load_bundle
@@ -49,15 +50,15 @@ def main() -> None:
     union, alone = (scored(genome, g, predictor, records) for g in (genes, genes.of_chosen_transcripts()))
     largest = lambda a: max(float(d.values.max()) for d in a.deltas)  # noqa: E731
     pairs = np.array([(largest(u), largest(a)) for u, a in zip(union, alone) if {u.status, a.status} <= SCORED])
+    if not len(pairs):
+        raise SystemExit("none of these records lies in a gene: take more --records")
     off = np.abs(pairs[:, 0] - pairs[:, 1])
     in_union = sum(u.status in SCORED for u in union)
     result = dict(bundle=bundle.name, sha256=bundle.sha256, records=len(records), scored_with_union=in_union,
                   scored_both=len(pairs), share_equal=float((off < 5e-5).mean()), mean_difference=float(off.mean()),
                   percentile_99=float(np.percentile(off, 99)), largest=float(off.max()),
                   correlation=float(np.corrcoef(pairs.T)[0, 1]))
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    save(args.json, result)
     print(json.dumps(result, indent=1))
 
 

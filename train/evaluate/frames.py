@@ -16,6 +16,7 @@ import os
 
 import numpy as np
 from tqdm import tqdm
+from variants import save
 
 from samvar import deltas
 from samvar.bundle import load_bundle
@@ -78,9 +79,7 @@ def main() -> None:
             for i, f in enumerate(FLANKS[:-1])}
     result = dict(bundle=bundle.name, sha256=bundle.sha256, variants=len(chosen), with_a_delta=int(big.sum()),
                   flanks=rows)
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    save(args.json, result)
     print(json.dumps(result, indent=1))
 
 

@@ -44,6 +44,13 @@ def in_reach(table: str) -> list[dict[str, str]]:
         return [r for r in csv.DictReader(handle, delimiter="\t") if r["ref_status"] == "match"]
 
 
+def save(path: str, result: dict) -> None:
+    """Write the result of a script as JSON."""
+    with open(path, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+
+
 def auroc(label: np.ndarray, value: np.ndarray) -> float:
     """Chance that a positive scores above a negative, ties one half."""
     order = np.sort(value)
@@ -106,9 +113,7 @@ def main() -> None:
         clusters=len(set(cluster)), auroc=bootstrap(auroc, label, value, cluster),
         auprc=bootstrap(auprc, label, value, cluster),
     )
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    save(args.json, result)
     print(json.dumps(result))
 
 
