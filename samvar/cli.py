@@ -605,7 +605,11 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
+    from .vcf import check_writable
 
+    for path in (table_file, html):
+        if path and path != "-":
+            check_writable(path)
     if svg or html:
         logos.style()  # what is missing for that shows before the work
     wanted = [c for c in (chroms or "").split(",") if c]
