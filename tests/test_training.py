@@ -17,10 +17,11 @@ from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
 from samvar.training import prepare as prep
-from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, WindowSampler, pack, unpack
+from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.runs import load_run
+from samvar.training.sampling import KEEP, WindowSampler, changed
 
 from . import toy
 
@@ -144,6 +145,53 @@ def test_sampler_depends_on_seed_rank_and_step_alone(data):
 def test_site_windows_hold_a_site(data):
     _, labels = WindowSampler(data, "train", (0, 0), 5000, (50,), 1.0, seed=0).batch(0)
     assert ((labels == 1) | (labels == 2)).any(1).all()
+
+
+def test_decoy_windows_hold_the_strongest_of_some_decoys_of_the_split(data):
+    asked = []
+
+    def strength(kind, at):
+        asked.append((kind, at))
+        return -at  # the first one in the data is the strongest
+
+    sampler = WindowSampler(data, "train", (0, 0), 20, (1,), 0.0, seed=0, decoy_share=1.0, strength=strength)
+    codes, labels = sampler.batch(0)
+    assert (labels == 0).all() and len(asked) == 20 and {kind for kind, _ in asked} == {1, 2}
+    for code, (kind, at) in zip(codes[:, 0], asked):
+        assert code == data.codes[at.min()]
+        gene = np.searchsorted(data.offsets, at, "right") - 1
+        assert set(data.splits[gene]) == {"train"} and (data.labels[at] == 0).all()
+        core = [data.codes[at - 2], data.codes[at - 1]] if kind == 1 else [data.codes[at + 1], data.codes[at + 2]]
+        assert (core[0] == (0 if kind == 1 else 2)).all() and (core[1] == (2 if kind == 1 else 3)).all()
+
+
+@pytest.mark.parametrize("mutate,indels", [(0.3, 0.0), (0.0, 1.0), (0.3, 1.0)])
+def test_changed_windows_keep_their_sites(mutate, indels):
+    rng = np.random.default_rng(0)
+    lengths = set()
+    for _ in range(50):
+        codes, labels = rng.integers(0, 4, 3000).astype(np.uint8), np.zeros(3000, np.uint8)
+        labels[[700, 1500, 1600]], labels[2000:2010], codes[2000:2010] = (1, 2, 1), IGNORE, UNKNOWN
+        new, kinds = changed(rng, codes, labels, mutate, indels, lambda n: np.full(n, 3, np.uint8))
+        lengths.add(len(new))
+        assert len(new) == len(kinds)
+        before, after = np.flatnonzero((labels > 0) & (labels < 3)), np.flatnonzero((kinds > 0) & (kinds < 3))
+        assert (labels[before] == kinds[after]).all() and ((new == UNKNOWN) == (kinds == IGNORE)).all()
+        for a, b in zip(before, after):
+            assert (codes[a - KEEP : a + KEEP + 1] == new[b - KEEP : b + KEEP + 1]).all()
+        assert after[2] - after[1] == 100  # nothing is put between sites so near to each other
+        if not indels:
+            assert 0.1 < (new != codes).mean() < 0.3
+    assert len(lengths) > 10 if indels else lengths == {3000}
+
+
+def test_augmented_windows_have_the_shape_of_plain_ones(data):
+    sampler = WindowSampler(data, "train", (20, 10), 400, (100,), 1.0, seed=3, mutate=0.1, indels=1.0)
+    codes, labels = sampler.batch(0)
+    assert codes.shape == (4, 130) and labels.shape == (4, 100)
+    assert all((x == y).all() for x, y in zip((codes, labels), sampler.batch(0)))
+    plain = WindowSampler(data, "train", (20, 10), 400, (100,), 1.0, seed=3).batch(0)
+    assert not np.array_equal(codes, plain[0])
 
 
 # ------------------------------------------------------------------------------------------------ prepare

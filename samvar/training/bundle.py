@@ -12,8 +12,9 @@ from .. import __version__
 from ..bundle import BACKGROUND, FORMAT, build, sha256_file, write_manifest
 from ..errors import RecipeError
 from ..model import SAM, one_hot
-from .dataset import VALIDATION, Dataset, WindowSampler
+from .dataset import VALIDATION, Dataset
 from .runs import load_run
+from .sampling import WindowSampler
 
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
 

@@ -1,4 +1,4 @@
-"""The packed dataset: genes in transcript orientation, 2 bits a base, with their sites; and windows drawn from it.
+"""The packed dataset: genes in transcript orientation, 2 bits a base, with their sites.
 
 Imports numpy only, so that training runs where no genomics library is installed.
 """
@@ -19,6 +19,7 @@ UNKNOWN = 4
 IGNORE = 255  # label of a base that is not scored: unknown, or outside the gene
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FORMAT = 1
+CORE = {ACCEPTOR: ((-2, 0), (-1, 2)), DONOR: ((1, 2), (2, 3))}  # AG before an acceptor, GT after a donor
 
 
 def pack(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -35,6 +36,14 @@ def unpack(packed: np.ndarray, runs: np.ndarray, length: int) -> np.ndarray:
     for start, end in runs:
         codes[start:end] = UNKNOWN
     return codes
+
+
+def core_bases(codes: np.ndarray, kind: int) -> np.ndarray:
+    """Where an acceptor (AG before it) or a donor (GT after it) could be."""
+    here = np.ones(len(codes), bool)
+    for shift, base in CORE[kind]:
+        here &= np.roll(codes, -shift) == base
+    return here
 
 
 @dataclass
@@ -131,46 +140,3 @@ def _slice(values: np.ndarray, low: int, high: int, start: int, end: int, fill: 
     if a < b:
         out[a - start : b - start] = values[low + a : low + b]
     return out
-
-
-class WindowSampler:
-    """Windows of training genes: a share of them around a random site, the rest anywhere ("tiles").
-
-    The windows of a step depend on (seed, rank, step) alone: a resumed run sees what an uninterrupted one would.
-    """
-
-    def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
-                 site_share: float, seed: int, rank: int = 0):
-        self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
-        self.site_share, self.seed, self.rank = site_share, seed, rank
-        genes = data.genes(split)
-        if not len(genes):
-            raise DatasetError(f"the dataset has no {split} genes")
-        keep = np.zeros(len(data), bool)
-        keep[genes] = True
-        sites = np.flatnonzero((data.labels == ACCEPTOR) | (data.labels == DONOR))
-        owner = np.searchsorted(data.offsets, sites, "right") - 1
-        self.sites, self.owner = sites[keep[owner]], owner[keep[owner]]
-        if not len(self.sites):
-            raise DatasetError(f"the {split} genes of the dataset have no splice site")
-        self.genes = genes
-        self.cumulative = np.cumsum(np.diff(data.offsets)[genes])
-
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of `windows`, N = batch_bases // W."""
-        rng = np.random.default_rng([self.seed, self.rank, step])
-        width = int(rng.choice(self.lengths))
-        drawn = [self._draw(rng, width) for _ in range(max(self.batch_bases // width, 1))]
-        return np.stack([c for c, _ in drawn]), np.stack([y for _, y in drawn])
-
-    def _draw(self, rng: np.random.Generator, width: int) -> tuple[np.ndarray, np.ndarray]:
-        if rng.random() < self.site_share:
-            i = rng.integers(len(self.sites))
-            gene = self.owner[i]
-            start = self.sites[i] - self.data.offsets[gene] - rng.integers(width)
-        else:
-            at = rng.integers(self.cumulative[-1])
-            i = np.searchsorted(self.cumulative, at, "right")
-            gene = self.genes[i]
-            start = at - (self.cumulative[i - 1] if i else 0) - rng.integers(width)
-        return self.data.window(gene, int(start), int(start) + width, *self.reach)

@@ -196,28 +196,32 @@ def _entropy(levels: dict[int, np.ndarray]) -> float:
 
 
 def evaluate(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, entropy: bool = True) -> dict:
-    """The numbers of the evaluation, ready for JSON. Percent for top-k, bits per base for entropy; of several models
-    (seeds) the mean probability is evaluated.
-
-    Entropy: activations are rounded to multiples of r, the coarsest r (from a quarter of their mean, in factors of 2)
-    that costs less than 0.5 points of top-k; eta is the entropy of the rounded activations.
-    """
+    """`summary` of the genes, of several models (seeds) that of their mean probability; with `measured_entropy`."""
     scores = score(models, data, genes, device)
+    return summary(scores) | (measured_entropy(models, data, genes, device, scores) if entropy else {})
+
+
+def summary(scores: Scores) -> dict:
+    """The numbers of an evaluation, ready for JSON: percent for top-k, bits per base for the nominal entropy bound."""
     full, core = scores.top_k(), scores.top_k("lssi")
-    result = dict(
+    return dict(
         topk_acceptor=full.acceptor, topk_donor=full.donor, topk_mean=full.mean, topk_interval=full.interval,
         n_acceptor=full.n_acceptor, n_donor=full.n_donor, n_genes=full.n_genes, density=scores.density,
         lssi=dict(topk_acceptor=core.acceptor, topk_donor=core.donor, topk_mean=core.mean,
                   topk_interval=core.interval),
         entropy_bits_per_base_nominal=scores.entropy_bound(NOMINAL_ETA),
     )
-    if entropy:
-        eta, r = 0.0, 0.0
-        if scores.activation > 0:
-            rounded = lambda step: score(models, data, genes, device, rounding=step)  # noqa: E731
-            eta, r = coarsest_rounding(rounded, full.mean, scores.activation / 4)
-        result |= dict(entropy_bits_per_base=scores.entropy_bound(eta), eta=eta, rounding=r)
-    return result
+
+
+def measured_entropy(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, scores: Scores) -> dict:
+    """Entropy bound by the measured strength of sites: activations are rounded to multiples of r, the coarsest r (from
+    a quarter of their mean, in factors of 2) that costs less than 0.5 points of top-k; eta is the entropy of the
+    rounded activations. `scores` are those without rounding."""
+    eta, r = 0.0, 0.0
+    if scores.activation > 0:
+        rounded = lambda step: score(models, data, genes, device, rounding=step)  # noqa: E731
+        eta, r = coarsest_rounding(rounded, scores.top_k(resamples=0).mean, scores.activation / 4)
+    return dict(entropy_bits_per_base=scores.entropy_bound(eta), eta=eta, rounding=r)
 
 
 def coarsest_rounding(rounded: Callable[[float], Scores], accuracy: float, start: float) -> tuple[float, float]:

@@ -7,13 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import DatasetError
-from ..model import ACCEPTOR, DONOR, LSSI, LSSI_FLOOR, LSSI_SPAN, one_hot
-from .dataset import IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset
+from ..model import ACCEPTOR, LSSI, LSSI_FLOOR, LSSI_SPAN, one_hot
+from .dataset import CORE, IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset, core_bases
 from .evaluate import top_k
 from .recipe import LssiRecipe
 from .runs import save_run
-
-CORE = {ACCEPTOR: ((-2, 0), (-1, 2)), DONOR: ((1, 2), (2, 3))}  # AG before an acceptor, GT after a donor
 
 
 class LssiTask:
@@ -42,9 +40,7 @@ class LssiTask:
 
     def _pools(self, kind: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(positions of sites, positions of decoys, mask of both)."""
-        core = np.ones(len(self.codes), bool)
-        for shift, base in CORE[kind]:
-            core &= np.roll(self.codes, -shift) == base
+        core = core_bases(self.codes, kind)
         site = self.labels == kind
         return np.flatnonzero(site), np.flatnonzero(core & ~site & (self.labels != IGNORE)), core | site
 

@@ -68,7 +68,7 @@ def oriented(gene: Gene, codes: np.ndarray) -> dict:
         codes = reverse_complement(codes)
         acceptors, donors = np.sort(end - 1 - acceptors), np.sort(end - 1 - donors)
     return dict(name=gene.symbol, chrom=gene.origin, codes=codes, acceptors=acceptors, donors=donors,
-                paralog=gene.paralog)
+                paralog=gene.paralog, contig=gene.contig, strand=gene.strand, start=start, end=end)
 
 
 def gt_ag_share(genes: Iterable[dict]) -> tuple[float, int]:

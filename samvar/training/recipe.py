@@ -60,6 +60,10 @@ class SamRecipe(Recipe):
     batch_bases: int = 18_000  # scored bases a step (and rank)
     windows: tuple[int, ...] = (1125, 2250)  # scored lengths, one drawn a step
     site_share: float = 0.8  # windows drawn around a site; 0: plain tiles as in the paper
+    decoy_share: float = 0.0  # windows drawn around strong decoys of the core sites
+    mutate: float = 0.0  # share of bases drawn anew, away from sites
+    indels: float = 0.0  # probability that a window loses, and that it receives, a stretch away from sites
+    motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
     density_start: float = 0.05
     density_end: float = 0.0017
@@ -73,6 +77,9 @@ class SamRecipe(Recipe):
         object.__setattr__(self, "windows", tuple(self.windows))
         if not self.windows or min(self.windows) < 1:
             raise RecipeError("windows must be one or more lengths")
+        shares = ("site_share", "decoy_share", "mutate", "indels", "motif_dropout")
+        if not all(0 <= getattr(self, name) <= 1 for name in shares) or self.site_share + self.decoy_share > 1:
+            raise RecipeError(f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too")
         if self.density_schedule not in ("geometric", "accuracy"):
             raise RecipeError("density_schedule must be geometric or accuracy")
         if not 0 < self.density_end <= self.density_start <= 1:

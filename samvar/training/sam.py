@@ -7,12 +7,13 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
-from ..model import SAM, Config, FixedMotifs, one_hot, warm_start_am
-from .dataset import IGNORE, TRAIN, VALIDATION, Dataset, WindowSampler
+from ..model import ACCEPTOR, LSSI_SPAN, SAM, Config, FixedMotifs, one_hot, warm_start_am
+from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
 from .runs import load_run, save_run
+from .sampling import WindowSampler
 
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
@@ -34,11 +35,20 @@ class SamTask:
         self.model.lssi.load_state_dict(core.state_dict())
         self.model.lssi.requires_grad_(False)
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
-                                     recipe.seed, rank)
+                                     recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
+                                     recipe.indels)
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest())
         if start_from and fresh:
             self._start_from(start_from)
+
+    @torch.no_grad()
+    def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
+        """Core score of acceptors or donors at these positions of `data.codes`."""
+        left, right = LSSI_SPAN[kind]
+        windows = self.data.codes.take(at[:, None] + np.arange(-left, right + 1), mode="clip")
+        core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
+        return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
     def _start_from(self, folder: str) -> None:
         """Motifs and aggregator of another run, the core sites staying those of `lssi`."""
@@ -77,7 +87,9 @@ class SamTask:
     def loss(self, step: int) -> torch.Tensor:
         """Negative log-likelihood in nats per 1,000 known bases."""
         codes, labels = self.sampler.batch(step)
-        log_p = self.model(one_hot(torch.from_numpy(codes).to(self.device)))
+        found = self.model.detect(one_hot(torch.from_numpy(codes).to(self.device)))
+        motifs = nn.functional.dropout1d(found.motifs, self.recipe.motif_dropout)
+        log_p = self.model.aggregate(found._replace(motifs=motifs))
         target = torch.from_numpy(labels).to(self.device).long()
         flat = log_p.float().transpose(1, 2).flatten(0, 1)
         nll = nn.functional.nll_loss(flat, target.flatten(), ignore_index=IGNORE, reduction="sum")

@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+"""Top-k accuracy of a bundle on the validation and test chromosomes, and what lies behind it.
+
+    python train/evaluate/topk.py DATA --bundle default --json OUT
+
+Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the core sites alone,
+every seed of the FM and the AM, and the mean of their seeds; density and entropy bound of one seed; the alternative and
+the new exons of the SAM paper (counts of their sites among the best k); module
+substitution: the AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as
+the mean site of its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn as nn
+from variants import save
+
+from samvar.bundle import Bundle, load_bundle
+from samvar.errors import BundleError
+from samvar.model import ACCEPTOR, DONOR, SAM, Detection, one_hot
+from samvar.training.dataset import IGNORE, Dataset
+from samvar.training.evaluate import Scores, measured_entropy, score, summary, tiles
+from samvar.training.prepare import merge_genes, read_genes
+
+PAIRS = (("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"), ("genome/extra.fa.gz", "annotation/extra.tsv.gz"))
+SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}
+EXONS = {"alternative exons": "exons/alt_all.txt", "new exons": "exons/evo_all.txt"}
+HELD_OUT = {"BRCA1", "BRCA2", "TP53", "CFTR"}
+TEMPERATURES = np.geomspace(0.5, 2.0, 57)
+BINS = np.array([0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+CPU = torch.device("cpu")
+
+
+class Substituted(nn.Module):
+    """Sites of one model, each with its RBP's `strength` (79,), read by the aggregator of another."""
+
+    def __init__(self, sites: SAM, reader: SAM, strength: torch.Tensor):
+        super().__init__()
+        self.sites, self.reader, self.config = sites, reader, reader.config
+        self.register_buffer("strength", strength.view(1, -1, 1))
+
+    def detect(self, x: torch.Tensor) -> Detection:
+        found = self.sites.detect(x)
+        return Detection(found.lssi, (found.motifs > 0) * self.strength)
+
+    def aggregate(self, found: Detection) -> torch.Tensor:
+        return self.reader.aggregate(found)
+
+
+@torch.inference_mode()
+def mean_strength(model: SAM, data: Dataset, genes: np.ndarray) -> torch.Tensor:
+    """Mean activation of each RBP's sites."""
+    total, count = torch.zeros(2, model.motifs.fixed.mix.shape[0], dtype=torch.float64)
+    for _, _, _, codes in tiles(data, genes, model.config.reach):
+        motifs = model.detect(one_hot(torch.from_numpy(codes[None]))).motifs[0]
+        total += motifs.sum(1)
+        count += (motifs > 0).sum(1)
+    return (total / count.clamp(min=1)).float()
+
+
+def together(scores: list[Scores]) -> Scores:
+    """The mean probability of several seeds."""
+    return replace(scores[0], model=np.logaddexp.reduce([s.model for s in scores]) - np.log(len(scores)))
+
+
+def joined(first: Scores, second: Scores) -> Scores:
+    """Genes of both, for what is read off the bases alone."""
+    return replace(first, model=np.hstack([first.model, second.model]), lssi=np.hstack([first.lssi, second.lssi]),
+                   labels=np.concatenate([first.labels, second.labels]), n_genes=first.n_genes + second.n_genes,
+                   gene=np.concatenate([first.gene, second.gene + first.n_genes]))
+
+
+def row(scores: Scores) -> dict:
+    """Top-k of a model."""
+    return {k: v for k, v in summary(scores).items() if k.startswith(("topk", "n_"))}
+
+
+def read_exons(path: str) -> list[tuple[str, str, str, int, int]]:
+    """(gene, chromosome, strand, first and last base 0-based on the genome) of every exon."""
+    found = []
+    with open(path) as handle:
+        for line in handle:
+            gene, _, chrom, strand, _, _, lasts, firsts = line.rstrip("\n").split("\t")
+            pairs = zip(lasts.split(",")[:-1], firsts.split(",")[:-1])
+            found += [(gene, chrom, strand, int(first) - 1, int(last) - 1) for last, first in pairs]
+    return found
+
+
+def exon_counts(p: np.ndarray, labels: np.ndarray, placed: list[tuple[int, int]]) -> dict:
+    """How many acceptors and donors of exons, `placed` at (acceptor, donor) of `p` (2, B), score at least as well as
+    the k-th best base, k the number of sites in `labels`."""
+    counts = dict(n=len(placed))
+    for i, (name, kind) in enumerate((("acceptors", ACCEPTOR), ("donors", DONOR))):
+        k = int((labels == kind).sum())
+        least = np.partition(p[i], -k)[-k]
+        counts[name] = int((p[i][[at[i] for at in placed]] >= least).sum())
+    return counts
+
+
+def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int, int]]:
+    """(acceptor, donor) of the exons that lie in these genes, counted in the known bases of `data`."""
+    known = np.cumsum(data.labels != IGNORE) - 1
+    by_name = {g["name"]: (g, int(data.offsets[i])) for i, g in enumerate(genes)}
+    placed = []
+    for name, contig, strand, first, last in exons:
+        g, offset = by_name.get(name, (None, 0))
+        if g and (contig, strand) == (g["contig"], g["strand"]) and g["start"] <= first and last < g["end"]:
+            ends = (first, last) if strand == "+" else (last, first)
+            at = [offset + (e - g["start"] if strand == "+" else g["end"] - 1 - e) for e in ends]
+            if (data.labels[at] != IGNORE).all():
+                placed.append(tuple(int(known[a]) for a in at))
+    return placed
+
+
+def calibration(scores: Scores) -> dict:
+    """Temperature with the smallest negative log-likelihood per base, and the reliability of the probabilities as they
+    are: in bins of the predicted probability (both site types together), their mean and the share of true sites."""
+    p = np.exp(scores.model.astype(np.float64))
+    log_p = np.log(np.clip(np.vstack([1 - p.sum(0), p]), 1e-12, 1))
+    own = log_p[scores.labels, np.arange(len(scores.labels))]
+
+    def loss(t: float) -> float:
+        return float((np.logaddexp.reduce(log_p / t) - own / t).mean())
+
+    losses = [loss(t) for t in TEMPERATURES]
+    predicted, true = p.ravel(), np.concatenate([scores.labels == ACCEPTOR, scores.labels == DONOR])
+    which = np.clip(np.searchsorted(BINS, predicted, "right") - 1, 0, len(BINS) - 2)
+    curve = [dict(low=float(BINS[i]), high=float(BINS[i + 1]), n=int((which == i).sum()),
+                  predicted=float(predicted[which == i].mean()), observed=float(true[which == i].mean()))
+             for i in np.unique(which)]
+    return dict(temperature=float(TEMPERATURES[int(np.argmin(losses))]), nats_per_base=loss(1.0),
+                nats_per_base_at_temperature=min(losses), reliability=curve)
+
+
+def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[dict]:
+    """Genes of both genomes on these chromosomes, held-out ones apart."""
+    found = merge_genes([read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS])
+    return [g for g in found if g["paralog"] is paralog and g["name"] not in HELD_OUT]
+
+
+def packed(genes: list[dict]) -> Dataset:
+    return Dataset.from_genes([dict(g, split="test") for g in genes])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="folder with genome/, annotation/ and exons/")
+    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--sets", default="validation,test", help="test is for shipped candidates")
+    parser.add_argument("--single", action="store_true", help="only genes without paralogs, top-k and density alone")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    bundles: dict[str, Bundle] = {}
+    for kind in ("am", "fm"):
+        with suppress(BundleError):
+            bundles[kind] = load_bundle(f"{args.bundle}:{kind}")
+    result: dict[str, dict] = {}
+
+    def add(title: str, numbers: dict) -> None:
+        result[title] = numbers
+        print(title, {k: v for k, v in numbers.items() if k not in ("sha256", "reliability")}, flush=True)
+
+    for name in args.sets.split(","):
+        genes = read(args.data, SETS[name], paralog=False)
+        data, more = packed(genes), packed([] if args.single else read(args.data, SETS[name], paralog=True))
+        for kind, bundle in bundles.items():
+            about = dict(bundle=bundle.name, kind=kind, sha256=bundle.sha256)
+            single = [score([m], data, data.genes(), CPU) for m in bundle.models]
+            seeds = [] if len(single) == 1 else [f", seed {s}" for s in bundle.seeds]
+            mean = together(single)
+            if f"{name}, LSSI alone" not in result:
+                add(f"{name}, LSSI alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
+            for title, scores, model in zip(seeds or [""], single, bundle.models):
+                numbers = summary(scores)
+                if kind == "am" and not args.single:
+                    numbers |= measured_entropy([model], data, data.genes(), CPU, scores)
+                add(f"{name}, {kind}{title}", about | {k: v for k, v in numbers.items() if k != "lssi"})
+            if seeds:
+                add(f"{name}, {kind}, mean of the seeds", about | row(mean))
+            if args.single:
+                continue
+            if name == "validation":
+                add(f"calibration, {kind}", about | calibration(mean))
+            rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
+            every = joined(mean, rest)
+            if f"{name}, all genes, LSSI alone" not in result:
+                add(f"{name}, all genes, LSSI alone", dict(kind="lssi") | row(replace(every, model=every.lssi)))
+            add(f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}", about | row(every))
+            for title, path in EXONS.items():
+                placed = place_exons(read_exons(os.path.join(args.data, path)), genes, data)
+                add(f"{title}, {name} genes, {kind}", about | exon_counts(mean.model, mean.labels, placed))
+        if len(bundles) == 2 and name == "validation" and not args.single:
+            fm, am = (bundles[k].models[0] for k in ("fm", "am"))
+            strength = mean_strength(fm, data, data.genes()[::5])
+            for title, sites in (("FM", fm), ("AM", am)):
+                found = score([Substituted(sites, fm, strength)], data, data.genes(), CPU)
+                add(f"{name}, binarised {title} sites read by the FM",
+                    dict(kind="fm", density=found.density) | row(found))
+    save(args.json, result)
+
+
+if __name__ == "__main__":
+    main()
