@@ -247,14 +247,16 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
 @click.option("--name", required=True, help="Name of the bundle.")
 @click.option("--am", "am_runs", multiple=True, help="Folder of a finished AM run; repeat for several seeds.")
 @click.option("--fm", "fm_runs", multiple=True, help="Folder of a finished FM run; repeat for several seeds.")
+@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="Divides the outputs before the softmax.")
 @click.option("--flank", default=512, show_default=True, help="F: bases the LSTM sees beyond the compared positions.")
 @click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
-@click.option("--evaluation", "evaluations", multiple=True, metavar="TITLE=FILE",
-              help="JSON of `samvar train evaluate`, for the card; repeat.")
+@click.option("--evaluation", "evaluations", multiple=True, metavar="[TITLE=]FILE",
+              help="JSON for the card: of `samvar train evaluate`, or several under their titles; repeat.")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
 @click.option("-o", "--output", required=True, help="Folder of the bundle.")
 @user_errors
-def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) -> None:
+def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, output) -> None:
     """Finished runs to a weight bundle with manifest and card."""
     from .training.bundle import make_bundle
     from .training.dataset import Dataset
@@ -264,15 +266,14 @@ def bundle(name, am_runs, fm_runs, flank, data, evaluations, precision, output) 
         raise click.UsageError("give at least one --am or --fm run")
     results = {}
     for item in evaluations:
-        title, equals, path = item.rpartition("=")
-        if not equals:
-            raise click.UsageError(f"--evaluation {item}: TITLE=FILE expected")
+        title, _, path = item.rpartition("=")
         with open(path) as handle:
             try:
-                results[title] = json.load(handle)
+                content = json.load(handle)
+                results |= {title: content} if title else content
             except ValueError as e:
                 raise SamvarError(f"--evaluation {path} is no JSON: {e}") from e
-    make_bundle(output, name, runs, flank, Dataset.load(data), results, precision == "fp16")
+    make_bundle(output, name, runs, flank, Dataset.load(data), results, precision == "fp16", temperature)
 
 
 @train.command()

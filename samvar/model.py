@@ -57,6 +57,7 @@ class Config:
     lstm_units: int = 40
     stack_widths: tuple[int, ...] = (7, 7, 7, 7)
     adjust_widths: tuple[int, ...] = (3, 3, 3, 3, 3, 1, 1, 1, 1, 1)
+    temperature: float = 1.0  # of the probabilities at evaluation; training is at 1
 
     def __post_init__(self):
         if self.kind not in ("fm", "am"):
@@ -355,6 +356,7 @@ class Aggregator(nn.Module):
         self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
         self.lstm = nn.LSTM(2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True)
         self.classes = nn.Linear(2 * config.lstm_units, 3)
+        self.temperature = config.temperature
         self._initialise(config)
 
     @torch.no_grad()
@@ -401,7 +403,8 @@ class Aggregator(nn.Module):
             else:
                 memory = self.lstm(h)[0]
             core = self.lssi_out(lssi.transpose(1, 2).float())
-            return torch.log_softmax(self.classes(memory) + core, -1).transpose(1, 2)
+            out = self.classes(memory) + core
+            return torch.log_softmax(out if self.training else out / self.temperature, -1).transpose(1, 2)
 
     def _direction(self, h, suffix: str, same: int):  # (N, L, 2 units) -> (N, L - same, units), one way of the LSTM
         weights = [getattr(self.lstm, f"{w}_l0{suffix}") for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]

@@ -542,6 +542,18 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     with pytest.raises(BundleError, match="no am model"):
         load_bundle(out + ":am")
 
+    several = tmp_path / "several.json"
+    several.write_text(json.dumps({"title A": numbers, "exons": dict(n=7, acceptors=3, donors=4)}))
+    options = ["train", "bundle", "--name", "soft", "-d", packed, "--temperature", "2", "--evaluation", str(several),
+               "-o", str(tmp_path / "soft"), "--fm", str(tmp_path / "fm")]
+    assert CliRunner().invoke(main, options).exit_code == 0
+    soft = load_bundle(str(tmp_path / "soft")).models[0]
+    torch.testing.assert_close(soft(x), torch.log_softmax(bundle.models[0](x) / 2, 1), atol=1e-5, rtol=0)
+    card = (tmp_path / "soft" / "CARD.md").read_text()
+    assert "| title A | fm |" in card and "| exons | 7 | 3 | 4 |" in card
+    twice = CliRunner().invoke(main, [*options, "--fm", str(tmp_path / "fm")])
+    assert twice.exit_code == 1 and "given twice" in twice.stderr
+
 
 def test_training_imports_no_genomics_library():
     code = "import sys, samvar.training.sam, samvar.training.lssi, samvar.training.loop\n" \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,6 +17,7 @@ from .dataset import VALIDATION, Dataset
 from .runs import load_run
 from .sampling import WindowSampler
 
+AUGMENTATIONS = ("decoy_share", "mutate", "indels", "motif_dropout")
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
 
 
@@ -34,30 +36,30 @@ def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
 
 
 def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, data: Dataset,
-                evaluations: dict[str, dict], half: bool = True) -> None:
-    """`runs`: kind (am, fm) -> folders of finished runs, one per seed. `evaluations`: title -> the JSON of
-    `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json."""
+                evaluations: dict[str, dict], half: bool = True, temperature: float = 1.0) -> None:
+    """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`: title -> numbers of `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json.
+    `temperature`: what the models' outputs are divided by before the softmax."""
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
     tensors, errors = {}, []
     for kind, folders in runs.items():
         members = []
-        for run in folders:
-            model, description = load_run(run, kind)
+        if len(set(folders)) < len(folders):
+            raise RecipeError(f"a run is given twice among {', '.join(folders)}")
+        for i, run in enumerate(folders, 1):
+            _, description = load_run(run, kind)
             if description["data"] != data.digest():
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
             with open(os.path.join(run, "recipe.json")) as handle:
                 recipe = json.load(handle)
             state = load_file(os.path.join(run, "model.safetensors"))
-            file = f"{kind}.{recipe['seed']}.safetensors"
-            if file in tensors:
-                raise RecipeError(f"{run} has the seed {recipe['seed']} of another {kind} run; seeds must differ")
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
                 raise RecipeError(f"{run} was trained with other RBPs than the first run")
+            shape = description["config"] | dict(temperature=temperature)
+            file = f"{kind}.{i}.safetensors"
             tensors[file] = halve(state) if half else state
-            errors.append(storage_error(model, build(description["config"], tensors[file]), data))
-            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=description["config"],
-                                recipe=recipe))
+            errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
+            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe))
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
     for old in os.listdir(folder):
@@ -86,6 +88,17 @@ def _percent(result: dict) -> str:
     return f"{acceptor:.1f} | {donor:.1f} | {mean:.1f} ({low:.1f}-{high:.1f})"
 
 
+def _interval(values: list[float]) -> str:
+    value, low, high = values
+    return f"{value:.3f} ({low:.3f}-{high:.3f})"
+
+
+def _table(metrics: dict, key: str, heading: str, columns: str, cells: Callable[[dict], str]) -> list[str]:
+    """The lines of a table with a row for each entry of `metrics` that has `key`."""
+    rows = [f"| {title} | {cells(e)} |" for title, e in metrics.items() if key in e]
+    return ["", f"## {heading}", f"| {columns} |", "|---" * (columns.count("|") + 1) + "|", *rows] if rows else []
+
+
 def card(config: dict, metrics: dict, data: Dataset) -> str:
     """CARD.md: what the bundle was trained on, its numbers, what it is for and not for."""
     train = data.genes("train")
@@ -96,15 +109,16 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         "",
         "SAM (Sparse Adjusted Motifs) models of RNA splicing, written by `samvar train bundle`.",
         "",
-        "| kind | seed | C | parameters of training |",
-        "|---|---|---|---|",
+        "| kind | seed | C | temperature | parameters of training |",
+        "|---|---|---|---|---|",
     ]
     for kind, members in config["kinds"].items():
         for m in members:
             r = m["recipe"]
-            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {r['steps']} steps of "
-                         f"{r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density {r['density_start']:g} to "
-                         f"{r['density_end']:g}, {r['precision']} |")
+            changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
+            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {m['config']['temperature']:g} | "
+                         f"{r['steps']} steps of {r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density "
+                         f"{r['density_start']:g} to {r['density_end']:g}, {r['precision']}{changes} |")
     lines += [
         "",
         "## Training data",
@@ -122,22 +136,31 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         if "topk_mean" not in e:
             continue
         counts = f"{e['n_genes']} | {e['n_acceptor']} | {e['n_donor']}"
+        density = f"{e['density']:.4%}" if "density" in e else ""
         measured = f"{e['entropy_bits_per_base']:.2f}" if "entropy_bits_per_base" in e else "not measured"
-        bits = f"{measured} ({e['entropy_bits_per_base_nominal']:.2f})"
-        lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {e['density']:.4%} | {bits} |")
-        lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | |")
-    variants = {t: e for t, e in metrics.items() if "auroc" in e}
-    if variants:
-        lines += [
-            "",
-            "## Measured variants (never trained on)",
-            "| set | score | n | positive | not scored | AUROC | AUPRC |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for title, e in variants.items():
-            (a, a_low, a_high), (p, p_low, p_high) = e["auroc"], e["auprc"]
-            lines.append(f"| {title} | {e['score']} | {e['n']} | {e['positive']} | {e['not_scored']} | "
-                         f"{a:.3f} ({a_low:.3f}-{a_high:.3f}) | {p:.3f} ({p_low:.3f}-{p_high:.3f}) |")
+        bits = f"{measured} ({e['entropy_bits_per_base_nominal']:.2f})" if "entropy_bits_per_base_nominal" in e else ""
+        lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {density} | {bits} |")
+        if "lssi" in e:
+            lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | |")
+    lines += _table(metrics, "donors", "Alternative and new exons (sites among the best k; counts, no claim)",
+                    "set | exons | acceptors found | donors found",
+                    lambda e: f"{e['n']} | {e['acceptors']} | {e['donors']}")
+    lines += _table(metrics, "auroc", "Measured variants (never trained on)",
+                    "set | score | n | positive | not scored | AUROC | AUPRC",
+                    lambda e: f"{e['score']} | {e['n']} | {e['positive']} | {e.get('not_scored', '')} | "
+                              f"{_interval(e['auroc'])} | {_interval(e['auprc'])}")
+    lines += _table(metrics, "reconstructed", "Bases that a decoder reads back from the motif sites (validation genes)",
+                    "set | bases | read back | always the commonest base | at most, by the entropy bound",
+                    lambda e: f"{e['n']} | {e['reconstructed']:.1%} | {e['commonest_base']:.1%} | "
+                              f"{e['most_by_fano']:.1%}")
+    for title, e in metrics.items():
+        if "reliability" in e:
+            lines += ["", f"## Reliability: {title}", "Smallest negative log-likelihood on the validation genes at "
+                      f"{e['temperature']:.2f} times the bundle's temperature: {e['nats_per_base_at_temperature']:.5f} "
+                      f"nats per base, {e['nats_per_base']:.5f} as it is.", "",
+                      "| probability | bases | mean probability | share of true sites |", "|---|---|---|---|"]
+            lines += [f"| {b['low']:g}-{b['high']:g} | {b['n']} | {b['predicted']:.4f} | {b['observed']:.4f} |"
+                      for b in e["reliability"]]
     s = metrics["storage"]
     lines += [
         "",

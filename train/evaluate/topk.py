@@ -175,7 +175,7 @@ def main() -> None:
         for kind, bundle in bundles.items():
             about = dict(bundle=bundle.name, kind=kind, sha256=bundle.sha256)
             single = [score([m], data, data.genes(), CPU) for m in bundle.models]
-            seeds = [] if len(single) == 1 else [f", seed {s}" for s in bundle.seeds]
+            seeds = [] if len(single) == 1 else [f", model {i}" for i in range(1, len(single) + 1)]
             mean = together(single)
             if f"{name}, LSSI alone" not in result:
                 add(f"{name}, LSSI alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
