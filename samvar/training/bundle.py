@@ -37,7 +37,8 @@ def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
 
 def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, data: Dataset,
                 evaluations: dict[str, dict], half: bool = True, temperature: float = 1.0) -> None:
-    """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`: title -> numbers of `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json.
+    """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`: title -> numbers of
+    `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json.
     `temperature`: what the models' outputs are divided by before the softmax."""
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
