@@ -176,6 +176,7 @@ def start(genome: Genome, annotation: Annotation, predictor: Predictor, alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
         a.windows = [make_window(genome, g, a.variant, options.distance, predictor.bundle.flank, predictor.reach)
                      for g in genes]
+    predictor.ahead([w for a in open_alleles for w in a.windows])
     return zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles))
 
 

@@ -391,10 +391,12 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
 @device_option
+@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+              help="Of the aggregator on a GPU.")
 @user_errors
 def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, regions_file, targets, targets_file,
              regions_overlap, model_name, tsv, overwrite, strict, no_version, stats, no_cache, threads, device,
-             **options) -> None:
+             precision, **options) -> None:
     """Write VCF or BCF (- for stdin) with splice deltas and their causes in INFO."""
     started = time.monotonic()
     from contextlib import ExitStack
@@ -414,6 +416,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         check_writable(stats)
     if write_index and output == "-":
         raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
+    if precision == "bf16" and device == "cpu":
+        raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options)
     selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
     with ExitStack() as stack:
@@ -424,7 +428,7 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         genome, genes = Genome(fasta), load_annotation(annotation, cache=not no_cache)
         if chosen.transcript_extent:
             genes = genes.of_chosen_transcripts()
-        predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
+        predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads, precision))
         table = None
         if tsv:
             table = stack.enter_context(open(stack.enter_context(complete_file(tsv)), "w"))
@@ -488,10 +492,9 @@ def _write_json(path: str, content: dict | list) -> None:
 @click.option("--svg", help="Draw the landscape: vector graphics.")
 @click.option("--png", help="Draw the landscape: pixels.")
 @click.option("--html", help="Write a self-contained page.")
-@device_option
 @user_errors
-def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png, html,
-            device) -> None:
+def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png,
+            html) -> None:
     """Why one variant changes splicing; or the sites and motifs of a region."""
     from . import explain as explaining
     from .annotate import Options
@@ -502,7 +505,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
-    parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name), device)
+    parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name))
     if region:
         found = [explaining.explain_region(*parts, *region)]
     else:
@@ -531,10 +534,9 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 @click.option("--figure", help="Draw the RNA map: .svg or .png.")
 @click.option("--exons", default=1000, show_default=True, type=click.IntRange(1), help="Exons of the RNA map, at most.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
-@device_option
 @user_errors
-def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons, threads,
-             device) -> None:
+def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons,
+             threads) -> None:
     """Splice sites without an RBP's motif, and its RNA map.
 
     The table has every site that is annotated, or predicted with or without the motif. With --map or --figure alone
@@ -559,7 +561,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
     genome, known = Genome(fasta), load_annotation(annotation, cache=True)
     check_annotation(genome, known)
-    predictor = Predictor(load_bundle(model_name), device, threads)
+    predictor = Predictor(load_bundle(model_name), threads=threads)
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
@@ -593,9 +595,8 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
 @click.option("--table", "table_file", help="Write the numbers to this file, tab-separated.")
 @click.option("--svg", type=click.Path(file_okay=False), help="Folder for the logos: a picture for each RBP.")
 @click.option("--html", help="Write a self-contained page of all logos.")
-@device_option
 @user_errors
-def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, svg, html, device) -> None:
+def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, svg, html) -> None:
     """Sequence logos of what each RBP's fixed and adjusted motif select, and the difference.
 
     Without --table, --svg and --html the table goes to stdout.
@@ -616,7 +617,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     wanted = [c for c in (chroms or "").split(",") if c]
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     check_annotation(genome, genes)
-    found = logos.collect(genome, genes, Predictor(load_bundle(model_name), device), rbps, wanted, max_bases)
+    found = logos.collect(genome, genes, Predictor(load_bundle(model_name)), rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
         click.echo("\n".join(logos.table(found)))
         table_file = None

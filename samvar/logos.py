@@ -148,7 +148,7 @@ def collect(genome: Genome, annotation: Annotation, predictor: Predictor, rbps: 
     if not rna.usable.any():
         raise ContigMismatchError(f"the genes hold no known sequence: do FASTA {genome.name} and annotation "
                                   f"{annotation.name} belong together, and does the FASTA have these chromosomes?")
-    channel, position, affinity, adjusted = candidates(predictor.models[0], predictor.device, rna)
+    channel, position, affinity, adjusted = candidates(predictor.models[0], rna)
     base = shares(np.bincount(rna.codes, minlength=5)[:4])
     motifs = []
     for c in channels:
@@ -198,7 +198,7 @@ def premrna(genome: Genome, genes: Iterable[Gene], max_bases: int) -> Premrna:
 
 
 @torch.inference_mode()
-def candidates(model: SAM, device: torch.device, rna: Premrna) -> tuple[np.ndarray, ...]:
+def candidates(model: SAM, rna: Premrna) -> tuple[np.ndarray, ...]:
     """Channel, position, affinity and whether it is an AM site, of every usable position that an AM may select; of each
     channel in order of position.
 
@@ -212,7 +212,7 @@ def candidates(model: SAM, device: torch.device, rna: Premrna) -> tuple[np.ndarr
         usable = rna.usable[start:end]
         if not usable.any():
             continue
-        x = one_hot(torch.from_numpy(rna.codes[None, start - MOTIF_REACH : end + MOTIF_REACH]).to(device))
+        x = one_hot(torch.from_numpy(rna.codes[None, start - MOTIF_REACH : end + MOTIF_REACH]))
         f = motifs.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
         candidate = motifs.pre(f, crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)) > 0
         channel, at = np.nonzero(candidate[0].cpu().numpy() & usable)

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from samvar.annotate import Options, annotate, one_ahead
@@ -19,7 +20,7 @@ from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
-from samvar.predict import Predictor
+from samvar.predict import Batches, Predictor
 from samvar.vcf import BGZF_EOF, TextWriter, VcfReader
 
 from . import toy
@@ -360,6 +361,17 @@ def test_a_run_that_is_broken_off_does_not_wait_for_what_is_queued(world):
     with Predictor(load_bundle(world["bundle"]), threads=2) as predictor:
         predictor.map(lambda i: (begun.append(i), time.sleep(0.05)), range(1000))
     assert len(begun) < 100
+
+
+def test_batches_annotate_as_the_workers_do(world, parts, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", *[snv(world, p) for p in (900, 1000, 1003, 1400)], ("c", 1200, "N", "*"))
+    batched = Predictor(load_bundle(world["bundle"]))
+    batched.batches = Batches(batched.models, torch.device("cpu"))
+    (stats, text), (other, found) = run(parts, path), run((*parts[:2], batched), path)
+    assert stats == other and not batched._waiting
+    for a, b in zip(rows(text), rows(found)):
+        assert a["SAMVAR_MAX"] == b["SAMVAR_MAX"] == "." or abs(float(a["SAMVAR_MAX"]) - float(b["SAMVAR_MAX"])) < 2e-4
+        assert a.get("SAMVAR", "").count("|") == b.get("SAMVAR", "").count("|")
 
 
 def test_help_does_not_import_torch():

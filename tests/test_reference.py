@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from samvar import reference
+from samvar import predict, reference
 from samvar.bundle import load_bundle
 from samvar.genes import Gene, Transcript
 from samvar.genome import Genome
@@ -65,6 +65,31 @@ def test_scores_are_those_of_the_plain_path(genome, tmp_path, kind, flank, dista
                 compared += 1
                 changed += len(ref) != len(alt) or np.abs(expected[0] - expected[1]).max() > 1e-4
     assert compared > n and changed > n / 2
+
+
+def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
+    """What a GPU is given, here on the CPU."""
+    monkeypatch.setattr(predict, "ROWS", 8)
+    predictor = predictor_of(tmp_path / "k", seeds=(0, 1), flank=30)
+    windows = []
+    for pos, ref, alt in variants(np.random.default_rng(5), 60):
+        variant = normalise(genome, "c", pos, ref, alt)
+        windows += [make_window(genome, g, variant, 50, 30, predictor.reach) for g in GENES
+                    if g.start < variant.span[1] and variant.span[0] < g.end]
+    plain = [toy.plain_scores(predictor.models, w) for w in windows]
+    predictor.batches = predict.Batches(predictor.models, torch.device("cpu"))
+    predictor.ahead(windows[:-3])
+    found = [predictor.score(w) for w in windows]
+    assert not predictor._waiting and len({p[0].shape for p in plain}) > 3
+    for f, p in zip(found, plain):
+        np.testing.assert_allclose(f[0], p[0], atol=1e-5)
+        np.testing.assert_allclose(f[1], p[1], atol=1e-5)
+    for w, f in zip(windows[:5], found):  # whatever else is in a batch
+        for alone, among in zip(predictor.batches.score([w])[0], f):
+            np.testing.assert_allclose(alone, among, atol=1e-6)
+    half = predict.Batches(predictor.models, torch.device("cpu"), "bf16").score(windows[:10])
+    differences = [np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)]
+    assert 0 < max(differences) < 0.05
 
 
 def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):

@@ -32,7 +32,6 @@ from samvar.training.prepare import merge_genes, read_genes
 PAIRS = (("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"), ("genome/extra.fa.gz", "annotation/extra.tsv.gz"))
 SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}
 EXONS = {"alternative exons": "exons/alt_all.txt", "new exons": "exons/evo_all.txt"}
-HELD_OUT = {"BRCA1", "BRCA2", "TP53", "CFTR"}
 TEMPERATURES = np.geomspace(0.5, 2.0, 57)
 BINS = np.array([0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 CPU = torch.device("cpu")
@@ -140,9 +139,9 @@ def calibration(scores: Scores) -> dict:
 
 
 def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[dict]:
-    """Genes of both genomes on these chromosomes, held-out ones apart."""
+    """Genes of both genomes on these chromosomes, with or without paralogs."""
     found = merge_genes([read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS])
-    return [g for g in found if g["paralog"] is paralog and g["name"] not in HELD_OUT]
+    return [g for g in found if g["paralog"] is paralog]
 
 
 def packed(genes: list[dict]) -> Dataset:
