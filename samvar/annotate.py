@@ -33,7 +33,7 @@ class Options:
     distance: int = 50
     max_allele: int = 1000
     mask: bool = False
-    rbp_min: float = 0.05
+    rbp_min: float = 0.1
     rbp_max: int = 10
     allow_ref_mismatch: bool = False
     spliceai_compat: bool = False

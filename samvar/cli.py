@@ -190,6 +190,27 @@ def am(**options) -> None:
 
 
 @train.command()
+@click.argument("runs", nargs=-1, required=True)
+@click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
+@click.option("-o", "--output", required=True, help="Folder of the averaged run.")
+@click.option("--density", type=click.FloatRange(0, 1, min_open=True), help="Of sites [default: the first run's].")
+@click.option("--threads", type=int, help="CPU threads.")
+@device_option
+@user_errors
+def average(runs, data, output, density, threads, device) -> None:
+    """One model with the mean weights of finished RUNS that went on from the same start."""
+    import torch
+
+    from .bundle import device_of
+    from .training.average import average as run
+    from .training.dataset import Dataset
+
+    if threads:
+        torch.set_num_threads(threads)
+    run(list(runs), Dataset.load(data), output, device_of(device), density)
+
+
+@train.command()
 @several_fastas
 @several_annotations
 @click.option("--bundle", "name", default="default", show_default=True, help="Bundle, NAME:fm for its fixed motifs.")
@@ -377,7 +398,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
 @click.option("--transcript-extent", is_flag=True,
               help="Show the model each gene's chosen transcript alone, not the union of its transcripts.")
-@click.option("--rbp-min", default=0.05, show_default=True, help="List changed sites for deltas of at least this.")
+@click.option("--rbp-min", default=0.1, show_default=True, help="List changed sites for deltas of at least this.")
 @click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
 @click.option("--max-allele", default=1000, show_default=True, help="Longest trimmed allele that is scored.")
 @click.option("--spliceai-compat", is_flag=True, help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.")
@@ -486,7 +507,7 @@ def _write_json(path: str, content: dict | list) -> None:
 @model_option
 @click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 1000),
               help="Sites within so many bases of the variant are compared and shown.")
-@click.option("--rbp-min", default=0.05, show_default=True, help="Take apart deltas of at least this, and the largest.")
+@click.option("--rbp-min", default=0.1, show_default=True, help="Take apart deltas of at least this, and the largest.")
 @click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
 @click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
 @click.option("--svg", help="Draw the landscape: vector graphics.")

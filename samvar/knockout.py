@@ -23,7 +23,7 @@ from .windows import Window, make_window
 T = TypeVar("T")
 
 KINDS = ("acceptor", "donor")
-SEEN = 0.02  # probability from which a site is listed
+SEEN = 0.1  # probability from which a site is listed
 BATCH = 16
 STEP = 1000  # bases of a gene looked at together
 AROUND = 200, 50  # bases of the intron and of the exon that an RNA map shows

@@ -555,6 +555,34 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     assert twice.exit_code == 1 and "given twice" in twice.stderr
 
 
+def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=4, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "start")
+    for seed in (2, 3):
+        recipe = toml(tmp_path / f"{seed}.toml", steps=4, seed=seed, **TINY)
+        train("fm", recipe, "-d", packed, "--lssi", lssi, "--start-from", tmp_path / "start",
+              "-o", tmp_path / str(seed))
+    runs = [str(tmp_path / name) for name in "23"]
+    options = ["train", "average", *runs, "-d", packed, "--threads", "1", "-o"]
+    for out in ("mean", "again"):
+        made = CliRunner().invoke(main, [*options, str(tmp_path / out)])
+        assert made.exit_code == 0, made.stderr
+    a, b, mean, again = (load_file(f"{tmp_path / d}/model.safetensors") for d in (*"23", "mean", "again"))
+    weight = "aggregator.second.units.0.conv1.weight"
+    assert not torch.equal(a[weight], b[weight])
+    torch.testing.assert_close(mean[weight], (a[weight] + b[weight]) / 2)
+    assert all(torch.equal(mean[k], again[k]) for k in mean) and mean["motifs.main.threshold"] > 0
+    model, description = load_run(str(tmp_path / "mean"), "fm")
+    assert [r["recipe"]["seed"] for r in description["averaged"]] == [2, 3]
+    assert model.motifs.main.norm.running_var.isfinite().all()
+    made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
+                                     "-o", str(tmp_path / "bundle")])
+    assert made.exit_code == 0 and "fm, one of 2 averaged" in (tmp_path / "bundle" / "CARD.md").read_text()
+    for wrong in ([runs[0]], [runs[0], runs[0]], [runs[0], lssi]):
+        refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
+        assert refused.exit_code == 1 and not (tmp_path / "x").exists()
+
+
 def test_training_imports_no_genomics_library():
     code = "import sys, samvar.training.sam, samvar.training.lssi, samvar.training.loop\n" \
            "assert not {'pysam', 'cyvcf2', 'pyfaidx'} & set(sys.modules)"

@@ -19,7 +19,7 @@ from ..variant import SCORED
 from ..vcf import VcfReader
 
 KEPT = 5000  # effects kept of each RBP, the strongest
-LEAST_DELTA, LEAST_EFFECT = 0.02, 0.0005  # below these an effect counts as none
+LEAST_DELTA, LEAST_EFFECT = 0.05, 0.0005  # below these an effect counts as none
 CHUNK = 200
 
 

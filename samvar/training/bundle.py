@@ -60,7 +60,8 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             file = f"{kind}.{i}.safetensors"
             tensors[file] = halve(state) if half else state
             errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
-            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe))
+            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
+                           | {k: description[k] for k in ("averaged",) if k in description})
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
     for old in os.listdir(folder):
@@ -115,11 +116,12 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
     ]
     for kind, members in config["kinds"].items():
         for m in members:
-            r = m["recipe"]
-            changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
-            lines.append(f"| {kind} | {m['seed']} | {m['config']['channels']} | {m['config']['temperature']:g} | "
-                         f"{r['steps']} steps of {r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density "
-                         f"{r['density_start']:g} to {r['density_end']:g}, {r['precision']}{changes} |")
+            for a in m.get("averaged", [m]):
+                r, title = a["recipe"], f"{kind}, one of {len(m['averaged'])} averaged" if "averaged" in m else kind
+                changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
+                lines.append(f"| {title} | {r['seed']} | {m['config']['channels']} | {m['config']['temperature']:g} | "
+                             f"{r['steps']} steps of {r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density "
+                             f"{r['density_start']:g} to {r['density_end']:g}, {r['precision']}{changes} |")
     lines += [
         "",
         "## Training data",

@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--variants", type=int, default=2000)
     parser.add_argument("--spliceai", type=int, default=24, help="variants SpliceAI scores")
     parser.add_argument("--grow", type=int, nargs="*", default=[])
+    parser.add_argument("--options", default="", help="for samvar, in one word: '--device cuda --precision bf16'")
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
     annotation = data("annotation", "canonical.hg19.tsv.gz")
@@ -107,7 +108,7 @@ def main() -> None:
             bases = decode(genome.codes("chr20", 0, genome.lengths["chr20"]))
             f.write(">chr20\n" + "\n".join(bases[i : i + 100] for i in range(0, len(bases), 100)) + "\n")
         ours = lambda vcf, *more: [sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", path("chr20.fa"), "-a",  # noqa: E731
-                                   annotation, "-o", path("out.vcf"), *more]
+                                   annotation, "-o", path("out.vcf"), *args.options.split(), *more]
         theirs = lambda vcf: [spliceai, "-I", vcf, "-O", path("out.vcf"), "-R", path("chr20.fa"), "-A", "grch37"]  # noqa: E731
         real = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), annotation)
         sets = dict(one=real["snv"][:1], few=real["snv"][: args.spliceai], snv=real["snv"][: args.variants],
@@ -132,7 +133,7 @@ def main() -> None:
         rate = lambda name, one, n: (n - 1) / (seconds[name] - seconds[one])  # noqa: E731
         result = dict(
             machine=dict(cores=os.cpu_count(), processor=processor(), python=platform.python_version(),
-                         torch=torch.__version__), rounds=args.rounds, seconds=seconds,
+                         torch=torch.__version__), rounds=args.rounds, options=args.options, seconds=seconds,
             peak_mb={name: round(max(m for _, m in found)) for name, found in times.items()},
             snv_per_second=rate("samvar_snv", "samvar_one", len(sets["snv"])),
             snv_per_second_without_causes=rate("samvar_no_causes", "samvar_one", len(sets["snv"])),

@@ -1,0 +1,65 @@
+"""The mean of several runs' weights as one model: a "soup" (Wortsman et al., ICML 2022), as fast as each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import torch
+from tqdm import tqdm
+
+from ..bundle import sha256_file
+from ..errors import RecipeError
+from ..model import Norm, one_hot
+from .dataset import TRAIN, Dataset
+from .recipe import SamRecipe, recipe_from
+from .runs import load_run, save_run
+from .sampling import WindowSampler
+
+PASSES = 100  # batches on which norms and thresholds are measured anew
+
+
+@torch.no_grad()
+def average(runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None) -> None:
+    """Write the mean of `runs`, as a finished run of the first one's recipe, to `folder`.
+
+    The runs must share kind, shape, core sites and dataset, and should come from one starting point: weights of
+    unrelated runs have no useful mean. Statistics of the norms and the thresholds of the sparse layers are those of the
+    mean model on training windows, at `density` (that of the first recipe's end).
+    Raises RecipeError where the runs do not fit together.
+    """
+    if len(runs) < 2 or len(set(runs)) < len(runs):
+        raise RecipeError("give two or more different runs to average")
+    kind = load_run(runs[0])[1]["kind"]
+    models, descriptions = zip(*(load_run(r, kind) for r in runs))
+    recipes = []
+    for run, model, description in zip(runs, models, descriptions):
+        with open(os.path.join(run, "recipe.json")) as handle:
+            recipes.append(json.load(handle))
+        same = [description[k] == descriptions[0][k] for k in ("rbps", "data")] + [model.config == models[0].config]
+        core = zip(model.lssi.parameters(), models[0].lssi.parameters())
+        if not all(same) or not all(torch.equal(a, b) for a, b in core) or description["data"] != data.digest():
+            raise RecipeError(f"{run} and {runs[0]} cannot be averaged: they must share shape, core sites and the "
+                              "dataset given with -d")
+    states = [m.state_dict() for m in models]
+    mean = {k: torch.stack([s[k].double() for s in states]).mean(0).to(v.dtype) if v.is_floating_point() else v
+            for k, v in states[0].items()}
+    model = models[0].to(device)
+    model.load_state_dict(mean)
+    recipe = recipe_from(recipes[0], SamRecipe)
+    sampler = WindowSampler(data, TRAIN, model.config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
+                            recipe.seed)
+    model.motifs.set_density(density or recipe.density_end)
+    model.train()
+    norms = [m for m in model.modules() if isinstance(m, Norm)]
+    for step in tqdm(range(PASSES), disable=None, unit="batch", leave=False):
+        for norm in norms:
+            norm.momentum = 1 / (step + 1)  # the mean over all batches
+        codes, _ = sampler.batch(step)
+        model(one_hot(torch.from_numpy(codes).to(device)))
+    averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")))
+                for recipe, run in zip(recipes, runs)]
+    os.makedirs(folder, exist_ok=True)
+    save_run(folder, model, descriptions[0] | dict(averaged=averaged))
+    with open(os.path.join(folder, "recipe.json"), "w") as handle:
+        json.dump(recipes[0], handle, indent=1)
