@@ -578,7 +578,7 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
                                      "-o", str(tmp_path / "bundle")])
     assert made.exit_code == 0 and "fm, one of 2 averaged" in (tmp_path / "bundle" / "CARD.md").read_text()
-    for wrong in ([runs[0]], [runs[0], runs[0]], [runs[0], lssi]):
+    for wrong in ([runs[0], runs[0]], [runs[0], lssi]):
         refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()
 

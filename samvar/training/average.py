@@ -23,13 +23,14 @@ PASSES = 100  # batches on which norms and thresholds are measured anew
 def average(runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None) -> None:
     """Write the mean of `runs`, as a finished run of the first one's recipe, to `folder`.
 
+    One run alone keeps its weights, and gets statistics that depend less on its last batches.
     The runs must share kind, shape, core sites and dataset, and should come from one starting point: weights of
     unrelated runs have no useful mean. Statistics of the norms and the thresholds of the sparse layers are those of the
     mean model on training windows, at `density` (that of the first recipe's end).
     Raises RecipeError where the runs do not fit together.
     """
-    if len(runs) < 2 or len(set(runs)) < len(runs):
-        raise RecipeError("give two or more different runs to average")
+    if len(set(runs)) < len(runs):
+        raise RecipeError("a run is given twice")
     kind = load_run(runs[0])[1]["kind"]
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
@@ -51,12 +52,16 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
                             recipe.seed)
     model.motifs.set_density(density or recipe.density_end)
     model.train()
-    norms = [m for m in model.modules() if isinstance(m, Norm)]
+    seen = {norm: [] for norm in model.modules() if isinstance(norm, Norm)}
+    for norm in seen:
+        norm.momentum = 1.0  # the running statistics are those of the last batch
     for step in tqdm(range(PASSES), disable=None, unit="batch", leave=False):
-        for norm in norms:
-            norm.momentum = 1 / (step + 1)  # the mean over all batches
         codes, _ = sampler.batch(step)
         model(one_hot(torch.from_numpy(codes).to(device)))
+        for norm, batches in seen.items():
+            batches.append(torch.stack([norm.running_mean, norm.running_var]))
+    for norm, batches in seen.items():  # as in most batches: what passes the gate is rare, and some of it very large
+        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).median(0).values
     averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")))
                 for recipe, run in zip(recipes, runs)]
     os.makedirs(folder, exist_ok=True)

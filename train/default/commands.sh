@@ -24,22 +24,25 @@ run lssi 2
 run am 2 --lssi "$out/lssi-2" --start-from "$out/am-1"
 run fm 2 --lssi "$out/lssi-2" --start-from "$out/fm-1"
 
-# The validation and test genes stand in two genomes
-both="$hg19 -f $data/genome/extra.fa.gz -a $data/annotation/extra.tsv.gz --no-paralogs"
-samvar train evaluate $both --chroms chr1,chr3 --run "$out/am-2" --json "$out/validation.am.json"
-samvar train evaluate $both --chroms chr5,chr7 --run "$out/am-2" --json "$out/test.am.json"
-samvar train evaluate $both --chroms chr1,chr3 --run "$out/fm-2" --json "$out/validation.fm.json" --no-entropy
-samvar train evaluate $both --chroms chr5,chr7 --run "$out/fm-2" --json "$out/test.fm.json" --no-entropy
-bundle() {
-    samvar train bundle --name default --am "$out/am-2" --fm "$out/fm-2" -d "$out/data.npz" \
-        --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
-        --evaluation test="$out/test.am.json" --evaluation "test, fm=$out/test.fm.json" "$@" -o weights/default
+# Third round: am-2 goes on twice, plainly and with changed windows, and the three are averaged
+run am 3 --lssi "$out/lssi-2" --start-from "$out/am-2"
+run am 4 --lssi "$out/lssi-2" --start-from "$out/am-2"
+[ -e "$out/am-5/recipe.json" ] || samvar train average "$out/am-2" "$out/am-3" "$out/am-4" -d "$out/data.npz" \
+    --density 0.0015 -o "$out/am-5"
+
+# What the temperature does, on a bundle without one; the bundle; all that is said of its accuracy
+bundle() {  # FOLDER [OPTION ...]
+    samvar train bundle --name default --am "$out/am-5" --fm "$out/fm-2" -d "$out/data.npz" -o "$@"
 }
-bundle
-python train/evaluate/variants.py mfass "$data/variants/mfass.hg19.tsv.gz" $hg19 --json "$out/mfass.json"
-python train/evaluate/variants.py clinical "$data/variants/cispliceai_functional.hg38.tsv.gz" \
-    -f "$data/genome/hg38.fa.gz" -a "$data/annotation/refseq.hg38.bed12+gene.gz" --json "$out/clinical.json"
-bundle --evaluation "MFASS <= -0.5 (dev half)=$out/mfass.json" --evaluation "CI-SpliceAI functional (dev half)=$out/clinical.json"
+bundle "$out/cool"
+python train/evaluate/temperature.py "$data" --bundle "$out/cool" --json "$out/temperature.json"
+bundle weights/default --temperature 2.5
+bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
+bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
+
+# One run alone, and the mean probability of the three: what averaging is worth
+samvar train bundle --name three --am "$out/am-2" --am "$out/am-3" --am "$out/am-4" -d "$out/data.npz" -o "$out/three"
+python train/evaluate/topk.py "$data" --bundle "$out/three" --sets validation --single --json "$out/three.json"
 
 # How far the LSTM must see; what --transcript-extent changes
 python train/evaluate/frames.py "$data" --json "$out/frames.json"

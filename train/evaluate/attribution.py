@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Do the parts of a delta sum to it, and do they say what knocking the sites out says?
 
-    python train/evaluate/attribution.py DATA --json OUT [--model default] [--least 0.05]
+    python train/evaluate/attribution.py DATA --json OUT [--model default] [--least 0.1]
 
 Over the measured variants in reach (dev halves; no label is looked at), every delta of at least --least: completeness
 of the parts as `samvar explain` finds them and as `samvar annotate` does; and, of the single sites, correlation and

@@ -4,10 +4,10 @@
     python train/evaluate/topk.py DATA --bundle default --json OUT
 
 Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the core sites alone,
-every seed of the FM and the AM, and the mean of their seeds; density and entropy bound of one seed; the alternative and
-the new exons of the SAM paper (counts of their sites among the best k); module
-substitution: the AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as
-the mean site of its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
+every seed of the FM and the AM, and the mean of their seeds; density; the entropy bound of the AM on the test genes;
+the alternative and the new exons of the SAM paper (counts of their sites among the best k); module substitution: the
+AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean site of
+its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def main() -> None:
                 add(f"{name}, LSSI alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
             for title, scores, model in zip(seeds or [""], single, bundle.models):
                 numbers = summary(scores)
-                if kind == "am" and not args.single:
+                if kind == "am" and name == "test" and not args.single:
                     numbers |= measured_entropy([model], data, data.genes(), CPU, scores)
                 add(f"{name}, {kind}{title}", about | {k: v for k, v in numbers.items() if k != "lssi"})
             if seeds:

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# samvar for another species, here Arabidopsis thaliana: bash train/species/commands.sh DATA FOLDER [BUNDLE]
+# DATA holds species/a_thaliana_1pct/ (1pct.fa.gz, 1pct.gff3.gz), species/eie/eie.at.txt.gz and motifs/rbns/. FOLDER
+# receives the dataset, the runs, the evaluations and the bundle. BUNDLE is the human bundle to start from. A stopped
+# run goes on when the script is started again.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=$1 out=$2 human=${3:-weights/default}
+genes=$data/species/a_thaliana_1pct/1pct.gff3.gz
+one="--threads 1"  # another number gives other last digits
+mkdir -p "$out"
+
+# The FASTA comes gzipped, which has no index: plain, or bgzipped
+[ -e "$out/genome.fa" ] || { gzip -dc "$data/species/a_thaliana_1pct/1pct.fa.gz" > "$out/part.fa"
+                             mv "$out/part.fa" "$out/genome.fa"; }
+
+# Chr1, 3 and 5 to train on, Chr2 to choose by, Chr4 to test on
+split="--validation Chr2 --test Chr4"
+[ -e "$out/data.npz" ] || samvar train prepare -f "$out/genome.fa" -a "$genes" --motifs "$data/motifs/rbns" $split \
+    -o "$out/data.npz"
+
+# 1. With genome and annotation alone
+run() {  # KIND NAME DATASET [OPTION ...]
+    samvar train "$1" "train/species/$2.toml" -d "$out/$3.npz" -o "$out/$2" --resume $one "${@:4}"
+}
+run lssi lssi-plain data
+run fm fm-plain data --lssi "$out/lssi-plain"
+
+# 2. Core sites that have seen more introns of the same species: lines of 50 exonic bases, intron, 50 exonic bases,
+# spliced reads, gene. Each intron becomes a contig of a FASTA, with a row of an exon table beside it; those with fewer
+# than 10 reads and those of Chr2 and Chr4 are left out.
+[ -e "$out/introns.npz" ] || {
+    gzip -dc "$data/species/eie/eie.at.txt.gz" | awk -v fasta="$out/introns.fa" -v OFS='\t' '
+        BEGIN { print "gene", "has_paralog", "contig", "strand", "tx_start1", "tx_end1", "exon_ends1", "exon_starts1",
+                      "chrom" }
+        $4 >= 10 && $5 ~ /^AT[135]G/ {
+            a = length($1); b = a + length($2)
+            print ">i" ++n "\n" $1 $2 $3 > fasta
+            print $5, 0, "i" n, "+", 1, b + length($3), a, b + 1, "Chr" substr($5, 3, 1)
+        }' > "$out/introns.tsv"
+    rm -f "$out/introns.fa.fai"
+    samvar train prepare -f "$out/genome.fa" -a "$genes" -f "$out/introns.fa" -a "$out/introns.tsv" $split \
+        -o "$out/introns.npz"
+}
+run lssi lssi introns
+
+# 3. Motifs and aggregator that start from the human fixed motifs: their tensors as the folder of a run
+[ -e "$out/human-fm/model.json" ] || python - "$human" "$out/human-fm" <<'PYTHON'
+import json, os, shutil, sys
+bundle, run = sys.argv[1:]
+with open(f"{bundle}/config.json") as handle:
+    config = json.load(handle)
+member = config["kinds"]["fm"][0]
+os.makedirs(run, exist_ok=True)
+shutil.copy(f"{bundle}/{member['file']}", f"{run}/model.safetensors")
+with open(f"{run}/model.json", "w") as handle:
+    shape = {k: v for k, v in member["config"].items() if k != "temperature"}
+    json.dump(dict(kind="fm", config=shape, step=1, steps=1, rbps=config["rbps"]), handle)
+PYTHON
+run fm fm data --lssi "$out/lssi" --start-from "$out/human-fm"
+run am am data --lssi "$out/lssi" --start-from "$out/fm"
+
+# The human bundle as it is, and the three models; no --no-paralogs, as the GFF3 does not tell of paralogs
+evaluate() {  # TITLE OPTION ...
+    for set in validation=Chr2 test=Chr4; do
+        local json=$out/${set%=*}.$1.json
+        [ -e "$json" ] || samvar train evaluate -f "$out/genome.fa" -a "$genes" --chroms "${set#*=}" "${@:2}" \
+            --no-entropy $one --json "$json"
+    done
+}
+evaluate human-fm --bundle "$human:fm"
+evaluate human-am --bundle "$human"
+for name in fm-plain fm am; do evaluate "$name" --run "$out/$name"; done
+
+# A bundle for `samvar annotate --model FOLDER/a_thaliana`
+samvar train bundle --name a_thaliana --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
+    --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
+    --evaluation test="$out/test.am.json" --evaluation "test, fm=$out/test.fm.json" -o "$out/a_thaliana"
