@@ -230,7 +230,7 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", str(folder)])
     assert made.exit_code == 0, made.output
     background = load_bundle(str(folder)).background
-    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.02",
+    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.05",
                                        "--rbp-max", "1000"]).stdout
     lines = [line for line in listed.splitlines() if not line.startswith("#")]
     assert background.n == sum(len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines)

@@ -32,7 +32,7 @@ from samvar.training.prepare import merge_genes, read_genes
 PAIRS = (("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"), ("genome/extra.fa.gz", "annotation/extra.tsv.gz"))
 SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}
 EXONS = {"alternative exons": "exons/alt_all.txt", "new exons": "exons/evo_all.txt"}
-TEMPERATURES = np.geomspace(0.5, 2.0, 57)
+TEMPERATURES = np.geomspace(0.2, 2.0, 101)
 BINS = np.array([0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 CPU = torch.device("cpu")
 
