@@ -226,7 +226,7 @@ def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--resume")
     assert CliRunner().invoke(main, bundle).exit_code == 0
     twice = CliRunner().invoke(main, [*bundle, "--fm", str(tmp_path / "fm")])
-    assert twice.exit_code == 1 and "seed" in twice.stderr
+    assert twice.exit_code == 1 and "given twice" in twice.stderr
     assert load_bundle(str(tmp_path / "b")).kind == "fm"  # what was there is whole
 
 
