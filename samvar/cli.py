@@ -291,6 +291,8 @@ def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precis
         with open(path) as handle:
             try:
                 content = json.load(handle)
+                if not title and not all(isinstance(e, dict) for e in content.values()):
+                    raise click.UsageError(f"--evaluation {item}: give it a title, TITLE=FILE")
                 results |= {title: content} if title else content
             except ValueError as e:
                 raise SamvarError(f"--evaluation {path} is no JSON: {e}") from e

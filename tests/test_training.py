@@ -553,6 +553,8 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     assert "| title A | fm |" in card and "| exons | 7 | 3 | 4 |" in card
     twice = CliRunner().invoke(main, [*options, "--fm", str(tmp_path / "fm")])
     assert twice.exit_code == 1 and "given twice" in twice.stderr
+    untitled = CliRunner().invoke(main, [*options, "--evaluation", str(tmp_path / "e.json")])
+    assert untitled.exit_code == 2 and "TITLE=FILE" in untitled.stderr
 
 
 def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
@@ -578,7 +580,7 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
                                      "-o", str(tmp_path / "bundle")])
     assert made.exit_code == 0 and "fm, one of 2 averaged" in (tmp_path / "bundle" / "CARD.md").read_text()
-    for wrong in ([runs[0], runs[0]], [runs[0], lssi]):
+    for wrong in ([runs[0], runs[0]], [runs[0], lssi], [lssi]):
         refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()
 

@@ -32,6 +32,8 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     if len(set(runs)) < len(runs):
         raise RecipeError("a run is given twice")
     kind = load_run(runs[0])[1]["kind"]
+    if kind == "lssi":
+        raise RecipeError(f"{runs[0]} is a run of core sites; only fm and am runs can be averaged")
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
     for run, model, description in zip(runs, models, descriptions):
