@@ -239,6 +239,8 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     where = device_of(device)
     if run:
         model, description = load_run(run)
+        if description["kind"] == "lssi":
+            raise SamvarError(f"{run} is a run of core sites: evaluate takes fm and am runs")
         models, about = [model], dict(kind=description["kind"])
     else:
         bundle = load_bundle(name)
@@ -275,13 +277,18 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
 @click.option("--evaluation", "evaluations", multiple=True, metavar="[TITLE=]FILE",
               help="JSON for the card: of `samvar train evaluate`, or several under their titles; repeat.")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
+@click.option("--threads", type=int, help="CPU threads.")
 @click.option("-o", "--output", required=True, help="Folder of the bundle.")
 @user_errors
-def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, output) -> None:
+def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, threads, output) -> None:
     """Finished runs to a weight bundle with manifest and card."""
+    import torch
+
     from .training.bundle import make_bundle
     from .training.dataset import Dataset
 
+    if threads:
+        torch.set_num_threads(threads)
     runs = {kind: list(folders) for kind, folders in (("am", am_runs), ("fm", fm_runs)) if folders}
     if not runs:
         raise click.UsageError("give at least one --am or --fm run")

@@ -526,6 +526,8 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     refused = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(tmp_path / "fm"),
                                         "--no-paralogs", "--json", "-"])
     assert refused.exit_code == 1 and "has_paralog" in refused.stderr
+    core = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(lssi), "--json", "-"])
+    assert core.exit_code == 1 and "run of core sites" in core.stderr
     out = str(tmp_path / "bundle")
     made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "fm"), "--flank", "60",
                                      "-d", packed, "--evaluation", f"test={tmp_path / 'e.json'}", "-o", out])
@@ -564,6 +566,10 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
         recipe = toml(tmp_path / f"{seed}.toml", steps=4, seed=seed, **TINY)
         train("fm", recipe, "-d", packed, "--lssi", lssi, "--start-from", tmp_path / "start",
               "-o", tmp_path / str(seed))
+    description = json.loads((tmp_path / "start" / "model.json").read_text())
+    description["config"]["temperature"] = 2.5  # as in a bundle; a start is told by its shape alone
+    (tmp_path / "start" / "model.json").write_text(json.dumps(description))
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "--start-from", tmp_path / "start", "-o", tmp_path / "4")
     runs = [str(tmp_path / name) for name in "23"]
     options = ["train", "average", *runs, "-d", packed, "--threads", "1", "-o"]
     for out in ("mean", "again"):

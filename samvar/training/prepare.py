@@ -229,5 +229,7 @@ def prepare(
         report(f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} introns, "
                f"GT-AG {share:.2%}")
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
+    if n := sum(bool(left_out.find(g["chrom"])) for g in merge_genes(all_found)):
+        report(f"{LEFT_OUT}: {n} genes, left out")
     return data
 

@@ -55,8 +55,9 @@ class SamTask:
         source, description = load_run(folder)
         config = self.model.config
         kinds = description["kind"], config.kind
+        apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
         if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or (
-            Config(**description["config"] | {"kind": config.kind}) != config
+            Config(**description["config"] | apart) != config
         ):
             raise RecipeError(f"{folder} ({kinds[0]}) is no run that this {config.kind} can start from: an am starts "
                               "from an am or fm, an fm from an fm, of the same width")
