@@ -30,13 +30,12 @@ run am 4 --lssi "$out/lssi-2" --start-from "$out/am-2"
 [ -e "$out/am-5/recipe.json" ] || samvar train average "$out/am-2" "$out/am-3" "$out/am-4" -d "$out/data.npz" \
     --density 0.0015 -o "$out/am-5"
 
-# What the temperature does, on a bundle without one; the bundle; all that is said of its accuracy
+# The bundle; what its temperature does; all that is said of its accuracy
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-5" --fm "$out/fm-2" -d "$out/data.npz" -o "$@"
 }
-bundle "$out/cool"
-python train/evaluate/temperature.py "$data" --bundle "$out/cool" --json "$out/temperature.json"
 bundle weights/default --temperature 2.5
+python train/evaluate/temperature.py "$data" --bundle weights/default --json "$out/temperature.json"
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
 bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 

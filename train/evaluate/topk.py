@@ -162,6 +162,8 @@ def main() -> None:
     for kind in ("am", "fm"):
         with suppress(BundleError):
             bundles[kind] = load_bundle(f"{args.bundle}:{kind}")
+    if not bundles:
+        raise SystemExit(f"{args.bundle} is no bundle")
     result: dict[str, dict] = {}
 
     def add(title: str, numbers: dict) -> None:

@@ -118,19 +118,21 @@ def kind_of(allele: Allele, genes: list[Gene]) -> str:
         for found, (left, right) in zip(offsets(gene, v.start), (LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR])):
             if any(-left <= d <= right for d in found):
                 return "core site"
-    inside = any(start <= v.start < end for g in genes for t in g.transcripts for start, end in t.exons)
-    return "exonic" if inside else "intronic"
+    return "exonic" if in_exon(v.start, genes) else "intronic"
+
+
+def in_exon(position: int, genes: list[Gene]) -> bool:
+    return any(start <= position < end for g in genes for t in g.transcripts for start, end in t.exons)
 
 
 def near_intronic(allele: Allele, genes: list[Gene]) -> bool:
     """An intronic SNV 3 to 50 bases from a site."""
     v = allele.variant
-    if len(v.ref) != 1 or len(v.alt) != 1 or kind_of(allele, genes) == "exonic":
+    if len(v.ref) != 1 or len(v.alt) != 1 or in_exon(v.start, genes):
         return False
     # intronic bases lie before an acceptor (first exonic base) and after a donor (last exonic base)
     distances = [(-a, d) for g in genes for a, d in [map(_nearest, offsets(g, v.start))]]
-    exonic = any(start <= v.start < end for g in genes for t in g.transcripts for start, end in t.exons)
-    return not exonic and any(3 <= x <= 50 for pair in distances for x in pair)
+    return any(3 <= x <= 50 for pair in distances for x in pair)
 
 
 def _nearest(found: list[int]) -> float:

@@ -72,7 +72,7 @@ evaluate human-fm --bundle "$human:fm"
 evaluate human-am --bundle "$human"
 for name in fm-plain fm am; do evaluate "$name" --run "$out/$name"; done
 
-# A bundle for `samvar annotate --model FOLDER/a_thaliana`; with one thread, as it has no --threads
+# A bundle for `samvar annotate --model FOLDER/a_thaliana`
 samvar train bundle $one --name a_thaliana --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
     --evaluation validation="$out/validation.am.json" --evaluation "validation, fm=$out/validation.fm.json" \
     --evaluation test="$out/test.am.json" --evaluation "test, fm=$out/test.fm.json" -o "$out/a_thaliana"
