@@ -553,6 +553,15 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     torch.testing.assert_close(soft(x), torch.log_softmax(bundle.models[0](x) / 2, 1), atol=1e-5, rtol=0)
     card = (tmp_path / "soft" / "CARD.md").read_text()
     assert "| title A | fm |" in card and "| exons | 7 | 3 | 4 |" in card
+
+    slow = toml(tmp_path / "slow.toml", steps=1, **TINY | {"lr": 1e-12})
+    train("fm", slow, "-d", packed, "--lssi", lssi, "--start-from", f"{tmp_path / 'soft'}:fm", "-o", tmp_path / "on")
+    on, description = load_run(str(tmp_path / "on"))
+    torch.testing.assert_close(on.aggregator.classes.weight, soft.aggregator.classes.weight)
+    assert on.config.temperature == 1 and description["started_from"]["name"] == "soft:fm"
+    nowhere = CliRunner().invoke(main, ["train", "fm", slow, "-d", packed, "--lssi", str(lssi), "--start-from",
+                                        "nothing", "-o", str(tmp_path / "c")])
+    assert nowhere.exit_code == 1 and "neither the folder of a samvar train run nor a bundle" in nowhere.stderr
     twice = CliRunner().invoke(main, [*options, "--fm", str(tmp_path / "fm")])
     assert twice.exit_code == 1 and "given twice" in twice.stderr
     untitled = CliRunner().invoke(main, [*options, "--evaluation", str(tmp_path / "e.json")])
@@ -582,10 +591,12 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     assert all(torch.equal(mean[k], again[k]) for k in mean) and mean["motifs.main.threshold"] > 0
     model, description = load_run(str(tmp_path / "mean"), "fm")
     assert [r["recipe"]["seed"] for r in description["averaged"]] == [2, 3]
+    assert {r["started_from"]["name"] for r in description["averaged"]} == {"start"}
     assert model.motifs.main.norm.running_var.isfinite().all()
     made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
                                      "-o", str(tmp_path / "bundle")])
-    assert made.exit_code == 0 and "fm, one of 2 averaged" in (tmp_path / "bundle" / "CARD.md").read_text()
+    card = (tmp_path / "bundle" / "CARD.md").read_text()
+    assert made.exit_code == 0 and "fm, one of 2 averaged" in card and ", from start (" in card
     for wrong in ([runs[0], runs[0]], [runs[0], lssi], [lssi]):
         refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()

@@ -64,8 +64,9 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
             batches.append(torch.stack([norm.running_mean, norm.running_var]))
     for norm, batches in seen.items():  # as in most batches: what passes the gate is rare, and some of it very large
         norm.running_mean[:], norm.running_var[:] = torch.stack(batches).median(0).values
-    averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")))
-                for recipe, run in zip(recipes, runs)]
+    averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")),
+                     started_from=description.get("started_from"))
+                for recipe, run, description in zip(recipes, runs, descriptions)]
     os.makedirs(folder, exist_ok=True)
     save_run(folder, model, descriptions[0] | dict(averaged=averaged))
     with open(os.path.join(folder, "recipe.json"), "w") as handle:

@@ -61,7 +61,7 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             tensors[file] = halve(state) if half else state
             errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
             members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
-                           | {k: description[k] for k in ("averaged",) if k in description})
+                           | {k: description[k] for k in ("averaged", "started_from") if description.get(k)})
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
     for old in os.listdir(folder):
@@ -119,6 +119,8 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
             for a in m.get("averaged", [m]):
                 r, title = a["recipe"], f"{kind}, one of {len(m['averaged'])} averaged" if "averaged" in m else kind
                 changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
+                if start := a.get("started_from"):
+                    changes += f", from {start['name']} ({start['sha256'][:8]})"
                 lines.append(f"| {title} | {r['seed']} | {m['config']['channels']} | {m['config']['temperature']:g} | "
                              f"{r['steps']} steps of {r['batch_bases']} bases, {r['optimizer']} {r['lr']:g}, density "
                              f"{r['density_start']:g} to {r['density_end']:g}, {r['precision']}{changes} |")

@@ -9,8 +9,8 @@ import torch.nn as nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..bundle import build
-from ..errors import RecipeError
+from ..bundle import build, load_bundle, sha256_file
+from ..errors import BundleError, RecipeError
 from ..model import LSSI
 
 
@@ -43,3 +43,19 @@ def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]
         model.load_state_dict(state)
         return model.eval(), description
     return build(description["config"], state), description
+
+
+def load_start(place: str) -> tuple[nn.Module, dict]:
+    """A run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) -> (model, what it is: name, kind,
+    sha256 of the tensors or of the bundle). Raises RecipeError where it is neither."""
+    if os.path.exists(os.path.join(place, "model.json")):
+        model, description = load_run(place)
+        sha256 = sha256_file(os.path.join(place, "model.safetensors"))
+        return model, dict(name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256)
+    try:
+        bundle = load_bundle(place)
+    except BundleError as e:
+        raise RecipeError(f"{place} is neither the folder of a samvar train run nor a bundle ({e})") from e
+    if len(bundle.models) > 1:
+        raise RecipeError(f"bundle {place} has {len(bundle.models)} models; a run starts from one")
+    return bundle.models[0], dict(name=f"{bundle.name}:{bundle.kind}", kind=bundle.kind, sha256=bundle.sha256)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn as nn
@@ -12,14 +14,15 @@ from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
-from .runs import load_run, save_run
+from .runs import load_run, load_start, save_run
 from .sampling import WindowSampler
 
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
 
 class SamTask:
-    """`lssi` is the folder of a finished LSSI run; `start_from` that of a run whose weights this one starts from."""
+    """`lssi` is the folder of a finished LSSI run; `start_from` a run's folder, or a bundle, whose weights this one
+    starts from."""
 
     def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str,
                  start_from: str | None = None, rank: int = 0, fresh: bool = True):
@@ -39,8 +42,9 @@ class SamTask:
                                      recipe.indels)
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest())
+        self.started_from: dict | None = None
         if start_from and fresh:
-            self._start_from(start_from)
+            self.started_from = self._start_from(start_from)
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -50,16 +54,14 @@ class SamTask:
         core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
-    def _start_from(self, folder: str) -> None:
-        """Motifs and aggregator of another run, the core sites staying those of `lssi`."""
-        source, description = load_run(folder)
+    def _start_from(self, place: str) -> dict:
+        """Take motifs and aggregator of another run or bundle, the core sites staying those of `lssi`; what it was."""
+        source, about = load_start(place)
         config = self.model.config
-        kinds = description["kind"], config.kind
+        kinds = about["kind"], config.kind
         apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
-        if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or (
-            Config(**description["config"] | apart) != config
-        ):
-            raise RecipeError(f"{folder} ({kinds[0]}) is no run that this {config.kind} can start from: an am starts "
+        if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
+            raise RecipeError(f"{place} ({kinds[0]}) is nothing that this {config.kind} can start from: an am starts "
                               "from an am or fm, an fm from an fm, of the same width")
         if kinds == ("fm", "am"):
             self._warm_up()
@@ -67,6 +69,7 @@ class SamTask:
         else:
             self.model.motifs.load_state_dict(source.motifs.state_dict())
             self.model.aggregator.load_state_dict(source.aggregator.state_dict())
+        return about
 
     @torch.no_grad()
     def _warm_up(self) -> None:
@@ -117,14 +120,14 @@ class SamTask:
         return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
 
     def state(self) -> dict:
-        return dict(density=self.density, target=self.target)
+        return dict(density=self.density, target=self.target, started_from=self.started_from)
 
     def load_state(self, state: dict) -> None:
-        self.density, self.target = state["density"], state["target"]
+        self.density, self.target, self.started_from = state["density"], state["target"], state["started_from"]
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
-                                          config=self.model.config.to_dict(),
+                                          config=self.model.config.to_dict(), started_from=self.started_from,
                                           rbps=[str(n) for n in self.data.motifs["names"]]))
 
 

@@ -8,8 +8,9 @@ Sets (dev halves): MFASS (change of exon inclusion <= -0.5), CI-SpliceAI functio
 reference sequence is out of reach are left out; rows that samvar cannot score are counted apart. Each set as a whole,
 without BRCA1 and BRCA2, on validation and test chromosomes only, and by class: indels, SNVs within a core site (20
 intronic and 3 exonic bases of an acceptor, 3 and 6 of a donor, of any transcript), other exonic and other intronic
-SNVs. The score is SAMVAR_MAX. Intervals: 95 % bootstrap over exons (MFASS), transcripts (CI-SpliceAI) or genes
-(ClinVar), whose rows stay together. `--table`: every row with its class and score.
+SNVs. The score is SAMVAR_MAX, and for each set as a whole also that of --mask. Intervals: 95 % bootstrap over exons
+(MFASS), transcripts (CI-SpliceAI) or genes (ClinVar), whose rows stay together. `--table`: every row with its class,
+score and cluster.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from samvar.windows import make_window
 
 HELD_OUT = ("chr1", "chr3", "chr5", "chr7")
 PATHOGENIC, BENIGN = {"Pathogenic", "Likely_pathogenic"}, {"Benign", "Likely_benign"}
+COLUMNS = ("set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX", "cluster")
 MIN_OF_EACH = 5  # positives and negatives that a subset needs for an area
 
 
@@ -88,6 +90,12 @@ class Measured:
     @property
     def max(self) -> float | None:
         return max((float(d.values.max()) for d in self.allele.deltas), default=None)
+
+    @property
+    def masked(self) -> float:
+        """SAMVAR_MAX under --mask."""
+        return max(float(deltas.compute(w, *s, mask=True).values.max())
+                   for w, s in zip(self.allele.windows, self.scores))
 
 
 def in_reach(table: str) -> list[dict[str, str]]:
@@ -222,6 +230,10 @@ def areas(rows: list[Measured], value: np.ndarray, about: dict) -> dict[str, dic
     return found
 
 
+def _named(cluster: object) -> str:
+    return ":".join(cluster) if isinstance(cluster, tuple) else str(cluster)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="folder with genome/, annotation/ and variants/")
@@ -242,12 +254,15 @@ def main() -> None:
                 extra = dict(not_scored=len(rows) - len(scored), statuses=counts) if part == "all" else {}
                 result[f"{chosen.title}{'' if part == 'all' else ': ' + part}"] = numbers | extra
                 print(chosen.title, part, numbers["n"], numbers["positive"], numbers["auroc"], numbers["auprc"])
+            masked = areas(scored, np.array([m.masked for m in scored]), about | dict(score="SAMVAR_MAX, --mask"))
+            result[f"{chosen.title}: --mask"] = masked["all"]
+            print(chosen.title, "--mask", masked["all"]["auroc"], masked["all"]["auprc"])
             lines += [[chosen.title, *(m.row[k] for k in ("chrom", "pos", "ref", "alt")), m.kind, int(m.label),
-                       "." if m.max is None else f"{m.max:.4f}"] for m in rows]
+                       "." if m.max is None else f"{m.max:.4f}", _named(m.cluster)] for m in rows]
     save(args.json, result)
     if args.table:
         with gzip.open(args.table, "wt") as f:
-            for line in [["set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX"], *lines]:
+            for line in [[*COLUMNS], *lines]:
                 f.write("\t".join(map(str, line)) + "\n")
 
 

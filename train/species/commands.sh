@@ -44,20 +44,8 @@ run fm fm-plain data --lssi "$out/lssi-plain"
 }
 run lssi lssi introns
 
-# 3. Motifs and aggregator that start from the human fixed motifs: their tensors as the folder of a run
-[ -e "$out/human-fm/model.json" ] || python - "$human" "$out/human-fm" <<'PYTHON'
-import json, os, shutil, sys
-bundle, run = sys.argv[1:]
-with open(f"{bundle}/config.json") as handle:
-    config = json.load(handle)
-member = config["kinds"]["fm"][0]
-os.makedirs(run, exist_ok=True)
-shutil.copy(f"{bundle}/{member['file']}", f"{run}/model.safetensors")
-with open(f"{run}/model.json", "w") as handle:
-    shape = {k: v for k, v in member["config"].items() if k != "temperature"}
-    json.dump(dict(kind="fm", config=shape, step=1, steps=1, rbps=config["rbps"]), handle)
-PYTHON
-run fm fm data --lssi "$out/lssi" --start-from "$out/human-fm"
+# 3. Motifs and aggregator that start from the human fixed motifs
+run fm fm data --lssi "$out/lssi" --start-from "$human:fm"
 run am am data --lssi "$out/lssi" --start-from "$out/fm"
 
 # The human bundle as it is, and the three models; no --no-paralogs, as the GFF3 does not tell of paralogs
