@@ -40,6 +40,7 @@ import torch.nn.functional as F
 
 NONE, ACCEPTOR, DONOR = 0, 1, 2
 LSSI_FLOOR = -10.0
+NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
 LSSI_SPAN = {ACCEPTOR: (20, 2), DONOR: (2, 6)}  # bases before and after the site's own base
 MOTIF_REACH = 10  # of an adjusted motif, on either side; a fixed motif reaches 5
 DETECT_REACH = (20, MOTIF_REACH)  # bases that `detect` needs before and after a position
@@ -179,7 +180,8 @@ class FixedMotifs(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             filters = self.log_psam.unsqueeze(2)
             log_affinity = F.conv2d(x.unsqueeze(2).contiguous(memory_format=torch.channels_last), filters)
-            f = F.conv2d(log_affinity.exp(), self.mix[:, :, None, None]).squeeze(2)
+            affinity = log_affinity.clamp(min=NO_AFFINITY).exp()  # an exp that underflows takes five times as long
+            f = F.conv2d(affinity, self.mix[:, :, None, None]).squeeze(2)
             return f * crop(x, 5, 5).sum(1, keepdim=True)
 
 
