@@ -71,9 +71,14 @@ class Genome:
                     f"FASTA {path} has no index and its folder cannot be written: link the FASTA into a folder of "
                     "yours, or ask its owner to run: samtools faidx"
                 ) from e
+            with open(path, "rb") as handle:
+                head = handle.read(14)
+            if head[:2] == b"\x1f\x8b" and head[12:] != b"BC":
+                raise GenomeError(f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress it, or: "
+                                  f"gzip -dc {path} | bgzip > new.fa.gz") from e
             raise GenomeError(
-                f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with bgzip (not gzip); "
-                f"make its index with: samtools faidx {path}"
+                f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with bgzip; make its index "
+                f"with: samtools faidx {path}"
             ) from e
         self.lengths: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths))
         self._names = ContigNames(self.lengths)

@@ -215,6 +215,9 @@ def test_chromosomes_are_known_by_either_name(tmp_path):
     assert set(data.chroms[data.genes("train")]) == {"A"} and set(data.chroms[data.genes("validation")]) == {"1"}
     with pytest.raises(DatasetError, match="no validation gene"):
         prep.prepare([(fasta, gtf)], {"chr3"}, {"chr5"}, set(), report=lambda _: None)
+    said: list[str] = []
+    prep.prepare([(fasta, gtf)], {"chr1", "chr3"}, {"chr5"}, set(), report=said.append)
+    assert [line for line in said if "chr3" in line] == ["no gene of the annotation lies on chr3 (--validation)"]
 
 
 def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):

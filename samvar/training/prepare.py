@@ -199,7 +199,9 @@ def prepare(
         for path in (fasta, annotation):
             files[os.path.basename(path)] = sha256_file(path)
         all_found.append(found)
-    for g in merge_genes(all_found):
+    merged = merge_genes(all_found)
+    present = ContigNames({g["chrom"] for g in merged})
+    for g in merged:
         single = g["paralog"] is not True
         in_test, in_validation = testing.find(g["chrom"]), validating.find(g["chrom"])
         if g["name"] in held_out or (in_test and single):
@@ -212,6 +214,8 @@ def prepare(
         if chroms.names and not any(chroms.find(g["chrom"]) for g in some):
             raise DatasetError(f"no {name} gene: no gene without paralogs lies on {', '.join(sorted(chroms.names))}; "
                                f"choose other chromosomes with --{name} (or '' for none)")
+        if absent := [c for c in sorted(chroms.names) if not present.find(c)]:
+            report(f"no gene of the annotation lies on {', '.join(absent)} (--{name})")
     train = [g for g in genes if g["split"] == TRAIN]
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
     for i, (other, n) in dropped.items():
@@ -229,7 +233,7 @@ def prepare(
         report(f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} introns, "
                f"GT-AG {share:.2%}")
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
-    if n := sum(bool(left_out.find(g["chrom"])) for g in merge_genes(all_found)):
+    if n := sum(bool(left_out.find(g["chrom"])) for g in merged):
         report(f"{LEFT_OUT}: {n} genes, left out")
     return data
 
