@@ -16,6 +16,7 @@ from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
+from samvar.model import one_hot
 from samvar.training import prepare as prep
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
@@ -603,6 +604,22 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     for wrong in ([runs[0], runs[0]], [runs[0], lssi], [lssi]):
         refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()
+
+
+def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=7, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    model, _ = load_run(str(tmp_path / "fm"))
+    r = load_recipe(recipe, SamRecipe)
+    sampler = WindowSampler(data, "train", model.config.reach, r.batch_bases, r.windows, r.site_share, r.seed)
+    means = []
+    for step in range(7):
+        x = one_hot(torch.from_numpy(sampler.batch(step)[0]))
+        known = x[..., 10:-10].sum(1, keepdim=True)
+        means.append((model.motifs.fixed(x[..., 5:-5]) * known).sum((0, 2)) / known.sum())
+    norm = model.motifs.main.norm
+    torch.testing.assert_close(norm.running_mean, torch.stack(means).median(0).values)
+    assert not torch.allclose(norm.running_mean, torch.stack(means).mean(0))
 
 
 def test_training_imports_no_genomics_library():

@@ -6,24 +6,19 @@ import json
 import os
 
 import torch
-from tqdm import tqdm
 
 from ..bundle import sha256_file
 from ..errors import RecipeError
-from ..model import Norm, one_hot
-from .dataset import TRAIN, Dataset
+from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
 from .runs import load_run, save_run
-from .sampling import WindowSampler
-
-PASSES = 100  # batches on which norms and thresholds are measured anew
+from .settle import settle
 
 
 @torch.no_grad()
 def average(runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None) -> None:
     """Write the mean of `runs`, as a finished run of the first one's recipe, to `folder`.
 
-    One run alone keeps its weights, and gets statistics that depend less on its last batches.
     The runs must share kind, shape, core sites and dataset, and should come from one starting point: weights of
     unrelated runs have no useful mean. Statistics of the norms and the thresholds of the sparse layers are those of the
     mean model on training windows, at `density` (that of the first recipe's end).
@@ -50,20 +45,8 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     model = models[0].to(device)
     model.load_state_dict(mean)
     recipe = recipe_from(recipes[0], SamRecipe)
-    sampler = WindowSampler(data, TRAIN, model.config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
-                            recipe.seed)
     model.motifs.set_density(density or recipe.density_end)
-    model.train()
-    seen = {norm: [] for norm in model.modules() if isinstance(norm, Norm)}
-    for norm in seen:
-        norm.momentum = 1.0  # the running statistics are those of the last batch
-    for step in tqdm(range(PASSES), disable=None, unit="batch", leave=False):
-        codes, _ = sampler.batch(step)
-        model(one_hot(torch.from_numpy(codes).to(device)))
-        for norm, batches in seen.items():
-            batches.append(torch.stack([norm.running_mean, norm.running_var]))
-    for norm, batches in seen.items():  # as in most batches: what passes the gate is rare, and some of it very large
-        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).median(0).values
+    settle(model, data, recipe, device)
     averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")),
                      started_from=description.get("started_from"))
                 for recipe, run, description in zip(recipes, runs, descriptions)]

@@ -33,6 +33,7 @@ class Task(Protocol):
     def status(self) -> dict[str, float]: ...
     def state(self) -> dict: ...
     def load_state(self, state: dict) -> None: ...
+    def finish(self) -> None: ...  # after the last step
     def save_weights(self, folder: str, step: int) -> None: ...
 
 
@@ -145,6 +146,8 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                 optimizer.step()
                 done = step + 1
                 bar.update()
+                if done == recipe.steps:
+                    task.finish()
                 if done % recipe.validate_every == 0 or done == recipe.steps:
                     row = dict(step=done, seconds=round(seconds(), 1), loss=total / count, grad_norm=norm.item(),
                                lr=learning_rate(recipe, step), **task.status(), **task.validate(done))

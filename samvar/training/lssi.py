@@ -106,6 +106,9 @@ class LssiTask:
     def load_state(self, state: dict) -> None:
         pass
 
+    def finish(self) -> None:
+        pass
+
     def save_weights(self, folder: str, step: int) -> None:
         save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
                                           channels=self.recipe.channels))

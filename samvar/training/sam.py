@@ -16,6 +16,7 @@ from .loop import from_first_rank
 from .recipe import SamRecipe
 from .runs import load_run, load_start, save_run
 from .sampling import WindowSampler
+from .settle import settle
 
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
@@ -29,7 +30,7 @@ class SamTask:
         torch.manual_seed(recipe.seed)
         if not data.motifs:
             raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
-        self.data, self.recipe, self.device = data, recipe, device
+        self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         core, description = load_run(lssi, "lssi")
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
@@ -124,6 +125,9 @@ class SamTask:
 
     def load_state(self, state: dict) -> None:
         self.density, self.target, self.started_from = state["density"], state["target"], state["started_from"]
+
+    def finish(self) -> None:
+        settle(self.model, self.data, self.recipe, self.device, self.rank)
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,

@@ -1,0 +1,39 @@
+"""Statistics of a trained model's norms and its thresholds, measured once more when its weights no longer change."""
+
+from __future__ import annotations
+
+import torch
+from tqdm import tqdm
+
+from ..model import SAM, Norm, one_hot
+from .dataset import TRAIN, Dataset
+from .recipe import SamRecipe
+from .sampling import WindowSampler
+
+PASSES = 100  # batches, at most
+
+
+@torch.no_grad()
+def settle(model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, rank: int = 0) -> None:
+    """Give every norm the median of mean and variance over batches of unchanged training windows, and let the
+    thresholds of the sparse layers follow, at their present density.
+
+    The median, not the mean: what passes the gate is rare, and now and then very large, so that a few batches carry the
+    mean variance.
+    """
+    sampler = WindowSampler(data, TRAIN, model.config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
+                            recipe.seed, rank)
+    was_training, seen = model.training, {norm: [] for norm in model.modules() if isinstance(norm, Norm)}
+    model.train()
+    momentum = {norm: norm.momentum for norm in seen}
+    for norm in seen:
+        norm.momentum = 1.0  # the running statistics are those of the last batch
+    for step in tqdm(range(min(PASSES, recipe.steps)), disable=None, unit="batch", leave=False):
+        codes, _ = sampler.batch(step)
+        model(one_hot(torch.from_numpy(codes).to(device)))
+        for norm, batches in seen.items():
+            batches.append(torch.stack([norm.running_mean, norm.running_var]))
+    for norm, batches in seen.items():
+        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).median(0).values
+        norm.momentum = momentum[norm]
+    model.train(was_training)
