@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import os
 import shlex
@@ -54,6 +55,20 @@ def user_errors(command):
             sys.exit(EXIT_ERROR)
 
     return wrapped
+
+
+def file_only(ctx, param, value):
+    """Refuse - for an output that needs a file of its own."""
+    if value == "-":
+        raise click.BadParameter("give the name of a file; this cannot go to stdout")
+    return value
+
+
+def different_files(*outputs: str | None) -> None:
+    """Refuse one file for two outputs."""
+    files = [os.path.realpath(o) for o in outputs if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))]
+    if len(set(files)) < len(files):
+        raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
 
 
 fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
@@ -402,7 +417,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("-W", "--write-index", type=click.Choice(["tbi", "csi"]), help="-W[=tbi|csi]: index the output file.")
 @region_options
 @model_option
-@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1),
+@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 5000),
               help="Sites within so many bases of the variant are compared.")
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
 @click.option("--transcript-extent", is_flag=True,
@@ -411,8 +426,9 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
 @click.option("--max-allele", default=1000, show_default=True, help="Longest trimmed allele that is scored.")
 @click.option("--spliceai-compat", is_flag=True, help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.")
-@click.option("--tsv", help="Write the rows of SAMVAR to this file, too, tab-separated.")
-@click.option("--overwrite", is_flag=True, help="Replace INFO fields of an earlier run.")
+@click.option("--tsv", callback=file_only,
+              help="Write the rows of SAMVAR to this file, too, tab-separated (.gz: gzipped).")
+@click.option("--overwrite", is_flag=True, help="Replace samvar's INFO fields of an earlier run.")
 @click.option("--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA.")
 @click.option("--strict", type=click.FloatRange(0, 1), metavar="[=SHARE]",
               help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
@@ -440,6 +456,7 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .predict import Predictor
     from .vcf import VcfReader, check_writable, complete_file, open_output
 
+    different_files(output, tsv, stats)
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if stats and stats != "-":
@@ -451,7 +468,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     chosen = Options(**options)
     selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
     with ExitStack() as stack:
-        reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed))
+        reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
+                                               {info.SPLICEAI.key: info.OWN_SPLICEAI}))
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
@@ -461,7 +479,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads, precision))
         table = None
         if tsv:
-            table = stack.enter_context(open(stack.enter_context(complete_file(tsv)), "w"))
+            part = stack.enter_context(complete_file(tsv))
+            table = stack.enter_context(gzip.open(part, "wt") if tsv.endswith(".gz") else open(part, "w"))
             table.write("\t".join(info.TSV_COLUMNS) + "\n")
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
@@ -519,9 +538,9 @@ def _write_json(path: str, content: dict | list) -> None:
 @click.option("--rbp-min", default=0.1, show_default=True, help="Take apart deltas of at least this, and the largest.")
 @click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
 @click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
-@click.option("--svg", help="Draw the landscape: vector graphics.")
-@click.option("--png", help="Draw the landscape: pixels.")
-@click.option("--html", help="Write a self-contained page.")
+@click.option("--svg", callback=file_only, help="Draw the landscape: vector graphics.")
+@click.option("--png", callback=file_only, help="Draw the landscape: pixels.")
+@click.option("--html", callback=file_only, help="Write a self-contained page.")
 @user_errors
 def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png,
             html) -> None:
@@ -533,6 +552,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     from .genome import Genome
     from .predict import Predictor
 
+    different_files(json_file, svg, png, html)
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
     parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name))
@@ -559,9 +579,9 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 @model_option
 @click.option("-r", "--regions", help="Only there: CONTIG:FROM-TO,...")
 @click.option("--genes", type=click.Path(exists=True, dir_okay=False), help="Only genes (ids, symbols) of this file.")
-@click.option("-o", "--output", default="-", show_default=True, help="Table of sites; - is stdout.")
-@click.option("--map", "map_file", help="Write an RNA map over internal exons to this table.")
-@click.option("--figure", help="Draw the RNA map: .svg or .png.")
+@click.option("-o", "--output", help="Table of sites [default: - (stdout), or none with --map or --figure].")
+@click.option("--map", "map_file", callback=file_only, help="Write an RNA map over internal exons to this table.")
+@click.option("--figure", callback=file_only, help="Draw the RNA map: .svg or .png.")
 @click.option("--exons", default=1000, show_default=True, type=click.IntRange(1), help="Exons of the RNA map, at most.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
 @user_errors
@@ -581,9 +601,12 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     from .regions import Regions
     from .vcf import check_writable, complete_file
 
+    different_files(output, map_file, figure)
     if figure:
         from . import figures
 
+        if not figure.endswith((".svg", ".png")):
+            raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
         figures.style()  # what is missing for that shows before the work
     for path in (map_file, figure, output):
         if path and path != "-":
@@ -603,10 +626,10 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
                     handle.write("\t".join(map(str, row)) + "\n")
         if figure:
             figures.draw_map(found, figure)
-        if output == "-":
+        if output is None:
             return
     rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
-    if output == "-":
+    if output in (None, "-"):
         for row in rows:
             click.echo(row)
         return
@@ -624,7 +647,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
               help="Look at so many bases of pre-mRNA, genes in the annotation's order.")
 @click.option("--table", "table_file", help="Write the numbers to this file, tab-separated.")
 @click.option("--svg", type=click.Path(file_okay=False), help="Folder for the logos: a picture for each RBP.")
-@click.option("--html", help="Write a self-contained page of all logos.")
+@click.option("--html", callback=file_only, help="Write a self-contained page of all logos.")
 @user_errors
 def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, svg, html) -> None:
     """Sequence logos of what each RBP's fixed and adjusted motif select, and the difference.
@@ -639,6 +662,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     from .predict import Predictor
     from .vcf import check_writable
 
+    different_files(table_file, html)
     for path in (table_file, html):
         if path and path != "-":
             check_writable(path)

@@ -130,7 +130,7 @@ def variants(text: str, vcf: str | None = None) -> list[tuple[str, int, str, str
     Raises SamvarError when it is neither, or not there.
     """
     if found := re.fullmatch(r"(.+):(\d+):([^:]+):([^:]+)", text):
-        return [(found[1], int(found[2]), found[3], found[4])]
+        return [(found[1], int(found[2]), found[3], alt) for alt in found[4].split(",")]
     if vcf is None:
         raise SamvarError(f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
                           "to look up CHR:POS or an ID, give its VCF: --vcf FILE")
@@ -150,7 +150,12 @@ def _ids(record: Record) -> list[str]:
 def region(text: str) -> tuple[str, int, int] | None:
     """CHR:START-END, 1-based -> (contig, start, end), or None when it is no region."""
     found = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
-    return found and (found[1], *(int(found[i].replace(",", "")) for i in (2, 3)))
+    if not found:
+        return None
+    start, end = (int(found[i].replace(",", "")) for i in (2, 3))
+    if not 1 <= start <= end:
+        raise SamvarError(f"region {text!r}: positions count from 1, and END is not before START")
+    return found[1], start, end
 
 
 def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, pos: int, ref: str, alt: str,

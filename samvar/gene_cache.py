@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 
@@ -10,7 +11,7 @@ import platformdirs
 
 from .genes import Gene, Transcript
 
-FORMAT = 1
+FORMAT = 2
 
 
 def path_of(digest: str) -> str:
@@ -36,7 +37,7 @@ def save(digest: str, genes: list[Gene]) -> None:
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(part, "wb") as handle:
-            np.savez(handle, **columns, **{k: np.frombuffer("\n".join(v).encode(), np.uint8) for k, v in text.items()})
+            np.savez(handle, **columns, **{k: np.frombuffer(json.dumps(v).encode(), np.uint8) for k, v in text.items()})
         os.replace(part, path)
     except OSError:
         if os.path.exists(part):
@@ -47,7 +48,7 @@ def load(digest: str) -> list[Gene] | None:
     """The genes of an annotation, or None where they are not kept or the file is damaged."""
     try:
         with open(path_of(digest), "rb") as handle, np.load(handle, allow_pickle=False) as z:
-            f = {k: v.tobytes().decode().split("\n") if v.dtype == np.uint8 else v.tolist() for k, v in z.items()}
+            f = {k: json.loads(v.tobytes()) if v.dtype == np.uint8 else v.tolist() for k, v in z.items()}
         transcripts = _transcripts(f)
         return [
             Gene(f["gene_id"][i], f["gene_symbol"][i], f["gene_contig"][i], f["gene_strand"][i], *f["span"][i],

@@ -46,7 +46,9 @@ def load_annotation(path: str, cache: bool = False) -> Annotation:
         )
     try:
         genes = list(reader(lines))
-    except (ValueError, IndexError, KeyError) as e:
+    except ValueError as e:
+        raise AnnotationError(f"cannot parse annotation {path}: {e}") from e
+    except (IndexError, KeyError) as e:
         raise AnnotationError(f"cannot parse annotation {path}: {type(e).__name__}: {e}") from e
     if not genes:
         raise AnnotationError(f"annotation {path} holds no transcript with exons")
@@ -124,11 +126,14 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
     parents: dict[str, str] = {}  # GFF3: ID -> Parent
     info: dict[str, dict] = {}  # transcript or gene id -> attributes
     for line in lines:
-        if line.startswith("##FASTA"):
+        if line.startswith(("##FASTA", ">")):
             break
         if line[0] == "#":
             continue
-        contig, _, kind, start, end, _, strand, _, text = line.split("\t")[:9]
+        columns = line.split("\t")[:9]
+        if len(columns) < 9 or not (columns[3].isdigit() and columns[4].isdigit()):
+            raise ValueError(f"not the nine columns of GTF or GFF3: {line[:100]!r}")
+        contig, _, kind, start, end, _, strand, _, text = columns
         if strand not in "+-":
             continue
         attributes = (_gtf_attributes if gtf else _gff3_attributes)(text)

@@ -63,6 +63,8 @@ class Genome:
         self._lock = threading.Lock()
         if not os.path.isfile(path):
             raise GenomeError(f"FASTA file not found: {path}")
+        if not os.access(path, os.R_OK):
+            raise GenomeError(f"no permission to read FASTA {path}")
         try:
             self._fasta = pysam.FastaFile(path)
         except (OSError, ValueError) as e:

@@ -46,13 +46,15 @@ RBP = Field(
     "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 FIELDS = (MAX, STATUS, SCORE, RBP)
+OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
 SPLICEAI = Field(
     "SpliceAI", ".", "String",
-    f"Splice deltas of samvar {__version__}, not of SpliceAI, in SpliceAI's layout. Format: "
+    f"{OWN_SPLICEAI}{__version__}, not of SpliceAI, in SpliceAI's layout. Format: "
     "ALLELE|SYMBOL|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL",
 )
 TSV_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "STATUS", *SCORE.columns()[1:])
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = re.compile(r"[%,;=|&:\s\x00-\x1f\x7f]")
 
 
@@ -97,7 +99,8 @@ def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) 
     record_id = record.line.split(b"\t", 3)[2].decode(errors="replace")
     start = [record.contig, str(record.pos), record_id, record.ref, alt, status.name]
     nothing = ["."] * (len(TSV_COLUMNS) - len(start))
-    return "".join("\t".join(start + row) + "\n" for row in ([s[1:] for s in scores] or [nothing]))
+    rows = [s[1:] for s in scores] or [nothing]
+    return "".join("\t".join(_CONTROL.sub(" ", c) for c in start + row) + "\n" for row in rows)
 
 
 def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:

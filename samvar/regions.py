@@ -63,7 +63,12 @@ class Regions:
                         raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
                     else:
                         start = int(f[1]) - (not bed)
-                        found.append((f[0], start, int(f[2]) if len(f) > 2 else start + 1))
+                        end = int(f[2]) if len(f) > 2 else start + 1
+                        if start < 0 or end < start + (not bed):
+                            raise RegionError(f"{path}, line {number}: the interval ends before it starts, or starts "
+                                              f"before {int(not bed)}")
+                        if start < end:
+                            found.append((f[0], start, end))
         except (OSError, UnicodeDecodeError, EOFError) as e:
             raise RegionError(f"cannot read regions {path}: {e}") from e
         return cls(found, overlap)

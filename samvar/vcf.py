@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import pysam
@@ -91,16 +92,20 @@ sys.exit(int(bgzf) > 0 and tail != bytes.fromhex(end))
 class VcfReader:
     """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
 
-    `keys` are the INFO keys that the caller will write: a file that has one is refused, or rid of it and of samvar's
-    header lines when `overwrite` is set. `regions` selects records, through an index where `indexed` and there is one.
+    `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with `overwrite`, rid of
+    every field of an earlier run and of samvar's header lines. `shared` are keys that other programs write, too, with
+    what samvar's definition of each contains; those of other programs are never removed. `regions` selects records,
+    through an index where `indexed` and there is one.
     `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
 
     def __init__(self, path: str, keys: Iterable[str] = (), overwrite: bool = False, regions: Regions | None = None,
-                 indexed: bool = True):
+                 indexed: bool = True, shared: Mapping[str, str] = MappingProxyType({})):
         self.path = "stdin" if path == "-" else path
         self._keys, self._overwrite, self._regions = frozenset(k.encode() for k in keys), overwrite, regions
+        self._shared = {k.encode(): text.encode() for k, text in shared.items()}
+        self._replaced: set[bytes] = set()
         if path == "-" and sys.stdin is None:
             raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
         try:
@@ -210,23 +215,25 @@ class VcfReader:
             if line.startswith(b"#CHROM"):
                 if len(line.rstrip(b"\r\n").split(b"\t")) < 8:
                     raise VcfError(f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns")
+                defined = {k: h for h in header for k in declared([h], b"INFO")}
                 if self._overwrite:
-                    drop = (OWN_META, *self._definitions())
-                    header = [h for h in header if not h.startswith(drop)]
-                elif taken := [h for h in header if h.startswith(self._definitions())]:
-                    names = sorted(re.match(rb"##INFO=<ID=([^,>]*)", h)[1].decode() for h in taken)
-                    raise VcfError(f"{self.path} already has {', '.join(names)}; {self._remove()}")
+                    own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
+                    self._replaced = (self._keys - self._shared.keys()) | own
+                    header = [h for h in header
+                              if not h.startswith(OWN_META) and self._replaced.isdisjoint(declared([h], b"INFO"))]
+                self._watched = self._keys | self._replaced
+                if taken := sorted(k.decode() for k in self._keys & defined.keys() - self._replaced):
+                    raise VcfError(f"{self.path} already has {', '.join(taken)}; {self._remove()}")
                 return [*header, line]
             header.append(line)
         raise VcfError(f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
                        "for example with: bcftools reheader")
 
-    def _definitions(self) -> tuple[bytes, ...]:
-        return tuple(b"##INFO=<ID=" + k + b"," for k in self._keys)
-
     def _remove(self) -> str:
         keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys))
-        return f"replace what is there with --overwrite, or remove it first: bcftools annotate -x {keys}"
+        if self._overwrite:
+            return f"it is another program's. Leave it out here, or remove it first: bcftools annotate -x {keys}"
+        return f"replace what an earlier run left with --overwrite, or remove it first: bcftools annotate -x {keys}"
 
     @property
     def contigs(self) -> list[str]:
@@ -282,12 +289,13 @@ class VcfReader:
                            "truncated?")
         if not re.fullmatch(rb"-?[0-9]{1,18}", fields[1]):
             raise VcfError(f"{where}: POS is no number: {fields[1].decode(errors='replace')}")
-        if any(k in fields[7] for k in self._keys):
-            before, own, rest = split_info(line)
-            kept = [e for e in own if e.split(b"=")[0].strip() not in self._keys]
-            if len(kept) < len(own):
-                if not self._overwrite:
-                    raise VcfError(f"{where}: the record already has INFO keys that samvar writes; {self._remove()}")
+        if any(k in fields[7] for k in self._watched):
+            before, entries, rest = split_info(line)
+            key = lambda entry: entry.split(b"=")[0].strip()  # noqa: E731
+            kept = [e for e in entries if key(e) not in self._replaced]
+            if any(key(e) in self._keys for e in kept):
+                raise VcfError(f"{where}: the record already has INFO keys that samvar writes; {self._remove()}")
+            if len(kept) < len(entries):
                 line = before + (b";".join(kept) or b".") + rest
         contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
         return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))

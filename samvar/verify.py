@@ -125,6 +125,6 @@ def _same(a: str, b: str, tolerance: float) -> bool:
 
 def _close(x: str, y: str, tolerance: float) -> bool:
     try:
-        return "." in x and "." in y and abs(float(x) - float(y)) <= tolerance
+        return abs(float(x) - float(y)) <= tolerance
     except ValueError:
         return False

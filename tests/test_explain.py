@@ -151,7 +151,8 @@ def test_region_form(files, tmp_path):
     (gene,) = found["genes"]
     assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
     assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
-    for text, why in (("c:1-50", "no gene"), ("c:1-5000", "not in"), ("x:1-50", "not in")):
+    for text, why in (("c:1-50", "no gene"), ("c:1-5000", "not in"), ("x:1-50", "not in"),
+                      ("c:50-1", "END is not before START")):
         assert why in run(text, *files, code=1).stderr
 
 
@@ -168,6 +169,7 @@ def test_look_up_in_a_vcf(files, tmp_path):
     line = f"c\t{pos}\trs1;other\t{ref}\t{alt},{ref}T\t.\t.\t."
     vcf = toy.vcf(tmp_path / "x.vcf", line, f"c\t1100\trs2\t{BASES[1099]}\t.\t.\t.\t.")
     assert run(f"c:{pos}", *files, "--vcf", vcf).stdout.count(f"c:{pos} {ref}>") == 2
+    assert run(f"c:{pos}:{ref}:{alt},{ref}T", *files).stdout.count(f"c:{pos} {ref}>") == 2
     assert f"c:{pos} {ref}>{alt}" in run("rs1", *files, "--vcf", vcf).stdout
     assert "no record rs9" in run("rs9", *files, "--vcf", vcf, code=1).stderr
     assert "no record rs2" in run("rs2", *files, "--vcf", vcf, code=1).stderr

@@ -147,6 +147,25 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "samvar"
 
 
+def test_kept_names_may_hold_anything(tmp_path, cache):
+    path = tmp_path / "a.gff3"
+    path.write_text("c\t.\tgene\t1\t90\t.\t+\t.\tID=g;Name=A%0AB%09\nc\t.\tmRNA\t1\t90\t.\t+\t.\tID=t;Parent=g\n"
+                    "c\t.\texon\t1\t90\t.\t+\t.\tParent=t\n")
+    for _ in range(2):
+        (gene,) = load_annotation(str(path), cache=True).genes
+        assert gene.symbol == "A\nB\t"
+
+
+def test_a_line_that_is_no_gff_is_shown(tmp_path):
+    path = tmp_path / "a.gff3"
+    good = "c\t.\tmRNA\t1\t90\t.\t+\t.\tID=t\nc\t.\texon\t1\t90\t.\t+\t.\tParent=t\n"
+    path.write_text(good + ">c\nACGT\n")  # sequence without a ##FASTA line
+    assert len(load_annotation(str(path)).genes) == 1
+    path.write_text(good + "something else\n")
+    with pytest.raises(AnnotationError, match="nine columns of GTF or GFF3: 'something else'"):
+        load_annotation(str(path))
+
+
 def test_parsed_genes_are_kept_by_content(tmp_path, cache):
     path = tmp_path / "a.tsv"
     path.write_text("gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"

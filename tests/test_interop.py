@@ -1,5 +1,6 @@
 """samvar's output under the real bcftools and tabix."""
 
+import gzip
 import subprocess
 import sys
 
@@ -150,7 +151,21 @@ def test_spliceai_layout_and_table(world, tmp_path):
             assert a[:2] == b[:2] and [v.split("+")[0] for v in a[9:13]] == b[6:]
             assert all(abs(float(x) - float(y)) <= 0.0051 and len(y) == 4 for x, y in zip(a[5:9], b[2:6]))
             assert [str(record.pos), a[0], a[1]] in [[r[1], r[4], r[6]] for r in rows]
+    zipped = tmp_path / "t.tsv.gz"
+    samvar(world["vcf"], *world["files"], "-o", tmp_path / "other.vcf", "--tsv", zipped)
+    assert gzip.decompress(zipped.read_bytes()) == table.read_bytes()
+    for more in (["--tsv", out], ["--stats", out]):
+        same = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], "-o", str(out), *map(str, more)])
+        assert same.exit_code == 2 and "two outputs have the same name" in same.stderr
     failed = samvar(out, *world["files"], "--spliceai-compat", fails=True)
     assert "already has SAMVAR, SAMVAR_MAX, SAMVAR_RBP, SAMVAR_STATUS, SpliceAI" in failed.stderr
     again = samvar(out, *world["files"], "--spliceai-compat", "--overwrite").stdout_bytes
     assert again == out.read_bytes()
+    without = samvar(out, *world["files"], "--overwrite", "--mask").stdout_bytes
+    assert b"SAMVAR=" in without and b"SpliceAI" not in without.replace(b"--spliceai-compat", b"")
+    theirs = tmp_path / "theirs.vcf"
+    theirs.write_bytes(out.read_bytes().replace(b"Splice deltas of samvar", b"SpliceAIv1.3.1 variant annotation"))
+    kept = samvar(theirs, *world["files"], "--overwrite").stdout_bytes
+    assert kept.count(b"SpliceAI=") == out.read_bytes().count(b"SpliceAI=") > 0
+    refused = samvar(theirs, *world["files"], "--spliceai-compat", "--overwrite", fails=True)
+    assert "already has SpliceAI; it is another program's" in refused.stderr

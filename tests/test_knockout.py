@@ -130,6 +130,12 @@ def test_map_table_and_figure(files, tmp_path):
     rows = table(tmp_path / "m.tsv")
     assert len(rows) == 50 and {r["exons"] for r in rows} == {"3"}
     assert (tmp_path / "m.svg").read_text().count("<svg") == 1
+    both = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, "--map", str(tmp_path / "m.tsv"), "-o", "-"])
+    assert both.exit_code == 0 and both.stdout.count("\n") > 3
+    for wrong, message in ((["--map", "-"], "cannot go to stdout"), (["--figure", "m.pdf"], ".svg or .png"),
+                           (["--map", "x.tsv", "--figure", "./x.tsv"], "two outputs have the same name")):
+        refused = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *wrong])
+        assert refused.exit_code == 2 and message in refused.stderr
     run = lambda *more: CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *map(str, more)])  # noqa: E731
     assert run("--map", tmp_path / "m.tsv", "-r", "c:2150-2200").exit_code == 0
     assert {r["exons"] for r in table(tmp_path / "m.tsv")} == {"1"}

@@ -60,5 +60,10 @@ def test_files_of_regions(tmp_path):
     table.write_text("1\tx\n")
     with pytest.raises(RegionError, match="line 1"):
         Regions.read(str(table))
+    table.write_text("1\t10\t5\n")
+    with pytest.raises(RegionError, match="line 1: the interval ends before"):
+        Regions.read(str(table))
+    bed.write_bytes(gzip.compress(b"1\t9\t9\n1\t30\t31\n"))
+    assert Regions.read(str(bed)).on("1") == [(30, 31)]
     with pytest.raises(RegionError, match="cannot read"):
         Regions.read(str(tmp_path / "none"))

@@ -1,3 +1,4 @@
+import pysam
 import pytest
 from click.testing import CliRunner
 
@@ -32,6 +33,18 @@ def test_an_output_is_verified(made):
     result = run("verify", str(out), *files)
     assert result.exit_code == 0 and "12 records scored again" in result.stderr
     assert "3 records" in run("verify", str(out), *files, "--records", "3").stderr
+
+
+def test_a_bcf_whose_scores_are_whole_numbers_is_verified(made):
+    folder, files, _ = made
+    bases, out = "".join((folder / "g.fa").read_text().split()[1:]), str(folder / "out.bcf")
+    same = [("c", p, bases[p - 1], bases[p - 1]) for p in (320, 340)]  # every delta is 0
+    vcf = toy.vcf(folder / "same.vcf", *same, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=1500>"))
+    assert run("annotate", vcf, *files, "-o", out).exit_code == 0
+    with pysam.VariantFile(out) as f:
+        assert [r.info["SAMVAR_MAX"] for r in f] == [(0.0,), (0.0,)]
+    result = run("verify", out, *files)
+    assert result.exit_code == 0, result.stderr
 
 
 def test_an_edited_score_is_found(made):
