@@ -27,21 +27,44 @@ run fm 2 --lssi "$out/lssi-2" --start-from "$out/fm-1"
 # Third round: am-2 goes on twice, plainly and with changed windows, and the three are averaged
 run am 3 --lssi "$out/lssi-2" --start-from "$out/am-2"
 run am 4 --lssi "$out/lssi-2" --start-from "$out/am-2"
-[ -e "$out/am-5/recipe.json" ] || samvar train average "$out/am-2" "$out/am-3" "$out/am-4" -d "$out/data.npz" \
-    --density 0.0015 -o "$out/am-5"
+average() {  # ROUND DENSITY RUN ...
+    [ -e "$out/am-$1/recipe.json" ] || samvar train average "${@:3}" -d "$out/data.npz" --density "$2" -o "$out/am-$1"
+}
+average 5 0.0015 "$out/am-2" "$out/am-3" "$out/am-4"
+
+# Fourth round: the mean goes on twice, with windows changed more, and the two are averaged
+run am 6 --lssi "$out/lssi-2" --start-from "$out/am-5"
+run am 7 --lssi "$out/lssi-2" --start-from "$out/am-5"
+average 8 0.00157 "$out/am-6" "$out/am-7"
 
 # The bundle; what its temperature does; all that is said of its accuracy
 bundle() {  # FOLDER [OPTION ...]
-    samvar train bundle --name default --am "$out/am-5" --fm "$out/fm-2" -d "$out/data.npz" -o "$@"
+    samvar train bundle --name default --am "$out/am-8" --fm "$out/fm-2" -d "$out/data.npz" -o "$@"
 }
 bundle weights/default --temperature 2.5
 python train/evaluate/temperature.py "$data" --bundle weights/default --json "$out/temperature.json"
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
 bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 
-# One run alone, and the mean probability of the three: what averaging is worth
+# Third round: one run alone, and the mean probability of the three
 samvar train bundle --name three --am "$out/am-2" --am "$out/am-3" --am "$out/am-4" -d "$out/data.npz" -o "$out/three"
 python train/evaluate/topk.py "$data" --bundle "$out/three" --sets validation --single --json "$out/three.json"
+
+# The candidates of the last two rounds, their means, and their mean probability: what was chosen from
+average 9 0.0015 "$out/am-6" "$out/am-7" "$out/am-5"
+for round in 6 7; do average $round-settled 0.0015 "$out/am-$round"; done
+average 8-sparser 0.0015 "$out/am-6" "$out/am-7"
+python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
+    "$out/am-6-settled+$out/am-7-settled+$out/am-5" --json "$out/candidates.json"
+
+# What each change of the training windows does alone, in 500 steps from am-2
+for name in plain indels mutate decoy; do
+    samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
+        --lssi "$out/lssi-2" --start-from "$out/am-2"
+    [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
+        -o "$out/$name-settled"
+done
+python train/evaluate/runs.py "$out/data.npz" "$out"/{plain,indels,mutate,decoy}-settled --json "$out/ingredients.json"
 
 # How far the LSTM must see; what --transcript-extent changes
 python train/evaluate/frames.py "$data" --json "$out/frames.json"
