@@ -230,9 +230,9 @@ class VcfReader:
                        "for example with: bcftools reheader")
 
     def _remove(self) -> str:
-        keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys))
+        keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys - self._replaced))
         if self._overwrite:
-            return f"it is another program's. Leave it out here, or remove it first: bcftools annotate -x {keys}"
+            return f"it is another program's. Do without it here, or remove it first: bcftools annotate -x {keys}"
         return f"replace what an earlier run left with --overwrite, or remove it first: bcftools annotate -x {keys}"
 
     @property
