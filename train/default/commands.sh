@@ -46,6 +46,10 @@ python train/evaluate/temperature.py "$data" --bundle weights/default --json "$o
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
 bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 
+# SpliceAI on the same rows
+python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai.vcf" --peers "$out/peers" \
+    --json "$out/spliceai.json"
+
 # Third round: one run alone, and the mean probability of the three
 samvar train bundle --name three --am "$out/am-2" --am "$out/am-3" --am "$out/am-4" -d "$out/data.npz" -o "$out/three"
 python train/evaluate/topk.py "$data" --bundle "$out/three" --sets validation --single --json "$out/three.json"
