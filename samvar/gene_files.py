@@ -131,7 +131,7 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
         if line[0] == "#":
             continue
         columns = line.split("\t")[:9]
-        if len(columns) < 9 or not (columns[3].isdigit() and columns[4].isdigit()):
+        if len(columns) < 9:
             raise ValueError(f"not the nine columns of GTF or GFF3: {line[:100]!r}")
         contig, _, kind, start, end, _, strand, _, text = columns
         if strand not in "+-":

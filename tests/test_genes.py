@@ -159,6 +159,8 @@ def test_kept_names_may_hold_anything(tmp_path, cache):
 def test_a_line_that_is_no_gff_is_shown(tmp_path):
     path = tmp_path / "a.gff3"
     good = "c\t.\tmRNA\t1\t90\t.\t+\t.\tID=t\nc\t.\texon\t1\t90\t.\t+\t.\tParent=t\n"
+    path.write_text(good + "c\t.\tregion\t.\t.\t.\t+\t.\tID=r\n")  # only exons need a place
+    assert len(load_annotation(str(path)).genes) == 1
     path.write_text(good + ">c\nACGT\n")  # sequence without a ##FASTA line
     assert len(load_annotation(str(path)).genes) == 1
     path.write_text(good + "something else\n")
