@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """SNVs a second, start-up and peak memory of samvar and SpliceAI 1.3.1, side by side on the same variants and cores.
 
-    python tests/benchmarks/speed.py DATA --json OUT [--peers FOLDER] [--rounds 3] [--grow 1000 10000]
+    python tests/benchmarks/speed.py DATA --json OUT [--peers FOLDER] [--rounds 3]
 
 DATA holds vcf/, genome/ and annotation/. SpliceAI is installed from PyPI into FOLDER (an environment of its own; needs
 Python 3.9 to 3.11). Both programs score variants of the 1000 Genomes chr20 file, SpliceAI the first few dozen of those
 that samvar scores thousands of, in alternating rounds; the rate is that of the variants after the first, start-up the
 time of a run with one. Indels are rare, and the reference's tensors are shared by fewer of them: they are compared with
-as many SNVs, those beside them. `--grow`: samvar's time against the number of records, dense (one per 40 bases of
-gene) and sparse (one per 1,000).
+as many SNVs, those beside them. Also: samvar's rate with one thread.
 """
 
 from __future__ import annotations
@@ -48,14 +47,16 @@ def write_vcf(path: str, records: list[tuple[int, str, str]]) -> None:
         f.writelines(f"chr20\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for pos, ref, alt in records)
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """(seconds, peak resident memory in MB) of a run."""
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """(seconds, peak resident memory in MB, seconds of CPU) of a run."""
     started = time.monotonic()
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(run.pid, 0)
-    if status:
+    run.returncode = os.waitstatus_to_exitcode(status)
+    if run.returncode:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return time.monotonic() - started, usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    peak = usage.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    return time.monotonic() - started, peak, usage.ru_utime + usage.ru_stime
 
 
 def real_variants(vcf: str, annotation: str) -> dict[str, list[tuple[int, str, str]]]:
@@ -70,23 +71,6 @@ def real_variants(vcf: str, annotation: str) -> dict[str, list[tuple[int, str, s
     return found
 
 
-def synthetic(genome: Genome, annotation: str, n: int, apart: int) -> list[tuple[str, int, str, str]]:
-    """SNVs within known sequence of genes, one in `apart` bases, gene after gene; again with another ALT if need be."""
-    places = []
-    for g in load_annotation(annotation).genes:
-        contig = genome.contig(g.contig)
-        if contig is None:
-            continue
-        bases = decode(genome.codes(contig, g.start, g.end))
-        places += [(contig, g.start + i + 1, bases[i]) for i in range(0, len(bases), apart) if bases[i] in "ACGT"]
-        if len(places) >= n:
-            break
-    out = []
-    for shift in (1, 2, 3):
-        out += [(c, p, b, "ACGT"[("ACGT".index(b) + shift) % 4]) for c, p, b in places]
-    return sorted(out[:n], key=lambda r: (r[0], r[1]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
@@ -95,7 +79,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", type=int, default=2000)
     parser.add_argument("--spliceai", type=int, default=24, help="variants SpliceAI scores")
-    parser.add_argument("--grow", type=int, nargs="*", default=[])
     parser.add_argument("--options", default="", help="for samvar, in one word: '--device cuda --precision bf16'")
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
@@ -123,37 +106,27 @@ def main() -> None:
                     samvar_snv=ours(path("snv.vcf")), samvar_indel=ours(path("indel.vcf")),
                     samvar_beside=ours(path("beside.vcf")),
                     samvar_no_causes=ours(path("snv.vcf"), "--rbp-min", "2"),
+                    samvar_one_thread=ours(path("snv.vcf"), "--threads", "1"),
                     spliceai_one=theirs(path("one.vcf")), spliceai_few=theirs(path("few.vcf")))
-        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
         for _ in range(args.rounds):
             for name, command in runs.items():
                 times[name].append(measured(command))
                 print(name, *(f"{x:.1f}" for x in times[name][-1]), file=sys.stderr)
-        seconds = {name: float(np.median([s for s, _ in found])) for name, found in times.items()}
+        seconds = {name: float(np.median([s for s, *_ in found])) for name, found in times.items()}
         rate = lambda name, one, n: (n - 1) / (seconds[name] - seconds[one])  # noqa: E731
         result = dict(
             machine=dict(cores=os.cpu_count(), processor=processor(), python=platform.python_version(),
                          torch=torch.__version__), rounds=args.rounds, options=args.options, seconds=seconds,
-            peak_mb={name: round(max(m for _, m in found)) for name, found in times.items()},
+            peak_mb={name: round(max(m for _, m, _ in found)) for name, found in times.items()},
             snv_per_second=rate("samvar_snv", "samvar_one", len(sets["snv"])),
             snv_per_second_without_causes=rate("samvar_no_causes", "samvar_one", len(sets["snv"])),
+            snv_per_second_one_thread=rate("samvar_one_thread", "samvar_one", len(sets["snv"])),
             indels_per_second=rate("samvar_indel", "samvar_one", len(sets["indel"])),
             snvs_beside_them_per_second=rate("samvar_beside", "samvar_one", len(sets["beside"])),
             spliceai_snv_per_second=rate("spliceai_few", "spliceai_one", len(sets["few"])))
         for key in ("snv_per_second", "snv_per_second_without_causes"):
             result[f"{key}_ratio"] = result[key] / result["spliceai_snv_per_second"]
-        result["growth"] = {}
-        for n in args.grow:
-            for kind, apart in (("dense", 40), ("sparse", 1000)):
-                records = synthetic(genome, annotation, n, apart)
-                with open(path("grow.vcf"), "w") as f:
-                    f.write(HEADER.replace("##contig=<ID=chr20>\n", ""))
-                    f.writelines(f"{c}\t{p}\t.\t{a}\t{b}\t.\t.\t.\n" for c, p, a, b in records)
-                command = ours(path("grow.vcf"))
-                command[command.index("-f") + 1] = data("genome", "hg19.fa.gz")
-                took, peak = measured(command)
-                result["growth"][f"{kind} {len(records)}"] = dict(seconds=round(took, 1), peak_mb=round(peak))
-                print(kind, len(records), f"{took:.1f}", f"{peak:.0f}", file=sys.stderr)
     with open(args.json, "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")

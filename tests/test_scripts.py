@@ -1,0 +1,198 @@
+"""The scripts behind the numbers, on small inputs: areas against their definition, whole runs on toy genes."""
+
+import csv
+import glob
+import gzip
+import json
+import os
+import runpy
+import sys
+
+import numpy as np
+import pysam
+import pytest
+
+from samvar.gene_files import load_annotation
+from samvar.model import ACCEPTOR, DONOR
+from samvar.training.dataset import IGNORE, TRAIN, Dataset
+
+from . import toy
+from .test_training import make_genome
+
+ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
+SCRIPTS = sorted(os.path.relpath(p, ROOT) for pattern in ("train/evaluate/*.py", "train/default/*.py",
+                                                          "tests/benchmarks/*.py")
+                 for p in glob.glob(os.path.join(ROOT, pattern)))
+
+
+@pytest.fixture(autouse=True)
+def beside(monkeypatch):
+    """Scripts import their neighbours."""
+    for folder in ("train/evaluate", "train/default", "tests/benchmarks"):
+        monkeypatch.syspath_prepend(os.path.join(ROOT, folder))
+
+
+def run(monkeypatch, script, *args):
+    monkeypatch.setattr(sys, "argv", [script, *map(str, args)])
+    runpy.run_path(os.path.join(ROOT, script), run_name="__main__")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_what_it_does(script, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, script, "--help")
+    assert end.value.code == 0 and f"python {script}" in capsys.readouterr().out
+
+
+def test_areas_are_those_of_their_definition():
+    from variants import auprc, auroc
+
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        label, value = rng.random(30) < 0.3, rng.integers(0, 8, 30) / 8
+        label[:2] = True, False
+        above = [(p > n) + 0.5 * (p == n) for p in value[label] for n in value[~label]]
+        assert auroc(label, value) == pytest.approx(np.mean(above))
+        expected, before = 0.0, 0.0
+        for threshold in np.unique(value)[::-1]:
+            called = value >= threshold
+            recall = label[called].sum() / label.sum()
+            expected += (recall - before) * label[called].mean()
+            before = recall
+        assert auprc(label, value) == pytest.approx(expected)
+
+
+def test_a_bootstrap_draws_whole_clusters():
+    from variants import auroc, bootstrap
+
+    label, value = np.array([True, False] * 20), np.array([0.9, 0.1] * 19 + [0.1, 0.9])
+    together = bootstrap(auroc, label, value, [i // 2 for i in range(40)])
+    assert together[0] == pytest.approx(auroc(label, value)) and together[1] < together[0] < together[2] == 1.0
+    assert bootstrap(auroc, label, value, ["one"] * 40) == [together[0]] * 3
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder laid out as the real data: genes of two genomes, their tables, and variants measured in them."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("genome", "annotation", "variants", "exons"):
+        (folder / name).mkdir()
+    rng = np.random.default_rng(5)
+    variants = {"mfass.hg19": [], "clinvar_201609.hg19": [], "cispliceai_functional.hg38": []}
+    for build, names in (("hg19", ["mfass.hg19", "clinvar_201609.hg19"]), ("hg38", ["cispliceai_functional.hg38"]),
+                         ("extra", [])):
+        fasta, gtf = make_genome(folder, name=f"{build}g", genes=24, seed=len(build))
+        pysam.tabix_compress(fasta, str(folder / "genome" / f"{build}.fa.gz"))
+        genes = load_annotation(gtf).genes
+        if build == "hg38":
+            with gzip.open(folder / "annotation" / "refseq.hg38.bed12+gene.gz", "wt") as f:
+                for g in genes:
+                    start, end, exons = g.start, g.end, sorted(g.chosen.exons)
+                    row = [g.contig, start, end, f"{g.symbol}.1", 0, g.strand, end, end, 0, len(exons),
+                           ",".join(str(e - s) for s, e in exons), ",".join(str(s - start) for s, _ in exons), g.symbol]
+                    f.write("\t".join(map(str, row)) + "\n")
+        else:
+            name = "canonical.hg19.tsv.gz" if build == "hg19" else "extra.tsv.gz"
+            with gzip.open(folder / "annotation" / name, "wt") as f:
+                origin = ["chrom"] if build == "extra" else []
+                f.write("\t".join(["gene", "has_paralog", "contig" if origin else "chrom", "strand", "tx_start1",
+                                   "tx_end1", "exon_ends1", "exon_starts1", *origin]) + "\n")
+                for i, g in enumerate(genes):
+                    exons = sorted(g.chosen.exons)
+                    row = [g.symbol, i % 4 // 3, g.contig, g.strand, g.start + 1, g.end,
+                           "".join(f"{e}," for _, e in exons[:-1]), "".join(f"{s + 1}," for s, _ in exons[1:])]
+                    f.write("\t".join(map(str, row + [g.contig] * len(origin))) + "\n")
+        bases = pysam.FastaFile(fasta)
+        for table in names:
+            for g in genes:
+                for s, e in sorted(g.chosen.exons)[1:-1]:
+                    for at in (s - 10, s - 5, s + 20, e, e + 8):
+                        ref = bases.fetch(g.contig, at, at + 1)
+                        variants[table].append((g, at, ref, toy.revcomp(ref), s, e, bool(rng.random() < 0.4)))
+    for table, rows in variants.items():
+        with gzip.open(folder / "variants" / f"{table}.tsv.gz", "wt") as f:
+            out = None
+            for i, (g, at, ref, alt, s, e, hit) in enumerate(rows):
+                row = dict(ID=f"{g.symbol}.1:c.{i}", chrom=g.contig, pos=at + 1, ref=ref, alt=alt, strand=g.strand,
+                           ref_status="match" if i % 50 else "uncovered", SpliceAffecting=int(hit), symbol=g.symbol,
+                           clinsig=["Benign", "Pathogenic"][hit], conflicted=0, exon_start1=s + 1, exon_end1=e,
+                           psi_ref=0.9, col10_delta=-0.8 if hit else 0.0)
+                out = out or csv.DictWriter(f, row, delimiter="\t")
+                if not i:
+                    out.writeheader()
+                out.writerow(row)
+    for name in ("alt_all.txt", "evo_all.txt"):
+        (folder / "exons" / name).write_text("")
+    return folder
+
+
+def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
+    out, table = tmp_path / "v.json", tmp_path / "v.tsv.gz"
+    (tmp_path / "toy").mkdir()
+    bundle = toy.bundle(tmp_path / "toy")
+    run(monkeypatch, "train/evaluate/variants.py", data, "--bundle", bundle, "--json", out, "--table", table)
+    result = json.loads(out.read_text())
+    with gzip.open(table, "rt") as f:
+        rows = list(csv.DictReader(f, delimiter="\t"))
+    for title, of in (("MFASS <= -0.5", "mfass.hg19"), ("CI-SpliceAI functional", "cispliceai_functional.hg38")):
+        with gzip.open(data / "variants" / f"{of}.tsv.gz", "rt") as f:
+            there = sum(r["ref_status"] == "match" for r in csv.DictReader(f, delimiter="\t"))
+        mine = [r for r in rows if r["set"] == title]
+        assert len(mine) == there == result[title]["n"] and result[title]["not_scored"] == 0
+        assert sum(r["label"] == "1" for r in mine) == result[title]["positive"]
+    kinds = {r["class"] for r in rows}
+    assert kinds == {"core site", "exonic", "intronic"}
+    clinvar = [r for r in rows if r["set"].startswith("ClinVar")]
+    assert clinvar and "exonic" not in {r["class"] for r in clinvar}
+    low, high = result["CI-SpliceAI functional"]["auroc"][1:]
+    assert 0 <= low <= high <= 1
+
+
+def test_accuracy_of_a_bundle_is_measured(data, tmp_path, monkeypatch):
+    out = tmp_path / "k.json"
+    (tmp_path / "toy").mkdir()
+    bundle = toy.bundle(tmp_path / "toy", seeds=(0, 1))
+    run(monkeypatch, "train/evaluate/topk.py", data, "--bundle", bundle, "--single", "--threads", 1, "--json", out)
+    result = json.loads(out.read_text())
+    single = [result[f"validation, am, model {i}"]["topk_mean"] for i in (1, 2)]
+    assert all(0 <= k <= 100 for k in [*single, result["validation, am, mean of the seeds"]["topk_mean"]])
+    assert {k.split(",")[0] for k in result} == {"validation", "test"}
+
+
+def test_growth_is_measured_on_as_many_records_as_asked_for(data, tmp_path, monkeypatch, capsys):
+    from growth import snvs
+
+    from samvar.genome import Genome
+
+    fasta, table = str(data / "genome" / "hg19.fa.gz"), str(data / "annotation" / "canonical.hg19.tsv.gz")
+    found = snvs(Genome(fasta), table, 50, 40)
+    assert len(set(found)) == 50 and found == sorted(found)
+    bases = pysam.FastaFile(fasta)
+    assert all(bases.fetch(c, p - 1, p) == ref != alt for c, p, ref, alt in found)
+    out = tmp_path / "g.json"
+    run(monkeypatch, "tests/benchmarks/growth.py", data, "--json", out, "--records", 3, 10**6, "--options=--no-cache")
+    rows = json.loads(out.read_text())["rows"]
+    assert set(rows) == {"dense 3", "sparse 3"} and all(r["seconds"] > 0 for r in rows.values())
+    assert "dense 1000000" in capsys.readouterr().err  # said to be left out
+
+
+def test_changed_windows_of_the_experiments():
+    import experiments
+
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 4000).astype(np.uint8)
+    gene = dict(codes=codes, acceptors=[1000, 2000], donors=[900, 1100], name="g", chrom="c", split=TRAIN, paralog=None)
+    data = Dataset.from_genes([gene])
+    plain, moved, reverse = (c(data, TRAIN, (10, 10), 800, (400,), 0.5, 1)
+                             for c in (experiments.WindowSampler, experiments.Moved, experiments.Reverse))
+    changed = reversed_ = 0
+    for step in range(100):
+        c, y = moved.batch(step)
+        assert c.shape == (2, 420) and y.shape == (2, 400)
+        changed += not np.array_equal(c, plain.batch(step)[0])
+        for one, labels in zip(*reverse.batch(step)):
+            turned = (3 - one[one < 4])[::-1].tobytes() in codes.tobytes()
+            reversed_ += turned
+            assert not turned or not set(labels) & {ACCEPTOR, DONOR}
+            assert ((labels == IGNORE) == (one[10:-10] == 4)).all()
+    assert changed > 50 and 5 < reversed_ < 50
