@@ -117,16 +117,17 @@ def _pairs(fastas, annotations) -> list[tuple[str, str]]:
 @click.option("--motifs", help="Folder of RBP affinity files (RBPamp); needed for fm and am.")
 @click.option("--validation", default="chr1,chr3", show_default=True, help="Chromosomes of validation genes.")
 @click.option("--test", default="chr5,chr7", show_default=True, help="Chromosomes of test genes, which are not packed.")
+@click.option("--leave-out", default="", help="Chromosomes of which no gene is used at all.")
 @click.option("--held-out", type=click.Path(exists=True), help="File of gene names that must not be used.")
 @click.option("-o", "--output", required=True, help="The packed dataset (.npz).")
 @user_errors
-def prepare(fastas, annotations, motifs, validation, test, held_out, output) -> None:
+def prepare(fastas, annotations, motifs, validation, test, leave_out, held_out, output) -> None:
     """Genomes and annotations to one packed dataset."""
     from .training.prepare import prepare as run
 
     names = _names(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
-    data = run(_pairs(fastas, annotations), split(validation), split(test), names, motifs, _say)
+    data = run(_pairs(fastas, annotations), split(validation), split(test), names, motifs, _say, split(leave_out))
     data.save(output + ".part")
     os.replace(output + ".part", output)
 
@@ -313,6 +314,8 @@ def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precis
         with open(path) as handle:
             try:
                 content = json.load(handle)
+                if not isinstance(content, dict):
+                    raise SamvarError(f"--evaluation {path} holds no results of `samvar train evaluate` or of a script")
                 if not title and not all(isinstance(e, dict) for e in content.values()):
                     raise click.UsageError(f"--evaluation {item}: give it a title, TITLE=FILE")
                 results |= {title: content} if title else content

@@ -221,6 +221,83 @@ def test_chromosomes_are_known_by_either_name(tmp_path):
     assert [line for line in said if "chr3" in line] == ["no gene of the annotation lies on chr3 (--validation)"]
 
 
+def test_chromosomes_are_left_out_altogether(tmp_path, source):
+    fasta, gtf, _ = source
+    said: list[str] = []
+    data = prep.prepare([(fasta, gtf)], {"chr1"}, set(), set(), report=said.append, leave_out={"chr5"})
+    assert set(data.chroms) == {"chrA", "chr1"} and data.meta["left_out"] == ["chr5"]
+    assert any(line.startswith("chr5: 2 genes, left out") for line in said)
+    for arguments in (dict(test={"chrA", "chr5"}), dict(test={"chr5"}, leave_out={"chrA"})):
+        with pytest.raises(DatasetError, match="no train gene is left"):
+            prep.prepare([(fasta, gtf)], {"chr1"}, held_out=set(), report=said.append, **arguments)
+
+
+def test_a_motif_file_that_is_none_is_named(tmp_path):
+    (tmp_path / "X.txt").write_text("PSAM A0=1\nhello world\n")
+    with pytest.raises(DatasetError, match="X.txt.*hello world"):
+        prep.read_motifs(str(tmp_path))
+
+
+def test_genes_too_short_for_indels_are_an_error(data):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 4, 90).astype(np.uint8)
+    crowded = dict(codes=codes, acceptors=[*range(0, 90, 4)], donors=[1], name="g", chrom="c", split="train", paralog=None)
+    sampler = WindowSampler(Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0)
+    with pytest.raises(DatasetError, match="indels"):
+        sampler._stretch(rng, 100)
+
+
+def test_a_model_starts_only_from_one_with_the_same_motifs(packed, lssi, source, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=1, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    folder = motif_folder(tmp_path / "other")
+    os.rename(f"{folder}/BBB2.txt", f"{folder}/AAA0.txt")  # the same matrices in another order
+    fasta, gtf, _ = source
+    made = CliRunner().invoke(main, ["train", "prepare", "-f", fasta, "-a", gtf, "--validation", "chr1", "--test",
+                                     "chr5", "--motifs", folder, "-o", str(tmp_path / "d.npz")])
+    assert made.exit_code == 0, made.stderr
+    train("lssi", toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8), "-d",
+          tmp_path / "d.npz", "-o", tmp_path / "lssi")
+    for kind in ("fm", "am"):
+        refused = CliRunner().invoke(main, ["train", kind, recipe, "-d", str(tmp_path / "d.npz"), "--lssi",
+                                            str(tmp_path / "lssi"), "--start-from", str(tmp_path / "fm"), "-o",
+                                            str(tmp_path / "x")])
+        assert refused.exit_code == 1 and "other motifs" in refused.stderr
+
+
+def test_runs_are_not_written_over(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=1, **TINY)
+    for name in "ab":
+        train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / name)
+    before = (tmp_path / "a" / "model.safetensors").read_bytes()
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    for command in (["bundle", "--name", "x", "--fm", a, "-d", packed, "-o", a], ["average", b, "-d", packed, "-o", a]):
+        refused = CliRunner().invoke(main, ["train", *command])
+        assert refused.exit_code == 1 and "choose another folder" in refused.stderr
+        assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
+    out = tmp_path / "bundle"
+    bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(out), "--fm", a]
+    assert CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0 and (out / "fm.2.safetensors").exists()
+    assert CliRunner().invoke(main, bundle).exit_code == 0 and not (out / "fm.2.safetensors").exists()
+    (out / "mine.safetensors").write_text("")
+    assert CliRunner().invoke(main, bundle).exit_code == 1 and (out / "mine.safetensors").exists()
+
+
+def test_a_dataset_without_validation_genes_can_be_used_to_the_end(source, tmp_path):
+    fasta, gtf, motifs = source
+    packed, run = str(tmp_path / "d.npz"), str(tmp_path / "fm")
+    made = CliRunner().invoke(main, ["train", "prepare", "-f", fasta, "-a", gtf, "--validation", "", "--test", "chr5",
+                                     "--motifs", motifs, "-o", packed])
+    assert made.exit_code == 0, made.stderr
+    core = toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8)
+    train("lssi", core, "-d", packed, "-o", tmp_path / "lssi")
+    train("fm", toml(tmp_path / "r.toml", steps=1, **TINY), "-d", packed, "--lssi", tmp_path / "lssi", "-o", run)
+    made = CliRunner().invoke(main, ["train", "bundle", "--name", "x", "--fm", run, "-d", packed, "-o",
+                                     str(tmp_path / "b")])
+    assert made.exit_code == 0, made.stderr
+    assert load_bundle(str(tmp_path / "b")).kind == "fm"
+
+
 def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=3, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--minutes", "0")
@@ -280,7 +357,10 @@ def test_recipe_errors_name_the_key(tmp_path):
     path = tmp_path / "r.toml"
     for text, message in (("steps = 1\nlearning = 2", "learning"), ("steps = 'x'", "steps"), ("lr = 1.0", "missing"),
                           ("steps = [", "TOML"), ("steps = 1\nprecision = 'fp8'", "precision"),
-                          ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density")):
+                          ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density"),
+                          ("steps = 1\nwindows = [1.5]", "windows"), ("steps = 1\nwindows = ['a']", "windows"),
+                          *((f"steps = 1\n{key} = -1", key) for key in ("seed", "lr", "weight_decay", "clip")),
+                          *((f"steps = 1\n{key} = 0", key) for key in ("channels", "attention_dim", "batch_bases"))):
         path.write_text(text)
         with pytest.raises(RecipeError, match=message):
             load_recipe(str(path), SamRecipe)
@@ -570,6 +650,9 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
     assert twice.exit_code == 1 and "given twice" in twice.stderr
     untitled = CliRunner().invoke(main, [*options, "--evaluation", str(tmp_path / "e.json")])
     assert untitled.exit_code == 2 and "TITLE=FILE" in untitled.stderr
+    several.write_text("[1]")
+    no_results = CliRunner().invoke(main, options)
+    assert no_results.exit_code == 1 and "holds no results" in no_results.stderr
 
 
 def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
@@ -600,7 +683,7 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
                                      "-o", str(tmp_path / "bundle")])
     card = (tmp_path / "bundle" / "CARD.md").read_text()
-    assert made.exit_code == 0 and "fm, one of 2 averaged" in card and ", from start (" in card
+    assert made.exit_code == 0 and "fm, one of 2 averaged at 0.1 |" in card and ", from start (" in card
     for wrong in ([runs[0], runs[0]], [runs[0], lssi], [lssi]):
         refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()

@@ -29,6 +29,8 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     kind = load_run(runs[0])[1]["kind"]
     if kind == "lssi":
         raise RecipeError(f"{runs[0]} is a run of core sites; only fm and am runs can be averaged")
+    if any(os.path.exists(os.path.join(folder, name)) for name in ("checkpoint.pt", "manifest.json")):
+        raise RecipeError(f"{folder} holds a run or a bundle; choose another folder")
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
     for run, model, description in zip(runs, models, descriptions):
@@ -45,12 +47,13 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     model = models[0].to(device)
     model.load_state_dict(mean)
     recipe = recipe_from(recipes[0], SamRecipe)
-    model.motifs.set_density(density or recipe.density_end)
+    density = density or recipe.density_end
+    model.motifs.set_density(density)
     settle(model, data, recipe, device)
     averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")),
                      started_from=description.get("started_from"))
                 for recipe, run, description in zip(recipes, runs, descriptions)]
     os.makedirs(folder, exist_ok=True)
-    save_run(folder, model, descriptions[0] | dict(averaged=averaged))
+    save_run(folder, model, descriptions[0] | dict(averaged=averaged, density=density))
     with open(os.path.join(folder, "recipe.json"), "w") as handle:
         json.dump(recipes[0], handle, indent=1)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from safetensors.torch import load_file, save_file
 
 from .. import __version__
-from ..bundle import BACKGROUND, FORMAT, build, sha256_file, write_manifest
+from ..bundle import FORMAT, MANIFEST, build, sha256_file, write_manifest
 from ..errors import RecipeError
 from ..model import SAM, one_hot
-from .dataset import VALIDATION, Dataset
+from .dataset import TRAIN, VALIDATION, Dataset
 from .runs import load_run
 from .sampling import WindowSampler
 
@@ -26,10 +27,26 @@ def halve(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k: v.half() if v.dim() > 1 and not k.startswith("motifs.fixed.") else v for k, v in state.items()}
 
 
+def files_of(folder: str) -> list[str]:
+    """Names of the files of a bundle in the folder, none where it is empty or not there.
+
+    Raises RecipeError where it holds anything else: a bundle is written into a folder of its own.
+    """
+    found = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    listed: set[str] = set()
+    if MANIFEST in found:
+        with open(os.path.join(folder, MANIFEST)) as handle:
+            listed = set(json.load(handle)) | {MANIFEST}
+    if found - listed:
+        raise RecipeError(f"{folder} holds {sorted(found - listed)[0]}, which is of no bundle; choose another folder")
+    return sorted(listed)
+
+
 @torch.inference_mode()
 def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
-    """Largest difference of a site probability over random windows of validation genes."""
-    sampler = WindowSampler(data, VALIDATION, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0)
+    """Largest difference of a site probability over random windows of validation genes (train genes, if none)."""
+    split = VALIDATION if len(data.genes(VALIDATION)) else TRAIN
+    sampler = WindowSampler(data, split, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0)
     codes, _ = sampler.batch(0)
     parts = (one_hot(torch.from_numpy(codes[i : i + 8])) for i in range(0, len(codes), 8))
     return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)
@@ -40,6 +57,7 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
     """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`: title -> numbers of
     `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json.
     `temperature`: what the models' outputs are divided by before the softmax."""
+    earlier = files_of(folder)
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
     tensors, errors = {}, []
@@ -61,11 +79,11 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             tensors[file] = halve(state) if half else state
             errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
             members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
-                           | {k: description[k] for k in ("averaged", "started_from") if description.get(k)})
+                           | {k: description[k] for k in ("averaged", "density", "started_from") if description.get(k)})
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
-    for old in os.listdir(folder):
-        if old.endswith(".safetensors") or old == BACKGROUND:
+    for old in earlier:
+        with suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, old))
     for member in sum(config["kinds"].values(), []):
         path = os.path.join(folder, member["file"])
@@ -117,7 +135,10 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
     for kind, members in config["kinds"].items():
         for m in members:
             for a in m.get("averaged", [m]):
-                r, title = a["recipe"], f"{kind}, one of {len(m['averaged'])} averaged" if "averaged" in m else kind
+                r, title = a["recipe"], kind
+                if "averaged" in m:
+                    at = f" at {m['density']:g}" if "density" in m else ""
+                    title += f", one of {len(m['averaged'])} averaged{at}"
                 changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
                 if start := a.get("started_from"):
                     changes += f", from {start['name']} ({start['sha256'][:8]})"
@@ -150,7 +171,7 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
     lines += _table(metrics, "donors", "Alternative and new exons (sites among the best k; counts, no claim)",
                     "set | exons | acceptors found | donors found",
                     lambda e: f"{e['n']} | {e['acceptors']} | {e['donors']}")
-    lines += _table(metrics, "auroc", "Measured variants (never trained on)",
+    lines += _table(metrics, "auroc", "Variants (none was trained on; most lie in genes that were)",
                     "set | score | n | positive | not scored | AUROC | AUPRC",
                     lambda e: f"{e['score']} | {e['n']} | {e['positive']} | {e.get('not_scored', '')} | "
                               f"{_interval(e['auroc'])} | {_interval(e['auprc'])}")

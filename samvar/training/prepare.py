@@ -15,7 +15,6 @@ from ..genes import Gene
 from ..genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from .dataset import TEST, TRAIN, VALIDATION, Dataset
 
-LEFT_OUT = "chr9"  # kept for checks outside the project
 MIN_KNOWN = 0.9  # share of a gene's bases that must be known
 MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
 K = 100  # length of the words that tell a shared sequence
@@ -159,11 +158,19 @@ def read_motifs(folder: str) -> dict[str, np.ndarray]:
                     rows = []
                 a0s += [float(f.removeprefix("A0=")) for f in line.split() if f.startswith("A0=")]
             elif line.strip() and line[0] != "#":
-                rows.append([float(v) for v in line.split()[:4]])
+                rows.append(_affinities(path, line))
     if len(psams) != len(a0s):
         raise DatasetError(f"the motif files in {folder} have {len(psams)} matrices but {len(a0s)} A0 values")
     names = np.array([os.path.basename(p).removesuffix(".txt") for p in paths])
     return dict(psam=np.array(psams, np.float32), a0=np.array(a0s, np.float32), rbp=np.array(rbps), names=names)
+
+
+def _affinities(path: str, line: str) -> list[float]:
+    try:
+        a, c, g, u = map(float, line.split()[:4])
+    except ValueError:
+        raise DatasetError(f"{path}: {line.strip()[:40]!r} is no row of four affinities") from None
+    return [a, c, g, u]
 
 
 def prepare(
@@ -173,20 +180,21 @@ def prepare(
     held_out: set[str],
     motif_folder: str | None = None,
     report: Callable[[str], None] = print,
+    leave_out: set[str] = frozenset(),
 ) -> Dataset:
     """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes are never packed.
 
     Validation: genes without paralogs on the `validation` chromosomes; test: the same on `test`; genes of which the
     annotation does not tell count as without. Left out: genes with paralogs on these chromosomes, genes named in
-    `held_out`, chr9, and train genes that share a 100-mer with the neighbourhood of a splice site of a validation, test
-    or held-out gene, repeats apart (`leaks`). A gene in two sources counts once.
+    `held_out`, genes on the `leave_out` chromosomes, and train genes that share a 100-mer with the neighbourhood of a
+    splice site of a validation, test or held-out gene, repeats apart (`leaks`). A gene in two sources counts once.
 
     Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is left.
     """
     genes: list[dict] = []
     apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
     files, all_found = {}, []
-    validating, testing, left_out = ContigNames(validation), ContigNames(test), ContigNames({LEFT_OUT})
+    validating, testing, left_out = ContigNames(validation), ContigNames(test), ContigNames(leave_out)
     for fasta, annotation in sources:
         found = read_genes(fasta, annotation)
         share, introns = gt_ag_share(found)
@@ -217,16 +225,18 @@ def prepare(
         if absent := [c for c in sorted(chroms.names) if not present.find(c)]:
             report(f"no gene of the annotation lies on {', '.join(absent)} (--{name})")
     train = [g for g in genes if g["split"] == TRAIN]
+    if not train:
+        raise DatasetError("no train gene is left: every gene is on a validation or test chromosome, or held out")
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
     for i, (other, n) in dropped.items():
         report(f"{train[i]['name']} ({train[i]['chrom']}) shares {n} {K}-mers with {other}: left out")
     gone = {id(train[i]) for i in dropped}
     genes = [g for g in genes if id(g) not in gone]
     if len(gone) == len(train):
-        raise DatasetError("no train gene is left: every gene is on a validation or test chromosome, or held out")
+        raise DatasetError("no train gene is left: each shares sequence with a validation, test or held-out gene")
     motifs = read_motifs(motif_folder) if motif_folder else None
     data = Dataset.from_genes(genes, motifs, dict(files=files, validation=sorted(validation), test=sorted(test),
-                                                  held_out=sorted(held_out)))
+                                                  held_out=sorted(held_out), left_out=sorted(leave_out)))
     for split in (TRAIN, VALIDATION):
         some = [g for g in genes if g["split"] == split]
         share, introns = gt_ag_share(some)
@@ -234,6 +244,6 @@ def prepare(
                f"GT-AG {share:.2%}")
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
     if n := sum(bool(left_out.find(g["chrom"])) for g in merged):
-        report(f"{LEFT_OUT}: {n} genes, left out")
+        report(f"{', '.join(sorted(leave_out))}: {n} genes, left out")
     return data
 

@@ -36,9 +36,13 @@ class Recipe:
         for name, allowed in (("optimizer", ("adamw", "adam")), ("precision", ("fp32", "bf16"))):
             if getattr(self, name) not in allowed:
                 raise RecipeError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
-        for name in ("steps", "validate_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} must be at least 1")
+        self._at_least(1, "steps", "validate_every", "checkpoint_every")
+        self._at_least(0, "seed", "lr", "weight_decay", "warmup", "clip", "validate_bases")
+
+    def _at_least(self, least: int, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < least:
+                raise RecipeError(f"{name} must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,11 @@ class LssiRecipe(Recipe):
     sites: int = 512  # true sites
     decoys: int = 3072  # GT or AG without a site
     others: int = 512  # any other base
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._at_least(1, "channels", "sites", "others")
+        self._at_least(0, "decoys")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +84,9 @@ class SamRecipe(Recipe):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "windows", tuple(self.windows))
-        if not self.windows or min(self.windows) < 1:
-            raise RecipeError("windows must be one or more lengths")
+        if not self.windows or not all(type(w) is int and w > 0 for w in self.windows):
+            raise RecipeError("windows must be one or more lengths, in bases")
+        self._at_least(1, "channels", "attention_dim", "batch_bases")
         shares = ("site_share", "decoy_share", "mutate", "indels", "motif_dropout")
         if not all(0 <= getattr(self, name) <= 1 for name in shares) or self.site_share + self.decoy_share > 1:
             raise RecipeError(f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too")

@@ -64,6 +64,11 @@ class SamTask:
         if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
             raise RecipeError(f"{place} ({kinds[0]}) is nothing that this {config.kind} can start from: an am starts "
                               "from an am or fm, an fm from an fm, of the same width")
+        ours, theirs = (m.motifs.fixed for m in (self.model, source))
+        for name, buffer in ours.named_buffers():
+            other = theirs.get_buffer(name)
+            if buffer.shape != other.shape or not torch.allclose(buffer.cpu(), other):
+                raise RecipeError(f"{place} has other motifs than the dataset: prepare it with the same --motifs")
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))

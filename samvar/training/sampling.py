@@ -8,10 +8,11 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..model import ACCEPTOR, DONOR
-from .dataset import CORE, UNKNOWN, Dataset, core_bases
+from .dataset import CORE, IGNORE, UNKNOWN, Dataset, core_bases
 
 DECOYS = 200  # AGs or GTs of which a decoy window takes the strongest
 KEEP = 60  # bases on either side of a splice site that are never changed
+TRIES = 10_000  # of finding a stretch without a site
 STRETCH = 120  # longest stretch deleted or inserted
 
 
@@ -85,11 +86,13 @@ class WindowSampler:
 
     def _stretch(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Codes of n bases without a site, from anywhere in the split's genes."""
-        while True:
+        for _ in range(TRIES):
             gene, at = self._anywhere(rng)
             codes, labels = self.data.window(gene, at, at + n)
             if not labels.any():
                 return codes
+        raise DatasetError(f"none of {TRIES} random stretches of {n} bases lies between two sites: the genes are too "
+                           "short for indels; set indels = 0")
 
 
 def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mutate: float, indels: float,
@@ -104,7 +107,8 @@ def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mut
             codes, labels = np.delete(codes, gone), np.delete(labels, gone)
     if rng.random() < indels:
         n = int(rng.integers(1, STRETCH + 1))
-        if len(free := _free(labels, 0)):
+        free = _free(labels, 0)
+        if len(free := free[np.append(labels, IGNORE)[free] != IGNORE]):
             at = rng.choice(free)
             codes, labels = np.insert(codes, at, stretch(n)), np.insert(labels, at, np.zeros(n, labels.dtype))
     at = _free(labels, 1)

@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 
 from samvar.gene_files import load_annotation
+from samvar.genome import reverse_complement
 from samvar.model import ACCEPTOR, DONOR, one_hot
 from samvar.training.dataset import CORE, IGNORE, TRAIN, Dataset, core_bases
 from samvar.training.loop import train
@@ -39,11 +40,12 @@ HALF = {ACCEPTOR: 3, DONOR: 4}  # labels of sites by one half
 
 class Reverse(WindowSampler):
     def _draw(self, rng, width):
-        codes, labels = super()._draw(rng, width)
-        if rng.random() < 0.1:
-            codes = np.where(codes == 4, 4, 3 - codes)[::-1].astype(np.uint8)
-            labels = np.where(labels == IGNORE, IGNORE, 0)[::-1].astype(np.uint8)
-        return codes, labels
+        if rng.random() >= 0.1:
+            return super()._draw(rng, width)
+        gene, at = self._held(rng)
+        start, (left, right) = at - int(rng.integers(width)), self.reach
+        codes, labels = self.data.window(gene, start, start + width, right, left)  # turned round below
+        return reverse_complement(codes), np.where(labels == IGNORE, IGNORE, 0)[::-1].astype(np.uint8)
 
 
 class Moved(WindowSampler):
@@ -54,9 +56,10 @@ class Moved(WindowSampler):
         n = int(rng.integers(1, STRETCH + 1))
         if rng.random() < 0.7 and len(free := _free(labels, n)):
             gone = slice(at := rng.choice(free), at + n)
-            stretch, codes, labels = codes[gone], np.delete(codes, gone), np.delete(labels, gone)
-            at = rng.choice(_free(labels, 0))
-            codes, labels = np.insert(codes, at, stretch), np.insert(labels, at, np.zeros(n, labels.dtype))
+            stretch = codes[gone], labels[gone]
+            codes, labels = np.delete(codes, gone), np.delete(labels, gone)
+            at = rng.choice([i for i in _free(labels, 0) if labels[min(i, len(labels) - 1)] != IGNORE])
+            codes, labels = np.insert(codes, at, stretch[0]), np.insert(labels, at, stretch[1])
         return codes, labels[left : left + width]
 
 
@@ -118,7 +121,7 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
                     at = low + (p - gene["start"] if gene["strand"] == "+" else gene["end"] - 1 - p)
                     if low <= at < high and data.labels[at] == 0:
                         found[at] = kind
-    return np.array(list(found)), np.array(list(found.values()))
+    return np.array(list(found), int), np.array(list(found.values()), int)
 
 
 def main() -> None:
@@ -130,6 +133,8 @@ def main() -> None:
     parser.add_argument("--start-from", required=True)
     parser.add_argument("--data")
     args = parser.parse_args()
+    if args.name in ("unscored", "soft", "alternative") and not args.data:
+        parser.error(f"{args.name} needs --data")
     data, cpu = Dataset.load(args.dataset), torch.device("cpu")
     recipe = load_recipe(os.path.join(os.path.dirname(__file__), "ingredients", "plain.toml"), SamRecipe)
     fresh = not os.path.exists(os.path.join(args.out, "checkpoint.pt"))

@@ -104,7 +104,7 @@ def exon_counts(p: np.ndarray, labels: np.ndarray, placed: list[tuple[int, int]]
 
 
 def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int, int]]:
-    """(acceptor, donor) of the exons that lie in these genes, counted in the known bases of `data`."""
+    """(acceptor, donor) of the exons that lie in these genes, each once, counted in the known bases of `data`."""
     known = np.cumsum(data.labels != IGNORE) - 1
     by_name = {g["name"]: (g, int(data.offsets[i])) for i, g in enumerate(genes)}
     placed = []
@@ -115,7 +115,7 @@ def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int
             at = [offset + (e - g["start"] if strand == "+" else g["end"] - 1 - e) for e in ends]
             if (data.labels[at] != IGNORE).all():
                 placed.append(tuple(int(known[a]) for a in at))
-    return placed
+    return list(dict.fromkeys(placed))
 
 
 def calibration(scores: Scores) -> dict:
@@ -153,13 +153,14 @@ def main() -> None:
     parser.add_argument("data", help="folder with genome/, annotation/ and exons/")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--sets", default="validation,test", help="test is for shipped candidates")
+    parser.add_argument("--kinds", default="am,fm", help="am or fm: one of the two alone")
     parser.add_argument("--single", action="store_true", help="only genes without paralogs, top-k and density alone")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     bundles: dict[str, Bundle] = {}
-    for kind in ("am", "fm"):
+    for kind in args.kinds.split(","):
         with suppress(BundleError):
             bundles[kind] = load_bundle(f"{args.bundle}:{kind}")
     if not bundles:

@@ -10,7 +10,7 @@ without BRCA1 and BRCA2, on validation and test chromosomes only, and by class: 
 intronic and 3 exonic bases of an acceptor, 3 and 6 of a donor, of any transcript), other exonic and other intronic
 SNVs. The score is SAMVAR_MAX, and for each set as a whole also that of --mask. Intervals: 95 % bootstrap over exons
 (MFASS), transcripts (CI-SpliceAI) or genes (ClinVar), whose rows stay together. `--table`: every row with its class,
-score and cluster.
+score and cluster. No training saw a variant, but most lie in genes of the train chromosomes.
 """
 
 from __future__ import annotations
