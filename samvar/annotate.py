@@ -139,13 +139,18 @@ def start_chunks(reader: VcfReader, genome: Genome, annotation: Annotation, pred
                  options: Options) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
     """(records, their alleles, what `finish` takes): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
-    for i, records in enumerate(chunks(reader, CHUNK)):
+    known, strange = bool(reader.contigs), set()
+    for records in chunks(reader, CHUNK):
         alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
-        if i == 0:
-            check_chunk_contigs(genome, reader, records)
+        if not known:
+            strange |= {r.contig for r in records if r.contig}
+            known = any(genome.contig(c) for c in strange)
         if not options.allow_ref_mismatch:
             check_build(genome, reader, compared, alleles)
         yield records, alleles, start(genome, annotation, predictor, [a for row in alleles for a in row], options)
+    if strange and not known:
+        raise ContigMismatchError(f"VCF {reader.path} ({_few(strange)}) and FASTA {genome.path} "
+                                  f"({_few(genome.lengths)}) share no contig")
 
 
 def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options) -> Allele:
@@ -270,14 +275,6 @@ def check_annotation(genome: Genome, annotation: Annotation) -> None:
     if not any(annotation.contigs.find(c) for c in genome.lengths):
         raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
                                   f"({_few(annotation.contigs.names)}) share no contig")
-
-
-def check_chunk_contigs(genome: Genome, reader: VcfReader, records: list[Record]) -> None:
-    """The first records, where the header declares no contig."""
-    found = {r.contig for r in records if r.contig}
-    if found and not reader.contigs and not any(genome.contig(c) for c in found):
-        raise ContigMismatchError(f"VCF {reader.path} ({_few(found)}) and FASTA {genome.path} "
-                                  f"({_few(genome.lengths)}) share no contig")
 
 
 def check_build(genome: Genome, reader: VcfReader, compared: Counter, alleles: list[list[Allele]]) -> None:

@@ -64,9 +64,11 @@ def file_only(ctx, param, value):
     return value
 
 
-def different_files(*outputs: str | None) -> None:
-    """Refuse one file for two outputs."""
+def different_files(*outputs: str | None, inputs: tuple[str, ...] = ()) -> None:
+    """Refuse one file for two outputs, or for an input and an output."""
     files = [os.path.realpath(o) for o in outputs if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))]
+    if lost := {os.path.realpath(i) for i in inputs} & set(files):
+        raise click.UsageError(f"{min(lost)} is an input: give the output another name")
     if len(set(files)) < len(files):
         raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
 
@@ -460,6 +462,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .vcf import VcfReader, check_writable, complete_file, open_output
 
     different_files(output, tsv, stats)
+    different_files(tsv, stats, inputs=(vcf, fasta, annotation))
+    different_files(output, inputs=(fasta, annotation))
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if stats and stats != "-":
@@ -473,6 +477,8 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     with ExitStack() as stack:
         reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
                                                {info.SPLICEAI.key: info.OWN_SPLICEAI}))
+        if reader.stale_index:
+            _say(f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that has changed since")
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
@@ -549,7 +555,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
             html) -> None:
     """Why one variant changes splicing; or the sites and motifs of a region."""
     from . import explain as explaining
-    from .annotate import Options
+    from .annotate import Options, check_annotation
     from .bundle import load_bundle
     from .gene_files import load_annotation
     from .genome import Genome
@@ -559,6 +565,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
     parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name))
+    check_annotation(*parts[:2])
     if region:
         found = [explaining.explain_region(*parts, *region)]
     else:

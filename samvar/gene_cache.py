@@ -11,7 +11,7 @@ import platformdirs
 
 from .genes import Gene, Transcript
 
-FORMAT = 2
+FORMAT = 3
 
 
 def path_of(digest: str) -> str:

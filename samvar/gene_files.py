@@ -11,6 +11,7 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from urllib.parse import unquote
 
 from . import gene_cache
@@ -120,11 +121,12 @@ _KEPT = {"exon", "cds"}
 
 def _read_gff(lines: list[str]) -> Iterator[Gene]:
     """GTF and GFF3 of GENCODE, Ensembl, RefSeq, MANE, FlyBase, WormBase and TAIR style; 1-based inclusive."""
-    gtf = next(_is_gtf(line) for line in lines if not line.startswith("#"))
-    exons: dict[tuple, set] = defaultdict(set)  # (transcript, contig, strand) -> intervals
+    gtf = _is_gtf(_telling(lines))
+    exons: dict[tuple, set] = defaultdict(set)  # (owner, contig, strand) -> intervals
     cds: dict[tuple, int] = defaultdict(int)
     parents: dict[str, str] = {}  # GFF3: ID -> Parent
-    info: dict[str, dict] = {}  # transcript or gene id -> attributes
+    genes: dict[str, str] = {}  # GTF: transcript -> gene
+    info: dict[str | tuple, dict] = {}  # owner, or GFF3's ID of a gene -> attributes
     for line in lines:
         if line.startswith(("##FASTA", ">")):
             break
@@ -139,7 +141,7 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
         attributes = (_gtf_attributes if gtf else _gff3_attributes)(text)
         low = kind.lower()
         if low in _KEPT:
-            owners = attributes.get("transcript_id" if gtf else "Parent", ())
+            owners = _gtf_owner(attributes, genes) if gtf else attributes.get("Parent", ())
             for owner in owners:
                 key = owner, contig, strand
                 if low == "exon":
@@ -149,8 +151,8 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
             if gtf and owners:
                 info.setdefault(owners[0], attributes)
         elif gtf:
-            if low in ("transcript", "mrna") and attributes.get("transcript_id"):
-                own = info.setdefault(attributes["transcript_id"][0], attributes)
+            if low in ("transcript", "mrna") and (owners := _gtf_owner(attributes, genes)):
+                own = info.setdefault(owners[0], attributes)
                 own["tag"] = [*own.get("tag", ()), *attributes.get("tag", ())]
         elif "ID" in attributes:
             info[attributes["ID"][0]] = attributes
@@ -161,9 +163,8 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
     for (owner, contig, strand), intervals in exons.items():
         own = info.get(owner, {})
         if gtf:
-            gene_id = _first(own, "gene_id") or owner
+            gene_id, name = owner
             symbol = _first(own, "gene_name", "gene_symbol", "gene")
-            name = owner
         else:
             root = _root(owner, parents)
             gene = info.get(root, {})
@@ -176,6 +177,23 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
             symbols.setdefault(gene_id, symbol)
     for (gene_id, contig, strand), transcripts in grouped.items():
         yield from _loci(gene_id, symbols.get(gene_id, gene_id), contig, strand, transcripts)
+
+
+def _telling(lines: list[str]) -> str:
+    """The line by which GTF and GFF3 are told apart: the first of an exon, as AUGUSTUS has bare ids in others; else the
+    first."""
+    features = (line for line in lines if line[0] != "#" and line.count("\t") >= 8)
+    first = next(features)
+    return next((x for x in chain([first], features) if x.split("\t", 3)[2].lower() in _KEPT), first)
+
+
+def _gtf_owner(attributes: dict[str, list[str]], genes: dict[str, str]) -> list[tuple[str, str]]:
+    """(gene, transcript) of a row, none where it has neither: RefSeq gives transcripts of different genes one id, or an
+    empty one. `genes`: gene of each transcript so far, for rows that do not say."""
+    transcript = _first(attributes, "transcript_id") or _first(attributes, "gene_id")
+    gene = _first(attributes, "gene_id") or genes.get(transcript, transcript)
+    genes.setdefault(transcript, gene)
+    return [(gene, transcript)] if transcript else []
 
 
 def _root(feature: str, parents: dict[str, str]) -> str:

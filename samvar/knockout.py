@@ -125,7 +125,8 @@ def changes(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     windows = (region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions))
     for window, (p, without) in _mapped(predictor, lambda w: emptied(predictor, w, channel), windows):
         gene, start = window.gene, window.start
-        for at in range(start, window.end):
+        wanted = [(0, window.end)] if regions is None else regions.on(gene.contig)
+        for at in (i for low, high in wanted for i in range(max(low, start), min(high, window.end))):
             for kind, annotated in enumerate(gene.sites()):
                 before, after = float(p[kind, at - start]), float(without[kind, at - start])
                 if at in annotated or max(before, after) >= SEEN:
@@ -150,17 +151,18 @@ def table(found: Iterable[Change]) -> Iterator[str]:
 
 
 def _stretches(genome: Genome, genes: Iterable[Gene], regions: Regions | None) -> Iterator[tuple[Gene, str, int, int]]:
-    """(gene, the FASTA's contig, start, end): known sequence of the genes, in pieces of at most STEP bases."""
+    """(gene, the FASTA's contig, start, end): known sequence of the genes that touches the regions, in pieces of STEP
+    bases from the gene's start on, wherever the regions begin."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         if contig is None:
             continue
-        for low, high in [(gene.start, gene.end)] if regions is None else regions.on(gene.contig):
-            stop = min(high, gene.end)
-            for start in range(max(low, gene.start), stop, STEP):
-                end = min(start + STEP, stop)
-                if (genome.codes(contig, start, end) != UNKNOWN).any():
-                    yield gene, contig, start, end
+        wanted = [(gene.start, gene.end)] if regions is None else regions.on(gene.contig)
+        for start in range(gene.start, gene.end, STEP):
+            end = min(start + STEP, gene.end)
+            touched = any(low < end and start < high for low, high in wanted)
+            if touched and (genome.codes(contig, start, end) != UNKNOWN).any():
+                yield gene, contig, start, end
 
 
 # --------------------------------------------------------------------------------------------------------- RNA maps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,7 +22,7 @@ class Regions:
     """Disjoint intervals (0-based, half-open) of each contig, under whatever of its names.
 
     `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of REF (to END where INFO has it),
-    "variant" the same without the bases that REF and all ALTs begin with.
+    "variant" the same without the bases that REF and all ALTs begin with; of an insertion both bases beside it.
     """
 
     def __init__(self, intervals: Iterable[tuple[str, int, int]], overlap: str = "record"):
@@ -51,26 +52,28 @@ class Regions:
         found = []
         try:
             with open(path, "rb") as handle:
-                zipped = handle.read(2) == b"\x1f\x8b"
-            with (gzip.open if zipped else open)(path, "rt") as handle:
-                for number, line in enumerate(handle, 1):
-                    if not line.strip() or line.startswith(("#", "track", "browser")):
-                        continue
-                    f = line.split()
-                    if len(f) == 1 and not bed:
-                        found.append(_interval(f[0]))
-                    elif len(f) < 2 + bed or not all(v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]):
-                        raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
-                    else:
-                        start = int(f[1]) - (not bed)
-                        end = int(f[2]) if len(f) > 2 else start + 1
-                        if start < 0 or end < start + (not bed):
-                            raise RegionError(f"{path}, line {number}: the interval ends before it starts, or starts "
-                                              f"before {int(not bed)}")
-                        if start < end:
-                            found.append((f[0], start, end))
-        except (OSError, UnicodeDecodeError, EOFError) as e:
+                data = handle.read()
+            lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
+        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as e:
             raise RegionError(f"cannot read regions {path}: {e}") from e
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith(("#", "track", "browser")):
+                continue
+            f = line.split()
+            if len(f) == 1 and not bed:
+                found.append(_interval(f[0]))
+            elif len(f) < 2 + bed or not all(v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]):
+                raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
+            else:
+                start = int(f[1]) - (not bed)
+                end = int(f[2]) if len(f) > 2 else start + 1
+                if start < 0 or end < start + (not bed):
+                    raise RegionError(f"{path}, line {number}: the interval ends before it starts, or starts "
+                                      f"before {int(not bed)}")
+                if start < end:
+                    found.append((f[0], start, end))
+        if not found:
+            raise RegionError(f"{path} holds no region")
         return cls(found, overlap)
 
     def on(self, contig: str) -> list[tuple[int, int]]:
@@ -82,15 +85,18 @@ class Regions:
         intervals = self.on(contig)
         if not intervals:
             return None
-        start, end = pos - 1, pos
+        start, end, inserted = pos - 1, pos, False
         if self.overlap != "pos":
             end = start + len(ref)
             if found := _INFO_END.search(info):
                 end = max(end, int(found[1]))
             if self.overlap == "variant":
                 start += min((_common(ref, a) for a in alts), default=0)
-                end = max(end, start + 1)
+                if inserted := start >= end:
+                    start, end = start - 1, start + 1
         i = bisect_right(self._starts[contig_key(contig)], start) - 1
+        if inserted:
+            return i if i >= 0 and end <= intervals[i][1] else None
         if i >= 0 and start < intervals[i][1]:
             return i
         return i + 1 if i + 1 < len(intervals) and intervals[i + 1][0] < end else None

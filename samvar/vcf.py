@@ -12,7 +12,7 @@ import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
@@ -118,8 +118,9 @@ class VcfReader:
         if self._bgzf:
             head += stream.read(1024)
         self._tail = _Tail(stream, head)
-        indexes = [path + suffix for suffix in (".tbi", ".csi") if os.path.exists(path + suffix)]
-        self._index = indexes[0] if indexed and regions is not None and path != "-" and indexes else None
+        self._streamed = path == "-" or not os.path.isfile(path)
+        indexes = [path + suffix for suffix in (".csi", ".tbi") if os.path.exists(path + suffix)]
+        self._index = indexes[0] if indexed and regions is not None and not self._streamed and indexes else None
         try:
             self.form = "z" if head[:2] == b"\x1f\x8b" else "v"
             if self._is_bcf(head):
@@ -166,11 +167,11 @@ class VcfReader:
             raise VcfError(f"{self.path} is truncated: it ends after line {number} without the BGZF end marker")
 
     def _open_bcf(self, head: bytes) -> None:
-        """htslib turns BCF into text. What has been read of stdin to tell its form has to be put before the rest."""
+        """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put before the rest."""
         import cyvcf2
 
         try:
-            if self.path == "stdin":
+            if self._streamed:
                 with self._piped(head) as reading:
                     self._hts = cyvcf2.VCF(f"/dev/fd/{reading.fileno()}")
             else:
@@ -185,7 +186,7 @@ class VcfReader:
             start.write(head + self._stream.peek())
             start.seek(0)
             command = [sys.executable, "-c", _FEED, str(start.fileno()), BGZF_EOF.hex(), str(int(self._bgzf))]
-            self._feeder = subprocess.Popen(command, stdin=sys.stdin.fileno(), stdout=subprocess.PIPE,
+            self._feeder = subprocess.Popen(command, stdin=self._stream.fileno(), stdout=subprocess.PIPE,
                                             pass_fds=[start.fileno()])
         return self._feeder.stdout
 
@@ -199,7 +200,7 @@ class VcfReader:
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
         if not self._bgzf:
             return
-        if self.path == "stdin":
+        if self._streamed:
             complete = self._feeder.wait() == 0
         else:
             self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
@@ -234,6 +235,12 @@ class VcfReader:
         if self._overwrite:
             return f"it is another program's. Do without it here, or remove it first: bcftools annotate -x {keys}"
         return f"replace what an earlier run left with --overwrite, or remove it first: bcftools annotate -x {keys}"
+
+    @property
+    def stale_index(self) -> str | None:
+        """The index that is used, where the file has changed since it was made."""
+        older = self._index and os.path.getmtime(self._index) < os.path.getmtime(self.path)
+        return self._index if older else None
 
     @property
     def contigs(self) -> list[str]:
@@ -298,6 +305,8 @@ class VcfReader:
             if len(kept) < len(entries):
                 line = before + (b";".join(kept) or b".") + rest
         contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
+        if not contig:
+            raise VcfError(f"{where}: CHROM is empty")
         return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
 
 
@@ -392,7 +401,11 @@ class BcfWriter:
         self._known = {kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")}
         self._known[b"FILTER"] |= {b"PASS", b"."}
         text = b"".join(header).decode(errors="replace").replace("\r\n", "\n")
-        self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode)
+        try:
+            self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode)
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError("htslib refuses the header (two samples of one name?): mend it, or write text (-O v or -O z)"
+                           ) from e
         self._writer.write_header()
 
     def write(self, record: Record, added: list[str]) -> None:
@@ -508,6 +521,8 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
         if index:
             part = stack.enter_context(complete_file(f"{path}.{index}"))
             _index(name, part, index)
+            with suppress(FileNotFoundError):  # of a file that had this name before
+                os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")
 
 
 def _index(path: str, index_path: str, kind: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.annotate import Options, annotate, one_ahead
+from samvar.annotate import CHUNK, Options, annotate, one_ahead
 from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
@@ -249,6 +249,11 @@ def test_stats_count_attributed_alleles(world, parts, tmp_path):
 def test_contigs_without_overlap_are_named(world, parts, tmp_path):
     with pytest.raises(ContigMismatchError, match="share no contig"):
         run(parts, toy.vcf(tmp_path / "x.vcf", ("zz", 5, "A", "C")))
+    strange = [("zz", i, "A", "C") for i in range(1, CHUNK + 10)]
+    with pytest.raises(ContigMismatchError, match="share no contig"):
+        run(parts, toy.vcf(tmp_path / "x.vcf", *strange))
+    stats, _ = run(parts, toy.vcf(tmp_path / "x.vcf", *strange, snv(world, 1000)))  # one that is known, late
+    assert stats.statuses["NO_CONTIG"] == len(strange) and stats.statuses["OK"] == 1
     with pytest.raises(ContigMismatchError, match="share no contig"):
         run(parts, toy.vcf(tmp_path / "x.vcf", header=("##fileformat=VCFv4.2", "##contig=<ID=zz,length=5>")))
     other = load_annotation(toy.gtf(tmp_path / "o.gtf", ("G", "zz", "+", [(1, 10)])))

@@ -164,6 +164,12 @@ def test_the_status_is_that_of_annotate(files, tmp_path):
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
 
 
+def test_files_without_a_common_contig_are_named(files, tmp_path):
+    other = toy.fasta(tmp_path / "o.fa", zz=toy.random_bases(2000))
+    refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:]])
+    assert refused.exit_code == 1 and "share no contig" in refused.stderr
+
+
 def test_look_up_in_a_vcf(files, tmp_path):
     pos, ref, alt = CASES["snv"]
     line = f"c\t{pos}\trs1;other\t{ref}\t{alt},{ref}T\t.\t.\t."

@@ -36,6 +36,26 @@ def test_gtf(tmp_path, name):
     assert (far.start, far.end, far.chosen.id) == (500, 590, "T3")
 
 
+def test_gtf_transcript_ids_that_several_genes_have(tmp_path):
+    """As in RefSeq; an empty id stands for the gene's only transcript."""
+    row = '1\tx\texon\t{}\t{}\t.\t+\t.\tgene_id "{}"; transcript_id "{}";\n'
+    text = "".join(row.format(s, s + 9, gene, t) for s, gene, t in (
+        (11, "A", "unknown_transcript_1"), (31, "A", "unknown_transcript_1"), (101, "B", "unknown_transcript_1"),
+        (201, "C", ""), (221, "C", ""), (301, "D", ""), (401, "", "")))
+    genes = load_annotation(write(tmp_path, text)).genes
+    assert [(g.id, g.start, g.end, g.chosen.id) for g in genes] == [
+        ("A", 10, 40, "unknown_transcript_1"), ("B", 100, 110, "unknown_transcript_1"), ("C", 200, 230, "C"),
+        ("D", 300, 310, "D")]
+
+
+def test_gtf_of_augustus_with_bare_ids_of_genes_and_transcripts(tmp_path):
+    text = ("1\tAUGUSTUS\tgene\t11\t60\t.\t+\t.\tg1\n1\tAUGUSTUS\ttranscript\t11\t60\t.\t+\t.\tg1.t1\n"
+            '1\tAUGUSTUS\texon\t11\t20\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n'
+            '1\tAUGUSTUS\texon\t41\t60\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n')
+    (gene,) = load_annotation(write(tmp_path, text)).genes
+    assert (gene.id, gene.chosen.id, gene.sites()) == ("g1", "g1.t1", ({40}, {19}))
+
+
 def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     text = (
         "##gff-version 3\n"

@@ -1,6 +1,7 @@
 """samvar's output under the real bcftools and tabix."""
 
 import gzip
+import os
 import subprocess
 import sys
 
@@ -109,13 +110,41 @@ def test_outputs_are_indexed_and_the_same_in_every_form(world, form, flag):
 
 
 @pytest.mark.parametrize("overlap, number", [("pos", 0), ("record", 1), ("variant", 2)])
-@pytest.mark.parametrize("regions", ["c:700-716", "c:707-708", "c:702", "c:719-730,c:700-706,c:704-709", "c"])
+@pytest.mark.parametrize("regions", ["c:700-716", "c:707-708", "c:702", "c:703-705", "c:702-703",
+                                     "c:719-730,c:700-706,c:704-709", "c"])
 def test_regions_select_what_bcftools_selects(world, overlap, number, regions):
     expected = sh(f"bcftools view -H -r {regions} --regions-overlap {number} {world['vcf']}.gz | cut -f 1-5").stdout
     for source in ("x.vcf", "x.vcf.gz", "csi.vcf.gz", "x.bcf"):
         got = samvar(world["folder"] / source, *world["files"], "-O", "v", "-r", regions, "--regions-overlap", overlap)
         lines = [line for line in got.stdout.splitlines() if not line.startswith("#")]
         assert "".join("\t".join(line.split("\t")[:5]) + "\n" for line in lines) == expected, source
+
+
+@pytest.mark.parametrize("source", ["x.bcf", "x.vcf", "x.vcf.gz"])
+def test_files_that_are_pipes(world, source):
+    """As `<(bcftools view ...)` of a shell gives them: no file to open twice."""
+    command = " ".join([sys.executable, "-m", "samvar.cli", "annotate", f"<(cat {world['folder'] / source})", "-O", "v",
+                        *world["files"]])
+    got = sh(f"bash -c '{command}' | grep -v '^#'").stdout
+    assert got == sh(f"grep -v '^#' {world['out']}").stdout
+
+
+def test_a_new_index_takes_the_place_of_the_other_kind(world, tmp_path):
+    out = tmp_path / "o.vcf.gz"
+    for flag, there, gone in (("-W=tbi", "tbi", "csi"), ("-W", "csi", "tbi")):
+        samvar(world["vcf"], *world["files"], "-o", out, flag)
+        assert (tmp_path / f"o.vcf.gz.{there}").exists() and not (tmp_path / f"o.vcf.gz.{gone}").exists()
+    again = samvar(out, *world["files"], "--overwrite", "-r", "c:690-700", "-o", tmp_path / "p.vcf")
+    assert "older" not in again.stderr
+    os.utime(tmp_path / "o.vcf.gz.csi", (0, 0))
+    again = samvar(out, *world["files"], "--overwrite", "-r", "c:690-700", "-o", tmp_path / "p.vcf")
+    assert "o.vcf.gz.csi is older than" in again.stderr
+
+
+def test_a_header_that_htslib_refuses_is_named(world, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(10) + "\t0/1", header=HEADER, columns="\tFORMAT\tS\tS")
+    failed = samvar(path, *world["files"], "-o", tmp_path / "out.bcf", fails=True)
+    assert "htslib refuses the header" in failed.stderr and not (tmp_path / "out.bcf").exists()
 
 
 def test_what_bcf_needs_declared_is_named(world, tmp_path):
@@ -157,6 +186,9 @@ def test_spliceai_layout_and_table(world, tmp_path):
     for more in (["--tsv", out], ["--stats", out]):
         same = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], "-o", str(out), *map(str, more)])
         assert same.exit_code == 2 and "two outputs have the same name" in same.stderr
+    for more in (["--tsv", world["vcf"]], ["--stats", world["files"][1]], ["-o", world["files"][3]]):
+        lost = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], *more])
+        assert lost.exit_code == 2 and "is an input" in lost.stderr
     failed = samvar(out, *world["files"], "--spliceai-compat", fails=True)
     assert "already has SAMVAR, SAMVAR_MAX, SAMVAR_RBP, SAMVAR_STATUS, SpliceAI" in failed.stderr
     again = samvar(out, *world["files"], "--spliceai-compat", "--overwrite").stdout_bytes

@@ -1,4 +1,6 @@
 import gzip
+import os
+import threading
 
 import pytest
 
@@ -35,7 +37,8 @@ def test_a_deletion_from_before_the_region(overlap, selected):
 def test_variant_leaves_out_what_all_alts_share_with_ref():
     r = Regions.parse("1:10-10", "variant")
     assert first(r, 10, "AC", ("A",)) is None and first(r, 10, "AC", ("A", "T")) == 0
-    assert first(r, 9, "A", ("AT",)) == 0
+    assert first(r, 9, "A", ("AT",)) is None and first(r, 10, "A", ("AT",)) is None  # an insertion lies between two
+    assert first(Regions.parse("1:2-3,1:9-10", "variant"), 9, "A", ("AT",)) == 1
 
 
 def test_end_in_info_counts_as_the_records():
@@ -67,3 +70,17 @@ def test_files_of_regions(tmp_path):
     assert Regions.read(str(bed)).on("1") == [(30, 31)]
     with pytest.raises(RegionError, match="cannot read"):
         Regions.read(str(tmp_path / "none"))
+    table.write_text("# nothing\n")
+    with pytest.raises(RegionError, match="holds no region"):
+        Regions.read(str(table))
+
+
+def test_regions_from_a_pipe(tmp_path):
+    for data in (b"1\t10\t20\n", gzip.compress(b"1\t10\t20\n")):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+        writer.start()
+        assert Regions.read(str(pipe)).on("1") == [(9, 20)]
+        writer.join()
+        pipe.unlink()

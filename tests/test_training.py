@@ -241,7 +241,8 @@ def test_a_motif_file_that_is_none_is_named(tmp_path):
 def test_genes_too_short_for_indels_are_an_error(data):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 90).astype(np.uint8)
-    crowded = dict(codes=codes, acceptors=[*range(0, 90, 4)], donors=[1], name="g", chrom="c", split="train", paralog=None)
+    crowded = dict(codes=codes, acceptors=[*range(0, 90, 4)], donors=[1], name="g", chrom="c", split="train",
+                   paralog=None)
     sampler = WindowSampler(Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0)
     with pytest.raises(DatasetError, match="indels"):
         sampler._stretch(rng, 100)

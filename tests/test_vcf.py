@@ -62,6 +62,7 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
         (b"##fileformat=VCFv4.2\n", "no #CHROM"),
         (b"#CHROM\tPOS\n", "line 1"),
         (HEADER + b"1\t5\t.\tA\n", "line 4: 4 columns"),
+        (HEADER + b"\t5\t.\tA\tC\t.\t.\t.\n", "line 4: CHROM is empty"),
         (HEADER + b"1\tfive\t.\tA\tC\t.\t.\t.\n", "line 4"),
         (HEADER + b"1\t1_0\t.\tA\tC\t.\t.\t.\n", "POS"),
         (HEADER + b"1\t10\t.\tA\tC\t.\t.\tSAMVAR_MAX=0.5\n", "already"),
