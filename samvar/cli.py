@@ -191,7 +191,7 @@ def lssi(**options) -> None:
 
 @train.command()
 @training_options
-@click.option("--lssi", required=True, help="Folder of a finished `samvar train lssi`.")
+@click.option("--lssi", help="Folder of a finished `samvar train lssi` [default: the core sites of --start-from].")
 @click.option("--start-from", help="Folder of an fm run, or a bundle (NAME:fm), of the same width to start from.")
 def fm(**options) -> None:
     """Train the model of fixed motifs by RECIPE (TOML)."""
@@ -200,7 +200,7 @@ def fm(**options) -> None:
 
 @train.command()
 @training_options
-@click.option("--lssi", required=True, help="Folder of a finished `samvar train lssi`.")
+@click.option("--lssi", help="Folder of a finished `samvar train lssi` [default: the core sites of --start-from].")
 @click.option("--start-from", help="Folder of an fm or am run, or a bundle, of the same width to start from.")
 def am(**options) -> None:
     """Train the model of adjusted motifs by RECIPE (TOML)."""

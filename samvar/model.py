@@ -24,7 +24,9 @@ Deviations from the paper:
 * LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds where a core
   intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds of the sparse layer see
   known bases only.
-* LSSI models are two logistic ones; the forget gates of the LSTM start at memories of 1 to 400 bases.
+* LSSI models are two logistic ones. They may be trained on with the rest (`train_core`): still models of 23 and 9
+  bases, but then what the aggregator is best told of these, no longer the probability of a site.
+* The forget gates of the LSTM start at memories of 1 to 400 bases.
 * An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM sites" is exact.
 """
 
@@ -129,7 +131,7 @@ class CoreSite(nn.Module):
 
 
 class LSSI(nn.Module):
-    """Acceptor and donor models side by side (panel a), trained first and then frozen."""
+    """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on with the rest."""
 
     def __init__(self, channels: int = 100):
         super().__init__()

@@ -359,6 +359,7 @@ def test_recipe_errors_name_the_key(tmp_path):
     for text, message in (("steps = 1\nlearning = 2", "learning"), ("steps = 'x'", "steps"), ("lr = 1.0", "missing"),
                           ("steps = [", "TOML"), ("steps = 1\nprecision = 'fp8'", "precision"),
                           ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density"),
+                          ("steps = 1\ntrain_core = 1", "train_core"), ("steps = true", "steps"),
                           ("steps = 1\nwindows = [1.5]", "windows"), ("steps = 1\nwindows = ['a']", "windows"),
                           *((f"steps = 1\n{key} = -1", key) for key in ("seed", "lr", "weight_decay", "clip")),
                           *((f"steps = 1\n{key} = 0", key) for key in ("channels", "attention_dim", "batch_bases"))):
@@ -416,9 +417,9 @@ def states(folder):
     return model, saved
 
 
-@pytest.mark.parametrize("kind, schedule", [("fm", "geometric"), ("am", "accuracy")])
-def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedule):
-    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, **TINY)
+@pytest.mark.parametrize("kind, schedule, core", [("fm", "geometric", False), ("am", "accuracy", True)])
+def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedule, core):
+    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, train_core=core, **TINY)
     common = [kind, recipe, "-d", packed, "--lssi", lssi]
     train(*common, "-o", tmp_path / "whole")
     said = train(*common, "-o", tmp_path / "parts", "--minutes", "0")
@@ -475,6 +476,26 @@ def test_a_run_starts_from_one_of_its_kind_with_other_core_sites(packed, lssi, t
     refused = CliRunner().invoke(main, ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o",
                                         str(tmp_path / "c"), "--start-from", str(tmp_path / "a")])
     assert refused.exit_code == 1 and "start from" in refused.stderr
+
+
+def test_core_sites_are_trained_along_and_taken_on(packed, lssi, tmp_path):
+    own = toml(tmp_path / "r.toml", steps=3, train_core=True, **TINY)
+    train("am", own, "-d", packed, "--lssi", lssi, "-o", tmp_path / "a")
+    train("am", toml(tmp_path / "s.toml", steps=3, seed=2, train_core=True, **TINY), "-d", packed, "--start-from",
+          tmp_path / "a", "-o", tmp_path / "b")
+    frozen = toml(tmp_path / "f.toml", steps=1, **TINY)
+    train("am", frozen, "-d", packed, "--start-from", tmp_path / "b", "-o", tmp_path / "c")
+    core, a, b, c = (load_file(p / "model.safetensors") for p in (lssi, *(tmp_path / x for x in "abc")))
+    name = "acceptor.net.0.weight"
+    assert not torch.equal(core[name], a["lssi." + name]) and not torch.equal(a["lssi." + name], b["lssi." + name])
+    assert torch.equal(b["lssi." + name], c["lssi." + name])
+    made = CliRunner().invoke(main, ["train", "average", str(tmp_path / "a"), str(tmp_path / "b"), "-d", packed,
+                                     "-o", str(tmp_path / "mean")])
+    assert made.exit_code == 0, made.stderr
+    mean = load_file(tmp_path / "mean" / "model.safetensors")
+    torch.testing.assert_close(mean["lssi." + name], (a["lssi." + name] + b["lssi." + name]) / 2)
+    nothing = CliRunner().invoke(main, ["train", "am", frozen, "-d", packed, "-o", str(tmp_path / "d")])
+    assert nothing.exit_code == 1 and "--lssi" in nothing.stderr
 
 
 @pytest.mark.parametrize("kind", ["lssi", "am"])

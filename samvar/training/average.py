@@ -19,9 +19,9 @@ from .settle import settle
 def average(runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None) -> None:
     """Write the mean of `runs`, as a finished run of the first one's recipe, to `folder`.
 
-    The runs must share kind, shape, core sites and dataset, and should come from one starting point: weights of
-    unrelated runs have no useful mean. Statistics of the norms and the thresholds of the sparse layers are those of the
-    mean model on training windows, at `density` (that of the first recipe's end).
+    The runs must share kind, shape, dataset and, unless they were trained along, core sites, and should come from one
+    starting point: weights of unrelated runs have no useful mean. Statistics of the norms and the thresholds of the
+    sparse layers are those of the mean model on training windows, at `density` (that of the first recipe's end).
     Raises RecipeError where the runs do not fit together.
     """
     if len(set(runs)) < len(runs):
@@ -38,7 +38,8 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
             recipes.append(json.load(handle))
         same = [description[k] == descriptions[0][k] for k in ("rbps", "data")] + [model.config == models[0].config]
         core = zip(model.lssi.parameters(), models[0].lssi.parameters())
-        if not all(same) or not all(torch.equal(a, b) for a, b in core) or description["data"] != data.digest():
+        same.append(any(r.get("train_core") for r in recipes) or all(torch.equal(a, b) for a, b in core))
+        if not all(same) or description["data"] != data.digest():
             raise RecipeError(f"{run} and {runs[0]} cannot be averaged: they must share shape, core sites and the "
                               "dataset given with -d")
     states = [m.state_dict() for m in models]

@@ -72,6 +72,7 @@ class SamRecipe(Recipe):
     decoy_share: float = 0.0  # windows drawn around strong decoys of the core sites
     mutate: float = 0.0  # share of bases drawn anew, away from sites
     indels: float = 0.0  # probability that a window loses, and that it receives, a stretch away from sites
+    train_core: bool = False  # the core splice-site models, too, which else stay as they are
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
     density_start: float = 0.05
@@ -114,8 +115,8 @@ def recipe_from(values: dict, kind: type[Recipe], path: str = "recipe") -> Recip
     if unknown := sorted(set(values) - set(types)):
         raise RecipeError(f"{path}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(types))}")
     for key, value in values.items():
-        expected = {"int": int, "float": (int, float), "str": str}.get(types[key], (list, tuple))
-        if not isinstance(value, expected) or isinstance(value, bool):
+        expected = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(types[key], (list, tuple))
+        if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
             raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
     if "steps" not in values:
         raise RecipeError(f"{path}: steps is missing")

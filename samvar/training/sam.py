@@ -1,4 +1,4 @@
-"""Training of SAM models, fixed motifs (fm) or adjusted (am): core sites frozen, everything else jointly."""
+"""Training of SAM models, fixed motifs (fm) or adjusted (am): everything jointly, the core sites where asked for."""
 
 from __future__ import annotations
 
@@ -22,30 +22,38 @@ WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is ca
 
 
 class SamTask:
-    """`lssi` is the folder of a finished LSSI run; `start_from` a run's folder, or a bundle, whose weights this one
-    starts from."""
+    """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's folder, or a
+    bundle, whose weights this one starts from, its core sites among them where no `lssi` is given."""
 
-    def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str,
+    def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str | None = None,
                  start_from: str | None = None, rank: int = 0, fresh: bool = True):
         torch.manual_seed(recipe.seed)
         if not data.motifs:
             raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        core, description = load_run(lssi, "lssi")
+        start = load_start(start_from) if start_from else None
+        if lssi:
+            core, description = load_run(lssi, "lssi")
+            lssi_channels = description["channels"]
+        elif start:
+            core, lssi_channels = start[0].lssi, start[0].config.lssi_channels
+        else:
+            raise RecipeError("there are no core sites: give a finished run of them (--lssi), or --start-from")
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
-                        lssi_channels=description["channels"])
+                        lssi_channels=lssi_channels)
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
         self.model.lssi.load_state_dict(core.state_dict())
-        self.model.lssi.requires_grad_(False)
+        self.model.lssi.requires_grad_(recipe.train_core)
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
                                      recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
                                      recipe.indels)
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest())
         self.started_from: dict | None = None
-        if start_from and fresh:
-            self.started_from = self._start_from(start_from)
+        if start and fresh:
+            self._start_from(*start)
+            self.started_from = start[1]
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -55,27 +63,26 @@ class SamTask:
         core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
-    def _start_from(self, place: str) -> dict:
-        """Take motifs and aggregator of another run or bundle, the core sites staying those of `lssi`; what it was."""
-        source, about = load_start(place)
+    def _start_from(self, source: SAM, about: dict) -> None:
+        """Take motifs and aggregator of another run or bundle, the core sites staying as they are."""
         config = self.model.config
         kinds = about["kind"], config.kind
         apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
         if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
-            raise RecipeError(f"{place} ({kinds[0]}) is nothing that this {config.kind} can start from: an am starts "
-                              "from an am or fm, an fm from an fm, of the same width")
+            raise RecipeError(f"{about['name']} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
+                              "starts from an am or fm, an fm from an fm, of the same width")
         ours, theirs = (m.motifs.fixed for m in (self.model, source))
         for name, buffer in ours.named_buffers():
             other = theirs.get_buffer(name)
             if buffer.shape != other.shape or not torch.allclose(buffer.cpu(), other):
-                raise RecipeError(f"{place} has other motifs than the dataset: prepare it with the same --motifs")
+                raise RecipeError(f"{about['name']} has other motifs than the dataset: prepare it with the same "
+                                  "--motifs")
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
         else:
             self.model.motifs.load_state_dict(source.motifs.state_dict())
             self.model.aggregator.load_state_dict(source.aggregator.state_dict())
-        return about
 
     @torch.no_grad()
     def _warm_up(self) -> None:

@@ -4,7 +4,6 @@
     python train/default/experiments.py NAME DATASET OUT --lssi RUN --start-from RUN [--data DATA]
 
 NAME
-  core         the core splice-site models are trained along
   pseudoexon   a fifth of the windows hold an AG and a GT 50 to 250 bases apart that look like an exon but are none
   reverse      every tenth window is reverse-complemented and has no sites: decoys with the composition of genes
   moved        in 70 % of the windows a stretch of up to 120 bases, over 60 bases from any site, stands elsewhere
@@ -126,7 +125,7 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=("core", "pseudoexon", "reverse", "moved", "unscored", "soft", "alternative"))
+    parser.add_argument("name", choices=("pseudoexon", "reverse", "moved", "unscored", "soft", "alternative"))
     parser.add_argument("dataset")
     parser.add_argument("out")
     parser.add_argument("--lssi", required=True)
@@ -139,9 +138,7 @@ def main() -> None:
     recipe = load_recipe(os.path.join(os.path.dirname(__file__), "ingredients", "plain.toml"), SamRecipe)
     fresh = not os.path.exists(os.path.join(args.out, "checkpoint.pt"))
     task = Task("am", data, recipe, cpu, args.lssi, args.start_from, fresh=fresh)
-    if args.name == "core":
-        task.model.lssi.requires_grad_(True)
-    elif args.name in ("pseudoexon", "reverse", "moved"):
+    if args.name in ("pseudoexon", "reverse", "moved"):
         task.sampler.__class__ = dict(pseudoexon=Pseudoexon, reverse=Reverse, moved=Moved)[args.name]
         if args.name == "pseudoexon":
             task.sampler.places = pseudoexons(data, task)

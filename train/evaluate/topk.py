@@ -46,8 +46,7 @@ class Substituted(nn.Module):
         self.register_buffer("strength", strength.view(1, -1, 1))
 
     def detect(self, x: torch.Tensor) -> Detection:
-        found = self.sites.detect(x)
-        return Detection(found.lssi, (found.motifs > 0) * self.strength)
+        return Detection(self.reader.detect(x).lssi, (self.sites.detect(x).motifs > 0) * self.strength)
 
     def aggregate(self, found: Detection) -> torch.Tensor:
         return self.reader.aggregate(found)
@@ -179,8 +178,7 @@ def main() -> None:
             single = [score([m], data, data.genes(), CPU) for m in bundle.models]
             seeds = [] if len(single) == 1 else [f", model {i}" for i in range(1, len(single) + 1)]
             mean = together(single)
-            if f"{name}, LSSI alone" not in result:
-                add(f"{name}, LSSI alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
+            add(f"{name}, LSSI of the {kind} alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
             for title, scores, model in zip(seeds or [""], single, bundle.models):
                 numbers = summary(scores)
                 if kind == "am" and name == "test" and not args.single:
@@ -194,8 +192,8 @@ def main() -> None:
                 add(f"calibration, {kind}", about | calibration(mean))
             rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
             every = joined(mean, rest)
-            if f"{name}, all genes, LSSI alone" not in result:
-                add(f"{name}, all genes, LSSI alone", dict(kind="lssi") | row(replace(every, model=every.lssi)))
+            core = replace(every, model=every.lssi)
+            add(f"{name}, all genes, LSSI of the {kind} alone", dict(kind="lssi") | row(core))
             add(f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}", about | row(every))
             for title, path in EXONS.items():
                 placed = place_exons(read_exons(os.path.join(args.data, path)), genes, data)

@@ -52,7 +52,7 @@ class Set:
     fasta: str
     annotation: str
     label: Callable[[dict[str, str]], bool | None]  # None: the row is not used
-    cluster: Callable[[dict[str, str]], object]
+    cluster: Callable[[dict[str, str], list[Gene]], object]
     canonical: bool = False  # only intronic SNVs 3 to 50 bases from a site of the annotation
 
 
@@ -67,12 +67,13 @@ def clinical_significance(row: dict[str, str]) -> bool | None:
 SETS = (
     Set("MFASS <= -0.5", "variants/mfass.hg19.tsv.gz", "genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz",
         lambda row: float(row["col10_delta"]) <= -0.5,
-        lambda row: (row["chrom"], row["exon_start1"], row["exon_end1"])),
+        lambda row, _: (row["chrom"], row["exon_start1"], row["exon_end1"])),
     Set("CI-SpliceAI functional", "variants/cispliceai_functional.hg38.tsv.gz", "genome/hg38.fa.gz",
         "annotation/refseq.hg38.bed12+gene.gz", lambda row: row["SpliceAffecting"] == "1",
-        lambda row: row["ID"].split(":")[0].split(".")[0]),
+        lambda row, _: row["ID"].split(":")[0].split(".")[0]),
     Set("ClinVar intronic 3-50", "variants/clinvar_201609.hg19.tsv.gz", "genome/hg19.fa.gz",
-        "annotation/canonical.hg19.tsv.gz", clinical_significance, lambda row: row["symbol"], canonical=True),
+        "annotation/canonical.hg19.tsv.gz", clinical_significance,
+        lambda _, genes: "+".join(sorted(g.symbol for g in genes)), canonical=True),
 )
 
 
@@ -161,7 +162,8 @@ def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
             continue
         allele.windows = [make_window(genome, g, allele.variant, options.distance, predictor.bundle.flank,
                                       predictor.reach) for g in genes]
-        found.append(Measured(row, label, chosen.cluster(row), allele, kind_of(allele, genes) if genes else "none"))
+        kind = kind_of(allele, genes) if genes else "none"
+        found.append(Measured(row, label, chosen.cluster(row, genes), allele, kind))
     for m, scores in zip(found, predictor.map(lambda m: [predictor.score(w) for w in m.allele.windows], found)):
         m.scores = scores
         m.allele.deltas = [deltas.compute(w, *s) for w, s in zip(m.allele.windows, scores)]
