@@ -494,6 +494,9 @@ def test_core_sites_are_trained_along_and_taken_on(packed, lssi, tmp_path):
     assert made.exit_code == 0, made.stderr
     mean = load_file(tmp_path / "mean" / "model.safetensors")
     torch.testing.assert_close(mean["lssi." + name], (a["lssi." + name] + b["lssi." + name]) / 2)
+    made = CliRunner().invoke(main, ["train", "bundle", "--name", "x", "--am", str(tmp_path / "mean"), "-d", packed,
+                                     "-o", str(tmp_path / "bundle")])
+    assert made.exit_code == 0 and "core sites trained along" in (tmp_path / "bundle" / "CARD.md").read_text()
     nothing = CliRunner().invoke(main, ["train", "am", frozen, "-d", packed, "-o", str(tmp_path / "d")])
     assert nothing.exit_code == 1 and "--lssi" in nothing.stderr
 

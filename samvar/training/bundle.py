@@ -140,6 +140,7 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
                     at = f" at {m['density']:g}" if "density" in m else ""
                     title += f", one of {len(m['averaged'])} averaged{at}"
                 changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
+                changes += ", core sites trained along" if r.get("train_core") else ""
                 if start := a.get("started_from"):
                     changes += f", from {start['name']} ({start['sha256'][:8]})"
                 lines.append(f"| {title} | {r['seed']} | {m['config']['channels']} | {m['config']['temperature']:g} | "
