@@ -52,6 +52,14 @@ python train/evaluate/temperature.py "$data" --bundle weights/default --json "$o
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
 bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 
+# The bundle of three runs
+large() { samvar train bundle --name large --am "$out"/am-10 --am "$out"/am-11 --am "$out"/am-12 -d "$out/data.npz" \
+    --temperature 2.5 -o weights/large "$@"; }
+large
+python train/evaluate/topk.py "$data" --bundle weights/large --kinds am --single --json "$out/large.topk.json"
+python train/evaluate/variants.py "$data" --bundle weights/large --json "$out/large.variants.json"
+large --evaluation "$out/large.topk.json" --evaluation "$out/large.variants.json"
+
 # SpliceAI on the same rows
 python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai.vcf" --peers "$out/peers" \
     --json "$out/spliceai.json"
@@ -60,27 +68,21 @@ python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$o
 samvar train bundle --name three --am "$out/am-2" --am "$out/am-3" --am "$out/am-4" -d "$out/data.npz" -o "$out/three"
 python train/evaluate/topk.py "$data" --bundle "$out/three" --sets validation --single --json "$out/three.json"
 
-# The candidates of the last two rounds, their means, and their mean probability: what was chosen from
+# The candidates of the last rounds, their means, and their mean probability: what was chosen from
 average 9 0.0015 "$out/am-6" "$out/am-7" "$out/am-5"
 for round in 6 7; do average $round-settled 0.0015 "$out/am-$round"; done
 average 8-sparser 0.0015 "$out/am-6" "$out/am-7"
 python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
-    "$out/am-6-settled+$out/am-7-settled+$out/am-5" --json "$out/candidates.json"
+    "$out/am-6-settled+$out/am-7-settled+$out/am-5" "$out/am-11" "$out/am-13" --json "$out/candidates.json"
 
 # What each change of the training does alone, in 500 steps from am-2
-ingredients="plain indels mutate decoy core" experiments="pseudoexon soft"
-for name in $ingredients $experiments; do
-    if [ -e "train/default/ingredients/$name.toml" ]; then
-        samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
-            --lssi "$out/lssi-2" --start-from "$out/am-2"
-    else
-        python train/default/experiments.py "$name" "$out/data.npz" "$out/$name" --data "$data" \
-            --lssi "$out/lssi-2" --start-from "$out/am-2"
-    fi
+for name in plain indels mutate decoy core; do
+    samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
+        --lssi "$out/lssi-2" --start-from "$out/am-2"
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-python train/evaluate/runs.py "$out/data.npz" $(printf "$out/%s-settled " $ingredients $experiments) \
+python train/evaluate/runs.py "$out/data.npz" "$out"/{plain,indels,mutate,decoy,core}-settled \
     --json "$out/ingredients.json"
 
 # How far the LSTM must see; what --transcript-extent changes

@@ -178,7 +178,8 @@ def main() -> None:
             single = [score([m], data, data.genes(), CPU) for m in bundle.models]
             seeds = [] if len(single) == 1 else [f", model {i}" for i in range(1, len(single) + 1)]
             mean = together(single)
-            add(f"{name}, LSSI of the {kind} alone", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
+            core = f"LSSI of the {kind}{', model 1,' if seeds else ''} alone"
+            add(f"{name}, {core}", dict(kind="lssi") | row(replace(mean, model=mean.lssi)))
             for title, scores, model in zip(seeds or [""], single, bundle.models):
                 numbers = summary(scores)
                 if kind == "am" and name == "test" and not args.single:
@@ -192,8 +193,7 @@ def main() -> None:
                 add(f"calibration, {kind}", about | calibration(mean))
             rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
             every = joined(mean, rest)
-            core = replace(every, model=every.lssi)
-            add(f"{name}, all genes, LSSI of the {kind} alone", dict(kind="lssi") | row(core))
+            add(f"{name}, all genes, {core}", dict(kind="lssi") | row(replace(every, model=every.lssi)))
             add(f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}", about | row(every))
             for title, path in EXONS.items():
                 placed = place_exons(read_exons(os.path.join(args.data, path)), genes, data)
