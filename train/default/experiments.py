@@ -57,8 +57,9 @@ class Moved(WindowSampler):
             gone = slice(at := rng.choice(free), at + n)
             stretch = codes[gone], labels[gone]
             codes, labels = np.delete(codes, gone), np.delete(labels, gone)
-            at = rng.choice([i for i in _free(labels, 0) if labels[min(i, len(labels) - 1)] != IGNORE])
-            codes, labels = np.insert(codes, at, stretch[0]), np.insert(labels, at, stretch[1])
+            to = _free(labels, 0)
+            to = rng.choice(known) if len(known := to[np.append(labels, IGNORE)[to] != IGNORE]) else at
+            codes, labels = np.insert(codes, to, stretch[0]), np.insert(labels, to, stretch[1])
         return codes, labels[left : left + width]
 
 
