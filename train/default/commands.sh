@@ -82,7 +82,13 @@ for name in plain indels mutate decoy core; do
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-python train/evaluate/runs.py "$out/data.npz" "$out"/{plain,indels,mutate,decoy,core}-settled \
+for name in pseudoexon soft; do
+    python train/default/experiments.py $name "$out/data.npz" "$out/$name" --lssi "$out/lssi-2" \
+        --start-from "$out/am-2" --data "$data"
+    [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
+        -o "$out/$name-settled"
+done
+python train/evaluate/runs.py "$out/data.npz" "$out"/{plain,indels,mutate,decoy,core,pseudoexon,soft}-settled \
     --json "$out/ingredients.json"
 
 # How far the LSTM must see; what --transcript-extent changes
