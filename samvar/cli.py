@@ -64,10 +64,10 @@ def file_only(ctx, param, value):
     return value
 
 
-def different_files(*outputs: str | None, inputs: tuple[str, ...] = ()) -> None:
+def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
     """Refuse one file for two outputs, or for an input and an output."""
     files = [os.path.realpath(o) for o in outputs if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))]
-    if lost := {os.path.realpath(i) for i in inputs} & set(files):
+    if lost := {os.path.realpath(i) for i in inputs if i} & set(files):
         raise click.UsageError(f"{min(lost)} is an input: give the output another name")
     if len(set(files)) < len(files):
         raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
@@ -561,7 +561,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     from .genome import Genome
     from .predict import Predictor
 
-    different_files(json_file, svg, png, html)
+    different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
     parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name))
@@ -611,7 +611,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     from .regions import Regions
     from .vcf import check_writable, complete_file
 
-    different_files(output, map_file, figure)
+    different_files(output, map_file, figure, inputs=(fasta, annotation, genes))
     if figure:
         from . import figures
 
@@ -672,7 +672,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     from .predict import Predictor
     from .vcf import check_writable
 
-    different_files(table_file, html)
+    different_files(table_file, html, inputs=(fasta, annotation))
     for path in (table_file, html):
         if path and path != "-":
             check_writable(path)

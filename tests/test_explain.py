@@ -168,6 +168,8 @@ def test_files_without_a_common_contig_are_named(files, tmp_path):
     other = toy.fasta(tmp_path / "o.fa", zz=toy.random_bases(2000))
     refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:]])
     assert refused.exit_code == 1 and "share no contig" in refused.stderr
+    refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:], "--json", other])
+    assert refused.exit_code == 2 and "is an input" in refused.stderr
 
 
 def test_look_up_in_a_vcf(files, tmp_path):

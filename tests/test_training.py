@@ -18,6 +18,7 @@ from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
 from samvar.model import one_hot
 from samvar.training import prepare as prep
+from samvar.training.bundle import card
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
@@ -226,6 +227,9 @@ def test_chromosomes_are_left_out_altogether(tmp_path, source):
     said: list[str] = []
     data = prep.prepare([(fasta, gtf)], {"chr1"}, set(), set(), report=said.append, leave_out={"chr5"})
     assert set(data.chroms) == {"chrA", "chr1"} and data.meta["left_out"] == ["chr5"]
+    storage = dict(precision="fp16", windows=1, largest_error=0)
+    text = card(dict(name="x", kinds={}, flank=60), dict(storage=storage), data)
+    assert "no gene of chr1, chr5, none of" in text
     assert any(line.startswith("chr5: 2 genes, left out") for line in said)
     for arguments in (dict(test={"chrA", "chr5"}), dict(test={"chr5"}, leave_out={"chrA"})):
         with pytest.raises(DatasetError, match="no train gene is left"):

@@ -150,7 +150,7 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         "",
         "## Training data",
         f"{len(train)} genes, {bases:,} bases, {introns} introns; no gene of "
-        f"{', '.join(data.meta.get('validation', []) + data.meta.get('test', []))}, none of "
+        f"{', '.join(sum((data.meta.get(k, []) for k in ('validation', 'test', 'left_out')), []))}, none of "
         f"{', '.join(data.meta.get('held_out', [])) or '(no gene held out)'}. The dataset holds no test gene.",
         "",
         *(f"- `{name}` sha256 {digest}" for name, digest in data.meta.get("files", {}).items()),
