@@ -1,5 +1,7 @@
 """Shared reference tensors with the change spliced in give what the whole model gives on the whole window."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,18 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
     half = predict.Batches(predictor.models, torch.device("cpu"), "bf16").score(windows[:10])
     differences = [np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)]
     assert 0 < max(differences) < 0.05
+
+
+def test_a_batch_stays_on_its_device(monkeypatch):
+    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are errors."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    batches = predict.Batches([toy.model(), toy.model(seed=1)], torch.device("meta"))
+    with torch.inference_mode():
+        p = batches._run([np.zeros(300, np.uint8)] * 3, 30)
+    assert p.device.type == "meta" and p.shape[:3] == (3, 2, 2)
+    batches.models[1].aggregator.attention.bias = toy.model().aggregator.attention.bias
+    with pytest.raises(RuntimeError, match="device"), torch.inference_mode():
+        batches._run([np.zeros(300, np.uint8)] * 3, 30)
 
 
 def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):

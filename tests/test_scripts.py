@@ -7,14 +7,17 @@ import json
 import os
 import runpy
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pysam
 import pytest
+import torch
 
 from samvar.gene_files import load_annotation
-from samvar.model import ACCEPTOR, DONOR
-from samvar.training.dataset import IGNORE, TRAIN, Dataset
+from samvar.model import ACCEPTOR, DONOR, LSSI, BandedAttention
+from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset
+from samvar.training.runs import save_run
 
 from . import toy
 from .test_training import make_genome
@@ -196,3 +199,43 @@ def test_changed_windows_of_the_experiments():
             assert not turned or not set(labels) & {ACCEPTOR, DONOR}
             assert ((labels == IGNORE) == (one[12:-8] == 4)).all()
     assert changed > 50 and 5 < reversed_ < 50
+
+
+def test_shapes_are_what_they_are_called():
+    import shapes
+
+    torch.manual_seed(0)
+    v = torch.randn(1, 6, 40)
+    heads = shapes.Heads(BandedAttention(6, 4, 5), 2)
+    first, second = (head(v) for head in heads.heads)
+    assert torch.equal(heads(v)[:, ::2], first[:, ::2]) and torch.equal(heads(v)[:, 1::2], second[:, 1::2])
+    sparse = shapes.SparsePerRBP(3, affine=True)
+    sparse.density = 0.1
+    x = torch.randn(4, 3, 4000) * torch.tensor([1.0, 5.0, 0.2])[:, None] + torch.tensor([0.0, 9.0, -3.0])[:, None]
+    with torch.no_grad():
+        for _ in range(100):
+            sparse(x, torch.ones(4, 1, 4000))
+    share = (sparse.eval()(x, torch.ones(4, 1, 4000)) > 0).float().mean((0, 2))
+    assert share == pytest.approx([0.1] * 3, abs=0.01)
+
+
+def test_shapes_are_trained_and_scored(tmp_path, monkeypatch):
+    import shapes
+
+    rng = np.random.default_rng(0)
+    genes = [dict(codes=rng.integers(0, 4, 3000).astype(np.uint8), acceptors=[1000, 2000], donors=[900, 1100],
+                  name=f"g{i}", chrom="c", split=split, paralog=False) for i, split in enumerate((TRAIN, VALIDATION))]
+    motifs = dict(psam=rng.uniform(0.1, 1, (4, 11, 4)).astype(np.float32), a0=np.ones(4, np.float32),
+                  rbp=np.array([0, 0, 1, 2]), names=np.array(["A", "B", "C"]))
+    data = Dataset.from_genes(genes, motifs)
+    (tmp_path / "lssi").mkdir()
+    save_run(str(tmp_path / "lssi"), LSSI(8), dict(kind="lssi", channels=8, step=1, steps=1))
+    monkeypatch.setattr(shapes, "RECIPE", replace(shapes.RECIPE, steps=2, channels=8, batch_bases=1200,
+                                                  validate_every=2, windows=(600,), density_end=0.05))
+    found = {name: shapes.run(name, data, str(tmp_path / "lssi"), str(tmp_path / "out"))
+             for name in ("fm", "two heads", "threshold per RBP", "am, 4 times the candidates", "LSTM of 80")}
+    assert all(r["nats_per_kilobase"] > 0 and 0 <= r["topk_mean"] <= 100 for r in found.values())
+    assert found["two heads"]["parameters"] > found["fm"]["parameters"] == found["threshold per RBP"]["parameters"]
+    assert found["LSTM of 80"]["megamacs_per_base"] > 0
+    again = shapes.run("fm", data, str(tmp_path / "lssi"), str(tmp_path / "out"))
+    assert again == found["fm"]

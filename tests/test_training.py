@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -16,13 +17,14 @@ from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
-from samvar.model import one_hot
+from samvar.model import Sparse, one_hot
 from samvar.training import prepare as prep
 from samvar.training.bundle import card
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.runs import load_run
+from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, WindowSampler, changed
 
 from . import toy
@@ -503,6 +505,20 @@ def test_core_sites_are_trained_along_and_taken_on(packed, lssi, tmp_path):
     assert made.exit_code == 0 and "core sites trained along" in (tmp_path / "bundle" / "CARD.md").read_text()
     nothing = CliRunner().invoke(main, ["train", "am", frozen, "-d", packed, "-o", str(tmp_path / "d")])
     assert nothing.exit_code == 1 and "--lssi" in nothing.stderr
+
+
+@pytest.mark.filterwarnings("ignore:.*meta parameter")
+@pytest.mark.parametrize("kind", ["fm", "am"])
+def test_a_step_stays_on_its_device(data, lssi, monkeypatch, kind):
+    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are errors."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    monkeypatch.setattr(Sparse, "_quantile", lambda self, z, known: z.amax())  # the known values: no fixed number
+    recipe = SamRecipe(steps=1, motif_dropout=0.5, train_core=True, **TINY)
+    task = SamTask(kind, data, recipe, torch.device("meta"), str(lssi))
+    task.start_step(0)
+    task.model.train()
+    task.loss(0).backward()
+    assert all(p.grad.device.type == "meta" for p in task.model.parameters())
 
 
 @pytest.mark.parametrize("kind", ["lssi", "am"])

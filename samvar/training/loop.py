@@ -97,7 +97,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         if not resume:
             raise RecipeError(f"{folder} holds a checkpoint: go on with --resume, or choose another folder")
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if saved["recipe"] != json.loads(json.dumps(asdict(recipe))):
+        if type(recipe)(**saved["recipe"]) != recipe:
             raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
         if saved["identity"] != task.identity | dict(ranks=world):
             raise RecipeError(f"{checkpoint} is of another kind, dataset or number of ranks: {saved['identity']}")

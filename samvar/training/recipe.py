@@ -66,6 +66,8 @@ class SamRecipe(Recipe):
 
     channels: int = 64
     attention_dim: int = 32
+    lstm_units: int = 40
+    stack_widths: tuple[int, ...] = (7, 7, 7, 7)  # of the aggregator's residual units
     batch_bases: int = 18_000  # scored bases a step (and rank)
     windows: tuple[int, ...] = (1125, 2250)  # scored lengths, one drawn a step
     site_share: float = 0.8  # windows drawn around a site; 0: plain tiles as in the paper
@@ -84,10 +86,12 @@ class SamRecipe(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, "windows", tuple(self.windows))
-        if not self.windows or not all(type(w) is int and w > 0 for w in self.windows):
-            raise RecipeError("windows must be one or more lengths, in bases")
-        self._at_least(1, "channels", "attention_dim", "batch_bases")
+        for name in ("windows", "stack_widths"):
+            lengths = tuple(getattr(self, name))
+            object.__setattr__(self, name, lengths)
+            if not lengths or not all(type(w) is int and w > 0 for w in lengths):
+                raise RecipeError(f"{name} must be one or more lengths, in bases")
+        self._at_least(1, "channels", "attention_dim", "lstm_units", "batch_bases")
         shares = ("site_share", "decoy_share", "mutate", "indels", "motif_dropout")
         if not all(0 <= getattr(self, name) <= 1 for name in shares) or self.site_share + self.decoy_share > 1:
             raise RecipeError(f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too")

@@ -41,7 +41,7 @@ class SamTask:
             raise RecipeError("there are no core sites: give a finished run of them (--lssi), or --start-from")
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
-                        lssi_channels=lssi_channels)
+                        lstm_units=recipe.lstm_units, stack_widths=recipe.stack_widths, lssi_channels=lssi_channels)
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
         self.model.lssi.load_state_dict(core.state_dict())
         self.model.lssi.requires_grad_(recipe.train_core)
