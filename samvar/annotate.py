@@ -38,6 +38,7 @@ class Options:
     allow_ref_mismatch: bool = False
     spliceai_compat: bool = False
     transcript_extent: bool = False
+    precision: str = "fp32"  # of the aggregator on a GPU
 
     @property
     def fields(self) -> tuple[info.Field, ...]:
@@ -93,15 +94,16 @@ class Stats:
 
 def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, annotation: Annotation,
              predictor: Predictor, options: Options = Options(), command: str | None = None,
-             table: TextIO | None = None) -> Stats:
+             table: TextIO | None = None, md5: bool = False) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`: the command line for
-    the header, None to leave out what changes from run to run; `table` receives the scores as lines of TSV.
+    the header, None to leave out what changes from run to run; `table` receives the scores as lines of TSV; `md5`: the
+    header tells the MD5 of every contig that has genes.
 
     Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do not belong together.
     """
     check_contigs(genome, annotation, reader)
     stats = Stats()
-    header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command))
+    header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command, md5))
     started = False
     with tqdm(disable=None, unit="record") as bar:
         for records, alleles, scores in one_ahead(start_chunks(reader, genome, annotation, predictor, options)):
@@ -199,11 +201,11 @@ def finish(scores: Scores) -> None:
 def score_allele(predictor: Predictor, allele: Allele,
                  options: Options) -> list[tuple[deltas.Deltas, list[motifs.Attribution]]] | None:
     """Deltas and their causes in each window; None where the model gave no finite number. Runs on a worker."""
+    pairs = [predictor.score(w) for w in allele.windows]
+    if not all(np.isfinite(p).all() for pair in pairs for p in pair):
+        return None
     out = []
-    for w in allele.windows:
-        scores = predictor.score(w)
-        if not all(np.isfinite(p).all() for p in scores):
-            return None
+    for w, scores in zip(allele.windows, pairs):
         found = deltas.compute(w, *scores, options.mask)
         out.append((found, motifs.attribute(predictor, w, scores, found, options.rbp_min, motifs.ROUGHLY)))
     return out
@@ -234,15 +236,17 @@ def tsv(record: Record) -> Callable[[Allele], str]:
 
 
 def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, options: Options,
-                 command: str | None) -> list[str]:
+                 command: str | None, md5: bool) -> list[str]:
     """Provenance and the definition of the fields."""
     b = predictor.bundle
     seeds = "+".join(map(str, b.seeds))
+    hashed = [c for c in genome.lengths if annotation.contigs.find(c)] if md5 else []
     run = [] if command is None else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
     return [
         *run,
         f"##samvar_model=<Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
         f"##samvar_reference=<File={_quoted(genome.name)},Sha256={genome.digest()}>",
+        *(f"##samvar_contig=<ID={c},Md5={genome.md5(c)}>" for c in hashed),
         f"##samvar_annotation=<File={_quoted(annotation.name)},Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
         *(f.header() for f in options.fields),

@@ -37,9 +37,9 @@ class Background:
 class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
-    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is that of
-    config.json, which holds the checksums of the tensors: it names the model whatever its card says. `background`:
-    effects of random variants (`samvar train background`), None where the bundle has none for this kind.
+    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is of
+    all that the scores depend on (`identity`). `background`: effects of random variants (`samvar train background`),
+    None where the bundle has none for these models.
     """
 
     name: str
@@ -49,15 +49,28 @@ class Bundle:
     rbps: list[str]
     flank: int
     sha256: str
+    folder: str
     background: Background | None = None
 
 
 def device_of(name: str) -> torch.device:
-    """The device of that name: cpu, cuda, cuda:N. Raises SamvarError when it is not there."""
+    """The device of that name: cpu, cuda, cuda:N; with `exact_fp32`. Raises SamvarError when it is not there."""
     try:
-        return torch.zeros(1, device=name).device
+        device = torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as e:
         raise SamvarError(f"device {name!r} cannot be used: {e}") from e
+    if device.type == "cuda":
+        exact_fp32()
+    return device
+
+
+def exact_fp32() -> None:
+    """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to TF32."""
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # torch >= 2.9
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+    else:
+        cudnn.allow_tf32 = False
 
 
 def sha256_file(path: str) -> str:
@@ -102,11 +115,19 @@ def load_bundle(name: str) -> Bundle:
             raise BundleError(f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}")
         members = config["kinds"][kind]
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
-        sha256 = sha256_file(os.path.join(folder, "config.json"))
+        sha256 = identity(config, kind)
         return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                      sha256, _background(folder, kind, sha256))
+                      sha256, folder, _background(folder, kind, sha256))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
+
+
+def identity(config: dict, kind: str) -> str:
+    """sha256 of what the scores of one kind depend on, by config.json: checksums of the tensors, shapes, names of the
+    RBPs, and flank."""
+    models = [(m["sha256"], m["config"]) for m in config["kinds"][kind]]
+    content = json.dumps(dict(flank=config["flank"], rbps=config["rbps"], models=models), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _background(folder: str, kind: str, sha256: str) -> Background | None:

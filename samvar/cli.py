@@ -77,6 +77,15 @@ fasta_option = click.option("-f", "--fasta", required=True, help="Reference geno
 annotation_option = click.option(
     "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
 )
+def _use_threads(ctx, param, value):
+    if value:
+        import torch
+
+        torch.set_num_threads(value)
+
+
+threads_option = click.option("--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
+                              help="CPU threads.")
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 model_option = click.option(
     "--model", "model_name", default="default", show_default=True,
@@ -125,13 +134,14 @@ def _pairs(fastas, annotations) -> list[tuple[str, str]]:
 @user_errors
 def prepare(fastas, annotations, motifs, validation, test, leave_out, held_out, output) -> None:
     """Genomes and annotations to one packed dataset."""
+    from .files import complete_file
     from .training.prepare import prepare as run
 
     names = _names(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
-    data = run(_pairs(fastas, annotations), split(validation), split(test), names, motifs, _say, split(leave_out))
-    data.save(output + ".part")
-    os.replace(output + ".part", output)
+    with complete_file(output) as part:
+        run(_pairs(fastas, annotations), split(validation), split(test), names, motifs, _say,
+            split(leave_out)).save(part)
 
 
 def training_options(command):
@@ -142,7 +152,7 @@ def training_options(command):
             click.option("-o", "--output", required=True, help="Folder of the run: checkpoint, weights, metrics.tsv."),
             click.option("--resume", is_flag=True, help="Go on from the checkpoint in the folder, if there is one."),
             click.option("--minutes", type=float, help="Stop, with a checkpoint, after so long."),
-            click.option("--threads", type=int, help="CPU threads."),
+            threads_option,
             click.option("--deterministic", is_flag=True, help="Bit-identical on CUDA too (slower)."),
             device_option,
             user_errors,
@@ -152,7 +162,7 @@ def training_options(command):
     return command
 
 
-def _train(kind: str, recipe, data, output, resume, minutes, threads, deterministic, device, **more) -> None:
+def _train(kind: str, recipe, data, output, resume, minutes, deterministic, device, **more) -> None:
     import torch
 
     from .bundle import device_of
@@ -163,8 +173,6 @@ def _train(kind: str, recipe, data, output, resume, minutes, threads, determinis
     from .training.recipe import LssiRecipe, SamRecipe, load_recipe
     from .training.sam import SamTask
 
-    if threads:
-        torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
@@ -212,19 +220,15 @@ def am(**options) -> None:
 @click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
 @click.option("-o", "--output", required=True, help="Folder of the averaged run.")
 @click.option("--density", type=click.FloatRange(0, 1, min_open=True), help="Of sites [default: the first run's].")
-@click.option("--threads", type=int, help="CPU threads.")
+@threads_option
 @device_option
 @user_errors
-def average(runs, data, output, density, threads, device) -> None:
+def average(runs, data, output, density, device) -> None:
     """One model with the mean weights of finished RUNS that went on from the same start."""
-    import torch
-
     from .bundle import device_of
     from .training.average import average as run
     from .training.dataset import Dataset
 
-    if threads:
-        torch.set_num_threads(threads)
     run(list(runs), Dataset.load(data), output, device_of(device), density)
 
 
@@ -237,23 +241,22 @@ def average(runs, data, output, density, threads, device) -> None:
 @click.option("--no-paralogs", is_flag=True, help="Only genes that the annotation marks as without paralogs.")
 @click.option("--genes", type=click.Path(exists=True), help="File of gene names: only these.")
 @click.option("--entropy/--no-entropy", default=True, help="Measure eta for the entropy bound (3 to 5 times longer).")
-@click.option("--threads", type=int, help="CPU threads.")
+@threads_option
 @click.option("--json", "output", required=True, help="Where the numbers go; - for stdout.")
 @device_option
 @user_errors
-def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy, threads, output, device) -> None:
+def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy, output, device) -> None:
     """Top-k accuracy, density and entropy bound on the genes of any genome and annotation."""
-    import torch
-
     from .bundle import device_of, load_bundle
     from .errors import DatasetError
+    from .files import check_writable
     from .training.dataset import Dataset
     from .training.evaluate import evaluate as measure
     from .training.prepare import merge_genes, read_genes
     from .training.runs import load_run
 
-    if threads:
-        torch.set_num_threads(threads)
+    if output != "-":
+        check_writable(output)
     where = device_of(device)
     if run:
         model, description = load_run(run)
@@ -278,10 +281,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
     data = Dataset.from_genes([dict(g, split="test") for g in found])
     about |= dict(annotations=[os.path.basename(a) for a in annotations], chroms=chroms, no_paralogs=no_paralogs)
     result = about | measure([m.to(where) for m in models], data, data.genes(), where, entropy)
-    if output == "-":
-        click.echo(json.dumps(result, indent=1))
-    else:
-        _write_json(output, result)
+    _write_json(output, result)
 
 
 @train.command()
@@ -295,18 +295,14 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
 @click.option("--evaluation", "evaluations", multiple=True, metavar="[TITLE=]FILE",
               help="JSON for the card: of `samvar train evaluate`, or several under their titles; repeat.")
 @click.option("--precision", type=click.Choice(["fp16", "fp32"]), default="fp16", show_default=True)
-@click.option("--threads", type=int, help="CPU threads.")
+@threads_option
 @click.option("-o", "--output", required=True, help="Folder of the bundle.")
 @user_errors
-def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, threads, output) -> None:
+def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, output) -> None:
     """Finished runs to a weight bundle with manifest and card."""
-    import torch
-
     from .training.bundle import make_bundle
     from .training.dataset import Dataset
 
-    if threads:
-        torch.set_num_threads(threads)
     runs = {kind: list(folders) for kind, folders in (("am", am_runs), ("fm", fm_runs)) if folders}
     if not runs:
         raise click.UsageError("give at least one --am or --fm run")
@@ -330,23 +326,26 @@ def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precis
 @click.argument("vcfs", nargs=-1, required=True)
 @several_fastas
 @several_annotations
-@click.option("--bundle", required=True, help="Folder of the bundle, which gets the result: background.json.")
+@click.option("--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result: background.json.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
 @device_option
 @user_errors
 def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
     """Effects of random real VARIANTS (a VCF for every -f and -a): the scale of `samvar explain`'s percentiles."""
     from .annotate import Options
-    from .bundle import load_bundle
+    from .bundle import BACKGROUND, load_bundle
+    from .files import check_writable
     from .predict import Predictor
     from .training.background import LEAST_DELTA, add_to_bundle, collect
 
     pairs = _pairs(fastas, annotations)
     if len(vcfs) != len(pairs):
         raise click.UsageError("give one -f and one -a for every VCF, in the same order")
-    predictor = Predictor(load_bundle(bundle), device, threads)
     sources = [(vcf, *pair) for vcf, pair in zip(vcfs, pairs)]
-    add_to_bundle(bundle, collect(sources, predictor, Options(rbp_min=LEAST_DELTA), _say))
+    loaded = load_bundle(bundle)
+    check_writable(os.path.join(loaded.folder, BACKGROUND))
+    with Predictor(loaded, device, threads) as predictor:
+        add_to_bundle(loaded.folder, collect(sources, predictor, Options(rbp_min=LEAST_DELTA), _say))
 
 
 # ------------------------------------------------------------------------------------------------------ annotate
@@ -438,6 +437,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--strict", type=click.FloatRange(0, 1), metavar="[=SHARE]",
               help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
 @click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
+@click.option("--md5", is_flag=True, help="Tell the MD5 of each contig that has genes in the header, for verify.")
 @click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
 @click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
@@ -446,7 +446,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
               help="Of the aggregator on a GPU.")
 @user_errors
 def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, regions_file, targets, targets_file,
-             regions_overlap, model_name, tsv, overwrite, strict, no_version, stats, no_cache, threads, device,
+             regions_overlap, model_name, tsv, overwrite, strict, no_version, md5, stats, no_cache, threads, device,
              precision, **options) -> None:
     """Write VCF or BCF (- for stdin) with splice deltas and their causes in INFO."""
     started = time.monotonic()
@@ -456,10 +456,11 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .annotate import Options
     from .annotate import annotate as run
     from .bundle import load_bundle
+    from .files import check_writable, complete_file
     from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
-    from .vcf import VcfReader, check_writable, complete_file, open_output
+    from .vcf import VcfReader, open_output
 
     different_files(output, tsv, stats)
     different_files(tsv, stats, inputs=(vcf, fasta, annotation))
@@ -472,7 +473,7 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
-    chosen = Options(**options)
+    chosen = Options(**options, precision=precision)
     selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
     with ExitStack() as stack:
         reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
@@ -494,7 +495,7 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
-        counts = run(reader, writer, genome, genes, predictor, chosen, command, table)
+        counts = run(reader, writer, genome, genes, predictor, chosen, command, table, md5)
     if stats:
         _write_json(stats, _stats(counts, genome, genes, predictor, chosen,
                                   dict(start=loaded - started, run=time.monotonic() - loaded)))
@@ -527,13 +528,13 @@ def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float])
 
 
 def _write_json(path: str, content: dict | list) -> None:
-    from .vcf import complete_file
+    from . import files
 
+    text = json.dumps(content, indent=1) + "\n"
     if path == "-":
-        click.echo(json.dumps(content, indent=1))
-        return
-    with complete_file(path) as part, open(part, "w") as handle:
-        handle.write(json.dumps(content, indent=1) + "\n")
+        click.echo(text, nl=False)
+    else:
+        files.write(path, text)
 
 
 @main.command()
@@ -554,6 +555,8 @@ def _write_json(path: str, content: dict | list) -> None:
 def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png,
             html) -> None:
     """Why one variant changes splicing; or the sites and motifs of a region."""
+    import torch
+
     from . import explain as explaining
     from .annotate import Options, check_annotation
     from .bundle import load_bundle
@@ -564,13 +567,15 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
-    parts = Genome(fasta), load_annotation(annotation, cache=True), Predictor(load_bundle(model_name))
-    check_annotation(*parts[:2])
-    if region:
-        found = [explaining.explain_region(*parts, *region)]
-    else:
-        options = Options(distance=distance, rbp_min=rbp_min)
-        found = [explaining.explain(*parts, *variant, options) for variant in asked]
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, genes)
+    options = Options(distance=distance, rbp_min=rbp_min)
+    torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
+    with Predictor(load_bundle(model_name)) as predictor:
+        if region:
+            found = [explaining.explain_region(genome, genes, predictor, *region)]
+        else:
+            found = [explaining.explain(genome, genes, predictor, *variant, options) for variant in asked]
     if json_file != "-":
         click.echo("\n".join(explaining.to_text(e, explain_check) for e in found), nl=False)
     if json_file:
@@ -602,6 +607,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     The table has every site that is annotated, or predicted with or without the motif. With --map or --figure alone
     (no -o) the table of sites is left out.
     """
+    from . import files
     from . import knockout as knocking
     from .annotate import check_annotation
     from .bundle import load_bundle
@@ -609,7 +615,6 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     from .genome import Genome
     from .predict import Predictor
     from .regions import Regions
-    from .vcf import check_writable, complete_file
 
     different_files(output, map_file, figure, inputs=(fasta, annotation, genes))
     if figure:
@@ -620,31 +625,30 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
         figures.style()  # what is missing for that shows before the work
     for path in (map_file, figure, output):
         if path and path != "-":
-            check_writable(path)
+            files.check_writable(path)
     names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
     genome, known = Genome(fasta), load_annotation(annotation, cache=True)
     check_annotation(genome, known)
-    predictor = Predictor(load_bundle(model_name), threads=threads)
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
-    if map_file or figure:
-        found = knocking.rna_map(genome, selected, predictor, rbp, exons, chosen)
-        if map_file:
-            with complete_file(map_file) as part, open(part, "w") as handle:
-                for row in (knocking.MAP_COLUMNS, *knocking.map_rows(found)):
-                    handle.write("\t".join(map(str, row)) + "\n")
-        if figure:
-            figures.draw_map(found, figure)
-        if output is None:
+    with Predictor(load_bundle(model_name), threads=threads) as predictor:
+        if map_file or figure:
+            found = knocking.rna_map(genome, selected, predictor, rbp, exons, chosen)
+            if map_file:
+                rows = (knocking.MAP_COLUMNS, *knocking.map_rows(found))
+                files.write(map_file, "".join("\t".join(map(str, row)) + "\n" for row in rows))
+            if figure:
+                figures.draw_map(found, figure)
+            if output is None:
+                return
+        rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
+        if output in (None, "-"):
+            for row in rows:
+                click.echo(row)
             return
-    rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
-    if output in (None, "-"):
-        for row in rows:
-            click.echo(row)
-        return
-    with complete_file(output) as part, open(part, "w") as handle:
-        handle.writelines(row + "\n" for row in rows)
+        with files.complete_file(output) as part, open(part, "w") as handle:
+            handle.writelines(row + "\n" for row in rows)
 
 
 @main.command()
@@ -667,10 +671,10 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     from . import logos
     from .annotate import check_annotation
     from .bundle import load_bundle
+    from .files import check_writable
     from .gene_files import load_annotation
     from .genome import Genome
     from .predict import Predictor
-    from .vcf import check_writable
 
     different_files(table_file, html, inputs=(fasta, annotation))
     for path in (table_file, html):
@@ -681,7 +685,8 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     wanted = [c for c in (chroms or "").split(",") if c]
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     check_annotation(genome, genes)
-    found = logos.collect(genome, genes, Predictor(load_bundle(model_name)), rbps, wanted, max_bases)
+    with Predictor(load_bundle(model_name)) as predictor:
+        found = logos.collect(genome, genes, predictor, rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
         click.echo("\n".join(logos.table(found)))
         table_file = None
@@ -697,8 +702,8 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
 @device_option
 @user_errors
 def verify(vcf, fasta, annotation, model_name, records, device) -> None:
-    """Check an annotated VCF: model, reference (names and lengths of its contigs) and annotation by checksum, and the
-    scores of a random sample."""
+    """Check an annotated VCF: model, reference (names and lengths of its contigs; their bases, where the header tells
+    an MD5) and annotation by checksum, and the scores of a random sample."""
     from .bundle import load_bundle
     from .gene_files import load_annotation
     from .genome import Genome
@@ -713,7 +718,8 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
         if options_of(header["params"]).transcript_extent:
             genes = genes.of_chosen_transcripts()
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
-        report = check(reader, Genome(fasta), genes, Predictor(load_bundle(model), device), records)
+        with Predictor(load_bundle(model), device) as predictor:
+            report = check(reader, Genome(fasta), genes, predictor, records)
     for problem in report.problems:
         _say(f"samvar: {problem}")
     if report.problems:

@@ -25,6 +25,7 @@ from .windows import Window
 LONGEST_REGION = 2000  # bases that a landscape can show
 MOVES = 1.5  # ratio of a site's probability with and without a motif site that counts as strong (the paper's 1.5, 2/3)
 STIRS = 1.1  # ratio from which an influence is drawn at all
+WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 FAMILIES = {  # of related proteins; others: the name up to its first digit
     "HNRNPA0": "HNRNPA", "HNRNPA1": "HNRNPA", "HNRNPA2B1": "HNRNPA", "HNRNPC": "HNRNPC", "HNRNPCL1": "HNRNPC",
     "RALY": "HNRNPC", "HNRNPD": "HNRNPD", "HNRNPDL": "HNRNPD", "HNRNPF": "HNRNPF/H", "HNRNPH2": "HNRNPF/H",
@@ -335,11 +336,10 @@ def _sites_text(view: GeneView) -> list[str]:
 
 def _causes_text(view: GeneView, background: Background | None, check: bool, most: int) -> list[str]:
     d = view.deltas
-    what = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
-    lines = ["  " + ", ".join(f"{what[n]} {v:.4f} at {place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}"
+    lines = ["  " + ", ".join(f"{WHAT[n]} {v:.4f} at {place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}"
                               for n, v, c in zip(scoring.NAMES, d.values, d.columns))]
     for c in view.causes:
-        lines.append(f"  Why {what[scoring.NAMES[c.delta]]} {c.value:.4f}:")
+        lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
         rows = [titles] + [_row(p, background, check) for p in c.rows(most)]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import files
 from .deltas import NAMES
 from .errors import SamvarError
 from .explain import (
     MOVES,
+    WHAT,
     Explanation,
     GeneView,
     Landscape,
@@ -22,7 +24,6 @@ from .explain import (
 )
 from .knockout import BIN, KINDS, RnaMap
 from .model import LSSI_FLOOR
-from .vcf import complete_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,6 @@ EVENT = dict(gain="#159d72", stronger="#159d72", loss="#d4369a", weaker="#d4369a
 MOTIFS, LABELS = -1.0, -1.06  # where the motif row and its labels stand; sites stand on 0
 TALL = 0.34  # of the strongest motif site
 LETTERS = 130  # columns up to which the sequence is written out
-WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
 
 def write(explanations: list[Explanation], svg: str | None, png: str | None, html: str | None) -> None:
@@ -45,14 +45,9 @@ def write(explanations: list[Explanation], svg: str | None, png: str | None, htm
         raise SamvarError("there is nothing to draw: no allele of it could be scored in a gene")
     for path, form in ((svg, "svg"), (png, "png")):
         if path:
-            _save(path, render(drawn, form))
+            files.write(path, render(drawn, form))
     if html:
-        _save(html, page(explanations).encode())
-
-
-def _save(path: str, content: bytes) -> None:
-    with complete_file(path) as part, open(part, "wb") as handle:
-        handle.write(content)
+        files.write(html, page(explanations))
 
 
 def render(drawn: list[tuple[Explanation, GeneView]], form: str) -> bytes:
@@ -234,7 +229,7 @@ def draw_map(m: RnaMap, path: str) -> None:
         grid[0][0].set_ylabel("sites per exon\nand 1,000 bases")
         grid[1][0].set_ylabel("mean log2 change of\nthe exon's sites")
         figure.suptitle(f"{m.rbp}: {int(m.counts.sum())} sites around {m.exons} internal exons (shaded)", fontsize=10)
-        _save(path, _bytes(figure, "png" if path.endswith(".png") else "svg"))
+        files.write(path, _bytes(figure, "png" if path.endswith(".png") else "svg"))
 
 
 # ---------------------------------------------------------------------------------------------------------------- HTML

@@ -251,12 +251,15 @@ def _read_bed12(lines: list[str]) -> Iterator[Gene]:
 
 def _read_spliceai(lines: list[str]) -> Iterator[Gene]:
     """SpliceAI's #NAME CHROM STRAND TX_START TX_END EXON_START EXON_END; starts 0-based, ends 1-based."""
+    grouped: dict[tuple, list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
             continue
         name, contig, strand, _, _, starts, ends = line.split("\t")[:7]
         exons = _merge(zip(_numbers(starts), _numbers(ends)))
-        yield from _loci(name, name, contig, strand, [Transcript(name, exons)])
+        grouped[name, name, contig, strand].append(Transcript(name, exons))
+    for key, transcripts in grouped.items():
+        yield from _loci(*key, transcripts)
 
 
 def _read_canonical(lines: list[str]) -> Iterator[Gene]:

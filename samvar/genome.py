@@ -13,6 +13,7 @@ import pysam
 from .errors import GenomeError
 
 UNKNOWN = 4
+MD5_PIECE = 1 << 24  # bases read at a time
 _CODE = np.full(256, UNKNOWN, np.uint8)
 for _i, _base in enumerate("ACGT"):
     _CODE[ord(_base)] = _CODE[ord(_base.lower())] = _i
@@ -121,16 +122,23 @@ class Genome:
         out = np.full(max(end - start, 0), UNKNOWN, np.uint8)
         low, high = max(start, 0), min(end, self.lengths[contig])
         if low < high:
-            try:
-                with self._lock:
-                    bases = self._fasta.fetch(contig, low, high)
-                out[low - start : high - start] = encode(bases)
-            except (OSError, ValueError) as e:
-                raise GenomeError(
-                    f"cannot read {contig}:{low + 1}-{high} from {self.path} ({e}); is its .fai up to date? "
-                    f"Make it with: samtools faidx {self.path}"
-                ) from e
+            out[low - start : high - start] = encode(self._fetch(contig, low, high))
         return out
+
+    def _fetch(self, contig: str, start: int, end: int) -> str:
+        try:
+            with self._lock:
+                return self._fasta.fetch(contig, start, end)
+        except (OSError, ValueError) as e:
+            raise GenomeError(f"cannot read {contig}:{start + 1}-{end} from {self.path} ({e}); is its .fai up to date? "
+                              f"Make it with: samtools faidx {self.path}") from e
+
+    def md5(self, contig: str) -> str:
+        """MD5 of a contig's bases in upper case, as in SAM's M5. Reads all of it."""
+        found = hashlib.md5(usedforsecurity=False)
+        for start in range(0, self.lengths[contig], MD5_PIECE):
+            found.update(self._fetch(contig, start, start + MD5_PIECE).upper().encode())
+        return found.hexdigest()
 
     def digest(self) -> str:
         """sha256 of the index's name and length columns."""

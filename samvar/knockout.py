@@ -125,9 +125,10 @@ def changes(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     windows = (region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions))
     for window, (p, without) in _mapped(predictor, lambda w: emptied(predictor, w, channel), windows):
         gene, start = window.gene, window.start
+        sites = gene.sites()
         wanted = [(0, window.end)] if regions is None else regions.on(gene.contig)
         for at in (i for low, high in wanted for i in range(max(low, start), min(high, window.end))):
-            for kind, annotated in enumerate(gene.sites()):
+            for kind, annotated in enumerate(sites):
                 before, after = float(p[kind, at - start]), float(without[kind, at - start])
                 if at in annotated or max(before, after) >= SEEN:
                     yield Change(gene.contig, at, gene.strand, gene.symbol, KINDS[kind], at in annotated, before, after)

@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from . import figures
+from . import figures, files
 from .errors import ContigMismatchError, SamvarError
 from .genes import Annotation, Gene
 from .genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from .knockout import channel_of
 from .model import MOTIF_REACH, SAM, crop, one_hot
 from .predict import Predictor
-from .vcf import complete_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -244,18 +243,14 @@ def _numbers(logos: Logos, m: Motif) -> list[str]:
 def write(logos: Logos, table_file: str | None = None, svg: str | None = None, html: str | None = None) -> None:
     """Write what is asked for, each file whole or not at all; `svg` is a folder, which gets a picture for each RBP."""
     if table_file:
-        _save(table_file, "\n".join([*table(logos), ""]))
+        files.write(table_file, "\n".join([*table(logos), ""]))
     if svg:
         os.makedirs(svg, exist_ok=True)
         for motif in logos.motifs:
-            _save(os.path.join(svg, f"{quote(motif.rbp, safe='')}.svg"), _svg(motif).replace(figures.INK, GREY))
+            picture = _svg(motif).replace(figures.INK, GREY)
+            files.write(os.path.join(svg, f"{quote(motif.rbp, safe='')}.svg"), picture)
     if html:
-        _save(html, page(logos))
-
-
-def _save(path: str, text: str) -> None:
-    with complete_file(path) as part, open(part, "w", encoding="utf-8") as handle:
-        handle.write(text)
+        files.write(html, page(logos))
 
 
 def style():

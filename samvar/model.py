@@ -7,7 +7,7 @@ Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
     panel a  LSSI        core acceptor and donor models: two log-probabilities per base
     panel b  FixedMotifs affinities of 79 RNA-binding proteins from 318 PSAMs
     panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values above zero
-    panel g  AdjustedMotifs  FM sites (twice as many as are kept), each adjusted by a network that sees 21 bases
+    panel g  Motifs      FM sites (twice as many as are kept), each adjusted by a network that sees 21 bases
     panels d, e  Aggregator  which sites act where: residual stacks, banded attention, BiLSTM
     SAM.detect(x) -> Detection;  SAM.aggregate(Detection) -> log-probabilities of none, acceptor, donor
 

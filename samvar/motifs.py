@@ -95,6 +95,7 @@ def attribute(predictor: Predictor, window: Window, scores: tuple[np.ndarray, np
     found = [Attribution(d, float(deltas.values[d]), [_own_site(window, deltas, d)], 0.0) for d in own]
     others = [d for d in wanted if d not in own]
     if others:
+        scores = predictor.exact(window) if predictor.batches else scores  # what the paths lead from and to
         paths = [_Path.make(reference, window, deltas) for reference in predictor.references]
         found += _attributions(predictor, window, scores, deltas, paths, others, share, knockouts)
     return sorted(found)

@@ -21,7 +21,8 @@ from .windows import Window
 
 T, R = TypeVar("T"), TypeVar("R")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-ROWS = 256  # haplotypes of a batch on a GPU
+ROWS, RARE_ROWS = 256, 16  # haplotypes of a batch on a GPU: as long as an SNV's, and of any other length
+BASES = 600_000  # of a batch at most
 
 
 class Predictor:
@@ -66,6 +67,10 @@ class Predictor:
         if self.batches:
             scores, i = self._waiting.pop(id(window), (None, 0))
             return scores.result()[i] if scores else self.batches.score([window])[0]
+        return self.exact(window)
+
+    def exact(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """What `score` gives, whatever the device: on the CPU and in fp32, as deltas are taken apart."""
         pairs = [self._score(reference, window) for reference in self.references]
         ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
         return window.to_genome(ref), window.to_genome(alt)
@@ -90,7 +95,8 @@ class Predictor:
 class Batches:
     """The models on a device, given whole haplotypes (`SAM.forward`) in batches of equal length.
 
-    Every batch has ROWS rows, unknown bases where fewer are left, so that shapes are few.
+    How many rows a batch has depends on the length alone, so that no digit depends on what else is scored; unknown
+    bases fill it where fewer are left.
     `precision` "bf16" is that of the aggregator; what is found in the sequence stays fp32.
     """
 
@@ -101,21 +107,23 @@ class Batches:
     @torch.inference_mode()
     def score(self, windows: list[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
         """What `Predictor.score` gives, of each window."""
-        places: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)  # by length and flank: window, side
+        places: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)  # window and side
         for i, w in enumerate(windows):
+            of_snv = len(w.ref) + 1 - (w.variant.span[1] - w.variant.span[0])
             for side, codes in enumerate((w.ref, w.alt)):
-                places[len(codes), w.flank].append((i, side))
-        rows = [(some, self._run([(windows[i].ref, windows[i].alt)[side] for i, side in some], flank))
-                for (_, flank), at in places.items() for some in (at[k : k + ROWS] for k in range(0, len(at), ROWS))]
+                n = min(ROWS if len(codes) == of_snv else RARE_ROWS, max(BASES // len(codes), 1))
+                places[len(codes), w.flank, n].append((i, side))
+        rows = [(some, self._run([(windows[i].ref, windows[i].alt)[side] for i, side in some], flank, n))
+                for (_, flank, n), at in places.items() for some in (at[k : k + n] for k in range(0, len(at), n))]
         found: list[list] = [[None, None] for _ in windows]
         for some, p in rows:  # only here the host waits for the device
             for (i, side), row in zip(some, p.cpu().numpy()):
                 found[i][side] = windows[i].to_genome(row)
         return [(ref, alt) for ref, alt in found]
 
-    def _run(self, haplotypes: list[np.ndarray], flank: int) -> torch.Tensor:
-        """Codes of up to ROWS haplotypes -> (rows, seeds, 2, compared positions)."""
-        codes = np.full((ROWS, len(haplotypes[0])), UNKNOWN, np.uint8)
+    def _run(self, haplotypes: list[np.ndarray], flank: int, rows: int) -> torch.Tensor:
+        """Codes of up to `rows` haplotypes -> (haplotypes, seeds, 2, compared positions)."""
+        codes = np.full((rows, len(haplotypes[0])), UNKNOWN, np.uint8)
         codes[: len(haplotypes)] = haplotypes
         host = torch.from_numpy(codes)
         host = host.pin_memory() if self.device.type == "cuda" else host

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from .errors import RegionError
 from .genome import contig_key
 
-OVERLAPS = ("pos", "record", "variant")
 _END = 1 << 31
 _REGION = re.compile(r"(.+?):([0-9][0-9,]*)(?:(-)([0-9][0-9,]*)?)?")
 _INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)")

@@ -16,7 +16,7 @@ class Status(Enum):
     STAR = "the * allele: deleted by another record"
     BND = "breakend"
     SYMBOLIC = "symbolic allele such as <DEL>"
-    NON_ACGT = "REF or ALT holds letters other than A, C, G, T, N"
+    NON_ACGT = "REF holds letters other than A, C, G, T, N, or ALT other than A, C, G, T"
     NO_CONTIG = "the FASTA has no such contig"
     CONTIG_END = "POS or REF lies beyond the end of the contig"
     REF_N = "the reference is N here"

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 import pysam
 
 from .errors import VcfError
+from .files import complete_file
 from .regions import Regions
 
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -467,37 +468,6 @@ class _Order:
                            "sort the input first, with bcftools sort")
         self._seen.add(record.contig)
         self._contig, self._pos = record.contig, record.pos
-
-
-def check_writable(path: str) -> None:
-    """Raises OSError when no file of this name can be made."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
-    if not os.access(folder if not os.path.exists(path) or os.path.isfile(path) else path, os.W_OK):
-        raise PermissionError(f"cannot write {path}: no permission to write there")
-
-
-@contextmanager
-def complete_file(path: str) -> Iterator[str]:
-    """A name to write under; the file takes its own name when the block ends well, and goes when it does not.
-
-    A pipe or device is written as it is. Raises OSError when the path cannot be written.
-    """
-    check_writable(path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        yield path
-        return
-    final = os.path.realpath(path)
-    part = f"{final}.part{os.getpid()}"
-    try:
-        yield part
-        os.replace(part, final)
-    finally:
-        if os.path.exists(part):
-            os.unlink(part)
 
 
 @contextmanager

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
+from urllib.parse import unquote
 
 import numpy as np
+import pysam
 import pytest
 import torch
 from click.testing import CliRunner
@@ -21,7 +23,9 @@ from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Batches, Predictor
+from samvar.variant import normalise
 from samvar.vcf import BGZF_EOF, TextWriter, VcfReader
+from samvar.windows import make_window
 
 from . import toy
 
@@ -377,6 +381,108 @@ def test_batches_annotate_as_the_workers_do(world, parts, tmp_path):
     for a, b in zip(rows(text), rows(found)):
         assert a["SAMVAR_MAX"] == b["SAMVAR_MAX"] == "." or abs(float(a["SAMVAR_MAX"]) - float(b["SAMVAR_MAX"])) < 2e-4
         assert a.get("SAMVAR", "").count("|") == b.get("SAMVAR", "").count("|")
+
+
+def test_batches_have_few_rows_of_rare_lengths_and_stay_small(world, parts, monkeypatch):
+    import samvar.predict as predict
+
+    shapes, run_batch = [], Batches._run
+    monkeypatch.setattr(Batches, "_run", lambda self, haplotypes, flank, rows: shapes.append(
+        (len(haplotypes[0]), len(haplotypes), rows)) or run_batch(self, haplotypes, flank, rows))
+    monkeypatch.setattr(predict, "ROWS", 6)
+    monkeypatch.setattr(predict, "RARE_ROWS", 2)
+    genome, annotation, predictor = parts
+    changes = [(p, "ACGT"["ACGT".index(world["bases"][p - 1]) - 1]) for p in range(1000, 1010)]
+    changes += [(1020, world["bases"][1019] + "ACGTT")]
+    windows = []
+    for pos, alt in changes:
+        variant = normalise(genome, "c", pos, world["bases"][pos - 1], alt)
+        windows.append(make_window(genome, annotation.overlapping("c", *variant.span)[0], variant, 50, 30,
+                                   predictor.reach))
+    batches = Batches(predictor.models, torch.device("cpu"))
+    whole = batches.score(windows)
+    usual = len(windows[0].ref)
+    assert {(rows, n) for length, n, rows in shapes if length == usual} == {(6, 6), (6, 2)}
+    assert {rows for length, _, rows in shapes if length != usual} == {2}
+    monkeypatch.setattr(predict, "BASES", 3 * usual)
+    shapes.clear()
+    for a, b in zip(whole, batches.score(windows)):
+        np.testing.assert_allclose(a[1], b[1], atol=1e-6)
+    assert max(rows * length for length, _, rows in shapes) <= 3 * usual
+
+
+def test_causes_are_taken_from_and_to_exact_scores(world, parts, tmp_path, monkeypatch):
+    """A device's rounding is left in the residual, and does not keep the integral from settling."""
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    rounded = Predictor(load_bundle(world["bundle"]))
+    rounded.batches = Batches(rounded.models, torch.device("cpu"))
+    monkeypatch.setattr(Batches, "score", lambda self, windows: [
+        tuple(np.round(p, 2) for p in rounded.exact(w)) for w in windows])
+    causes = [[[c.split("|")[2:7] for c in row.get("SAMVAR_RBP", "").split(",")
+                if c.split("|")[2:3] not in (["OTHER"], ["RESIDUAL"])] for row in rows(run(p, path)[1])]
+              for p in (parts, (*parts[:2], rounded))]
+    assert causes[0] == causes[1] and any(causes[0])
+
+
+def test_numbers_that_are_none_have_a_status(world, tmp_path):
+    bundle = load_bundle(world["bundle"])
+    bundle.models[0].aggregator.classes.bias.data[0] = float("nan")
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 10))
+    parts = Genome(world["fasta"]), load_annotation(world["gtf"]), Predictor(bundle)
+    first, second = rows(run(parts, path)[1])
+    assert (first["SAMVAR_STATUS"], first["SAMVAR_MAX"]) == ("NONFINITE", ".") and "SAMVAR" not in first
+    assert second["SAMVAR_STATUS"] == "NO_GENE"
+
+
+def test_names_are_percent_encoded(world, tmp_path):
+    name = "A;B,C|D=E F%&:"
+    bed = tmp_path / "g.bed"
+    bed.write_text("\t".join(["c", "300", "1200", name, "0", "+", "1200", "1200", "0", "2", "200,500,", "0,400,", name])
+                   + "\n")
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    result = CliRunner().invoke(main, ["annotate", path, "-f", world["fasta"], "-a", str(bed), "--model",
+                                       world["bundle"], "--no-cache", "--rbp-min", "0"])
+    assert result.exit_code == 0, result.stderr
+    (row,) = rows(result.stdout)
+    columns = row["SAMVAR"].split("|")
+    assert len(columns) == 14 and [unquote(columns[i]) for i in (1, 2, 3)] == [name] * 3
+    assert all(unquote(c.split("|")[1]) == name for c in row["SAMVAR_RBP"].split(","))
+
+
+def test_an_unsorted_input_is_kept_in_order_but_not_indexed(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 900))
+    out = tmp_path / "out.vcf.gz"
+    result = CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out), "-W"])
+    assert result.exit_code == 1 and "out of order" in result.stderr and "bcftools sort" in result.stderr
+    assert not list(tmp_path.glob("out*"))
+    assert CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out)]).exit_code == 0
+    with gzip.open(out, "rt") as f:
+        assert [line.split("\t")[1] for line in f if line[0] != "#"] == ["1000", "900"]
+
+
+def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000),
+                   header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"))
+    pysam.tabix_compress(path, path + ".gz")
+    bcf = str(tmp_path / "x.bcf")
+    with pysam.VariantFile(path) as source, pysam.VariantFile(bcf, "wb", header=source.header) as target:
+        for record in source:
+            target.write(record)
+    text, binary = (subprocess.run([sys.executable, "-m", "samvar.cli", "annotate", file, *common], check=True,
+                                   capture_output=True).stdout for file in (path + ".gz", bcf))
+    assert text.startswith(b"##fileformat") and b"SAMVAR_MAX=" in text
+    assert gzip.decompress(binary).startswith(b"BCF\x02")
+
+
+def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("samvar.annotate.annotate", interrupted)
+    out = tmp_path / "out.vcf"
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    result = CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out)])
+    assert result.exit_code == 130 and "interrupted" in result.stderr and not list(tmp_path.glob("out*"))
 
 
 def test_help_does_not_import_torch():

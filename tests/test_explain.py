@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from samvar import explain as explaining
@@ -18,6 +19,7 @@ from samvar.errors import SamvarError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.knockout import Allele
+from samvar.model import Detection, one_hot
 from samvar.motifs import attribute
 from samvar.predict import Predictor
 
@@ -82,7 +84,7 @@ def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
 
 
 def test_the_landscape_is_the_models(parts):
-    """Sites are the scores of `Predictor.score`; influences are what emptying a motif site does on the plain path."""
+    """Sites are the scores of `Predictor.score`, marks the motif sites of each allele."""
     genome, annotation, predictor = parts
     pos, ref, alt = CASES["deletion"]
     e = explaining.explain(genome, annotation, predictor, "c", pos, ref, alt, Options())
@@ -96,13 +98,42 @@ def test_the_landscape_is_the_models(parts):
         assert {m.event for m in view.ref.marks} <= {"unchanged", "loss", "stronger", "weaker"}
         assert {m.event for m in view.alt.marks} <= {"unchanged", "gain", "stronger", "weaker"}
         assert any(m.event != "unchanged" for side in (view.ref, view.alt) for m in side.marks)
-    view = e.genes[0]
-    allele = Allele.make(predictor, view.window, False)
-    entries = [(2 + c, k) for c, k in np.argwhere(allele.bottleneck[2:] > 0).tolist()]
-    assert len(entries) == len(view.ref.marks) > 5
-    nothing = allele.without([(1, 0)])  # LSSI is at its floor almost everywhere: emptying it there changes nothing
-    if allele.bottleneck[1, 0] == -10:
-        np.testing.assert_allclose(nothing[0], allele.probability, atol=1e-6)
+        for side, in_alt in ((view.ref, False), (view.alt, True)):
+            sites = Allele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
+            assert sites.sum() == len(side.marks) > 5
+
+
+@pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])
+def test_influences_are_what_emptying_a_motif_site_does(parts, monkeypatch, gene, in_alt):
+    """On the plain path: the whole model run on the whole haplotype, one entry of its bottleneck zero."""
+    genome, annotation, predictor = parts
+    monkeypatch.setattr(explaining, "SEEN", 0.02)  # the toy predicts no site more surely
+    monkeypatch.setattr(explaining, "STIRS", 1.001)
+    pos, ref, alt = CASES["deletion"]
+    view = explaining.explain(genome, annotation, predictor, "c", pos, ref, alt, Options()).genes[gene]
+    window, side = view.window, view.alt if in_alt else view.ref
+    assert len(side.influences) > 5
+    column = {place: i for i, place in enumerate(zip(side.position.tolist(), side.offset.tolist()))}
+
+    def probability(mark=None):
+        found = []
+        for model in predictor.models:
+            x = one_hot(torch.from_numpy((window.alt if in_alt else window.ref)[None].copy()))
+            with torch.no_grad():
+                lssi, motifs = model.detect(x)
+                if mark is not None:
+                    at = column[mark.position, mark.offset]
+                    at = len(side.position) - 1 - at if window.gene.strand == "-" else at
+                    at += model.config.aggregate_reach + window.flank
+                    motifs[0, toy.RBPS.index(mark.rbp), at] = 0
+                p = model.aggregate(Detection(lssi, motifs))[0, 1:].exp().numpy()
+            found.append(p[:, window.flank : p.shape[1] - window.flank])
+        return window.to_genome(np.mean(found, 0))
+
+    whole = probability()
+    for i in side.influences[:: max(len(side.influences) // 20, 1)]:
+        at = i.kind, column[i.position, i.offset]
+        assert i.ratio == pytest.approx(whole[at] / probability(side.marks[i.mark])[at], rel=1e-3)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,6 +4,7 @@ import pytest
 
 from samvar.errors import AnnotationError
 from samvar.gene_files import load_annotation
+from samvar.genes import Transcript
 
 from . import toy
 
@@ -80,6 +81,24 @@ def test_gff3_exon_with_two_parents_before_their_transcript(tmp_path):
     )
     (gene,) = load_annotation(write(tmp_path, text)).genes
     assert {t.id for t in gene.transcripts} == {"T1", "T2"} and gene.symbol == "sym"
+
+
+def test_lines_of_one_gene_in_spliceais_table_are_one_gene(tmp_path):
+    table = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    table += "A\t1\t+\t10\t90\t10,70,\t20,90,\nA\t1\t+\t10\t60\t10,40,\t20,60,\nA\t1\t+\t500\t560\t500,\t560,\n"
+    near, far = load_annotation(write(tmp_path, table)).genes
+    assert (near.start, near.end, len(near.transcripts), far.start) == (10, 90, 2, 500)
+    assert near.sites() == ({40, 70}, {19})
+
+
+@pytest.mark.parametrize("better, worse", [
+    (Transcript("z", ((0, 9),), rank=2), Transcript("a", ((0, 99),), cds_length=90, rank=1)),  # MANE Select
+    (Transcript("z", ((0, 9),), rank=1), Transcript("a", ((0, 99),), cds_length=90)),  # Ensembl canonical
+    (Transcript("z", ((0, 9),), cds_length=9), Transcript("a", ((0, 99),), cds_length=3)),  # longest coding
+    (Transcript("z", ((0, 99),)), Transcript("a", ((0, 9), (50, 90)))),  # longest spliced
+    (Transcript("a", ((0, 9),)), Transcript("z", ((0, 9),)))])  # smallest id
+def test_the_chosen_transcript(better, worse):
+    assert min((worse, better), key=Transcript.preference) is better
 
 
 def test_bed12_spliceai_and_canonical_agree(tmp_path):

@@ -1,5 +1,6 @@
 """The weights reach a wheel, and the wheel works in an environment of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,21 +10,42 @@ import zipfile
 
 import pytest
 
-from samvar.bundle import bundled, load_bundle
+from samvar.bundle import FOLDER, bundled, identity, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 
 
-def test_bundled_weights_are_what_their_manifest_says():
-    assert "default" in bundled()
-    bundle = load_bundle("default")
-    assert len(bundle.rbps) == 79 and bundle.models[0].config.kind == bundle.kind
+@pytest.mark.parametrize("name", bundled())
+def test_bundled_weights_are_what_their_manifest_says(name):
+    bundle = load_bundle(name)
+    assert bundle.name == name and len(bundle.rbps) == 79
+    assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {"am"} == {bundle.kind}
+
+
+def test_the_promised_bundles_are_there():
+    assert {"default", "large"} <= set(bundled())
+    default, fixed, large = (load_bundle(name) for name in ("default", "default:fm", "large"))
+    assert len(default.models) == 1 and fixed.kind == "fm" and len(large.models) >= 3
+    assert default.background is not None  # the scale of percentiles fits these weights
+    assert len({b.sha256 for b in (default, fixed, large)}) == 3
+
+
+def test_models_are_told_by_what_their_scores_depend_on():
+    with open(os.path.join(FOLDER, "default", "config.json")) as f:
+        config = json.load(f)
+    before = [identity(config, kind) for kind in ("am", "fm")]
+    config["kinds"]["am"][0]["recipe"] = {}
+    config["data"] = {}
+    assert [identity(config, kind) for kind in ("am", "fm")] == before
+    config["kinds"]["am"][0]["config"]["temperature"] += 1
+    after = [identity(config, kind) for kind in ("am", "fm")]
+    assert after[0] != before[0] and after[1] == before[1]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--outdir", str(folder), ROOT]  # an sdist, and the wheel made from it
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), ROOT]  # sdist, then wheel
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
@@ -38,6 +60,9 @@ def test_wheel_and_sdist_carry_the_weights(built):
             for name in bundled():
                 assert any(n.endswith(f"samvar/weights/{name}/manifest.json") for n in names)
                 assert any(f"samvar/weights/{name}/" in n and n.endswith(".safetensors") for n in names)
+        inside = {n.partition("/")[2] for n in t.getnames()}
+    assert {"examples/minigenes.vcf", "examples/snakemake/Snakefile", "tests/toy.py", "tests/__init__.py",
+            "train/default/commands.sh", "train/evaluate/suite.sh"} <= inside
 
 
 def test_wheel_annotates_in_a_clean_environment(built, tmp_path, examples):

@@ -1,3 +1,6 @@
+import hashlib
+import re
+
 import pysam
 import pytest
 from click.testing import CliRunner
@@ -56,18 +59,54 @@ def test_an_edited_score_is_found(made):
     assert result.exit_code == 1 and "SAMVAR_MAX is 0.9876, scored again" in result.stderr
 
 
-@pytest.mark.parametrize("what, old, new", [("annotation", "G", "H"), ("reference", ">c", ">d")])
-def test_other_files_are_found(made, what, old, new):
-    folder, files, out = made
-    path = files[3 if what == "annotation" else 1]
+def change(path, edit):
     with open(path) as f:
         text = f.read()
     with open(path, "w") as f:
-        f.write(text.replace(old, new, 1) if what == "annotation" else text + ">other\nACGT\n")
-    if what == "reference":
-        (folder / "g.fa.fai").unlink()
+        f.write(edit(text))
+
+
+def test_another_annotation_is_found(made):
+    _, files, out = made
+    change(files[3], lambda text: text.replace("G", "H", 1))
     result = run("verify", str(out), *files)
-    assert result.exit_code == 1 and f"{what}: the file was made with" in result.stderr
+    assert result.exit_code == 1 and "annotation: the file was made with" in result.stderr
+
+
+def test_another_genome_is_found(made):
+    folder, files, out = made
+    change(files[1], lambda text: text + ">other\nACGT\n")
+    (folder / "g.fa.fai").unlink()
+    result = run("verify", str(out), *files)
+    assert result.exit_code == 1 and "reference: the file was made with" in result.stderr
+
+
+def test_another_base_is_found_where_the_header_tells_the_md5(made):
+    folder, files, out = made
+    hashed = str(folder / "hashed.vcf")
+    assert run("annotate", str(folder / "x.vcf"), *files, "-o", hashed, "--md5").exit_code == 0
+    bases = "".join((folder / "g.fa").read_text().split()[1:])
+    with open(hashed) as f:
+        assert f"##samvar_contig=<ID=c,Md5={hashlib.md5(bases.encode()).hexdigest()}>\n" in f
+    assert run("verify", hashed, *files).exit_code == 0
+    change(files[1], lambda text: text.lower())
+    assert run("verify", hashed, *files).exit_code == 0  # the same bases
+    change(files[1], lambda text: text[:-2] + "acgt"["acgt".index(text[-2]) - 1] + text[-1])
+    assert run("verify", str(out), *files).exit_code == 0  # 100 bases from any variant: no score tells
+    result = run("verify", hashed, *files)
+    assert result.exit_code == 1 and "reference: c is not the sequence that the file was made with" in result.stderr
+
+
+def test_a_file_made_with_bf16_is_verified_as_such(made):
+    _, files, out = made
+    result = run("verify", str(out), *files)
+    assert result.exit_code == 0
+    value = re.search(r"SAMVAR_MAX=(0\.\d+)", out.read_text())
+    moved = f"SAMVAR_MAX={float(value[1]) + 0.004:.4f}"
+    out.write_text(out.read_text().replace(value[0], moved, 1))
+    assert run("verify", str(out), *files).exit_code == 1
+    out.write_text(out.read_text().replace("precision=fp32", "precision=bf16"))
+    assert run("verify", str(out), *files).exit_code == 0
 
 
 def test_another_kind_of_the_same_bundle_is_found(made):

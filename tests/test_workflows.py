@@ -1,4 +1,5 @@
-"""The scatter-gather workflows of examples/ give what a single run gives."""
+"""The scatter-gather workflow of examples/snakemake gives what a single run gives; that of examples/nextflow is not
+run."""
 
 import gzip
 import subprocess

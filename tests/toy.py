@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from samvar.bundle import write_manifest
+from samvar.bundle import sha256_file, write_manifest
 from samvar.model import SAM, Config, FixedMotifs, one_hot
 
 RBPS = ["AAA1", "BBB2", "CCC3"]
@@ -47,8 +47,9 @@ def bundle(folder, kind="am", seeds=(0,), flank=30):
     members = []
     for seed in seeds:
         m = model(kind, seed)
-        save_file({k: v.contiguous() for k, v in m.state_dict().items()}, f"{folder}/{kind}.{seed}.safetensors")
-        members.append(dict(seed=seed, file=f"{kind}.{seed}.safetensors", config=m.config.to_dict()))
+        file = f"{kind}.{seed}.safetensors"
+        save_file({k: v.contiguous() for k, v in m.state_dict().items()}, f"{folder}/{file}")
+        members.append(dict(seed=seed, file=file, sha256=sha256_file(f"{folder}/{file}"), config=m.config.to_dict()))
     with open(f"{folder}/config.json", "w") as f:
         json.dump(dict(format=1, name="toy", flank=flank, rbps=RBPS, kinds={kind: members}), f)
     write_manifest(str(folder))

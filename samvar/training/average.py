@@ -29,8 +29,8 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     kind = load_run(runs[0])[1]["kind"]
     if kind == "lssi":
         raise RecipeError(f"{runs[0]} is a run of core sites; only fm and am runs can be averaged")
-    if any(os.path.exists(os.path.join(folder, name)) for name in ("checkpoint.pt", "manifest.json")):
-        raise RecipeError(f"{folder} holds a run or a bundle; choose another folder")
+    if any(os.path.exists(os.path.join(folder, name)) for name in ("checkpoint.pt", "model.json", "manifest.json")):
+        raise RecipeError(f"{folder} holds weights; choose another folder")
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
     for run, model, description in zip(runs, models, descriptions):

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from .. import annotate as spine
+from .. import files
 from ..annotate import Options
 from ..bundle import BACKGROUND, write_manifest
 from ..errors import SamvarError
@@ -29,7 +30,7 @@ def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: 
     |effect| on any delta; returned are the number of alleles and genes, and each name's strongest effects, descending.
     """
     strongest: dict[str, list[float]] = defaultdict(list)
-    n, files = 0, []
+    n, names = 0, []
     for vcf, fasta, annotation in sources:
         genome, genes = Genome(fasta), load_annotation(annotation)
         with VcfReader(vcf, []) as reader:
@@ -41,15 +42,15 @@ def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: 
                     for causes in allele.causes:
                         for name, effect in _strongest(causes).items():
                             strongest[name].append(effect)
-        files.append(os.path.basename(vcf))
+        names.append(os.path.basename(vcf))
         say(f"{vcf}: {n} alleles in genes so far")
     if not n:
         raise SamvarError("no allele of these VCFs could be scored: do VCF, FASTA and annotation belong together?")
     bundle = predictor.bundle
-    names = *CORE, *bundle.rbps
-    return dict(kind=bundle.kind, sha256=bundle.sha256, n=n, files=files, least_delta=LEAST_DELTA,
+    return dict(kind=bundle.kind, sha256=bundle.sha256, n=n, files=names, least_delta=LEAST_DELTA,
                 least_effect=LEAST_EFFECT,
-                effects={name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT] for name in names})
+                effects={name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT]
+                         for name in (*CORE, *bundle.rbps)})
 
 
 def _strongest(causes) -> dict[str, float]:
@@ -63,7 +64,5 @@ def _strongest(causes) -> dict[str, float]:
 
 def add_to_bundle(folder: str, background: dict) -> None:
     """Write background.json into a bundle's folder, and its manifest anew."""
-    with open(os.path.join(folder, BACKGROUND), "w") as handle:
-        json.dump(background, handle)
-        handle.write("\n")
+    files.write(os.path.join(folder, BACKGROUND), json.dumps(background) + "\n")
     write_manifest(folder)

@@ -115,16 +115,21 @@ class Scores:
         return top_k(getattr(self, which), self.labels, self.gene, self.n_genes, resamples)
 
     def entropy_bound(self, eta: float) -> float:
-        """Bits per base: H/L <= M [H_b(density) + density * eta]."""
-        d = self.density
-        binary = -(d * math.log2(d) + (1 - d) * math.log2(1 - d)) if 0 < d < 1 else 0.0
-        return len(self.nonzero) * (binary + d * eta)
+        return entropy_bound(len(self.nonzero), self.density, eta)
+
+
+def entropy_bound(channels: int, density: float, eta: float) -> float:
+    """Bits per base that sites can tell: H/L <= M [H_b(density) + density * eta]."""
+    d = density
+    binary = -(d * math.log2(d) + (1 - d) * math.log2(1 - d)) if 0 < d < 1 else 0.0
+    return channels * (binary + d * eta)
 
 
 @torch.inference_mode()
 def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, batch: int = 4,
           rounding: float | None = None, precision: str = "fp32") -> Scores:
-    """Score every base of the genes in tiles of 5,000 with the mean probability of the models (seeds).
+    """Score every base of the genes in tiles of 5,000 with the mean probability of the models (seeds), and of their
+    core sites.
 
     `rounding`: motif activations become multiples of it.
     """
@@ -142,7 +147,7 @@ def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.dev
     with tqdm(total=n_tiles, disable=None, unit="tile", leave=False) as bar:
         for group in _batches(tiles(data, genes, config.reach), batch):
             x = one_hot(torch.from_numpy(np.stack([item[3] for item in group])).to(device))
-            p = []
+            p, own_core = [], []
             for m in models:
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     found = m.detect(x)
@@ -150,6 +155,7 @@ def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.dev
                         level = torch.where(found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0)
                         found = Detection(found.lssi, level * rounding)
                     p.append(m.aggregate(found).float().exp())
+                own_core.append(crop(found.lssi, reach, reach).float())
                 own = crop(found.motifs, reach, reach)
                 here = own > 0
                 nonzero = here.sum((0, 2)).cpu().numpy() + (0 if nonzero is None else nonzero)
@@ -157,7 +163,7 @@ def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.dev
                 if rounding:
                     _count_levels(levels, here, (own / rounding).round())
             log_p = torch.stack(p).mean(0).log()[:, 1:].cpu().numpy()
-            lssi = crop(found.lssi, reach, reach).float().cpu().numpy()
+            lssi = (torch.logsumexp(torch.stack(own_core), 0) - math.log(len(models))).cpu().numpy()
             for row, (i, start, end, codes) in enumerate(group):
                 at = slice(starts[i] + start, starts[i] + end)
                 out[:, at], core[:, at] = log_p[row], lssi[row]

@@ -83,7 +83,8 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
 
     `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
-    Raises RecipeError when `folder` holds another run, or a checkpoint and `resume` was not asked for.
+    Raises RecipeError when `folder` holds another run, weights of another kind, or a checkpoint and `resume` was not
+    asked for.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     params = [p for p in task.model.parameters() if p.requires_grad]
@@ -105,9 +106,10 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         task.model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         task.load_state(saved["task"])
-        torch.set_rng_state(saved["rng"].cpu())
         metrics.rewind(first)
         report(f"resuming {folder} at step {first}")
+    elif any(os.path.exists(os.path.join(folder, name)) for name in ("model.json", "manifest.json")):
+        raise RecipeError(f"{folder} holds weights without a checkpoint to go on from: choose another folder")
     else:
         metrics.rewind(0)
         if rank == 0:
@@ -122,8 +124,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
             task.save_weights(folder, step)
             state = dict(step=step, seconds=seconds(), total=total, count=count,
                          recipe=json.loads(json.dumps(asdict(recipe))), identity=task.identity | dict(ranks=world),
-                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state(),
-                         rng=torch.get_rng_state())
+                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state())
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)
 

@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 
 from ..bundle import build, load_bundle, sha256_file
 from ..errors import BundleError, RecipeError
+from ..files import complete_file, write
 from ..model import LSSI
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
     """`description` says the kind (lssi, fm, am), the shape and, for SAM models, the names of the RBPs."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    save_file(tensors, os.path.join(folder, "model.safetensors.part"))
-    os.replace(os.path.join(folder, "model.safetensors.part"), os.path.join(folder, "model.safetensors"))
-    with open(os.path.join(folder, "model.json"), "w") as handle:
-        json.dump(description, handle, indent=1)
+    with complete_file(os.path.join(folder, "model.safetensors")) as part:
+        save_file(tensors, part)
+    write(os.path.join(folder, "model.json"), json.dumps(description, indent=1))
 
 
 def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]:

@@ -105,12 +105,20 @@ class SamTask:
         """Negative log-likelihood in nats per 1,000 known bases."""
         codes, labels = self.sampler.batch(step)
         found = self.model.detect(one_hot(torch.from_numpy(codes).to(self.device)))
-        motifs = nn.functional.dropout1d(found.motifs, self.recipe.motif_dropout)
-        log_p = self.model.aggregate(found._replace(motifs=motifs))
+        log_p = self.model.aggregate(found._replace(motifs=self._silenced(found.motifs, step)))
         target = torch.from_numpy(labels).to(self.device).long()
         flat = log_p.float().transpose(1, 2).flatten(0, 1)
         nll = nn.functional.nll_loss(flat, target.flatten(), ignore_index=IGNORE, reduction="sum")
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
+
+    def _silenced(self, motifs: torch.Tensor, step: int) -> torch.Tensor:
+        """Without the sites of a share of (window, RBP), the others stronger by as much; drawn by the step alone, so
+        that a resumed run draws the same."""
+        share = self.recipe.motif_dropout
+        if share == 0:
+            return motifs
+        kept = np.random.default_rng([self.recipe.seed, self.rank, step, 1]).random((*motifs.shape[:2], 1)) >= share
+        return motifs * torch.from_numpy(kept / max(1 - share, 1e-6)).to(motifs)
 
     def validate(self, step: int) -> dict[str, float]:
         """Top-k and density on a fixed part of the validation genes; the accuracy schedule acts on it."""

@@ -24,7 +24,7 @@ from variants import save
 from samvar.bundle import load_bundle
 from samvar.model import SAM, one_hot
 from samvar.training.dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
-from samvar.training.evaluate import NOMINAL_ETA, tiles
+from samvar.training.evaluate import NOMINAL_ETA, entropy_bound, tiles
 from samvar.training.sampling import WindowSampler
 
 REACH, WIDTH, BATCH = 15, 2000, 10  # bases a decoded base sees on either side; window and windows a step
@@ -95,8 +95,7 @@ def main() -> None:
             counts += np.bincount(bases[here].numpy(), minlength=4)
             nonzero += int((found[..., REACH:-REACH] > 0).sum())
     density = nonzero / known / len(bundle.rbps)
-    binary = -(density * math.log2(density) + (1 - density) * math.log2(1 - density))
-    bits = len(bundle.rbps) * (binary + density * NOMINAL_ETA)
+    bits = entropy_bound(len(bundle.rbps), density, NOMINAL_ETA)
     result = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, steps=args.steps, n=known,
                   reconstructed=right / known, commonest_base=counts.max() / known,
                   bits_told=2 - nats / known / math.log(2), entropy_bound=bits, most_by_fano=most_by_fano(bits))
