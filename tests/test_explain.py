@@ -268,7 +268,7 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     shutil.copytree(files[5], folder)
     records = [("c", p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in range(320, 1490, 45)]
     vcf = toy.vcf(tmp_path / "x.vcf", *records)
-    made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", str(folder)])
+    made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", f"{folder}:am"])
     assert made.exit_code == 0, made.output
     background = load_bundle(str(folder)).background
     listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.05",

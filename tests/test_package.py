@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from samvar.bundle import FOLDER, bundled, identity, load_bundle
+from samvar.bundle import FOLDER, bundled, exact_fp32, identity, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 
@@ -28,6 +28,20 @@ def test_the_promised_bundles_are_there():
     assert len(default.models) == 1 and fixed.kind == "fm" and len(large.models) >= 3
     assert default.background is not None  # the scale of percentiles fits these weights
     assert len({b.sha256 for b in (default, fixed, large)}) == 3
+
+
+def test_fp32_on_a_gpu_is_not_rounded_to_tf32():
+    import torch
+
+    cudnn = torch.backends.cudnn
+    if not hasattr(cudnn, "conv"):
+        pytest.skip("the setting has another name before torch 2.9")
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    try:
+        exact_fp32()
+        assert cudnn.conv.fp32_precision == cudnn.rnn.fp32_precision == "ieee"
+    finally:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = before
 
 
 def test_models_are_told_by_what_their_scores_depend_on():

@@ -282,6 +282,13 @@ def test_runs_are_not_written_over(packed, lssi, tmp_path):
         refused = CliRunner().invoke(main, ["train", *command])
         assert refused.exit_code == 1 and "choose another folder" in refused.stderr
         assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
+    mean = str(tmp_path / "mean")
+    average = ["train", "average", a, b, "-d", packed, "-o", mean]
+    assert CliRunner().invoke(main, average).exit_code == 0
+    for command in (average, ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o", mean]):
+        refused = CliRunner().invoke(main, command)
+        assert refused.exit_code == 1 and "choose another folder" in refused.stderr
+    assert "averaged" in json.loads((tmp_path / "mean" / "model.json").read_text())
     out = tmp_path / "bundle"
     bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(out), "--fm", a]
     assert CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0 and (out / "fm.2.safetensors").exists()
@@ -425,7 +432,8 @@ def states(folder):
 
 @pytest.mark.parametrize("kind, schedule, core", [("fm", "geometric", False), ("am", "accuracy", True)])
 def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedule, core):
-    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, train_core=core, **TINY)
+    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, train_core=core,
+                  motif_dropout=0.3 * core, **TINY)
     common = [kind, recipe, "-d", packed, "--lssi", lssi]
     train(*common, "-o", tmp_path / "whole")
     said = train(*common, "-o", tmp_path / "parts", "--minutes", "0")

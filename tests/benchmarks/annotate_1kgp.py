@@ -14,14 +14,16 @@ import argparse
 import gzip
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 
-from samvar.gene_files import load_annotation
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from speed import machine, model  # noqa: E402
+
+from samvar.gene_files import load_annotation  # noqa: E402
 
 VCF = "vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz"
 
@@ -73,7 +75,7 @@ def main() -> None:
         records=len(after), statuses=statuses, minutes=seconds["with"] / 60, scored_per_second=scored / seconds["with"],
         attributed_alleles=attributed, share_with_residual=residual / max(attributed, 1),
         time_with_attribution=seconds["with"] / seconds["without"], milliseconds_per_attributed=1e3 * cost / attributed,
-        threads=int(args.threads), machine=platform.processor() or platform.machine()), indent=1))
+        threads=int(args.threads), machine=machine(), model=model()), indent=1))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from speed import processor, real_variants  # noqa: E402
+from speed import machine, real_variants  # noqa: E402
 
 from samvar.bundle import load_bundle  # noqa: E402
 from samvar.gene_files import load_annotation  # noqa: E402
@@ -81,7 +81,8 @@ def main() -> None:
     lstm = 2 * np.sum(steps) / len(operations) * 4 * units * (2 * units + units)
     total, rate = np.mean(operations) + lstm, gemm_rate()
     print(json.dumps(dict(
-        machine=processor(), snvs=len(windows), megaflop=total / 1e6, megaflop_lstm=lstm / 1e6,
+        machine=machine(), model=dict(name=bundle.name, kind=bundle.kind, sha256=bundle.sha256), snvs=len(windows),
+        megaflop=total / 1e6, megaflop_lstm=lstm / 1e6,
         gigaflop_per_second_of_a_thread=rate / 1e9, floor_milliseconds=1e3 * total / rate,
         milliseconds=1e3 * np.median(seconds), times_the_floor=np.median(seconds) * rate / total), indent=1))
 

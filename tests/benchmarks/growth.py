@@ -5,7 +5,7 @@
 
 DATA holds genome/ and annotation/. SNVs in the known sequence of genes, one per 40 bases (dense) or per 1,000 (sparse),
 gene after gene; sizes for which there is not sequence enough are left out and said. OUT is written after each run, and
-rows that it holds already are kept.
+rows that it holds already, of the same model, are kept.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 
-import torch
-
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from speed import measured, processor  # noqa: E402
+from speed import machine, measured, model  # noqa: E402
 
 from samvar.gene_files import load_annotation  # noqa: E402
 from samvar.genome import Genome, decode  # noqa: E402
@@ -51,10 +48,11 @@ def main() -> None:
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
     annotation, fasta = data("annotation", "canonical.hg19.tsv.gz"), data("genome", "hg19.fa.gz")
-    genome, rows = Genome(fasta), {}
+    genome, rows, weights = Genome(fasta), {}, model(args.options)
     if os.path.exists(args.json):
         with open(args.json) as f:
-            rows = json.load(f)["rows"]
+            before = json.load(f)
+        rows = before["rows"] if before["model"] == weights else {}
     for n in args.records:
         for kind, apart in APART.items():
             records = snvs(genome, annotation, n, apart)
@@ -72,9 +70,7 @@ def main() -> None:
             rows[f"{kind} {n}"] = dict(seconds=round(seconds, 1), cpu_seconds=round(cpu, 1), peak_mb=round(peak))
             print(kind, n, rows[f"{kind} {n}"], file=sys.stderr)
             with open(args.json, "w") as f:
-                json.dump(dict(machine=dict(cores=os.cpu_count(), processor=processor(),
-                                            python=platform.python_version(), torch=torch.__version__),
-                               options=args.options, rows=rows), f, indent=1)
+                json.dump(dict(machine=machine(), model=weights, options=args.options, rows=rows), f, indent=1)
                 f.write("\n")
 
 

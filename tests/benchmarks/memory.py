@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 
 import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from speed import measured  # noqa: E402
+from speed import machine, measured, model  # noqa: E402
 
 GENE, SPACE, LENGTH = 2_000, 5_000, 4_000_000  # the genes lie in the contig's last quarter
 GENES_FROM = 3_000_000
@@ -76,7 +75,7 @@ def main() -> None:
                                     peak_mb=peaks[-1]))
                 print(results[-1], file=sys.stderr)
             results.append(dict(kind=name, ratio=peaks[1] / peaks[0], within=peaks[1] <= ALLOWED * peaks[0]))
-    print(json.dumps(dict(machine=platform.machine(), cores=os.cpu_count(), results=results), indent=1))
+    print(json.dumps(dict(machine=machine(), model=model(), results=results), indent=1))
     if not all(r.get("within", True) for r in results):
         raise SystemExit("peak memory grows with the number of records")
 

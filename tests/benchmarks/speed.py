@@ -25,6 +25,7 @@ import numpy as np
 import pysam
 import torch
 
+from samvar.bundle import load_bundle
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome, decode
 
@@ -116,8 +117,8 @@ def main() -> None:
         seconds = {name: float(np.median([s for s, *_ in found])) for name, found in times.items()}
         rate = lambda name, one, n: (n - 1) / (seconds[name] - seconds[one])  # noqa: E731
         result = dict(
-            machine=dict(cores=os.cpu_count(), processor=processor(), python=platform.python_version(),
-                         torch=torch.__version__), rounds=args.rounds, options=args.options, seconds=seconds,
+            machine=machine(), model=model(args.options), rounds=args.rounds, options=args.options,
+            variants={name: len(records) for name, records in sets.items()}, seconds=seconds,
             peak_mb={name: round(max(m for _, m, _ in found)) for name, found in times.items()},
             snv_per_second=rate("samvar_snv", "samvar_one", len(sets["snv"])),
             snv_per_second_without_causes=rate("samvar_no_causes", "samvar_one", len(sets["snv"])),
@@ -131,6 +132,17 @@ def main() -> None:
         json.dump(result, f, indent=1)
         f.write("\n")
     print(json.dumps(result, indent=1))
+
+
+def machine() -> dict:
+    return dict(cores=os.cpu_count(), processor=processor(), python=platform.python_version(), torch=torch.__version__)
+
+
+def model(options: str = "") -> dict:
+    """The weights that `samvar annotate` with these options uses."""
+    words = options.split()
+    bundle = load_bundle(words[words.index("--model") + 1] if "--model" in words else "default")
+    return dict(name=bundle.name, kind=bundle.kind, sha256=bundle.sha256)
 
 
 def processor() -> str:
