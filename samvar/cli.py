@@ -73,10 +73,6 @@ def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -
         raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
 
 
-fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
-annotation_option = click.option(
-    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
-)
 def _use_threads(ctx, param, value):
     if value:
         import torch
@@ -84,6 +80,10 @@ def _use_threads(ctx, param, value):
         torch.set_num_threads(value)
 
 
+fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
+annotation_option = click.option(
+    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
+)
 threads_option = click.option("--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
                               help="CPU threads.")
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")

@@ -15,6 +15,7 @@ from .bundle import Background
 from .errors import SamvarError
 from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, decode
+from .info import place
 from .knockout import KINDS, SEEN, Allele, region_window
 from .predict import Predictor
 from .regions import Regions
@@ -245,11 +246,6 @@ def _event(before: float, after: float) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- JSON and text
-
-
-def place(position: int | None, offset: int = 0) -> str:
-    """1-based; anchor+offset within an insertion."""
-    return "" if position is None else f"{position + 1}" + (f"+{offset}" if offset else "")
 
 
 def to_dict(e: Explanation) -> dict:

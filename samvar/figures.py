@@ -20,8 +20,8 @@ from .explain import (
     Landscape,
     families,
     percentile,
-    place,
 )
+from .info import place
 from .knockout import BIN, KINDS, RnaMap
 from .model import LSSI_FLOOR
 

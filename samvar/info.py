@@ -70,15 +70,15 @@ def _number(value: float | None, digits: int) -> str:
     return text if float(text) else text.removeprefix("-")
 
 
-def _place(position: int, offset: int, origin: int = 0) -> str:
-    """A 1-based position, or one relative to POS; anchor+offset within an insertion."""
-    return f"{position + 1 - origin}" + (f"+{offset}" if offset else "")
+def place(position: int | None, offset: int = 0, origin: int = 0) -> str:
+    """A 1-based position, or one relative to POS; anchor+offset within an insertion; nothing for None."""
+    return "" if position is None else f"{position + 1 - origin}" + (f"+{offset}" if offset else "")
 
 
 def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
     """The columns of a row of SAMVAR. `pos` is the record's POS, 1-based."""
     a = deltas.alignment
-    places = [_place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
+    places = [place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
     values = [_number(float(v), 4) for v in deltas.values]
     return [alt, gene.symbol, gene.id, gene.chosen.id, gene.strand, *values, *places, _number(deltas.sd, 4)]
 
@@ -105,9 +105,8 @@ def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) 
 
 def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
     """One row of SAMVAR_RBP. `delta`: index into deltas.NAMES."""
-    place = "" if part.position is None else _place(part.position, part.offset)
-    return packed([alt, gene.symbol, part.rbp, part.event, place, part.site, _number(part.change, 3),
-                   _number(part.effect, 4), NAMES[delta]])
+    return packed([alt, gene.symbol, part.rbp, part.event, place(part.position, part.offset), part.site,
+                   _number(part.change, 3), _number(part.effect, 4), NAMES[delta]])
 
 
 def max_value(deltas: list[Deltas]) -> str:

@@ -43,7 +43,7 @@ def planted():
     model = SAM(Config(channels=4, lssi_channels=4, lstm_units=2, stack_widths=(3,), adjust_widths=(3,)), fixed)
     model.motifs.pre.threshold.fill_(4.0)  # a perfect site has affinity 5, any other at most 0.05
     model.motifs.adjust, model.motifs.adjust_crop = LikesG(), 0
-    return Predictor(Bundle("planted", "am", [model.eval()], [7], ["X/1", "Y"], 30, ""))
+    return Predictor(Bundle("planted", "am", [model.eval()], [7], ["X/1", "Y"], 30, "", ""))
 
 
 def world(folder, reverse=False, bases=None, exons=((1, 50), (391, 450), (601, 620))):

@@ -99,6 +99,6 @@ python train/evaluate/extent.py "$data" --json "$out/extent.json"
 vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
 samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
     "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --bundle weights/default
-python train/evaluate/attribution.py "$data" --json "$out/attribution.json"
+python train/evaluate/attribution.py "$data" --least 0.05 --json "$out/attribution.json"
 python train/evaluate/cases.py "$data" --json "$out/cases.json"
 python train/evaluate/eclip.py "$data" --json "$out/eclip.json"
