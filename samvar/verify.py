@@ -58,8 +58,8 @@ def options_of(params: str) -> Options:
 def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
            sample: int = 100) -> Report:
     """Compare hashes, the bases of contigs whose MD5 the header tells, and score a random sample of the annotated
-    records again. Records may have been split since, or
-    have lost rows of other alleles; every row about a record's own ALT is compared."""
+    records again. Records may have been split since, or have lost rows of other alleles; every row about a record's own
+    ALT is compared (of a file made with bf16, where the sites of small deltas differ, its largest delta alone)."""
     header = provenance(reader)
     options = options_of(header["params"])
     problems = [
@@ -71,7 +71,6 @@ def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor:
     contigs = [line.decode() for line in reader.header if line.startswith(b"##samvar_contig=")]
     problems += [f"reference: {name} is not the sequence that the file was made with (MD5)" for line in contigs
                  if (name := attribute(line, "ID")) in genome.lengths and genome.md5(name) != attribute(line, "Md5")]
-    # By bf16 the sites of small deltas differ
     compared = [f.key for f in (options.fields if options.precision == "fp32" else (info.MAX, info.STATUS))]
     drawn = _Sample(reader, sample)
     problems += [f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}" for r in drawn.without_status]

@@ -11,7 +11,7 @@ from ..bundle import sha256_file
 from ..errors import RecipeError
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
-from .runs import load_run, save_run
+from .runs import load_run, refuse_finished, save_run
 from .settle import settle
 
 
@@ -29,8 +29,9 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     kind = load_run(runs[0])[1]["kind"]
     if kind == "lssi":
         raise RecipeError(f"{runs[0]} is a run of core sites; only fm and am runs can be averaged")
-    if any(os.path.exists(os.path.join(folder, name)) for name in ("checkpoint.pt", "model.json", "manifest.json")):
-        raise RecipeError(f"{folder} holds weights; choose another folder")
+    refuse_finished(folder)
+    if os.path.exists(os.path.join(folder, "checkpoint.pt")):
+        raise RecipeError(f"{folder} holds a run: choose another folder")
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
     for run, model, description in zip(runs, models, descriptions):

@@ -17,7 +17,9 @@ import torch.nn as nn
 from tqdm import tqdm
 
 from ..errors import RecipeError
+from ..files import write
 from .recipe import Recipe
+from .runs import refuse_finished
 
 
 class Task(Protocol):
@@ -83,8 +85,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
 
     `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
-    Raises RecipeError when `folder` holds another run, weights of another kind, or a checkpoint and `resume` was not
-    asked for.
+    Raises RecipeError when `folder` holds another run, a bundle, or a checkpoint and `resume` was not asked for.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     params = [p for p in task.model.parameters() if p.requires_grad]
@@ -98,7 +99,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         if not resume:
             raise RecipeError(f"{folder} holds a checkpoint: go on with --resume, or choose another folder")
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if type(recipe)(**saved["recipe"]) != recipe:
+        if _plain(type(recipe)(steps=1)) | saved["recipe"] != _plain(recipe):  # keys it does not know: as by default
             raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
         if saved["identity"] != task.identity | dict(ranks=world):
             raise RecipeError(f"{checkpoint} is of another kind, dataset or number of ranks: {saved['identity']}")
@@ -108,13 +109,11 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         task.load_state(saved["task"])
         metrics.rewind(first)
         report(f"resuming {folder} at step {first}")
-    elif any(os.path.exists(os.path.join(folder, name)) for name in ("model.json", "manifest.json")):
-        raise RecipeError(f"{folder} holds weights without a checkpoint to go on from: choose another folder")
     else:
+        refuse_finished(folder)
         metrics.rewind(0)
         if rank == 0:
-            with open(os.path.join(folder, "recipe.json"), "w") as handle:
-                json.dump(asdict(recipe), handle, indent=1)
+            write(os.path.join(folder, "recipe.json"), json.dumps(asdict(recipe), indent=1))
 
     started = time.monotonic()
     seconds = lambda: spent + time.monotonic() - started  # noqa: E731
@@ -123,7 +122,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         if rank == 0:
             task.save_weights(folder, step)
             state = dict(step=step, seconds=seconds(), total=total, count=count,
-                         recipe=json.loads(json.dumps(asdict(recipe))), identity=task.identity | dict(ranks=world),
+                         recipe=_plain(recipe), identity=task.identity | dict(ranks=world),
                          model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state())
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)
@@ -168,6 +167,11 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         report(f"interrupted; the last checkpoint of {folder} is complete, go on with --resume")
         raise
     return True
+
+
+def _plain(recipe: Recipe) -> dict:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(asdict(recipe)))
 
 
 class Metrics:

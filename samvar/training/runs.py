@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
 import torch.nn as nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ..bundle import build, load_bundle, sha256_file
+from ..bundle import MANIFEST, build, load_bundle, sha256_file
 from ..errors import BundleError, RecipeError
 from ..files import complete_file, write
 from ..model import LSSI
@@ -21,6 +22,16 @@ def save_run(folder: str, model: nn.Module, description: dict) -> None:
     with complete_file(os.path.join(folder, "model.safetensors")) as part:
         save_file(tensors, part)
     write(os.path.join(folder, "model.json"), json.dumps(description, indent=1))
+
+
+def refuse_finished(folder: str) -> None:
+    """Raises RecipeError where a bundle, a finished or an averaged run lies in `folder`: none is written over."""
+    finished = os.path.exists(os.path.join(folder, MANIFEST))
+    with suppress(FileNotFoundError), open(os.path.join(folder, "model.json")) as handle:
+        description = json.load(handle)
+        finished = "averaged" in description or description["step"] == description["steps"]
+    if finished:
+        raise RecipeError(f"{folder} holds finished weights: choose another folder")
 
 
 def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]:
