@@ -43,9 +43,15 @@ run am 10 --lssi "$out/lssi-2" --start-from "$out/fourth"
 for round in 11 12; do run am $round --start-from "$out/fourth"; done
 average 13 0.00157 "$out/am-11" "$out/am-12"
 
+# Sixth round: the FM catches up with the AM, changed windows and core sites trained along; the AM goes on once more
+run fm 3 --start-from "$out/fm-2"
+run am 14 --start-from "$out/am-13"
+average 14-settled 0.00157 "$out/am-14"
+average 15 0.00157 "$out/am-14" "$out/am-11" "$out/am-12"
+
 # The bundle; what its temperature does; all that is said of its accuracy
 bundle() {  # FOLDER [OPTION ...]
-    samvar train bundle --name default --am "$out/am-13" --fm "$out/fm-2" -d "$out/data.npz" -o "$@"
+    samvar train bundle --name default --am "$out/am-13" --fm "$out/fm-3" -d "$out/data.npz" -o "$@"
 }
 bundle weights/default --temperature 2.5
 python train/evaluate/temperature.py "$data" --bundle weights/default --json "$out/temperature.json"
@@ -73,23 +79,27 @@ average 9 0.0015 "$out/am-6" "$out/am-7" "$out/am-5"
 for round in 6 7; do average $round-settled 0.0015 "$out/am-$round"; done
 average 8-sparser 0.0015 "$out/am-6" "$out/am-7"
 python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
-    "$out/am-6-settled+$out/am-7-settled+$out/am-5" "$out/am-11" "$out/am-13" --json "$out/candidates.json"
+    "$out/am-6-settled+$out/am-7-settled+$out/am-5" "$out/am-11" "$out/am-13" "$out/am-14-settled" "$out/am-15" \
+    "$out/am-11+$out/am-12+$out/am-14-settled" "$out/fm-3" --json "$out/candidates.json"
 
 # What each change of the training does alone, in 500 steps from am-2
-for name in plain indels mutate decoy core; do
+for name in plain indels mutate decoy core dropout; do
     samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
         --lssi "$out/lssi-2" --start-from "$out/am-2"
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-for name in pseudoexon soft; do
+for name in pseudoexon soft reverse moved alternative; do
     python train/default/experiments.py $name "$out/data.npz" "$out/$name" --lssi "$out/lssi-2" \
         --start-from "$out/am-2" --data "$data"
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-python train/evaluate/runs.py "$out/data.npz" "$out"/{plain,indels,mutate,decoy,core,pseudoexon,soft}-settled \
-    --json "$out/ingredients.json"
+python train/evaluate/runs.py "$out/data.npz" --json "$out/ingredients.json" \
+    "$out"/{plain,indels,mutate,decoy,core,dropout,pseudoexon,soft,reverse,moved,alternative}-settled
+
+# Models of other shapes, each trained anew for a short time
+python train/evaluate/shapes.py "$out/data.npz" --lssi "$out/lssi-2" --out "$out/shapes" --json "$out/shapes.json"
 
 # How far the LSTM must see; what --transcript-extent changes
 python train/evaluate/frames.py "$data" --json "$out/frames.json"

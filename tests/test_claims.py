@@ -1,0 +1,72 @@
+"""Numbers of README and cards are those of the results in the repository."""
+
+import json
+import os
+
+import pytest
+
+from samvar.bundle import FOLDER, load_bundle
+
+ROOT = os.path.join(os.path.dirname(__file__), "..")
+RESULTS = os.path.join(ROOT, "train", "default", "results")
+BENCHMARKS = os.path.join(ROOT, "tests", "benchmarks", "results")
+
+
+def content(*path):
+    with open(os.path.join(*path)) as f:
+        return json.load(f)
+
+
+def cells(title):
+    """Cells of the README's table row that begins so."""
+    with open(os.path.join(ROOT, "README.md")) as f:
+        (row,) = [line for line in f if line.startswith(f"| {title} |")]
+    return [cell.strip() for cell in row.strip().strip("|").split("|")][1:]
+
+
+def accuracy(result):
+    low, high = result["topk_interval"]
+    return f"{result['topk_mean']:.1f} ({low:.1f}-{high:.1f})"
+
+
+def area(values):
+    return "{:.3f} ({:.3f}-{:.3f})".format(*values)
+
+
+@pytest.mark.parametrize("name, results", [("default", "suite.json"), ("large", "large.json")])
+def test_the_card_is_of_the_committed_results_and_of_these_weights(name, results):
+    metrics, found = content(FOLDER, name, "metrics.json"), content(RESULTS, results)
+    assert {k: v for k, v in metrics.items() if k != "storage"} == found
+    known = {load_bundle(f"{name}:{kind}").sha256 for kind in content(FOLDER, name, "config.json")["kinds"]}
+    assert {r["sha256"] for r in found.values() if "sha256" in r} == known
+
+
+@pytest.mark.parametrize("title, row", [("core sites by themselves (LSSI)", "LSSI of the am alone"),
+                                        ("fixed motifs (FM)", "fm"),
+                                        ("adjusted motifs (AM), what `annotate` uses", "am")])
+def test_accuracies_of_the_readme(title, row):
+    suite = content(RESULTS, "suite.json")
+    assert cells(title) == [accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")]
+
+
+@pytest.mark.parametrize("title, row", [
+    ("CI-SpliceAI, functionally tested", "CI-SpliceAI functional"),
+    ("CI-SpliceAI without BRCA1, BRCA2", "CI-SpliceAI functional: without BRCA1, BRCA2"),
+    ("ClinVar's significance, intronic, 3 to 50 bases from a site", "ClinVar intronic 3-50"),
+    ("ClinVar on validation and test chromosomes", "ClinVar intronic 3-50: validation and test chromosomes"),
+    ("MFASS, inclusion down by 0.5 or more", "MFASS <= -0.5")])
+def test_areas_of_the_readme(title, row):
+    result = content(RESULTS, "suite.json")[row]
+    assert cells(title) == [str(result["n"]), str(result["positive"]), area(result["auroc"]), area(result["auprc"])]
+
+
+def test_speeds_of_the_readme():
+    speed = content(BENCHMARKS, "speed.json")
+    theirs = speed["spliceai_snv_per_second"]
+    for title, key in (("SNVs a second, with their causes", "snv_per_second"),
+                       ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes")):
+        assert cells(title) == [f"{speed[key]:.0f}", f"{theirs:.2f}", f"{speed[key] / theirs:.0f}"]
+    assert cells("one variant from start to end, seconds")[:2] == [
+        f"{speed['seconds'][f'{program}_one']:.1f}" for program in ("samvar", "spliceai")]
+    assert cells("peak memory, MB")[:2] == [
+        str(max(v for k, v in speed["peak_mb"].items() if k.startswith(program))) for program in ("samvar", "spliceai")]
