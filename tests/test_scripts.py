@@ -186,19 +186,15 @@ def test_changed_windows_of_the_experiments():
     codes = rng.integers(0, 4, 4000).astype(np.uint8)
     gene = dict(codes=codes, acceptors=[1000, 2000], donors=[900, 1100], name="g", chrom="c", split=TRAIN, paralog=None)
     data = Dataset.from_genes([gene])
-    plain, moved, reverse = (c(data, TRAIN, (12, 8), 800, (400,), 0.5, 1)
-                             for c in (experiments.WindowSampler, experiments.Moved, experiments.Reverse))
-    changed = reversed_ = 0
+    reverse = experiments.Reverse(data, TRAIN, (12, 8), 800, (400,), 0.5, 1)
+    reversed_ = 0
     for step in range(100):
-        c, y = moved.batch(step)
-        assert c.shape == (2, 420) and y.shape == (2, 400) and ((y == IGNORE) == (c[:, 12:-8] == 4)).all()
-        changed += not np.array_equal(c, plain.batch(step)[0])
         for one, labels in zip(*reverse.batch(step)):
             turned = (3 - one[one < 4])[::-1].tobytes() in codes.tobytes()
             reversed_ += turned
             assert not turned or not set(labels) & {ACCEPTOR, DONOR}
             assert ((labels == IGNORE) == (one[12:-8] == 4)).all()
-    assert changed > 50 and 5 < reversed_ < 50
+    assert 5 < reversed_ < 50
 
 
 def test_shapes_are_what_they_are_called():

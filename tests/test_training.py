@@ -169,14 +169,14 @@ def test_decoy_windows_hold_the_strongest_of_some_decoys_of_the_split(data):
         assert (core[0] == (0 if kind == 1 else 2)).all() and (core[1] == (2 if kind == 1 else 3)).all()
 
 
-@pytest.mark.parametrize("mutate,indels", [(0.3, 0.0), (0.0, 1.0), (0.3, 1.0)])
-def test_changed_windows_keep_their_sites(mutate, indels):
+@pytest.mark.parametrize("mutate,indels,moved", [(0.3, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.3, 1.0, 1.0)])
+def test_changed_windows_keep_their_sites(mutate, indels, moved):
     rng = np.random.default_rng(0)
-    lengths = set()
+    lengths, changes = set(), 0
     for _ in range(50):
         codes, labels = rng.integers(0, 4, 3000).astype(np.uint8), np.zeros(3000, np.uint8)
         labels[[700, 1500, 1600]], labels[2000:2010], codes[2000:2010] = (1, 2, 1), IGNORE, UNKNOWN
-        new, kinds = changed(rng, codes, labels, mutate, indels, lambda n: np.full(n, 3, np.uint8))
+        new, kinds = changed(rng, codes, labels, mutate, indels, moved, lambda n: np.full(n, 3, np.uint8))
         lengths.add(len(new))
         assert len(new) == len(kinds)
         before, after = np.flatnonzero((labels > 0) & (labels < 3)), np.flatnonzero((kinds > 0) & (kinds < 3))
@@ -184,9 +184,13 @@ def test_changed_windows_keep_their_sites(mutate, indels):
         for a, b in zip(before, after):
             assert (codes[a - KEEP : a + KEEP + 1] == new[b - KEEP : b + KEEP + 1]).all()
         assert after[2] - after[1] == 100  # nothing is put between sites so near to each other
-        if not indels:
+        if mutate and not indels:
             assert 0.1 < (new != codes).mean() < 0.3
+        if moved and not (mutate or indels):
+            assert (np.bincount(new) == np.bincount(codes)).all()
+            changes += not np.array_equal(new, codes)
     assert len(lengths) > 10 if indels else lengths == {3000}
+    assert changes > 40 or mutate or indels
 
 
 def test_augmented_windows_have_the_shape_of_plain_ones(data):

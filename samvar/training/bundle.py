@@ -18,7 +18,7 @@ from .dataset import TRAIN, VALIDATION, Dataset
 from .runs import load_run
 from .sampling import WindowSampler
 
-AUGMENTATIONS = ("decoy_share", "mutate", "indels", "motif_dropout")
+AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
 
 

@@ -74,6 +74,7 @@ class SamRecipe(Recipe):
     decoy_share: float = 0.0  # windows drawn around strong decoys of the core sites
     mutate: float = 0.0  # share of bases drawn anew, away from sites
     indels: float = 0.0  # probability that a window loses, and that it receives, a stretch away from sites
+    moved: float = 0.0  # probability that a stretch away from sites stands elsewhere in its window
     train_core: bool = False  # the core splice-site models, too, which else stay as they are
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
@@ -92,7 +93,7 @@ class SamRecipe(Recipe):
             if not lengths or not all(type(w) is int and w > 0 for w in lengths):
                 raise RecipeError(f"{name} must be one or more lengths, in bases")
         self._at_least(1, "channels", "attention_dim", "lstm_units", "batch_bases")
-        shares = ("site_share", "decoy_share", "mutate", "indels", "motif_dropout")
+        shares = ("site_share", "decoy_share", "mutate", "indels", "moved", "motif_dropout")
         if not all(0 <= getattr(self, name) <= 1 for name in shares) or self.site_share + self.decoy_share > 1:
             raise RecipeError(f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too")
         if self.density_schedule not in ("geometric", "accuracy"):

@@ -47,7 +47,7 @@ class SamTask:
         self.model.lssi.requires_grad_(recipe.train_core)
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
                                      recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
-                                     recipe.indels)
+                                     recipe.indels, recipe.moved)
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest())
         self.started_from: dict | None = None

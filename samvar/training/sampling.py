@@ -13,7 +13,7 @@ from .dataset import CORE, IGNORE, UNKNOWN, Dataset, core_bases
 DECOYS = 200  # AGs or GTs of which a decoy window takes the strongest
 KEEP = 60  # bases on either side of a splice site that are never changed
 TRIES = 10_000  # of finding a stretch without a site
-STRETCH = 120  # longest stretch deleted or inserted
+STRETCH = 120  # longest stretch deleted, inserted or moved
 
 
 class WindowSampler:
@@ -21,17 +21,17 @@ class WindowSampler:
     anywhere ("tiles").
 
     A decoy is the one with the best core score among DECOYS random AGs or GTs that are no sites;
-    `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`: see `changed`.
+    `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`, `moved`: see `changed`.
     The windows of a step depend on (seed, rank, step) alone: a resumed run sees what an uninterrupted one would.
     """
 
     def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
                  site_share: float, seed: int, rank: int = 0, decoy_share: float = 0.0,
                  strength: Callable[[int, np.ndarray], np.ndarray] | None = None, mutate: float = 0.0,
-                 indels: float = 0.0):
+                 indels: float = 0.0, moved: float = 0.0):
         self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
         self.site_share, self.decoy_share, self.strength = site_share, decoy_share, strength
-        self.mutate, self.indels, self.seed, self.rank = mutate, indels, seed, rank
+        self.mutate, self.indels, self.moved, self.seed, self.rank = mutate, indels, moved, seed, rank
         self.genes = data.genes(split)
         if not len(self.genes):
             raise DatasetError(f"the dataset has no {split} genes")
@@ -58,10 +58,10 @@ class WindowSampler:
     def _draw(self, rng: np.random.Generator, width: int) -> tuple[np.ndarray, np.ndarray]:
         gene, at = self._held(rng)
         start, (left, right) = at - int(rng.integers(width)), self.reach
-        if not (self.mutate or self.indels):
+        if not (self.mutate or self.indels or self.moved):
             return self.data.window(gene, start, start + width, left, right)
         longer = self.data.window(gene, start - left, start + width + right + STRETCH)
-        codes, labels = changed(rng, *longer, self.mutate, self.indels, lambda n: self._stretch(rng, n))
+        codes, labels = changed(rng, *longer, self.mutate, self.indels, self.moved, lambda n: self._stretch(rng, n))
         return codes[: left + width + right], labels[left : left + width]
 
     def _held(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -96,10 +96,11 @@ class WindowSampler:
 
 
 def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mutate: float, indels: float,
-            stretch: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+            moved: float, stretch: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Codes and labels of a window, changed more than KEEP bases away from sites (after EvoAug, Lee et al. 2023):
     with probability `indels` 1 to STRETCH bases are deleted, with the same probability as many, `stretch(n)`, are
-    inserted, and a share `mutate` of the bases is drawn anew. Up to STRETCH bases shorter or longer than before."""
+    inserted, with probability `moved` as many of the window's own stand elsewhere in it, and a share `mutate` of the
+    bases is drawn anew. Up to STRETCH bases shorter or longer than before."""
     if rng.random() < indels:
         n = int(rng.integers(1, STRETCH + 1))
         if len(free := _free(labels, n)):
@@ -107,15 +108,28 @@ def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mut
             codes, labels = np.delete(codes, gone), np.delete(labels, gone)
     if rng.random() < indels:
         n = int(rng.integers(1, STRETCH + 1))
-        free = _free(labels, 0)
-        if len(free := free[np.append(labels, IGNORE)[free] != IGNORE]):
+        if len(free := _known(labels)):
             at = rng.choice(free)
             codes, labels = np.insert(codes, at, stretch(n)), np.insert(labels, at, np.zeros(n, labels.dtype))
+    if moved and rng.random() < moved:
+        n = int(rng.integers(1, STRETCH + 1))
+        if len(free := _free(labels, n)):
+            gone = slice(at := rng.choice(free), at + n)
+            own = codes[gone], labels[gone]
+            codes, labels = np.delete(codes, gone), np.delete(labels, gone)
+            to = rng.choice(free) if len(free := _known(labels)) else at
+            codes, labels = np.insert(codes, to, own[0]), np.insert(labels, to, own[1])
     at = _free(labels, 1)
     at = at[(rng.random(len(at)) < mutate) & (codes[at] != UNKNOWN)]
     codes = codes.copy()
     codes[at] = rng.integers(0, 4, len(at))
     return codes, labels
+
+
+def _known(labels: np.ndarray) -> np.ndarray:
+    """Known bases before which a stretch can be inserted."""
+    free = _free(labels, 0)
+    return free[np.append(labels, IGNORE)[free] != IGNORE]
 
 
 def _free(labels: np.ndarray, n: int) -> np.ndarray:

@@ -83,13 +83,13 @@ python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$
     "$out/am-11+$out/am-12+$out/am-14-settled" "$out/fm-3" --json "$out/candidates.json"
 
 # What each change of the training does alone, in 500 steps from am-2
-for name in plain indels mutate decoy core dropout; do
+for name in plain indels mutate moved decoy core dropout; do
     samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
         --lssi "$out/lssi-2" --start-from "$out/am-2"
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-for name in pseudoexon soft reverse moved alternative; do
+for name in pseudoexon soft reverse alternative; do
     python train/default/experiments.py $name "$out/data.npz" "$out/$name" --lssi "$out/lssi-2" \
         --start-from "$out/am-2" --data "$data"
     [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \

@@ -6,7 +6,6 @@
 NAME
   pseudoexon   a fifth of the windows hold an AG and a GT 50 to 250 bases apart that look like an exon but are none
   reverse      every tenth window is reverse-complemented and has no sites: decoys with the composition of genes
-  moved        in 70 % of the windows a stretch of up to 120 bases, over 60 bases from any site, stands elsewhere
   unscored     RefSeq's sites that the canonical transcript lacks (alternative ones) are not scored
   soft         they are sites by one half
   alternative  they are sites: training on all transcripts
@@ -31,7 +30,7 @@ from samvar.training.loop import train
 from samvar.training.prepare import read_genes
 from samvar.training.recipe import SamRecipe, load_recipe
 from samvar.training.sam import SamTask
-from samvar.training.sampling import STRETCH, WindowSampler, _free
+from samvar.training.sampling import WindowSampler
 
 PSEUDOEXONS, EXON = 30_000, (50, 250)  # so many, the strongest; lengths
 HALF = {ACCEPTOR: 3, DONOR: 4}  # labels of sites by one half
@@ -45,22 +44,6 @@ class Reverse(WindowSampler):
         start, (left, right) = at - int(rng.integers(width)), self.reach
         codes, labels = self.data.window(gene, start, start + width, right, left)  # turned round below
         return reverse_complement(codes), np.where(labels == IGNORE, IGNORE, 0)[::-1].astype(np.uint8)
-
-
-class Moved(WindowSampler):
-    def _draw(self, rng, width):
-        gene, at = self._held(rng)
-        start, (left, right) = at - int(rng.integers(width)), self.reach
-        codes, labels = self.data.window(gene, start - left, start + width + right)
-        n = int(rng.integers(1, STRETCH + 1))
-        if rng.random() < 0.7 and len(free := _free(labels, n)):
-            gone = slice(at := rng.choice(free), at + n)
-            stretch = codes[gone], labels[gone]
-            codes, labels = np.delete(codes, gone), np.delete(labels, gone)
-            to = _free(labels, 0)
-            to = rng.choice(known) if len(known := to[np.append(labels, IGNORE)[to] != IGNORE]) else at
-            codes, labels = np.insert(codes, to, stretch[0]), np.insert(labels, to, stretch[1])
-        return codes, labels[left : left + width]
 
 
 class Pseudoexon(WindowSampler):
@@ -126,7 +109,7 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=("pseudoexon", "reverse", "moved", "unscored", "soft", "alternative"))
+    parser.add_argument("name", choices=("pseudoexon", "reverse", "unscored", "soft", "alternative"))
     parser.add_argument("dataset")
     parser.add_argument("out")
     parser.add_argument("--lssi", required=True)
@@ -139,8 +122,8 @@ def main() -> None:
     recipe = load_recipe(os.path.join(os.path.dirname(__file__), "ingredients", "plain.toml"), SamRecipe)
     fresh = not os.path.exists(os.path.join(args.out, "checkpoint.pt"))
     task = Task("am", data, recipe, cpu, args.lssi, args.start_from, fresh=fresh)
-    if args.name in ("pseudoexon", "reverse", "moved"):
-        task.sampler.__class__ = dict(pseudoexon=Pseudoexon, reverse=Reverse, moved=Moved)[args.name]
+    if args.name in ("pseudoexon", "reverse"):
+        task.sampler.__class__ = dict(pseudoexon=Pseudoexon, reverse=Reverse)[args.name]
         if args.name == "pseudoexon":
             task.sampler.places = pseudoexons(data, task)
     else:
