@@ -11,11 +11,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from . import files
 from .errors import BundleError, SamvarError
 from .model import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(__file__), "weights")
-MANIFEST, BACKGROUND = "manifest.json", "background.json"
+MANIFEST = "manifest.json"
 FORMAT = 1
 
 
@@ -117,7 +118,7 @@ def load_bundle(name: str) -> Bundle:
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
         sha256 = identity(config, kind)
         return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                      sha256, folder, _background(folder, kind, sha256))
+                      sha256, folder, background_of(folder, kind, sha256))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
 
@@ -130,22 +131,25 @@ def identity(config: dict, kind: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _background(folder: str, kind: str, sha256: str) -> Background | None:
-    path = os.path.join(folder, BACKGROUND)
+def background_file(folder: str, kind: str) -> str:
+    return os.path.join(folder, f"background.{kind}.json")
+
+
+def background_of(folder: str, kind: str, sha256: str) -> Background | None:
+    """The background of the models with this `identity`, None where the folder has none of them."""
+    path = background_file(folder, kind)
     if not os.path.exists(path):
         return None
     with open(path) as handle:
         content = json.load(handle)
-    fits = (content["kind"], content["sha256"]) == (kind, sha256)
-    return Background(content["n"], content["effects"]) if fits else None
+    return Background(content["n"], content["effects"]) if content["sha256"] == sha256 else None
 
 
 def write_manifest(folder: str) -> None:
     """Checksums of every other file of the bundle."""
     names = sorted(n for n in os.listdir(folder) if n != MANIFEST)
-    with open(os.path.join(folder, MANIFEST), "w") as handle:
-        json.dump({n: sha256_file(os.path.join(folder, n)) for n in names}, handle, indent=1)
-        handle.write("\n")
+    content = {n: sha256_file(os.path.join(folder, n)) for n in names}
+    files.write(os.path.join(folder, MANIFEST), json.dumps(content, indent=1) + "\n")
 
 
 def verify(folder: str) -> None:

@@ -326,14 +326,14 @@ def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precis
 @click.argument("vcfs", nargs=-1, required=True)
 @several_fastas
 @several_annotations
-@click.option("--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result: background.json.")
+@click.option("--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
 @device_option
 @user_errors
 def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
     """Effects of random real VARIANTS (a VCF for every -f and -a): the scale of `samvar explain`'s percentiles."""
     from .annotate import Options
-    from .bundle import BACKGROUND, load_bundle
+    from .bundle import background_file, load_bundle
     from .files import check_writable
     from .predict import Predictor
     from .training.background import LEAST_DELTA, add_to_bundle, collect
@@ -343,7 +343,7 @@ def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
         raise click.UsageError("give one -f and one -a for every VCF, in the same order")
     sources = [(vcf, *pair) for vcf, pair in zip(vcfs, pairs)]
     loaded = load_bundle(bundle)
-    check_writable(os.path.join(loaded.folder, BACKGROUND))
+    check_writable(background_file(loaded.folder, loaded.kind))
     with Predictor(loaded, device, threads) as predictor:
         add_to_bundle(loaded.folder, collect(sources, predictor, Options(rbp_min=LEAST_DELTA), _say))
 

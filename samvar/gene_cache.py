@@ -11,7 +11,7 @@ import platformdirs
 
 from .genes import Gene, Transcript
 
-FORMAT = 3
+FORMAT = 4
 
 
 def path_of(digest: str) -> str:

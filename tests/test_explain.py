@@ -292,8 +292,8 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
     assert all(0 <= p["percentile"] <= 100 for p in parts)
     assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
-    content = json.loads((folder / "background.json").read_text())
-    (folder / "background.json").write_text(json.dumps(content | {"sha256": "of another model"}))
+    content = json.loads((folder / "background.am.json").read_text())
+    (folder / "background.am.json").write_text(json.dumps(content | {"sha256": "of another model"}))
     write_manifest(str(folder))
     assert load_bundle(str(folder)).background is None
     wrong = CliRunner().invoke(main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)])

@@ -99,11 +99,11 @@ def test_a_batch_stays_on_its_device(monkeypatch):
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
     batches = predict.Batches([toy.model(), toy.model(seed=1)], torch.device("meta"))
     with torch.inference_mode():
-        p = batches._run([np.zeros(300, np.uint8)] * 3, 30)
+        p = batches._run([np.zeros(300, np.uint8)] * 3, 30, 4)
     assert p.device.type == "meta" and p.shape[:3] == (3, 2, 2)
     batches.models[1].aggregator.attention.bias = toy.model().aggregator.attention.bias
     with pytest.raises(RuntimeError, match="device"), torch.inference_mode():
-        batches._run([np.zeros(300, np.uint8)] * 3, 30)
+        batches._run([np.zeros(300, np.uint8)] * 3, 30, 4)
 
 
 def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):

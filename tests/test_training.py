@@ -19,6 +19,7 @@ from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genome import reverse_complement
 from samvar.model import Sparse, one_hot
 from samvar.training import prepare as prep
+from samvar.training.background import add_to_bundle
 from samvar.training.bundle import card
 from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
@@ -297,6 +298,11 @@ def test_runs_are_not_written_over(packed, lssi, tmp_path):
     bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(out), "--fm", a]
     assert CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0 and (out / "fm.2.safetensors").exists()
     assert CliRunner().invoke(main, bundle).exit_code == 0 and not (out / "fm.2.safetensors").exists()
+    scale = dict(kind="fm", sha256=load_bundle(str(out)).sha256, n=1, effects={})
+    add_to_bundle(str(out), scale)
+    add_to_bundle(str(out), scale | dict(kind="am"))
+    assert CliRunner().invoke(main, bundle).exit_code == 0
+    assert load_bundle(str(out)).background.n == 1 and not (out / "background.am.json").exists()
     (out / "mine.safetensors").write_text("")
     assert CliRunner().invoke(main, bundle).exit_code == 1 and (out / "mine.safetensors").exists()
 

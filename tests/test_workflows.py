@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pysam
+import pytest
 from click.testing import CliRunner
 
 from samvar.cli import main
@@ -17,6 +18,7 @@ BASES = toy.random_bases(2400, seed=9)
 HEADER = ("##fileformat=VCFv4.2", "##contig=<ID=c,length=2400>", "##contig=<ID=other,length=99>")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="snakemake needs Python 3.11")
 def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
     need("bcftools", "tabix", "snakemake")
     change = {"A": "C", "C": "G", "G": "T", "T": "A"}

@@ -9,6 +9,7 @@ import torch
 
 from ..bundle import sha256_file
 from ..errors import RecipeError
+from ..files import write
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
 from .runs import load_run, refuse_finished, save_run
@@ -56,6 +57,5 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
                      started_from=description.get("started_from"))
                 for recipe, run, description in zip(recipes, runs, descriptions)]
     os.makedirs(folder, exist_ok=True)
+    write(os.path.join(folder, "recipe.json"), json.dumps(recipes[0], indent=1))
     save_run(folder, model, descriptions[0] | dict(averaged=averaged, density=density))
-    with open(os.path.join(folder, "recipe.json"), "w") as handle:
-        json.dump(recipes[0], handle, indent=1)

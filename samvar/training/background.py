@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .. import annotate as spine
 from .. import files
 from ..annotate import Options
-from ..bundle import BACKGROUND, write_manifest
+from ..bundle import background_file, write_manifest
 from ..errors import SamvarError
 from ..gene_files import load_annotation
 from ..genome import Genome
@@ -63,6 +63,6 @@ def _strongest(causes) -> dict[str, float]:
 
 
 def add_to_bundle(folder: str, background: dict) -> None:
-    """Write background.json into a bundle's folder, and its manifest anew."""
-    files.write(os.path.join(folder, BACKGROUND), json.dumps(background) + "\n")
+    """Write background.KIND.json into a bundle's folder, and its manifest anew."""
+    files.write(background_file(folder, background["kind"]), json.dumps(background) + "\n")
     write_manifest(folder)

@@ -11,7 +11,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .. import __version__
-from ..bundle import FORMAT, MANIFEST, build, sha256_file, write_manifest
+from ..bundle import (
+    FORMAT,
+    MANIFEST,
+    background_file,
+    background_of,
+    build,
+    identity,
+    sha256_file,
+    write_manifest,
+)
 from ..errors import RecipeError
 from ..model import SAM, one_hot
 from .dataset import TRAIN, VALIDATION, Dataset
@@ -82,15 +91,21 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
                            | {k: description[k] for k in ("averaged", "density", "started_from") if description.get(k)})
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
-    for old in earlier:
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, old))
+    scales = {background_file(folder, kind): kind for kind in ("am", "fm")}
+    for old in (os.path.join(folder, name) for name in earlier):
+        if old not in scales:
+            with suppress(FileNotFoundError):
+                os.unlink(old)
     for member in sum(config["kinds"].values(), []):
         path = os.path.join(folder, member["file"])
         save_file(tensors[member["file"]], path)
         os.chmod(path, 0o644)  # safetensors makes files that only their owner can read
         member["sha256"] = sha256_file(path)
     config["data"] = data.meta
+    for path, kind in scales.items():  # of other models
+        fits = kind in config["kinds"] and background_of(folder, kind, identity(config, kind))
+        if os.path.exists(path) and not fits:
+            os.unlink(path)
     metrics["storage"] = dict(precision="fp16" if half else "fp32", largest_error=max(errors),
                               windows=CHECKED_WINDOWS)
     for file, content in (("config.json", config), ("metrics.json", metrics)):

@@ -52,7 +52,7 @@ def main() -> None:
     if os.path.exists(args.json):
         with open(args.json) as f:
             before = json.load(f)
-        rows = before["rows"] if before["model"] == weights else {}
+        rows = before["rows"] if before.get("model") == weights else {}
     for n in args.records:
         for kind, apart in APART.items():
             records = snvs(genome, annotation, n, apart)

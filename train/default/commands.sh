@@ -28,7 +28,7 @@ run fm 2 --lssi "$out/lssi-2" --start-from "$out/fm-1"
 run am 3 --lssi "$out/lssi-2" --start-from "$out/am-2"
 run am 4 --lssi "$out/lssi-2" --start-from "$out/am-2"
 average() {  # ROUND DENSITY RUN ...
-    [ -e "$out/am-$1/recipe.json" ] || samvar train average "${@:3}" -d "$out/data.npz" --density "$2" -o "$out/am-$1"
+    [ -e "$out/am-$1/model.json" ] || samvar train average "${@:3}" -d "$out/data.npz" --density "$2" -o "$out/am-$1"
 }
 average 5 0.0015 "$out/am-2" "$out/am-3" "$out/am-4"
 
@@ -86,13 +86,13 @@ python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$
 for name in plain indels mutate moved decoy core dropout; do
     samvar train am "train/default/ingredients/$name.toml" -d "$out/data.npz" -o "$out/$name" --resume \
         --lssi "$out/lssi-2" --start-from "$out/am-2"
-    [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
+    [ -e "$out/$name-settled/model.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
 for name in pseudoexon soft reverse alternative; do
     python train/default/experiments.py $name "$out/data.npz" "$out/$name" --lssi "$out/lssi-2" \
         --start-from "$out/am-2" --data "$data"
-    [ -e "$out/$name-settled/recipe.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
+    [ -e "$out/$name-settled/model.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
 python train/evaluate/runs.py "$out/data.npz" --json "$out/ingredients.json" \
