@@ -38,9 +38,9 @@ class Background:
 class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
-    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is of
-    all that the scores depend on (`identity`). `background`: effects of random variants (`samvar train background`),
-    None where the bundle has none for these models.
+    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is of all that the
+    scores depend on (`identity`). `background`: effects of random variants (`samvar train background`), None where the
+    bundle has none for these models.
     """
 
     name: str

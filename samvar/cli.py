@@ -437,7 +437,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--strict", type=click.FloatRange(0, 1), metavar="[=SHARE]",
               help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
 @click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
-@click.option("--md5", is_flag=True, help="Tell the MD5 of each contig that has genes in the header, for verify.")
+@click.option("--md5", is_flag=True, help="Put the MD5 of each contig with genes into the header, for verify.")
 @click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
 @click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
 @click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
