@@ -44,10 +44,14 @@ for round in 11 12; do run am $round --start-from "$out/fourth"; done
 average 13 0.00157 "$out/am-11" "$out/am-12"
 
 # Sixth round: the FM catches up with the AM, changed windows and core sites trained along; the AM goes on once more
+# twice, but gains nothing
 run fm 3 --start-from "$out/fm-2"
-run am 14 --start-from "$out/am-13"
-average 14-settled 0.00157 "$out/am-14"
+for round in 14 16; do
+    run am $round --start-from "$out/am-13"
+    average $round-settled 0.00157 "$out/am-$round"
+done
 average 15 0.00157 "$out/am-14" "$out/am-11" "$out/am-12"
+average 17 0.00157 "$out/am-16" "$out/am-14" "$out/am-11" "$out/am-12"
 
 # The bundle; what its temperature does; all that is said of its accuracy
 bundle() {  # FOLDER [OPTION ...]
@@ -80,6 +84,7 @@ for round in 6 7; do average $round-settled 0.0015 "$out/am-$round"; done
 average 8-sparser 0.0015 "$out/am-6" "$out/am-7"
 python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
     "$out/am-6-settled+$out/am-7-settled+$out/am-5" "$out/am-11" "$out/am-13" "$out/am-14-settled" "$out/am-15" \
+    "$out/am-16-settled" "$out/am-17" \
     "$out/am-11+$out/am-12+$out/am-14-settled" "$out/fm-3" --json "$out/candidates.json"
 
 # What each change of the training does alone, in 500 steps from am-2
