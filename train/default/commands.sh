@@ -43,8 +43,7 @@ run am 10 --lssi "$out/lssi-2" --start-from "$out/fourth"
 for round in 11 12; do run am $round --start-from "$out/fourth"; done
 average 13 0.00157 "$out/am-11" "$out/am-12"
 
-# Sixth round: the FM catches up with the AM, changed windows and core sites trained along; the AM goes on once more
-# twice, but gains nothing
+# Sixth round: the FM catches up with the AM (changed windows, core sites trained along); the AM goes on twice, in vain
 run fm 3 --start-from "$out/fm-2"
 for round in 14 16; do
     run am $round --start-from "$out/am-13"
