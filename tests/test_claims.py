@@ -63,6 +63,7 @@ def test_areas_of_the_readme(title, row):
 def test_speeds_of_the_readme():
     speed = content(BENCHMARKS, "speed.json")
     theirs = speed["spliceai_snv_per_second"]
+    assert speed["model"]["sha256"] == load_bundle("default").sha256
     for title, key in (("SNVs a second, with their causes", "snv_per_second"),
                        ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes")):
         assert cells(title) == [f"{speed[key]:.0f}", f"{theirs:.2f}", f"{speed[key] / theirs:.0f}"]
