@@ -184,7 +184,7 @@ def _train(kind: str, recipe, data, output, resume, minutes, deterministic, devi
     with ranks(where) as (rank, _):
         fresh = not (resume and os.path.exists(os.path.join(output, "checkpoint.pt")))
         if kind == "lssi":
-            task = LssiTask(packed, settings, where, rank)
+            task = LssiTask(packed, settings, where, rank=rank, **more)
         else:
             task = SamTask(kind, packed, settings, where, rank=rank, fresh=fresh, **more)
         run(task, settings, output, where, resume, minutes, _say)
@@ -192,6 +192,7 @@ def _train(kind: str, recipe, data, output, resume, minutes, deterministic, devi
 
 @train.command()
 @training_options
+@click.option("--start-from", help="Folder of a run, or a bundle, whose core sites to start from.")
 def lssi(**options) -> None:
     """Train the core acceptor and donor models by RECIPE (TOML)."""
     _train("lssi", **options)

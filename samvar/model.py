@@ -135,6 +135,7 @@ class LSSI(nn.Module):
 
     def __init__(self, channels: int = 100):
         super().__init__()
+        self.channels = channels
         self.acceptor = CoreSite(*LSSI_SPAN[ACCEPTOR], channels)
         self.donor = CoreSite(*LSSI_SPAN[DONOR], channels)
 

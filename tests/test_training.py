@@ -472,6 +472,36 @@ def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lss
     assert other.exit_code == 1 and "another recipe" in other.stderr
 
 
+def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=2, **TINY)
+    shape = dict(steps=1, channels=16, sites=8, decoys=8, others=8)
+    train("lssi", toml(tmp_path / "l.toml", **shape), "-d", packed, "-o", tmp_path / "lssi")
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    own = ["--lssi", lssi, "--start-from", tmp_path / "fm"]
+    am = ["am", recipe, "-d", packed, "-o", tmp_path / "am"]
+    train(*am, *own, "--minutes", "0")
+    for options, differs in ((["--lssi", tmp_path / "lssi", *own[2:]], "lssi"), (own[:2], "start_from")):
+        refused = CliRunner().invoke(main, ["train", *map(str, am), *map(str, options), "--resume"])
+        assert refused.exit_code == 1 and f"differs in its {differs}:" in refused.stderr
+    train(*am, *own, "--resume")
+    assert load_run(str(tmp_path / "am"))[1]["started_from"]["name"] == "fm"
+
+
+def test_core_sites_start_from_those_of_another_run(packed, lssi, tmp_path):
+    shape = dict(steps=1, lr=1e-12, sites=8, decoys=8, others=8)
+    same = toml(tmp_path / "l.toml", channels=16, **shape)
+    train("fm", toml(tmp_path / "r.toml", steps=1, **TINY), "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    for name, start in (("a", lssi), ("b", tmp_path / "fm")):
+        train("lssi", same, "-d", packed, "--start-from", start, "-o", tmp_path / name)
+        assert load_run(str(tmp_path / name))[1]["started_from"]["kind"] == ("lssi" if start is lssi else "fm")
+        theirs, ours = load_file(lssi / "model.safetensors"), load_file(tmp_path / name / "model.safetensors")
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value)
+    refused = CliRunner().invoke(main, ["train", "lssi", toml(tmp_path / "m.toml", channels=8, **shape), "-d", packed,
+                                        "--start-from", str(lssi), "-o", str(tmp_path / "c")])
+    assert refused.exit_code == 1 and "channels" in refused.stderr
+
+
 def test_am_starts_from_fm_and_keeps_the_core_sites(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=5, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")

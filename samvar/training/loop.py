@@ -27,7 +27,7 @@ class Task(Protocol):
     weights into the checkpoint."""
 
     model: nn.Module
-    identity: dict  # kind and data: a checkpoint of another is refused
+    identity: dict  # kind, checksums of data and of what it starts from: a checkpoint of others is refused
 
     def start_step(self, step: int) -> None: ...
     def loss(self, step: int) -> torch.Tensor: ...
@@ -101,8 +101,11 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
         if _plain(type(recipe)(steps=1)) | saved["recipe"] != _plain(recipe):  # keys it does not know: as by default
             raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
-        if saved["identity"] != task.identity | dict(ranks=world):
-            raise RecipeError(f"{checkpoint} is of another kind, dataset or number of ranks: {saved['identity']}")
+        identity = task.identity | dict(ranks=world)
+        others = [k for k, v in identity.items() if saved["identity"].get(k, v) != v]  # keys it does not know: the same
+        if others:
+            raise RecipeError(f"{checkpoint} differs in its {', '.join(others)}: go on with the same, or choose "
+                              "another folder")
         first, spent, total, count = saved["step"], saved["seconds"], saved["total"], saved["count"]
         task.model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])

@@ -6,23 +6,32 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ..errors import DatasetError
+from ..errors import DatasetError, RecipeError
 from ..model import ACCEPTOR, LSSI, LSSI_FLOOR, LSSI_SPAN, one_hot
 from .dataset import CORE, IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset, core_bases
 from .evaluate import top_k
 from .recipe import LssiRecipe
-from .runs import save_run
+from .runs import core_sites, load_start, save_run, sha256_of
 
 
 class LssiTask:
     """All sites, all GT/AG decoys and all other bases, each sampled at its own rate and weighted by the inverse, so
-    that the output is the probability of a site at a base of a gene."""
+    that the output is the probability of a site at a base of a gene. `start_from`: a run's folder, or a bundle, whose
+    core sites these start from."""
 
-    def __init__(self, data: Dataset, recipe: LssiRecipe, device: torch.device, rank: int = 0):
+    def __init__(self, data: Dataset, recipe: LssiRecipe, device: torch.device, start_from: str | None = None,
+                 rank: int = 0):
         torch.manual_seed(recipe.seed)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         self.model = LSSI(recipe.channels).to(device)
-        self.identity = dict(kind="lssi", data=data.digest())
+        source, self.started_from = load_start(start_from) if start_from else (None, None)
+        if source:
+            core = core_sites(source)
+            if core.channels != recipe.channels:
+                raise RecipeError(f"the core sites of {start_from} have {core.channels} channels, the recipe "
+                                  f"{recipe.channels}")
+            self.model.load_state_dict(core.state_dict())
+        self.identity = dict(kind="lssi", data=data.digest(), start_from=sha256_of(self.started_from))
         margin = max(max(span) for span in LSSI_SPAN.values())
         self.margin = margin
         # every gene between margins of unknown bases, so that a window is one slice
@@ -111,4 +120,4 @@ class LssiTask:
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
-                                          channels=self.recipe.channels))
+                                          channels=self.recipe.channels, started_from=self.started_from))

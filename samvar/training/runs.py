@@ -56,11 +56,22 @@ def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]
     return build(description["config"], state), description
 
 
-def load_start(place: str) -> tuple[nn.Module, dict]:
+def core_sites(model: nn.Module) -> LSSI:
+    """Those of any run's model."""
+    return model if isinstance(model, LSSI) else model.lssi
+
+
+def sha256_of(about: dict | None) -> str | None:
+    """Of what `load_start` has told; None of nothing."""
+    return about and about["sha256"]
+
+
+def load_start(place: str, finished: str | None = None) -> tuple[nn.Module, dict]:
     """A run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) -> (model, what it is: name, kind,
-    sha256 of the tensors or of the bundle). Raises RecipeError where it is neither."""
-    if os.path.exists(os.path.join(place, "model.json")):
-        model, description = load_run(place)
+    sha256 of the tensors or of the bundle). With `finished` (a kind) only a finished run of that kind will do. Raises
+    RecipeError where it is none of these."""
+    if finished or os.path.exists(os.path.join(place, "model.json")):
+        model, description = load_run(place, finished)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
         return model, dict(name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256)
     try:

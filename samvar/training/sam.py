@@ -14,7 +14,7 @@ from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
-from .runs import load_run, load_start, save_run
+from .runs import core_sites, load_start, save_run, sha256_of
 from .sampling import WindowSampler
 from .settle import settle
 
@@ -31,17 +31,15 @@ class SamTask:
         if not data.motifs:
             raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        start = load_start(start_from) if start_from else None
-        if lssi:
-            core, description = load_run(lssi, "lssi")
-            lssi_channels = description["channels"]
-        elif start:
-            core, lssi_channels = start[0].lssi, start[0].config.lssi_channels
-        else:
+        nothing = None, None
+        source, self.started_from = load_start(start_from) if start_from else nothing
+        core, core_from = load_start(lssi, "lssi") if lssi else nothing
+        if not (core or source):
             raise RecipeError("there are no core sites: give a finished run of them (--lssi), or --start-from")
+        core = core_sites(core or source)
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
-                        lstm_units=recipe.lstm_units, stack_widths=recipe.stack_widths, lssi_channels=lssi_channels)
+                        lstm_units=recipe.lstm_units, stack_widths=recipe.stack_widths, lssi_channels=core.channels)
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
         self.model.lssi.load_state_dict(core.state_dict())
         self.model.lssi.requires_grad_(recipe.train_core)
@@ -49,11 +47,10 @@ class SamTask:
                                      recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
                                      recipe.indels, recipe.moved)
         self.density, self.target = recipe.density_start, recipe.target
-        self.identity = dict(kind=kind, data=data.digest())
-        self.started_from: dict | None = None
-        if start and fresh:
-            self._start_from(*start)
-            self.started_from = start[1]
+        self.identity = dict(kind=kind, data=data.digest(), lssi=sha256_of(core_from),
+                             start_from=sha256_of(self.started_from))
+        if source and fresh:
+            self._start_from(source)
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -63,19 +60,19 @@ class SamTask:
         core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
-    def _start_from(self, source: SAM, about: dict) -> None:
+    def _start_from(self, source: SAM) -> None:
         """Take motifs and aggregator of another run or bundle, the core sites staying as they are."""
-        config = self.model.config
-        kinds = about["kind"], config.kind
+        config, name = self.model.config, self.started_from["name"]
+        kinds = self.started_from["kind"], config.kind
         apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
         if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
-            raise RecipeError(f"{about['name']} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
+            raise RecipeError(f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
                               "starts from an am or fm, an fm from an fm, of the same width")
         ours, theirs = (m.motifs.fixed for m in (self.model, source))
-        for name, buffer in ours.named_buffers():
-            other = theirs.get_buffer(name)
+        for key, buffer in ours.named_buffers():
+            other = theirs.get_buffer(key)
             if buffer.shape != other.shape or not torch.allclose(buffer.cpu(), other):
-                raise RecipeError(f"{about['name']} has other motifs than the dataset: prepare it with the same "
+                raise RecipeError(f"{name} has other motifs than the dataset: prepare it with the same "
                                   "--motifs")
         if kinds == ("fm", "am"):
             self._warm_up()
@@ -141,10 +138,10 @@ class SamTask:
         return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
 
     def state(self) -> dict:
-        return dict(density=self.density, target=self.target, started_from=self.started_from)
+        return dict(density=self.density, target=self.target)
 
     def load_state(self, state: dict) -> None:
-        self.density, self.target, self.started_from = state["density"], state["target"], state["started_from"]
+        self.density, self.target = state["density"], state["target"]
 
     def finish(self) -> None:
         settle(self.model, self.data, self.recipe, self.device, self.rank)

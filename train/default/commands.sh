@@ -102,6 +102,19 @@ done
 python train/evaluate/runs.py "$out/data.npz" --json "$out/ingredients.json" \
     "$out"/{plain,indels,mutate,decoy,core,dropout,pseudoexon,soft,reverse,moved,alternative}-settled
 
+# Core sites that start from those of other species: introns of fly, worm and thale cress
+[ -e "$out/species.npz" ] || {
+    for species in at ce dm; do gzip -dc "$data/species/eie/eie.$species.txt.gz"; done |
+        awk -v fasta="$out/species.fa" -f train/species/introns.awk > "$out/species.tsv"
+    rm -f "$out/species.fa.fai"
+    samvar train prepare -f "$out/species.fa" -a "$out/species.tsv" --validation "" --test "" -o "$out/species.npz"
+}
+lssi() {  # NAME DATASET [OPTION ...]
+    samvar train lssi train/default/lssi-2.toml -d "$out/$2.npz" -o "$out/$1" --resume "${@:3}"
+}
+lssi lssi-species species
+lssi lssi-3 data --start-from "$out/lssi-species"
+
 # Models of other shapes, each trained anew for a short time
 python train/evaluate/shapes.py "$out/data.npz" --lssi "$out/lssi-2" --out "$out/shapes" --json "$out/shapes.json"
 

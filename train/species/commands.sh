@@ -26,18 +26,10 @@ run() {  # KIND NAME DATASET [OPTION ...]
 run lssi lssi-plain data
 run fm fm-plain data --lssi "$out/lssi-plain"
 
-# 2. Core sites that have seen more introns of the same species: lines of 50 exonic bases, intron, 50 exonic bases,
-# spliced reads, gene. Each intron becomes a contig of a FASTA, with a row of an exon table beside it; those with fewer
-# than 10 reads and those of Chr2 and Chr4 are left out.
+# 2. Core sites that have seen more introns of the same species, but for those of Chr2 and Chr4
 [ -e "$out/introns.npz" ] || {
-    gzip -dc "$data/species/eie/eie.at.txt.gz" | awk -v fasta="$out/introns.fa" -v OFS='\t' '
-        BEGIN { print "gene", "has_paralog", "contig", "strand", "tx_start1", "tx_end1", "exon_ends1", "exon_starts1",
-                      "chrom" }
-        $4 >= 10 && $5 ~ /^AT[135]G/ {
-            a = length($1); b = a + length($2)
-            print ">i" ++n "\n" $1 $2 $3 > fasta
-            print $5, 0, "i" n, "+", 1, b + length($3), a, b + 1, "Chr" substr($5, 3, 1)
-        }' > "$out/introns.tsv"
+    gzip -dc "$data/species/eie/eie.at.txt.gz" |
+        awk -v fasta="$out/introns.fa" -v genes='^AT[135]G' -f train/species/introns.awk > "$out/introns.tsv"
     rm -f "$out/introns.fa.fai"
     samvar train prepare -f "$out/genome.fa" -a "$genes" -f "$out/introns.fa" -a "$out/introns.tsv" $split \
         -o "$out/introns.npz"
