@@ -147,7 +147,7 @@ def collect(genome: Genome, annotation: Annotation, predictor: Predictor, rbps: 
     if not rna.usable.any():
         raise ContigMismatchError(f"the genes hold no known sequence: do FASTA {genome.name} and annotation "
                                   f"{annotation.name} belong together, and does the FASTA have these chromosomes?")
-    channel, position, affinity, adjusted = candidates(predictor.models[0], rna)
+    channel, position, affinity, adjusted = candidates(predictor.models[0], rna.codes, rna.usable)
     base = shares(np.bincount(rna.codes, minlength=5)[:4])
     motifs = []
     for c in channels:
@@ -197,24 +197,23 @@ def premrna(genome: Genome, genes: Iterable[Gene], max_bases: int) -> Premrna:
 
 
 @torch.inference_mode()
-def candidates(model: SAM, rna: Premrna) -> tuple[np.ndarray, ...]:
+def candidates(model: SAM, codes: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, ...]:
     """Channel, position, affinity and whether it is an AM site, of every usable position that an AM may select; of each
-    channel in order of position.
+    channel in order of position. `codes` and `usable` (n,) as in `Premrna`; a position is an index into them.
 
     These are the positions of highest affinity of a channel, all above one threshold, and more than its AM sites: the
     best FM sites, as many as there are AM sites, are among them.
     """
     motifs, found = model.motifs, []
-    starts = range(MOTIF_REACH, len(rna.codes) - MOTIF_REACH, TILE)
+    starts = range(MOTIF_REACH, len(codes) - MOTIF_REACH, TILE)
     for start in tqdm(starts, disable=None, unit="tile", leave=False):
-        end = min(start + TILE, len(rna.codes) - MOTIF_REACH)
-        usable = rna.usable[start:end]
-        if not usable.any():
+        end = min(start + TILE, len(codes) - MOTIF_REACH)
+        if not usable[start:end].any():
             continue
-        x = one_hot(torch.from_numpy(rna.codes[None, start - MOTIF_REACH : end + MOTIF_REACH]))
+        x = one_hot(torch.from_numpy(codes[None, start - MOTIF_REACH : end + MOTIF_REACH]))
         f = motifs.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
         candidate = motifs.pre(f, crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)) > 0
-        channel, at = np.nonzero(candidate[0].cpu().numpy() & usable)
+        channel, at = np.nonzero(candidate[0].cpu().numpy() & usable[start:end])
         adjusted = (motifs(x) > 0)[0].cpu().numpy()
         found.append((channel, start + at, f[0].cpu().numpy()[channel, at], adjusted[channel, at]))
     return tuple(np.concatenate(column) for column in zip(*found))

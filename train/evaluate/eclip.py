@@ -38,10 +38,10 @@ from samvar.bundle import load_bundle
 from samvar.gene_files import load_annotation
 from samvar.genes import Gene
 from samvar.genome import UNKNOWN, Genome, reverse_complement
-from samvar.model import DETECT_REACH, SAM, crop, one_hot
+from samvar.logos import candidates
+from samvar.model import MOTIF_REACH, SAM
 from samvar.training.prepare import MIN_KNOWN
 
-CHUNK = 20_000
 KINDS = ("exons", "introns", "both")
 MIN_HITS = 10
 RESAMPLES = 200
@@ -80,26 +80,10 @@ def read_genes(genome: Genome, annotation: str) -> list[Gene]:
     return sorted(sum(kept.values(), []), key=lambda g: (g.contig, g.start, g.strand))
 
 
-@torch.inference_mode()
-def candidates(model: SAM, channels: torch.Tensor, codes: np.ndarray):
-    """(channel, position, FM affinity, whether an AM site) of every position of a gene that could be an AM site. These
-    are the positions above a threshold of affinity, hence the best FM sites are among them."""
-    left, right = DETECT_REACH
-    padded = np.pad(codes, DETECT_REACH, constant_values=UNKNOWN)
-    for start in range(0, len(codes), CHUNK):
-        x = one_hot(torch.from_numpy(padded[start : start + CHUNK + left + right][None]))
-        active = model.detect(x).motifs[0, channels] > 0
-        affinity = model.motifs.fixed(crop(x, left - 5, right - 5))
-        candidate = model.motifs.pre(affinity, crop(x, left, right).sum(1, keepdim=True))[0, channels] > 0
-        assert not (active & ~candidate).any()
-        channel, at = candidate.nonzero(as_tuple=True)
-        yield [a.numpy() for a in (channel, start + at, affinity[0, channels][channel, at], active[channel, at])]
-
-
 def scan(model: SAM, names: list[str], rbps: list[str], genome: Genome, genes: list[Gene], peaks: dict):
     """Candidates of all genes, a dict of columns; known positions (G, 2) in exons and introns; those of them in peaks
     (G, R, 2)."""
-    channels = torch.tensor([names.index(r) for r in rbps])
+    index = np.array([rbps.index(n) if n in rbps else -1 for n in names])
     columns, known, covered = defaultdict(list), [], []
     for g, gene in enumerate(tqdm(genes, disable=None, leave=False)):
         codes = genome.codes(genome.contig(gene.contig), gene.start, gene.end)
@@ -113,10 +97,13 @@ def scan(model: SAM, names: list[str], rbps: list[str], genome: Genome, genes: l
         kinds = [(codes != UNKNOWN) & ~intron, (codes != UNKNOWN) & intron]
         known.append([k.sum() for k in kinds])
         covered.append(np.stack([(peak & k).sum(1) for k in kinds], 1))
-        for channel, at, affinity, active in candidates(model, channels, codes):
-            for key, values in dict(rbp=channel, gene=np.full(len(at), g), kind=intron[at].astype(int), active=active,
-                                    affinity=affinity, hit=peak[channel, at]).items():
-                columns[key].append(values)
+        channel, at, affinity, active = candidates(model, np.pad(codes, MOTIF_REACH, constant_values=UNKNOWN),
+                                                   np.pad(np.ones(len(codes), bool), MOTIF_REACH))
+        own = index[channel] >= 0
+        rbp, at = index[channel][own], at[own] - MOTIF_REACH
+        for key, values in dict(rbp=rbp, gene=np.full(len(at), g), kind=intron[at].astype(int), active=active[own],
+                                affinity=affinity[own], hit=peak[rbp, at]).items():
+            columns[key].append(values)
     return {k: np.concatenate(v) for k, v in columns.items()}, np.array(known), np.array(covered)
 
 
