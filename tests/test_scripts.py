@@ -151,6 +151,30 @@ def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
     assert 0 <= low <= high <= 1
 
 
+def test_a_peer_is_compared_on_the_rows_that_both_score(tmp_path, monkeypatch):
+    rows = [("chr2", label, ours, theirs) for label, ours, theirs in
+            [(1, 0.9, 0.8), (1, 0.4, 0.9), (1, 0.6, None), (0, 0.5, 0.1), (0, 0.1, 0.2), (0, None, 0.9)] * 5]
+    rows += [("chr1", 1, 0.1, 0.6), ("chr1", 0, 0.2, 0.3)] * 5
+    (tmp_path / "scores").mkdir()
+    with gzip.open(tmp_path / "table.tsv.gz", "wt") as table, open(tmp_path / "scores" / "mfass.vcf", "w") as vcf:
+        print("set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX", "cluster", sep="\t", file=table)
+        print("##fileformat=VCFv4.2", file=vcf)
+        for i, (chrom, label, ours, theirs) in enumerate(rows):
+            print("MFASS <= -0.5", chrom, i, "A", "C", "intronic", label, ours or ".", i, sep="\t", file=table)
+            scores = f"SpliceAI=C|X|0.00|{theirs}|0.00|0.00|1|2|3|4,C|Y|.|.|.|.|.|.|.|." if theirs else "DP=1"
+            print(chrom, i, i, "A", "C", ".", ".", scores, sep="\t", file=vcf)
+    run(monkeypatch, "train/evaluate/peers.py", tmp_path, tmp_path / "table.tsv.gz", "--scores", tmp_path / "scores",
+        "--sets", "MFASS <= -0.5", "--json", tmp_path / "out.json")
+    with open(tmp_path / "out.json") as f:
+        found = json.load(f)["MFASS <= -0.5"]
+    assert (found["rows"], found["scored_by_both"], found["not_by_spliceai"]) == (40, 30, 5)
+    both, apart = found["all"], found["validation and test chromosomes"]
+    assert (both["n"], both["positive"]) == (30, 15) and (apart["n"], apart["positive"]) == (10, 5)
+    assert both["SpliceAI"]["auroc"][0] == 1 and both["samvar"]["auroc"][0] == pytest.approx(5.5 / 9)
+    assert both["samvar - SpliceAI"]["auroc"][0] == pytest.approx(5.5 / 9 - 1)
+    assert apart["samvar"]["auroc"][0] == 0 and "core site" not in found
+
+
 def test_accuracy_of_a_bundle_is_measured(data, tmp_path, monkeypatch):
     out = tmp_path / "k.json"
     (tmp_path / "toy").mkdir()

@@ -70,7 +70,7 @@ python train/evaluate/variants.py "$data" --bundle weights/large --json "$out/la
 large --evaluation "$out/large.topk.json" --evaluation "$out/large.variants.json"
 
 # SpliceAI on the same rows
-python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai.vcf" --peers "$out/peers" \
+python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai" --peers "$out/peers" \
     --json "$out/spliceai.json"
 
 # Third round: one run alone, and the mean probability of the three

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """SpliceAI 1.3.1 beside samvar on the same measured variants.
 
-    python train/evaluate/peers.py DATA TABLE --scores SPLICEAI.vcf --json OUT [--set TITLE] [--peers FOLDER]
+    python train/evaluate/peers.py DATA TABLE --scores FOLDER --json OUT [--sets TITLE ...] [--peers FOLDER]
 
 TABLE is what `variants.py --table` has written: the rows of its sets with class, label and SAMVAR_MAX. SpliceAI scores
-those of one set with its own annotation and defaults (-D 50, no mask, the largest of the four deltas over its genes);
-its output stays in SPLICEAI.vcf and is read from there the next time. It is installed from PyPI into FOLDER (an
-environment of its own; needs Python 3.9 to 3.11). Both areas of either on the rows that both score, all and by class,
-and samvar's minus SpliceAI's; intervals as in `variants.py`. SpliceAI was trained on genes of all chromosomes but 1, 3,
-5, 7 and 9, BRCA1 and BRCA2 among them, which samvar has not seen.
+those of each set (about one variant a second) with its own annotation and defaults (-D 50, no mask, two decimals, the
+largest of the four deltas over its genes); its output stays in the folder of the scores and is read from there the next
+time. It is installed from PyPI into the other folder (an environment of its own; needs Python 3.9 to 3.11). Both areas
+of either on the rows that both score, and samvar's minus SpliceAI's: all, by class, and on chromosomes that neither was
+trained on; intervals as in `variants.py`. SpliceAI was trained on genes of all chromosomes but 1, 3, 5, 7 and 9, BRCA1
+and BRCA2 among them, which samvar has not seen.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ import sys
 import tempfile
 
 import numpy as np
-from variants import MIN_OF_EACH, SETS, auprc, auroc, bootstrap, save
+from variants import HELD_OUT, MIN_OF_EACH, SETS, auprc, auroc, bootstrap, save
 
 from samvar.genome import Genome
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "tests", "benchmarks"))
 from speed import install  # noqa: E402
 
-CHOSEN = "CI-SpliceAI functional"
-CLASSES = ("core site", "exonic", "intronic", "indel")
+PARTS = {"all": lambda row: True, "validation and test chromosomes": lambda row: row["chrom"] in HELD_OUT} | {
+    kind: (lambda row, k=kind: row["class"] == k) for kind in ("core site", "exonic", "intronic", "indel")}
 
 
 def spliceai(program: str, fasta: str, rows: list[dict[str, str]], out: str) -> None:
@@ -84,23 +85,28 @@ def main() -> None:
     parser.add_argument("table")
     parser.add_argument("--scores", required=True)
     parser.add_argument("--json", required=True)
-    parser.add_argument("--set", default=CHOSEN, choices=[s.title for s in SETS])
+    parser.add_argument("--sets", nargs="+", default=[s.title for s in SETS], choices=[s.title for s in SETS])
     parser.add_argument("--peers", default="peers")
     args = parser.parse_args()
-    fasta = next(os.path.join(args.data, s.fasta) for s in SETS if s.title == args.set)
     with gzip.open(args.table, "rt") as f:
-        rows = [r for r in csv.DictReader(f, delimiter="\t") if r["set"] == args.set]
-    if not os.path.exists(args.scores):
-        spliceai(install(args.peers), fasta, rows, args.scores)
-    theirs = largest(args.scores)
-    both = [i for i, r in enumerate(rows) if i in theirs and r["SAMVAR_MAX"] != "."]
-    result = dict(set=args.set, rows=len(rows), scored_by_both=len(both), not_by_spliceai=len(rows) - len(theirs))
-    for part in ("all", *CLASSES):
-        some = [i for i in both if part in ("all", rows[i]["class"])]
-        positive = sum(rows[i]["label"] == "1" for i in some)
-        if min(positive, len(some) - positive) >= MIN_OF_EACH:
-            result[part] = side_by_side([rows[i] for i in some], np.array([theirs[i] for i in some]))
-            print(part, result[part])
+        table = list(csv.DictReader(f, delimiter="\t"))
+    os.makedirs(args.scores, exist_ok=True)
+    result = {}
+    for chosen in (s for s in SETS if s.title in args.sets):
+        rows = [r for r in table if r["set"] == chosen.title]
+        scores = os.path.join(args.scores, os.path.basename(chosen.table).split(".")[0] + ".vcf")
+        if not os.path.exists(scores):
+            spliceai(install(args.peers), os.path.join(args.data, chosen.fasta), rows, scores)
+        theirs = largest(scores)
+        both = [i for i, r in enumerate(rows) if i in theirs and r["SAMVAR_MAX"] != "."]
+        found = result[chosen.title] = dict(rows=len(rows), scored_by_both=len(both),
+                                            not_by_spliceai=len(rows) - len(theirs))
+        for part, belongs in PARTS.items():
+            some = [i for i in both if belongs(rows[i])]
+            positive = sum(rows[i]["label"] == "1" for i in some)
+            if min(positive, len(some) - positive) >= MIN_OF_EACH:
+                found[part] = side_by_side([rows[i] for i in some], np.array([theirs[i] for i in some]))
+                print(chosen.title, part, found[part])
     save(args.json, result)
 
 
