@@ -1,4 +1,4 @@
-"""Alt positions onto ref positions, for every equivalent placement of a change."""
+"""Alt positions onto ref positions, for every placement of a change."""
 
 from __future__ import annotations
 
@@ -34,18 +34,27 @@ def take(values: np.ndarray, index: np.ndarray, absent: float | np.ndarray) -> n
 
 
 def placements(window: Window) -> Iterator[Variant]:
-    """Every equivalent placement of the window's variant, the 3'-most in transcript orientation first."""
+    """Every placement of the window's variant, the 3'-most in transcript orientation first.
+
+    Of an insertion or deletion the equivalent ones; of alleles of equal length the only one. Of a delins the places of
+    the bases that one allele has more than the other, as an insertion or deletion: all its other bases map base to
+    base, so that a splice site among them is not taken for lost and found again.
+    """
     v = window.variant
-    starts = range(v.start - v.left, v.start + v.right + 1)
-    for start in reversed(starts) if window.gene.strand == "+" else starts:
-        yield v.placed(start)
+    n_ref, n_alt = len(v.ref), len(v.alt)
+    shared = min(n_ref, n_alt) if n_ref != n_alt else 0
+    if shared:
+        gone, new = max(n_ref - n_alt, 0), max(n_alt - n_ref, 0)
+        places = [Variant(v.contig, v.start + k, v.ref[k : k + gone], v.alt[k : k + new]) for k in range(shared + 1)]
+    else:
+        places = [v.placed(start) for start in range(v.start - v.left, v.start + v.right + 1)]
+    yield from reversed(places) if window.gene.strand == "+" else places
 
 
 def align(window: Window, placed: Variant) -> Alignment:
     """Columns of the compared positions; an index counts from the first of them.
 
-    Alleles of equal length map base to base; otherwise the deleted bases stand in ref alone, then the inserted ones in
-    alt alone.
+    Alleles of equal length map base to base; deleted bases stand in ref alone, inserted ones in alt alone.
     """
     n_ref, n_alt = len(placed.ref), len(placed.alt)
     low, high, at = window.start, window.end, placed.start

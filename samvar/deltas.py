@@ -20,7 +20,7 @@ class Deltas(NamedTuple):
 
     values     (4,): >= 0, probability
     columns    (4,): column of `alignment` each stands at
-    placed     the equivalent placement of the variant that explains least
+    placed     the placement of the variant that explains least (`align.placements`)
     alignment  that placement's columns, within the compared positions
     sd         sample standard deviation over the seeds of the largest delta, None with one seed
     """
@@ -34,7 +34,7 @@ class Deltas(NamedTuple):
 
 def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, mask: bool = False) -> Deltas:
     """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions by S seeds, in
-    genome order -> deltas. A deleted base has alt probability 0, an inserted one ref probability 0; of all equivalent
+    genome order -> deltas. A deleted base has alt probability 0, an inserted one ref probability 0; of all
     placements that with the smallest sum of deltas counts, the 3'-most of equals. `mask` removes gains at annotated and
     losses at unannotated sites.
     """

@@ -146,6 +146,8 @@ class Change:
         self.first = self.rest - self.gone  # of the placements, the first
         self.last = self.prefix
         self.span = self.first, self.last + self.gone
+        both = min(self.gone, self.added) if self.more else 0  # a delins: one gap, wherever within it
+        self.gaps = [(at, max(-self.more, 0), max(self.more, 0)) for at in range(self.first, self.last + both + 1)]
 
     def record(self, low, high):
         """As a record whose REF is [low, high), which every spelling is for some low and high."""
@@ -423,16 +425,18 @@ def test_deltas_of_a_deleted_exon_are_those_worked_out_by_hand(folder, bundle):
         assert row[4:8] == [(1010, 0), (701, 0), (1001, 0), (860, 0)]
 
 
-def by_hand(predictor, change, gene, at):
-    """{place: [AG, AL, DG, DL]} of one placement of a change within a gene, from the model's own probabilities."""
+def by_hand(predictor, change, gene, gap):
+    """{place: [AG, AL, DG, DL]} of a change within a gene, its bases deleted or inserted at one of its `gaps`, from
+    the model's own probabilities."""
+    at, gone, added = gap
     _, contig, strand, exons = gene
     low, high = exons[0][0] - 1, exons[-1][1]
     inside = lambda i: change.bases[i] if low <= i < high and i < len(change.bases) and i >= 0 else "N"  # noqa: E731
     start, end = change.span[0] - D - F, change.span[1] + D + F
     reach = predictor.reach if strand == "+" else predictor.reach[::-1]
     ref = "".join(map(inside, range(start - reach[0], end + reach[1])))
-    cut = at - start + reach[0]
-    new = change.haplotype[at : at + change.added]
+    cut = change.first - start + reach[0]
+    new = change.haplotype[change.first : change.first + change.added]
     alt = ref[:cut] + new + ref[cut + change.gone :]
     p = []
     for bases in (ref, alt):
@@ -447,14 +451,12 @@ def by_hand(predictor, change, gene, at):
         r = p[0][:, i - start]
         if i < at:
             put((i + 1, 0), r, p[1][:, i - start])
-        elif i >= at + change.gone:
+        elif i >= at + gone:
             put((i + 1, 0), r, p[1][:, i - start + change.more])
-        elif change.more == 0:
-            put((i + 1, 0), r, p[1][:, i - start])
         else:
             put((i + 1, 0), r, nothing)
-    for k in range(change.added if change.more else 0):
-        put((at + change.gone, k + 1), nothing, p[1][:, at + k - start])
+    for k in range(added):
+        put((at + gone, k + 1), nothing, p[1][:, at + k - start])
     return out
 
 
@@ -468,7 +470,7 @@ def test_deltas_are_those_of_the_placement_that_explains_least(parts, folder, ch
         if gene[1] != change.contig or not (low < change.span[0] and change.span[1] < high):
             continue
         (row,) = [r for r in rows(info, record[1]) if r[0] == gene[0]]
-        tables = [by_hand(parts[2], change, gene, at) for at in range(change.first, change.last + 1)]
+        tables = [by_hand(parts[2], change, gene, gap) for gap in change.gaps]
         totals = [np.clip(np.array(list(t.values())).max(0), 0, None).sum() for t in tables]
         best = [t for t, total in zip(tables, totals) if total < min(totals) + 1e-5]
         deltas = np.array([float(v) for v in row[4:8]])

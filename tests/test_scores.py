@@ -72,6 +72,19 @@ def test_alignment_of_a_deletion_and_an_insertion(genome):
     assert (np.diff(a.alt) == 1).all()
 
 
+@pytest.mark.parametrize("strand", "+-")
+def test_a_delins_has_one_gap_and_its_other_bases_map_one_to_one(genome, strand):
+    w = window(genome, 120, base(genome, 120, 4), other(base(genome, 120)) + other(base(genome, 123)), strand=strand)
+    assert (len(w.variant.ref), len(w.variant.alt)) == (4, 2)
+    gaps = [align(w, placed).position[align(w, placed).alt == ABSENT].tolist() for placed in placements(w)]
+    start = w.variant.start
+    assert gaps == [[start + k, start + k + 1] for k in ((2, 1, 0) if strand == "+" else (0, 1, 2))]
+    n = w.end - w.start
+    site = start + 3 - w.start  # stands in both alleles, two bases earlier in alt
+    found = compute(w, peaks(n, (1, site, 0.9)), peaks(n - 2, (1, site - 2, 0.8)))
+    assert found.values == pytest.approx([0, 0, 0, 0.1]) and found.placed.start <= start + 1
+
+
 def peaks(n, *sites):
     p = np.zeros((1, 2, n))
     for kind, at, value in sites:
