@@ -260,7 +260,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
         check_writable(output)
     where = device_of(device)
     if run:
-        model, description = load_run(run)
+        model, description = load_run(run, unfinished=True)
         if description["kind"] == "lssi":
             raise SamvarError(f"{run} is a run of core sites: evaluate takes fm and am runs")
         models, about = [model], dict(kind=description["kind"])

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from samvar.model import Sparse, one_hot
 from samvar.training import prepare as prep
 from samvar.training.background import add_to_bundle
 from samvar.training.bundle import card
-from samvar.training.dataset import IGNORE, UNKNOWN, Dataset, pack, unpack
+from samvar.training.dataset import IGNORE, TRAIN, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.runs import load_run
@@ -328,6 +329,9 @@ def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(tmp_path / "b"), "--fm", str(tmp_path / "fm")]
     refused = CliRunner().invoke(main, bundle)
     assert refused.exit_code == 1 and "step 1 of 3" in refused.stderr
+    refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", packed, "--start-from", str(tmp_path / "fm"), "-o",
+                                        str(tmp_path / "am")])
+    assert refused.exit_code == 1 and "step 1 of 3" in refused.stderr
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--resume")
     assert CliRunner().invoke(main, bundle).exit_code == 0
     twice = CliRunner().invoke(main, [*bundle, "--fm", str(tmp_path / "fm")])
@@ -384,11 +388,16 @@ def test_recipe_errors_name_the_key(tmp_path):
                           ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density"),
                           ("steps = 1\ntrain_core = 1", "train_core"), ("steps = true", "steps"),
                           ("steps = 1\nwindows = [1.5]", "windows"), ("steps = 1\nwindows = ['a']", "windows"),
+                          ("steps = 1\ndensity_until = 2", "density_until"),
+                          ("steps = 1\nreduction = 1.0", "reduction"),
                           *((f"steps = 1\n{key} = -1", key) for key in ("seed", "lr", "weight_decay", "clip")),
                           *((f"steps = 1\n{key} = 0", key) for key in ("channels", "attention_dim", "batch_bases"))):
         path.write_text(text)
         with pytest.raises(RecipeError, match=message):
             load_recipe(str(path), SamRecipe)
+    path.write_text("steps = 1\ndecoys = 0")
+    with pytest.raises(RecipeError, match="decoys"):
+        load_recipe(str(path), LssiRecipe)
     with pytest.raises(RecipeError, match="cannot read"):
         load_recipe(str(tmp_path / "none.toml"), LssiRecipe)
 
@@ -470,6 +479,19 @@ def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lss
     toml(tmp_path / "r.toml", steps=3, **TINY)
     other = CliRunner().invoke(main, [*args, "--resume"])
     assert other.exit_code == 1 and "another recipe" in other.stderr
+
+
+def test_the_accuracy_schedule_needs_validation_genes_and_tells_where_it_ended(data, packed, lssi, tmp_path):
+    recipe = SamRecipe(**TINY | dict(steps=5, density_schedule="accuracy", density_end=0.01, target=0.0))
+    train("fm", toml(tmp_path / "r.toml", **{k: v for k, v in vars(recipe).items() if k != "seed"}), "-d", packed,
+          "--lssi", lssi, "-o", tmp_path / "fm")
+    density = load_run(str(tmp_path / "fm"))[1]["density"]
+    assert density == pytest.approx(recipe.density_start * recipe.reduction) and density > recipe.density_end
+    made = CliRunner().invoke(main, ["train", "average", str(tmp_path / "fm"), "-d", packed, "-o", str(tmp_path / "a")])
+    assert made.exit_code == 0 and load_run(str(tmp_path / "a"))[1]["density"] == density
+    without = replace(data, splits=np.full_like(data.splits, TRAIN))
+    with pytest.raises(RecipeError, match="validation genes"):
+        SamTask("fm", without, recipe, torch.device("cpu"), str(lssi))
 
 
 def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):

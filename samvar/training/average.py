@@ -22,7 +22,7 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
 
     The runs must share kind, shape, dataset and, unless they were trained along, core sites, and should come from one
     starting point: weights of unrelated runs have no useful mean. Statistics of the norms and the thresholds of the
-    sparse layers are those of the mean model on training windows, at `density` (that of the first recipe's end).
+    sparse layers are those of the mean model on training windows, at `density` (that at the first run's end).
     Raises RecipeError where the runs do not fit together.
     """
     if len(set(runs)) < len(runs):
@@ -50,7 +50,7 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     model = models[0].to(device)
     model.load_state_dict(mean)
     recipe = recipe_from(recipes[0], SamRecipe)
-    density = density or recipe.density_end
+    density = density or descriptions[0].get("density", recipe.density_end)
     model.motifs.set_density(density)
     settle(model, data, recipe, device)
     averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")),

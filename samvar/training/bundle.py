@@ -171,8 +171,9 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         *(f"- `{name}` sha256 {digest}" for name, digest in data.meta.get("files", {}).items()),
         "",
         "## Top-k accuracy (percent; 95 % bootstrap interval over genes)",
-        "| set | model | genes | acceptors | donors | acceptor | donor | mean | density | bits per base (at eta 2.8) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| set | model | genes | acceptors | donors | acceptor | donor | mean | density of motif sites | their bits "
+        "per base (at eta 2.8) | bases with a core score (acceptor, donor) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for title, e in metrics.items():
         if "topk_mean" not in e:
@@ -181,9 +182,10 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         density = f"{e['density']:.4%}" if "density" in e else ""
         measured = f"{e['entropy_bits_per_base']:.2f}" if "entropy_bits_per_base" in e else "not measured"
         bits = f"{measured} ({e['entropy_bits_per_base_nominal']:.2f})" if "entropy_bits_per_base_nominal" in e else ""
-        lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {density} | {bits} |")
+        core = ", ".join(f"{share:.1%}" for share in e.get("core_share", []))
+        lines.append(f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {density} | {bits} | {core} |")
         if "lssi" in e:
-            lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | |")
+            lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | | |")
     lines += _table(metrics, "donors", "Alternative and new exons (sites among the best k; counts, no claim)",
                     "set | exons | acceptors found | donors found",
                     lambda e: f"{e['n']} | {e['acceptors']} | {e['donors']}")

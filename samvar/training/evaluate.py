@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..model import ACCEPTOR, DONOR, SAM, Detection, crop, one_hot
+from ..model import ACCEPTOR, DONOR, LSSI_FLOOR, SAM, Detection, crop, one_hot
 from .dataset import IGNORE, UNKNOWN, Dataset
 
 TILE = 5000  # scored bases of a tile, as in the paper
@@ -110,6 +110,12 @@ class Scores:
     @property
     def density(self) -> float:
         return float(self.nonzero.sum() / max(len(self.nonzero) * self.known, 1))
+
+    @property
+    def core_share(self) -> tuple[float, float]:
+        """Share of bases whose core score of an acceptor, and of a donor, is above the floor (of several models' mean,
+        but for rounding), so that the aggregator is told of them."""
+        return tuple(map(float, (self.lssi > LSSI_FLOOR + 1e-3).mean(1)))
 
     def top_k(self, which: str = "model", resamples: int = 1000) -> TopK:
         return top_k(getattr(self, which), self.labels, self.gene, self.n_genes, resamples)
@@ -213,6 +219,7 @@ def summary(scores: Scores) -> dict:
     return dict(
         topk_acceptor=full.acceptor, topk_donor=full.donor, topk_mean=full.mean, topk_interval=full.interval,
         n_acceptor=full.n_acceptor, n_donor=full.n_donor, n_genes=full.n_genes, density=scores.density,
+        core_share=scores.core_share,
         lssi=dict(topk_acceptor=core.acceptor, topk_donor=core.donor, topk_mean=core.mean,
                   topk_interval=core.interval),
         entropy_bits_per_base_nominal=scores.entropy_bound(NOMINAL_ETA),

@@ -88,6 +88,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     Raises RecipeError when `folder` holds another run, a bundle, or a checkpoint and `resume` was not asked for.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    report = report if rank == 0 else (lambda _: None)
     params = [p for p in task.model.parameters() if p.requires_grad]
     optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
         params, lr=recipe.lr, weight_decay=recipe.weight_decay
@@ -155,8 +156,7 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                     row = dict(step=done, seconds=round(seconds(), 1), loss=total / count, grad_norm=norm.item(),
                                lr=learning_rate(recipe, step), **task.status(), **task.validate(done))
                     metrics.add(row)
-                    if rank == 0:
-                        report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
+                    report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
                     total, count = 0.0, 0
                 out_of_time = minutes is not None and time.monotonic() - started > 60 * minutes
                 if minutes is not None:

@@ -56,8 +56,7 @@ class LssiRecipe(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        self._at_least(1, "channels", "sites", "others")
-        self._at_least(0, "decoys")
+        self._at_least(1, "channels", "sites", "decoys", "others")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +99,8 @@ class SamRecipe(Recipe):
             raise RecipeError("density_schedule must be geometric or accuracy")
         if not 0 < self.density_end <= self.density_start <= 1:
             raise RecipeError("0 < density_end <= density_start <= 1 must hold")
+        if not (0 <= self.density_until <= 1 and 0 < self.reduction < 1):
+            raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
 
 
 def load_recipe(path: str, kind: type[Recipe]) -> Recipe:

@@ -34,8 +34,9 @@ def refuse_finished(folder: str) -> None:
         raise RecipeError(f"{folder} holds finished weights: choose another folder")
 
 
-def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]:
-    """(model in evaluation mode, its description). `finished`: the kind that a finished run is wanted of.
+def load_run(folder: str, kind: str | None = None, unfinished: bool = False) -> tuple[nn.Module, dict]:
+    """(model in evaluation mode, its description) of a finished run of this kind, or of any; `unfinished`: or of one
+    that is not.
 
     Raises RecipeError when the folder holds no weights, or not those of such a run.
     """
@@ -45,9 +46,9 @@ def load_run(folder: str, finished: str | None = None) -> tuple[nn.Module, dict]
         state = load_file(os.path.join(folder, "model.safetensors"))
     except (OSError, ValueError, SafetensorError) as e:
         raise RecipeError(f"{folder} holds no trained weights ({e}); is it the folder of a samvar train run?") from e
-    if finished and description["kind"] != finished:
-        raise RecipeError(f"{folder} is a run of kind {description['kind']}, not {finished}")
-    if finished and description["step"] < description["steps"]:
+    if kind and description["kind"] != kind:
+        raise RecipeError(f"{folder} is a run of kind {description['kind']}, not {kind}")
+    if not unfinished and description["step"] < description["steps"]:
         raise RecipeError(f"{folder} is at step {description['step']} of {description['steps']}: go on with --resume")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
@@ -66,12 +67,12 @@ def sha256_of(about: dict | None) -> str | None:
     return about and about["sha256"]
 
 
-def load_start(place: str, finished: str | None = None) -> tuple[nn.Module, dict]:
-    """A run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) -> (model, what it is: name, kind,
-    sha256 of the tensors or of the bundle). With `finished` (a kind) only a finished run of that kind will do. Raises
-    RecipeError where it is none of these."""
-    if finished or os.path.exists(os.path.join(place, "model.json")):
-        model, description = load_run(place, finished)
+def load_start(place: str, kind: str | None = None) -> tuple[nn.Module, dict]:
+    """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) -> (model, what it is:
+    name, kind, sha256 of the tensors or of the bundle). With `kind` only a run of that kind will do. Raises RecipeError
+    where it is none of these."""
+    if kind or os.path.exists(os.path.join(place, "model.json")):
+        model, description = load_run(place, kind)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
         return model, dict(name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256)
     try:

@@ -46,6 +46,9 @@ class SamTask:
         self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
                                      recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
                                      recipe.indels, recipe.moved)
+        if recipe.density_schedule == "accuracy" and not len(data.genes(VALIDATION)):
+            raise RecipeError("density_schedule = 'accuracy' needs validation genes, and the dataset has none: take "
+                              "'geometric', or prepare it with --validation")
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(kind=kind, data=data.digest(), lssi=sha256_of(core_from),
                              start_from=sha256_of(self.started_from))
@@ -67,7 +70,8 @@ class SamTask:
         apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
         if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
             raise RecipeError(f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
-                              "starts from an am or fm, an fm from an fm, of the same width")
+                              "starts from an am or fm, an fm from an fm, of the same shape (channels, stack_widths, "
+                              "lstm_units, attention_dim)")
         ours, theirs = (m.motifs.fixed for m in (self.model, source))
         for key, buffer in ours.named_buffers():
             other = theirs.get_buffer(key)
@@ -132,7 +136,8 @@ class SamTask:
             else:
                 self.target -= self.recipe.target_step
         return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
-                    validation_density=scores.density)
+                    validation_density=scores.density, core_acceptors=scores.core_share[0],
+                    core_donors=scores.core_share[1])
 
     def status(self) -> dict[str, float]:
         return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
@@ -149,6 +154,7 @@ class SamTask:
     def save_weights(self, folder: str, step: int) -> None:
         save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
                                           config=self.model.config.to_dict(), started_from=self.started_from,
+                                          density=self.density,
                                           rbps=[str(n) for n in self.data.motifs["names"]]))
 
 

@@ -34,6 +34,6 @@ def settle(model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, r
         for norm, batches in seen.items():
             batches.append(torch.stack([norm.running_mean, norm.running_var]))
     for norm, batches in seen.items():
-        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).median(0).values
+        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).sort(0).values[(len(batches) - 1) // 2]
         norm.momentum = momentum[norm]
     model.train(was_training)

@@ -6,10 +6,9 @@
 NAME
   pseudoexon   a fifth of the windows hold an AG and a GT 50 to 250 bases apart that look like an exon but are none
   reverse      every tenth window is reverse-complemented and has no sites: decoys with the composition of genes
-  unscored     RefSeq's sites that the canonical transcript lacks (alternative ones) are not scored
-  soft         they are sites by one half
+  soft         RefSeq's sites that the canonical transcript lacks (alternative ones) are sites by one half
   alternative  they are sites: training on all transcripts
-The last three read RefSeq's transcripts and the canonical ones below DATA, for the genes of hg19.
+The last two read RefSeq's transcripts and the canonical ones below DATA, for the genes of hg19.
 """
 
 from __future__ import annotations
@@ -109,14 +108,14 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=("pseudoexon", "reverse", "unscored", "soft", "alternative"))
+    parser.add_argument("name", choices=("pseudoexon", "reverse", "soft", "alternative"))
     parser.add_argument("dataset")
     parser.add_argument("out")
     parser.add_argument("--lssi", required=True)
     parser.add_argument("--start-from", required=True)
     parser.add_argument("--data")
     args = parser.parse_args()
-    if args.name in ("unscored", "soft", "alternative") and not args.data:
+    if args.name in ("soft", "alternative") and not args.data:
         parser.error(f"{args.name} needs --data")
     data, cpu = Dataset.load(args.dataset), torch.device("cpu")
     recipe = load_recipe(os.path.join(os.path.dirname(__file__), "ingredients", "plain.toml"), SamRecipe)
@@ -129,7 +128,7 @@ def main() -> None:
     else:
         at, kind = alternative_sites(data, args.data)
         print(f"{len(at)} alternative sites")
-        data.labels[at] = dict(unscored=np.full(len(at), IGNORE), soft=kind + 2, alternative=kind)[args.name]
+        data.labels[at] = dict(soft=kind + 2, alternative=kind)[args.name]
         if args.name == "alternative":
             task.sampler = WindowSampler(data, TRAIN, task.sampler.reach, recipe.batch_bases, recipe.windows,
                                          recipe.site_share, recipe.seed)

@@ -4,10 +4,11 @@
     python train/evaluate/topk.py DATA --bundle default --json OUT
 
 Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the core sites alone,
-every seed of the FM and the AM, and the mean of their seeds; density; the entropy bound of the AM on the test genes;
-the alternative and the new exons of the SAM paper (counts of their sites among the best k); module substitution: the
-AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean site of
-its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
+every seed of the FM and the AM, and the mean of their seeds; what is left of them when they are told of no motif site,
+their core sites alone; density; share of bases with a core score; the entropy bound of the AM's motif sites on the test
+genes; the alternative and the new exons of the SAM paper (counts of their sites among the best k); module substitution:
+the AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean site
+of its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
 """
 
 from __future__ import annotations
@@ -50,6 +51,21 @@ class Substituted(nn.Module):
 
     def aggregate(self, found: Detection) -> torch.Tensor:
         return self.reader.aggregate(found)
+
+
+class Motifless(nn.Module):
+    """A model whose aggregator is told of no motif site."""
+
+    def __init__(self, model: SAM):
+        super().__init__()
+        self.model, self.config = model, model.config
+
+    def detect(self, x: torch.Tensor) -> Detection:
+        found = self.model.detect(x)
+        return found._replace(motifs=torch.zeros_like(found.motifs))
+
+    def aggregate(self, found: Detection) -> torch.Tensor:
+        return self.model.aggregate(found)
 
 
 @torch.inference_mode()
@@ -191,6 +207,8 @@ def main() -> None:
                 continue
             if name == "validation":
                 add(f"calibration, {kind}", about | calibration(mean))
+                without = together([score([Motifless(m)], data, data.genes(), CPU) for m in bundle.models])
+                add(f"{name}, {kind} without motif sites", about | row(without))
             rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
             every = joined(mean, rest)
             add(f"{name}, all genes, {core}", dict(kind="lssi") | row(replace(every, model=every.lssi)))
