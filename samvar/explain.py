@@ -16,7 +16,7 @@ from .errors import SamvarError
 from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, decode
 from .info import place
-from .knockout import KINDS, SEEN, Allele, region_window
+from .knockout import KINDS, SEEN, EditableAllele, region_window
 from .predict import Predictor
 from .regions import Regions
 from .variant import Status
@@ -171,7 +171,7 @@ def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig
     for window, found in zip(allele.windows, allele.deltas):
         least = min(options.rbp_min, float(found.values.max()))
         causes = motifs.attribute(predictor, window, predictor.score(window), found, least, knockouts=True)
-        sides = [Allele.make(predictor, window, in_alt) for in_alt in (False, True)]
+        sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
         ref_view, alt_view = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
         views.append(GeneView(window, ref_view, alt_view, found, causes))
     return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background)
@@ -192,14 +192,14 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
     if (codes == UNKNOWN).all():
         raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
     windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
-    views = [GeneView(w, landscape(predictor, w, [Allele.make(predictor, w)])) for w in windows]
+    views = [GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows]
     return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
 
 
 # ----------------------------------------------------------------------------------------------------------- landscape
 
 
-def landscape(predictor: Predictor, window: Window, alleles: list[Allele], found: scoring.Deltas | None = None,
+def landscape(predictor: Predictor, window: Window, alleles: list[EditableAllele], found: scoring.Deltas | None = None,
               in_alt: bool = False) -> Landscape:
     """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region) at the compared
     positions, and which moves which."""

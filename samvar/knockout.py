@@ -15,7 +15,7 @@ from .genes import Gene
 from .genome import UNKNOWN, Genome
 from .model import LSSI_FLOOR
 from .predict import Predictor
-from .reference import Haplotype, detect
+from .reference import Haplotype, haplotype
 from .regions import Regions
 from .variant import Variant
 from .windows import Window, make_window
@@ -32,7 +32,7 @@ CHUNK = 64  # windows handed to the workers together
 
 
 @dataclass(frozen=True)
-class Allele:
+class EditableAllele:
     """One allele's compared positions, to be edited: means of the seeds, in genome order.
 
     bottleneck   (81, n): LSSI acceptor and donor, motif sites
@@ -45,17 +45,13 @@ class Allele:
 
     @classmethod
     @torch.no_grad()
-    def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> Allele:
-        n = window.end - window.start + 2 * window.flank
-        shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
-        codes, edge = window.alt if in_alt else window.ref, window.flank
-        frames = []
-        for reference in predictor.references:
-            reach = reference.model.config.aggregate_reach
-            u = detect(reference.model, codes[reach + edge : len(codes) - reach - edge])
-            frames.append((Haplotype(reference, window, n - shift, edge, n - shift - edge, shift), u))
+    def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> EditableAllele:
+        margin = window.flank
+        frames = [haplotype(reference, window, margin, window.end - window.start + margin, in_alt)
+                  for reference in predictor.references]
         mean = lambda parts: window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))  # noqa: E731
-        return cls(frames, mean([u for _, u in frames]), mean([f.probabilities(u) for f, u in frames]))
+        return cls(frames, mean([u[..., margin - f.first : f.length - margin - f.first] for f, u in frames]),
+                   mean([f.probabilities(u) for f, u in frames]))
 
     @torch.no_grad()
     def without(self, entries: list[tuple[int, int]]) -> np.ndarray:
@@ -66,8 +62,8 @@ class Allele:
                 some = entries[i : i + BATCH]
                 edited = u.repeat(len(some), 1, 1)
                 for k, (channel, column) in enumerate(some):
-                    at = u.shape[-1] - 1 - column if frame.window.gene.strand == "-" else column
-                    edited[k, channel, at] = LSSI_FLOOR if channel < 2 else 0.0
+                    at = self.probability.shape[1] - 1 - column if frame.window.gene.strand == "-" else column
+                    edited[k, channel, frame.window.flank - frame.first + at] = LSSI_FLOOR if channel < 2 else 0.0
                 p = frame.probabilities(edited).cpu().numpy()
                 total[i : i + BATCH] += frame.window.to_genome(p) / len(self.frames)
         return total
@@ -231,7 +227,7 @@ def _exon_effects(predictor: Predictor, window: Window, channel: int) -> tuple[n
     does: log2 of p / p without it, mean of acceptor and donor."""
     sign = 1 if window.gene.strand == "+" else -1
     sites = sorted((window.start + AROUND[0], window.end - AROUND[0] - 1), key=lambda p: sign * p)
-    allele = Allele.make(predictor, window)
+    allele = EditableAllele.make(predictor, window)
     columns = np.flatnonzero(allele.bottleneck[channel] > 0)
     without = allele.without([(channel, int(c)) for c in columns])
     effect = np.mean([np.log2(allele.probability[kind, at - window.start] / without[:, kind, at - window.start])

@@ -18,7 +18,7 @@ from samvar.cli import main
 from samvar.errors import SamvarError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
-from samvar.knockout import Allele
+from samvar.knockout import EditableAllele
 from samvar.model import Detection, one_hot
 from samvar.motifs import attribute
 from samvar.predict import Predictor
@@ -99,8 +99,16 @@ def test_the_landscape_is_the_models(parts):
         assert {m.event for m in view.alt.marks} <= {"unchanged", "gain", "stronger", "weaker"}
         assert any(m.event != "unchanged" for side in (view.ref, view.alt) for m in side.marks)
         for side, in_alt in ((view.ref, False), (view.alt, True)):
-            sites = Allele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
+            sites = EditableAllele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
             assert sites.sum() == len(side.marks) > 5
+
+
+@pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
+def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(parts, name):
+    genome, annotation, predictor = parts
+    for view in explaining.explain(genome, annotation, predictor, "c", *CASES[name], Options(distance=1)).genes:
+        for side, p in zip((view.ref, view.alt), predictor.exact(view.window)):
+            np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])

@@ -11,7 +11,7 @@ from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
-from samvar.knockout import AROUND, BIN, Allele, emptied, region_window, rna_map
+from samvar.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
 from samvar.model import Detection, one_hot
 from samvar.predict import Predictor
 
@@ -62,7 +62,7 @@ def test_emptied_and_without_are_edits_of_the_bottleneck(parts, strand):
         u[0, CHANNEL] = 0
 
     np.testing.assert_allclose(after, edited(predictor, window, zero), atol=1e-5)
-    allele = Allele.make(predictor, window)
+    allele = EditableAllele.make(predictor, window)
     np.testing.assert_allclose(allele.probability, before, atol=1e-5)
     columns = np.flatnonzero(allele.bottleneck[CHANNEL] > 0)
     assert len(columns) > 1
@@ -109,7 +109,7 @@ def test_rna_map_counts_sites_where_they_are(parts):
     for gene in genes:
         for start, end in gene.chosen.exons[1:-1]:
             window = region_window(genome, gene, "c", start - AROUND[0], end + AROUND[0], predictor)
-            allele = Allele.make(predictor, window)
+            allele = EditableAllele.make(predictor, window)
             for c in np.flatnonzero(allele.bottleneck[CHANNEL] > 0):
                 position = c + window.start
                 to_acceptor = position - start if gene.strand == "+" else end - 1 - position
