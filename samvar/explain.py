@@ -264,7 +264,7 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
         out["sd"] = d.sd
         out["attributed"] = [
             dict(delta=scoring.NAMES[c.delta], value=c.value, pos=where[c.delta], residual=c.residual,
-                 parts=[_part_dict(p, background) for p in c.parts],
+                 parts=[_part_dict(p, c, background) for p in c.parts],
                  families=[dict(family=f, effect=x) for f, x in families(c)])
             for c in view.causes
         ]
@@ -276,16 +276,16 @@ def _number_place(position, offset) -> int | str:
     return place(int(position), int(offset)) if offset else int(position) + 1
 
 
-def _part_dict(p: motifs.Part, background: Background | None) -> dict:
+def _part_dict(p: motifs.Part, cause: motifs.Attribution, background: Background | None) -> dict:
     return dict(kind=p.kind, rbp=p.rbp, family=family(p.rbp) if p.kind == "rbp" else None, event=p.event or None,
                 pos=None if p.position is None else _number_place(p.position, p.offset), site=p.site or None,
                 change=p.change, effect=p.effect, knockout=p.knockout, seeds_agree=p.agree == 1.0,
-                percentile=percentile(p, background))
+                percentile=percentile(p, cause, background))
 
 
-def percentile(p: motifs.Part, background: Background | None) -> float | None:
-    """Where the effect stands among those of random variants, None without such a scale."""
-    return background.percentile(p.rbp, p.effect) if background and p.position is not None else None
+def percentile(p: motifs.Part, cause: motifs.Attribution, background: Background | None) -> float | None:
+    """Where the effect stands among those of random variants, None without such a scale or below its start."""
+    return background.percentile(p.rbp, p.effect, cause.value) if background and p.position is not None else None
 
 
 def _landscape_dict(side: Landscape) -> dict:
@@ -338,7 +338,7 @@ def _causes_text(view: GeneView, background: Background | None, check: bool, mos
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
-        rows = [titles] + [_row(p, background, check) for p in c.rows(most)]
+        rows = [titles] + [_row(p, c, background, check) for p in c.rows(most)]
         widths = [max(len(r[i]) for r in rows) for i in range(len(titles))]
         lines += ["    " + "  ".join(t.ljust(w) for t, w in zip(r, widths)).rstrip() for r in rows]
         grouped = [f"{name} {x:+.3f}" for name, x in families(c)[:5] if abs(x) >= 0.0005]
@@ -346,12 +346,12 @@ def _causes_text(view: GeneView, background: Background | None, check: bool, mos
     return lines or ["  no change"]
 
 
-def _row(p: motifs.Part, background: Background | None, check: bool) -> list[str]:
+def _row(p: motifs.Part, cause: motifs.Attribution, background: Background | None, check: bool) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
     number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
     cells = [number(p.effect, 4) + "?" * (p.agree < 1), p.rbp, p.event, place(p.position, p.offset), p.site,
              number(p.change, 2)]
-    share = percentile(p, background)
+    share = percentile(p, cause, background)
     return cells + ["" if share is None else f"{share:.1f}"] * bool(background) + [number(p.knockout, 4)] * check
 
 

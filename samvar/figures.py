@@ -303,7 +303,7 @@ def _cause_table(view: GeneView, cause, e: Explanation) -> str:
     for p in rows:
         colour = "var(--up)" if p.effect > 0 else "var(--down)"
         bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em;background:{colour}"></span>'
-        share = percentile(p, e.background)
+        share = percentile(p, cause, e.background)
         texts = [f"{p.effect:+.4f} {bar}", escape(p.rbp), p.event.replace("_", " "), place(p.position, p.offset),
                  f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
                  "" if p.knockout is None else f"{p.knockout:+.4f}", "" if share is None else f"{share:.1f}"]

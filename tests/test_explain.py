@@ -22,6 +22,7 @@ from samvar.knockout import EditableAllele
 from samvar.model import Detection, one_hot
 from samvar.motifs import attribute
 from samvar.predict import Predictor
+from samvar.training.background import LEAST_DELTA, LEAST_EFFECT
 
 from . import toy
 
@@ -234,11 +235,12 @@ def test_families_group_related_proteins():
 
 
 def test_percentiles_are_shares_of_random_variants():
-    background = Background(10, {"X": [0.5, 0.2, 0.2]})
-    assert background.percentile("X", 0.6) == 100
-    assert background.percentile("X", -0.2) == pytest.approx(70)
-    assert background.percentile("X", 0.01) == pytest.approx(70)
-    assert background.percentile("Y", 0.01) == 100
+    background = Background(10, {"X": [0.5, 0.2, 0.2]}, least_effect=0.01, least_delta=0.05)
+    assert background.percentile("X", 0.6, 0.05) == 100
+    assert background.percentile("X", -0.2, 0.3) == pytest.approx(70)
+    assert background.percentile("X", -0.01, 0.3) == pytest.approx(70)
+    assert background.percentile("Y", 0.01, 0.3) == 100
+    assert background.percentile("X", -0.009, 0.3) is None and background.percentile("X", 0.6, 0.049) is None
 
 
 def test_a_figure_without_matplotlib_says_how_to_get_it(parts, monkeypatch):
@@ -296,9 +298,12 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
         found = [e for e in effects if e > clear_of_rounding]
         assert found == pytest.approx(sorted(expected.get(rbp, []), reverse=True), abs=1e-4)
     assert expected
-    found = json.loads(run(variant("snv"), *files[:4], "--model", folder, "--json", "-").stdout)
-    parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
-    assert all(0 <= p["percentile"] <= 100 for p in parts)
+    _, pos, _, ref, alt, *_ = max(lines, key=lambda x: float(re.search(r"SAMVAR_MAX=([^;\s]+)", x)[1])).split("\t")
+    found = json.loads(run(f"c:{pos}:{ref}:{alt}", *files[:4], "--model", folder, "--json", "-").stdout)
+    parts = [(a["value"], p) for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
+    shown = [p["percentile"] for delta, p in parts if delta >= LEAST_DELTA and abs(p["effect"]) >= LEAST_EFFECT]
+    assert shown and all(0 <= share <= 100 for share in shown)
+    assert sum(p["percentile"] is not None for _, p in parts) == len(shown) < len(parts)
     assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
     content = json.loads((folder / "background.am.json").read_text())
     (folder / "background.am.json").write_text(json.dumps(content | {"sha256": "of another model"}))
