@@ -24,6 +24,7 @@ from .explain import (
 from .info import place
 from .knockout import BIN, KINDS, RnaMap
 from .model import LSSI_FLOOR
+from .variant import Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,7 +254,8 @@ tr { break-inside: avoid } .bar { display: inline-block; height: .7em; min-width
 READING = f"""<p class="note">Upper row of each panel: predicted sites (probability; blue acceptors, orange donors),
 below them the core scores. Lower row: motif sites, as high as they are active; green: gained or stronger in ALT, pink:
 lost or weaker, grey: the same. An arrow from a motif to a site: without the motif the site would be less probable; a
-bar at its end: more probable; solid from {MOVES}-fold, dashed below.</p>"""
+bar at its end: more probable; solid from {MOVES}-fold, dashed below. Tables: ? after an effect whose sign the model's
+seeds do not agree on.</p>"""
 
 
 def page(explanations: list[Explanation]) -> str:
@@ -267,7 +269,7 @@ def page(explanations: list[Explanation]) -> str:
 
 def _section(e: Explanation) -> str:
     parts = [f"<h1>{escape(e.title)}</h1>"]
-    if not e.genes:
+    if e.status is not Status.OK:
         parts.append(f"<p>{e.status.name}: {escape(e.status.value)}</p>")
     for number, view in enumerate(e.genes):
         g = view.gene
@@ -304,8 +306,8 @@ def _cause_table(view: GeneView, cause, e: Explanation) -> str:
         colour = "var(--up)" if p.effect > 0 else "var(--down)"
         bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em;background:{colour}"></span>'
         share = percentile(p, cause, e.background)
-        texts = [f"{p.effect:+.4f} {bar}", escape(p.rbp), p.event.replace("_", " "), place(p.position, p.offset),
-                 f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
+        texts = [f"{p.effect:+.4f}{'?' * (p.agree < 1)} {bar}", escape(p.rbp), p.event.replace("_", " "),
+                 place(p.position, p.offset), f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
                  "" if p.knockout is None else f"{p.knockout:+.4f}", "" if share is None else f"{share:.1f}"]
         cells.append(f"<tr>{''.join(f'<td>{t}</td>' for t in texts)}</tr>")
     heads = "".join(f"<th>{h}</th>" for h in ("effect", "site of", "event", "position", "sequence", "change",

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -23,6 +24,7 @@ from samvar.model import Detection, one_hot
 from samvar.motifs import attribute
 from samvar.predict import Predictor
 from samvar.training.background import LEAST_DELTA, LEAST_EFFECT
+from samvar.variant import Status
 
 from . import toy
 
@@ -162,6 +164,8 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     assert {"REF", "ALT"} <= words and words & set(toy.RBPS)
     assert out[1].read_bytes().startswith(b"\x89PNG")
     page = out[2].read_text()
+    unsure = re.findall(r"^ +([+-]0\.\d{4})\?", result.stdout, re.M)
+    assert re.findall(r"<td>([+-]0\.\d{4})\?", page) == unsure and (unsure or name != "snv")
     assert "<script" not in page and not re.search(r'(src|href)="(?!#)', page.replace('xmlns:xlink="', ""))
     assert "prefers-color-scheme: dark" in page and "@media print" in page and page.count("<svg") == 2
 
@@ -199,8 +203,10 @@ def test_region_form(files, tmp_path):
 def test_the_status_is_that_of_annotate(files, tmp_path):
     bases = BASES[:1020] + "N" * 600 + BASES[1620:]
     fasta = toy.fasta(tmp_path / "n.fa", c=bases)
-    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-").stdout)
+    page = tmp_path / "n.html"
+    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-", "--html", page).stdout)
     assert found["status"] == "LOW_CONTEXT" and found["genes"]
+    assert f"LOW_CONTEXT: {escape(Status.LOW_CONTEXT.value)}" in page.read_text()
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
 
 
