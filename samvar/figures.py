@@ -218,7 +218,7 @@ def draw_map(m: RnaMap, path: str) -> None:
         for half, title in enumerate(("from the acceptor", "from the donor")):
             middle = m.edges[half] + (BIN - 1) / 2
             top, bottom = grid[0][half], grid[1][half]
-            top.bar(middle, 1000 * m.sites[half], BIN * 0.9, color=FAINT)
+            top.bar(middle, 1000 * np.nan_to_num(m.sites[half]), BIN * 0.9, color=FAINT)
             effect = np.nan_to_num(m.effects[half])
             bottom.bar(middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"]))
             bottom.axhline(0, color=INK, lw=0.6)
@@ -229,7 +229,7 @@ def draw_map(m: RnaMap, path: str) -> None:
                 axes.spines[["top", "right"]].set_visible(False)
         grid[0][0].set_ylabel("sites per exon\nand 1,000 bases")
         grid[1][0].set_ylabel("mean log2 change of\nthe exon's sites")
-        figure.suptitle(f"{m.rbp}: {int(m.counts.sum())} sites around {m.exons} internal exons (shaded)", fontsize=10)
+        figure.suptitle(f"{m.rbp}: {m.shown} sites around {m.exons} internal exons (shaded)", fontsize=10)
         files.write(path, _bytes(figure, "png" if path.endswith(".png") else "svg"))
 
 
