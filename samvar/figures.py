@@ -279,13 +279,13 @@ def _section(e: Explanation) -> str:
             parts.append(_delta_table(view))
         svg = render([(e, view)], "svg").decode()
         svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")
-        parts.append(f'<figure class="scroll">{_own_ids(svg, f"{e.title}{number}")}</figure>')
+        parts.append(f'<figure class="scroll">{own_ids(svg, f"{e.title}{number}")}</figure>')
         parts += [_cause_table(view, c, e) for c in view.causes or []]
     return "\n".join(parts)
 
 
-def _own_ids(svg: str, salt: str) -> str:
-    """Ids made unique within the page."""
+def own_ids(svg: str, salt: str) -> str:
+    """Ids of a picture made unique within the page."""
     prefix = re.sub(r"\W", "_", salt)
     return re.sub(r'(\bid="|href="#|url\(#)', lambda m: m.group() + prefix, svg)
 
