@@ -556,6 +556,17 @@ def _write_json(path: str, content: dict | list) -> None:
         files.write(path, text)
 
 
+def _genome_and_genes(fasta: str, annotation: str):
+    """Both files read; they must have a contig in common."""
+    from .annotate import check_annotation
+    from .gene_files import load_annotation
+    from .genome import Genome
+
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, genes)
+    return genome, genes
+
+
 @main.command()
 @click.argument("what", metavar="CHR:POS:REF:ALT|CHR:START-END")
 @fasta_option
@@ -578,17 +589,14 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     import torch
 
     from . import explain as explaining
-    from .annotate import Options, check_annotation
+    from .annotate import Options
     from .bundle import load_bundle
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
 
     different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, genes)
+    genome, genes = _genome_and_genes(fasta, annotation)
     options = Options(distance=distance, rbp_min=rbp_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     with Predictor(load_bundle(model_name)) as predictor:
@@ -629,10 +637,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     """
     from . import files
     from . import knockout as knocking
-    from .annotate import check_annotation
     from .bundle import load_bundle
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
     from .regions import Regions
 
@@ -647,8 +652,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
         if path and path != "-":
             files.check_writable(path)
     names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
-    genome, known = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, known)
+    genome, known = _genome_and_genes(fasta, annotation)
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
@@ -689,11 +693,8 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     Without --table, --svg and --html the table goes to stdout.
     """
     from . import logos
-    from .annotate import check_annotation
     from .bundle import load_bundle
     from .files import check_writable
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
 
     different_files(table_file, html, inputs=(fasta, annotation))
@@ -703,8 +704,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     if svg or html:
         logos.style()  # what is missing for that shows before the work
     wanted = [c for c in (chroms or "").split(",") if c]
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, genes)
+    genome, genes = _genome_and_genes(fasta, annotation)
     with Predictor(load_bundle(model_name)) as predictor:
         found = logos.collect(genome, genes, predictor, rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
