@@ -23,13 +23,18 @@ FORMAT = 1
 @dataclass(frozen=True)
 class Background:
     """`n` alleles in genes, and of each RBP and core site the strongest effects among them, descending; under the
-    model of one bundle alone."""
+    model of one bundle alone. Counted are effects of at least `least_effect` on deltas of at least `least_delta`."""
 
     n: int
     effects: dict[str, list[float]]
+    least_effect: float
+    least_delta: float
 
-    def percentile(self, name: str, effect: float) -> float:
-        """Percent of the alleles in which this RBP's strongest effect is smaller."""
+    def percentile(self, name: str, effect: float, delta: float) -> float | None:
+        """Percent of the alleles in which this RBP's strongest effect is smaller than its effect on a delta; None where
+        such effects are not counted."""
+        if abs(effect) < self.least_effect or delta < self.least_delta:
+            return None
         kept = self.effects.get(name, [])
         return 100 * (1 - sum(e >= abs(effect) for e in kept) / self.n)
 
@@ -142,7 +147,9 @@ def background_of(folder: str, kind: str, sha256: str) -> Background | None:
         return None
     with open(path) as handle:
         content = json.load(handle)
-    return Background(content["n"], content["effects"]) if content["sha256"] == sha256 else None
+    if content["sha256"] != sha256:
+        return None
+    return Background(*(content[k] for k in ("n", "effects", "least_effect", "least_delta")))
 
 
 def write_manifest(folder: str) -> None:

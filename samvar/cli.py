@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 import json
+import math
 import os
 import shlex
 import signal
@@ -80,11 +81,26 @@ def _use_threads(ctx, param, value):
         torch.set_num_threads(value)
 
 
+def _cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class NumberRange(click.FloatRange):
+    """A range in which nan does not lie."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+
+
 fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
 annotation_option = click.option(
     "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
 )
 threads_option = click.option("--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
+                              help="CPU threads.")
+workers_option = click.option("--threads", default=_cpus, show_default="all", type=click.IntRange(1),
                               help="CPU threads.")
 device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
 model_option = click.option(
@@ -220,7 +236,7 @@ def am(**options) -> None:
 @click.argument("runs", nargs=-1, required=True)
 @click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
 @click.option("-o", "--output", required=True, help="Folder of the averaged run.")
-@click.option("--density", type=click.FloatRange(0, 1, min_open=True), help="Of sites [default: the first run's].")
+@click.option("--density", type=NumberRange(0, 1, min_open=True), help="Of sites [default: the first run's].")
 @threads_option
 @device_option
 @user_errors
@@ -289,7 +305,7 @@ def evaluate(fastas, annotations, name, run, chroms, no_paralogs, genes, entropy
 @click.option("--name", required=True, help="Name of the bundle.")
 @click.option("--am", "am_runs", multiple=True, help="Folder of a finished AM run; repeat for several seeds.")
 @click.option("--fm", "fm_runs", multiple=True, help="Folder of a finished FM run; repeat for several seeds.")
-@click.option("--temperature", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True),
+@click.option("--temperature", default=1.0, show_default=True, type=NumberRange(0, min_open=True),
               help="Divides the outputs before the softmax.")
 @click.option("--flank", default=512, show_default=True, help="F: bases the LSTM sees beyond the compared positions.")
 @click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
@@ -328,7 +344,7 @@ def bundle(name, am_runs, fm_runs, temperature, flank, data, evaluations, precis
 @several_fastas
 @several_annotations
 @click.option("--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result.")
-@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@workers_option
 @device_option
 @user_errors
 def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
@@ -427,21 +443,23 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
 @click.option("--transcript-extent", is_flag=True,
               help="Show the model each gene's chosen transcript alone, not the union of its transcripts.")
-@click.option("--rbp-min", default=0.1, show_default=True, help="List changed sites for deltas of at least this.")
+@click.option("--rbp-min", default=0.1, show_default=True, type=NumberRange(0),
+              help="List changed sites for deltas of at least this.")
 @click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
-@click.option("--max-allele", default=1000, show_default=True, help="Longest trimmed allele that is scored.")
+@click.option("--max-allele", default=1000, show_default=True, type=click.IntRange(1),
+              help="Longest trimmed allele that is scored.")
 @click.option("--spliceai-compat", is_flag=True, help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.")
 @click.option("--tsv", callback=file_only,
               help="Write the rows of SAMVAR to this file, too, tab-separated (.gz: gzipped).")
 @click.option("--overwrite", is_flag=True, help="Replace samvar's INFO fields of an earlier run.")
 @click.option("--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA.")
-@click.option("--strict", type=click.FloatRange(0, 1), metavar="[=SHARE]",
+@click.option("--strict", type=NumberRange(0, 1), metavar="[=SHARE]",
               help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
 @click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
 @click.option("--md5", is_flag=True, help="Put the MD5 of each contig with genes into the header, for verify.")
 @click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
 @click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
-@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@workers_option
 @device_option
 @click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
               help="Of the aggregator on a GPU.")
@@ -538,6 +556,17 @@ def _write_json(path: str, content: dict | list) -> None:
         files.write(path, text)
 
 
+def _genome_and_genes(fasta: str, annotation: str):
+    """Both files read; they must have a contig in common."""
+    from .annotate import check_annotation
+    from .gene_files import load_annotation
+    from .genome import Genome
+
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, genes)
+    return genome, genes
+
+
 @main.command()
 @click.argument("what", metavar="CHR:POS:REF:ALT|CHR:START-END")
 @fasta_option
@@ -546,7 +575,8 @@ def _write_json(path: str, content: dict | list) -> None:
 @model_option
 @click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 1000),
               help="Sites within so many bases of the variant are compared and shown.")
-@click.option("--rbp-min", default=0.1, show_default=True, help="Take apart deltas of at least this, and the largest.")
+@click.option("--rbp-min", default=0.1, show_default=True, type=NumberRange(0),
+              help="Take apart deltas of at least this, and the largest.")
 @click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
 @click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
 @click.option("--svg", callback=file_only, help="Draw the landscape: vector graphics.")
@@ -559,17 +589,14 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
     import torch
 
     from . import explain as explaining
-    from .annotate import Options, check_annotation
+    from .annotate import Options
     from .bundle import load_bundle
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
 
     different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
     region = explaining.region(what)
     asked = [] if region else explaining.variants(what, vcf)
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, genes)
+    genome, genes = _genome_and_genes(fasta, annotation)
     options = Options(distance=distance, rbp_min=rbp_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     with Predictor(load_bundle(model_name)) as predictor:
@@ -599,7 +626,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
 @click.option("--map", "map_file", callback=file_only, help="Write an RNA map over internal exons to this table.")
 @click.option("--figure", callback=file_only, help="Draw the RNA map: .svg or .png.")
 @click.option("--exons", default=1000, show_default=True, type=click.IntRange(1), help="Exons of the RNA map, at most.")
-@click.option("--threads", default=os.cpu_count() or 1, show_default="all", type=click.IntRange(1), help="CPU threads.")
+@workers_option
 @user_errors
 def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons,
              threads) -> None:
@@ -610,10 +637,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     """
     from . import files
     from . import knockout as knocking
-    from .annotate import check_annotation
     from .bundle import load_bundle
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
     from .regions import Regions
 
@@ -628,8 +652,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
         if path and path != "-":
             files.check_writable(path)
     names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
-    genome, known = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, known)
+    genome, known = _genome_and_genes(fasta, annotation)
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
@@ -670,11 +693,8 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     Without --table, --svg and --html the table goes to stdout.
     """
     from . import logos
-    from .annotate import check_annotation
     from .bundle import load_bundle
     from .files import check_writable
-    from .gene_files import load_annotation
-    from .genome import Genome
     from .predict import Predictor
 
     different_files(table_file, html, inputs=(fasta, annotation))
@@ -684,8 +704,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     if svg or html:
         logos.style()  # what is missing for that shows before the work
     wanted = [c for c in (chroms or "").split(",") if c]
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
-    check_annotation(genome, genes)
+    genome, genes = _genome_and_genes(fasta, annotation)
     with Predictor(load_bundle(model_name)) as predictor:
         found = logos.collect(genome, genes, predictor, rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):

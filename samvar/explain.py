@@ -16,7 +16,7 @@ from .errors import SamvarError
 from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, decode
 from .info import place
-from .knockout import KINDS, SEEN, Allele, region_window
+from .knockout import KINDS, SEEN, EditableAllele, region_window
 from .predict import Predictor
 from .regions import Regions
 from .variant import Status
@@ -171,7 +171,7 @@ def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig
     for window, found in zip(allele.windows, allele.deltas):
         least = min(options.rbp_min, float(found.values.max()))
         causes = motifs.attribute(predictor, window, predictor.score(window), found, least, knockouts=True)
-        sides = [Allele.make(predictor, window, in_alt) for in_alt in (False, True)]
+        sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
         ref_view, alt_view = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
         views.append(GeneView(window, ref_view, alt_view, found, causes))
     return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background)
@@ -192,14 +192,14 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
     if (codes == UNKNOWN).all():
         raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
     windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
-    views = [GeneView(w, landscape(predictor, w, [Allele.make(predictor, w)])) for w in windows]
+    views = [GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows]
     return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
 
 
 # ----------------------------------------------------------------------------------------------------------- landscape
 
 
-def landscape(predictor: Predictor, window: Window, alleles: list[Allele], found: scoring.Deltas | None = None,
+def landscape(predictor: Predictor, window: Window, alleles: list[EditableAllele], found: scoring.Deltas | None = None,
               in_alt: bool = False) -> Landscape:
     """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region) at the compared
     positions, and which moves which."""
@@ -264,7 +264,7 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
         out["sd"] = d.sd
         out["attributed"] = [
             dict(delta=scoring.NAMES[c.delta], value=c.value, pos=where[c.delta], residual=c.residual,
-                 parts=[_part_dict(p, background) for p in c.parts],
+                 parts=[_part_dict(p, c, background) for p in c.parts],
                  families=[dict(family=f, effect=x) for f, x in families(c)])
             for c in view.causes
         ]
@@ -276,16 +276,16 @@ def _number_place(position, offset) -> int | str:
     return place(int(position), int(offset)) if offset else int(position) + 1
 
 
-def _part_dict(p: motifs.Part, background: Background | None) -> dict:
+def _part_dict(p: motifs.Part, cause: motifs.Attribution, background: Background | None) -> dict:
     return dict(kind=p.kind, rbp=p.rbp, family=family(p.rbp) if p.kind == "rbp" else None, event=p.event or None,
                 pos=None if p.position is None else _number_place(p.position, p.offset), site=p.site or None,
                 change=p.change, effect=p.effect, knockout=p.knockout, seeds_agree=p.agree == 1.0,
-                percentile=percentile(p, background))
+                percentile=percentile(p, cause, background))
 
 
-def percentile(p: motifs.Part, background: Background | None) -> float | None:
-    """Where the effect stands among those of random variants, None without such a scale."""
-    return background.percentile(p.rbp, p.effect) if background and p.position is not None else None
+def percentile(p: motifs.Part, cause: motifs.Attribution, background: Background | None) -> float | None:
+    """Where the effect stands among those of random variants, None without such a scale or below its start."""
+    return background.percentile(p.rbp, p.effect, cause.value) if background and p.position is not None else None
 
 
 def _landscape_dict(side: Landscape) -> dict:
@@ -338,7 +338,7 @@ def _causes_text(view: GeneView, background: Background | None, check: bool, mos
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
-        rows = [titles] + [_row(p, background, check) for p in c.rows(most)]
+        rows = [titles] + [_row(p, c, background, check) for p in c.rows(most)]
         widths = [max(len(r[i]) for r in rows) for i in range(len(titles))]
         lines += ["    " + "  ".join(t.ljust(w) for t, w in zip(r, widths)).rstrip() for r in rows]
         grouped = [f"{name} {x:+.3f}" for name, x in families(c)[:5] if abs(x) >= 0.0005]
@@ -346,12 +346,12 @@ def _causes_text(view: GeneView, background: Background | None, check: bool, mos
     return lines or ["  no change"]
 
 
-def _row(p: motifs.Part, background: Background | None, check: bool) -> list[str]:
+def _row(p: motifs.Part, cause: motifs.Attribution, background: Background | None, check: bool) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
     number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
     cells = [number(p.effect, 4) + "?" * (p.agree < 1), p.rbp, p.event, place(p.position, p.offset), p.site,
              number(p.change, 2)]
-    share = percentile(p, background)
+    share = percentile(p, cause, background)
     return cells + ["" if share is None else f"{share:.1f}"] * bool(background) + [number(p.knockout, 4)] * check
 
 

@@ -24,6 +24,7 @@ from .explain import (
 from .info import place
 from .knockout import BIN, KINDS, RnaMap
 from .model import LSSI_FLOOR
+from .variant import Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -217,7 +218,7 @@ def draw_map(m: RnaMap, path: str) -> None:
         for half, title in enumerate(("from the acceptor", "from the donor")):
             middle = m.edges[half] + (BIN - 1) / 2
             top, bottom = grid[0][half], grid[1][half]
-            top.bar(middle, 1000 * m.sites[half], BIN * 0.9, color=FAINT)
+            top.bar(middle, 1000 * np.nan_to_num(m.sites[half]), BIN * 0.9, color=FAINT)
             effect = np.nan_to_num(m.effects[half])
             bottom.bar(middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"]))
             bottom.axhline(0, color=INK, lw=0.6)
@@ -228,7 +229,7 @@ def draw_map(m: RnaMap, path: str) -> None:
                 axes.spines[["top", "right"]].set_visible(False)
         grid[0][0].set_ylabel("sites per exon\nand 1,000 bases")
         grid[1][0].set_ylabel("mean log2 change of\nthe exon's sites")
-        figure.suptitle(f"{m.rbp}: {int(m.counts.sum())} sites around {m.exons} internal exons (shaded)", fontsize=10)
+        figure.suptitle(f"{m.rbp}: {m.shown} sites around {m.exons} internal exons (shaded)", fontsize=10)
         files.write(path, _bytes(figure, "png" if path.endswith(".png") else "svg"))
 
 
@@ -253,7 +254,8 @@ tr { break-inside: avoid } .bar { display: inline-block; height: .7em; min-width
 READING = f"""<p class="note">Upper row of each panel: predicted sites (probability; blue acceptors, orange donors),
 below them the core scores. Lower row: motif sites, as high as they are active; green: gained or stronger in ALT, pink:
 lost or weaker, grey: the same. An arrow from a motif to a site: without the motif the site would be less probable; a
-bar at its end: more probable; solid from {MOVES}-fold, dashed below.</p>"""
+bar at its end: more probable; solid from {MOVES}-fold, dashed below. Tables: ? after an effect whose sign the model's
+seeds do not agree on.</p>"""
 
 
 def page(explanations: list[Explanation]) -> str:
@@ -267,7 +269,7 @@ def page(explanations: list[Explanation]) -> str:
 
 def _section(e: Explanation) -> str:
     parts = [f"<h1>{escape(e.title)}</h1>"]
-    if not e.genes:
+    if e.status is not Status.OK:
         parts.append(f"<p>{e.status.name}: {escape(e.status.value)}</p>")
     for number, view in enumerate(e.genes):
         g = view.gene
@@ -277,13 +279,13 @@ def _section(e: Explanation) -> str:
             parts.append(_delta_table(view))
         svg = render([(e, view)], "svg").decode()
         svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")
-        parts.append(f'<figure class="scroll">{_own_ids(svg, f"{e.title}{number}")}</figure>')
+        parts.append(f'<figure class="scroll">{own_ids(svg, f"{e.title}{number}")}</figure>')
         parts += [_cause_table(view, c, e) for c in view.causes or []]
     return "\n".join(parts)
 
 
-def _own_ids(svg: str, salt: str) -> str:
-    """Ids made unique within the page."""
+def own_ids(svg: str, salt: str) -> str:
+    """Ids of a picture made unique within the page."""
     prefix = re.sub(r"\W", "_", salt)
     return re.sub(r'(\bid="|href="#|url\(#)', lambda m: m.group() + prefix, svg)
 
@@ -303,9 +305,9 @@ def _cause_table(view: GeneView, cause, e: Explanation) -> str:
     for p in rows:
         colour = "var(--up)" if p.effect > 0 else "var(--down)"
         bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em;background:{colour}"></span>'
-        share = percentile(p, e.background)
-        texts = [f"{p.effect:+.4f} {bar}", escape(p.rbp), p.event.replace("_", " "), place(p.position, p.offset),
-                 f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
+        share = percentile(p, cause, e.background)
+        texts = [f"{p.effect:+.4f}{'?' * (p.agree < 1)} {bar}", escape(p.rbp), p.event.replace("_", " "),
+                 place(p.position, p.offset), f"<code>{p.site}</code>", "" if p.change is None else f"{p.change:+.2f}",
                  "" if p.knockout is None else f"{p.knockout:+.4f}", "" if share is None else f"{share:.1f}"]
         cells.append(f"<tr>{''.join(f'<td>{t}</td>' for t in texts)}</tr>")
     heads = "".join(f"<th>{h}</th>" for h in ("effect", "site of", "event", "position", "sequence", "change",

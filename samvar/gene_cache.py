@@ -11,7 +11,7 @@ import platformdirs
 
 from .genes import Gene, Transcript
 
-FORMAT = 4
+FORMAT = 5
 
 
 def path_of(digest: str) -> str:

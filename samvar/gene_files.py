@@ -145,7 +145,7 @@ def _read_gff(lines: list[str]) -> Iterator[Gene]:
             for owner in owners:
                 key = owner, contig, strand
                 if low == "exon":
-                    exons[key].add((int(start) - 1, int(end)))
+                    exons[key].update(_exons([int(start) - 1], [int(end)], line))
                 else:
                     cds[key] += int(end) - int(start) + 1
             if gtf and owners:
@@ -218,6 +218,15 @@ def _first(attributes: dict[str, list[str]], *keys: str) -> str:
     return next((attributes[k][0] for k in keys if attributes.get(k)), "")
 
 
+def _exons(starts: list[int], ends: list[int], line: str) -> list[tuple[int, int]]:
+    """A line's exons, half-open. Raises ValueError when they are not whole, or end before they start."""
+    if len(starts) != len(ends):
+        raise ValueError(f"{len(starts)} starts and {len(ends)} ends of exons: {line[:100]!r}")
+    if any(start >= end for start, end in zip(starts, ends)):
+        raise ValueError(f"an exon ends before it starts: {line[:100]!r}")
+    return list(zip(starts, ends))
+
+
 def _merge(intervals: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Ascending exons; overlapping or touching pieces of one exon become one."""
     merged: list[tuple[int, int]] = []
@@ -241,7 +250,10 @@ def _read_bed12(lines: list[str]) -> Iterator[Gene]:
             continue
         f = line.split("\t")
         start, thick = int(f[1]), (int(f[6]), int(f[7]))
-        exons = _merge((start + o, start + o + n) for o, n in zip(_numbers(f[11]), _numbers(f[10])))
+        sizes, offsets = _numbers(f[10]), _numbers(f[11])
+        if not len(sizes) == len(offsets) == int(f[9]):
+            raise ValueError(f"blockSizes and blockStarts are not blockCount ({f[9]}) numbers: {line[:100]!r}")
+        exons = _merge(_exons([start + o for o in offsets], [start + o + n for o, n in zip(offsets, sizes)], line))
         cds = sum(max(0, min(e, thick[1]) - max(s, thick[0])) for s, e in exons)
         symbol = f[12] if len(f) > 12 else f[3]
         grouped[symbol, symbol, f[0], f[5]].append(Transcript(f[3], exons, cds))
@@ -256,7 +268,7 @@ def _read_spliceai(lines: list[str]) -> Iterator[Gene]:
         if line.startswith("#"):
             continue
         name, contig, strand, _, _, starts, ends = line.split("\t")[:7]
-        exons = _merge(zip(_numbers(starts), _numbers(ends)))
+        exons = _merge(_exons(_numbers(starts), _numbers(ends), line))
         grouped[name, name, contig, strand].append(Transcript(name, exons))
     for key, transcripts in grouped.items():
         yield from _loci(*key, transcripts)
@@ -272,9 +284,7 @@ def _read_canonical(lines: list[str]) -> Iterator[Gene]:
         row = dict(zip(header, line.split("\t")))
         starts = [int(row["tx_start1"])] + _numbers(row["exon_starts1"])
         ends = _numbers(row["exon_ends1"]) + [int(row["tx_end1"])]
-        if len(starts) != len(ends):
-            raise ValueError(f"{row['gene']}: exon_starts1 and exon_ends1 differ in length")
-        exons = tuple((s - 1, e) for s, e in zip(starts, ends))
+        exons = tuple(_exons([s - 1 for s in starts], ends, line))
         contig = row.get("contig") or row["chrom"]
         yield from _loci(row["gene"], row["gene"], contig, row["strand"], [Transcript(row["gene"], exons)],
                          origin=row["chrom"], paralog=row["has_paralog"] == "1")

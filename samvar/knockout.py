@@ -15,7 +15,7 @@ from .genes import Gene
 from .genome import UNKNOWN, Genome
 from .model import LSSI_FLOOR
 from .predict import Predictor
-from .reference import Haplotype, detect
+from .reference import Haplotype, haplotype
 from .regions import Regions
 from .variant import Variant
 from .windows import Window, make_window
@@ -32,7 +32,7 @@ CHUNK = 64  # windows handed to the workers together
 
 
 @dataclass(frozen=True)
-class Allele:
+class EditableAllele:
     """One allele's compared positions, to be edited: means of the seeds, in genome order.
 
     bottleneck   (81, n): LSSI acceptor and donor, motif sites
@@ -45,17 +45,13 @@ class Allele:
 
     @classmethod
     @torch.no_grad()
-    def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> Allele:
-        n = window.end - window.start + 2 * window.flank
-        shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
-        codes, edge = window.alt if in_alt else window.ref, window.flank
-        frames = []
-        for reference in predictor.references:
-            reach = reference.model.config.aggregate_reach
-            u = detect(reference.model, codes[reach + edge : len(codes) - reach - edge])
-            frames.append((Haplotype(reference, window, n - shift, edge, n - shift - edge, shift), u))
+    def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> EditableAllele:
+        margin = window.flank
+        frames = [haplotype(reference, window, margin, window.end - window.start + margin, in_alt)
+                  for reference in predictor.references]
         mean = lambda parts: window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))  # noqa: E731
-        return cls(frames, mean([u for _, u in frames]), mean([f.probabilities(u) for f, u in frames]))
+        return cls(frames, mean([u[..., margin - f.first : f.length - margin - f.first] for f, u in frames]),
+                   mean([f.probabilities(u) for f, u in frames]))
 
     @torch.no_grad()
     def without(self, entries: list[tuple[int, int]]) -> np.ndarray:
@@ -66,8 +62,8 @@ class Allele:
                 some = entries[i : i + BATCH]
                 edited = u.repeat(len(some), 1, 1)
                 for k, (channel, column) in enumerate(some):
-                    at = u.shape[-1] - 1 - column if frame.window.gene.strand == "-" else column
-                    edited[k, channel, at] = LSSI_FLOOR if channel < 2 else 0.0
+                    at = self.probability.shape[1] - 1 - column if frame.window.gene.strand == "-" else column
+                    edited[k, channel, frame.window.flank - frame.first + at] = LSSI_FLOOR if channel < 2 else 0.0
                 p = frame.probabilities(edited).cpu().numpy()
                 total[i : i + BATCH] += frame.window.to_genome(p) / len(self.frames)
         return total
@@ -90,7 +86,8 @@ def channel_of(predictor: Predictor, rbp: str) -> int:
 
 
 class Change(NamedTuple):
-    """A splice site (position 0-based) with and without an RBP's motif sites; `annotated` in any transcript."""
+    """A splice site (position 0-based) with and without an RBP's motif sites, nan where its base is unknown;
+    `annotated` in any transcript."""
 
     contig: str
     position: int
@@ -125,6 +122,8 @@ def changes(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     windows = (region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions))
     for window, (p, without) in _mapped(predictor, lambda w: emptied(predictor, w, channel), windows):
         gene, start = window.gene, window.start
+        unknown = genome.codes(window.variant.contig, start, window.end) == UNKNOWN
+        p[:, unknown] = without[:, unknown] = np.nan
         sites = gene.sites()
         wanted = [(0, window.end)] if regions is None else regions.on(gene.contig)
         for at in (i for low, high in wanted for i in range(max(low, start), min(high, window.end))):
@@ -146,9 +145,13 @@ def table(found: Iterable[Change]) -> Iterator[str]:
     """Lines of the table of sites, without line ends; positions 1-based."""
     yield "\t".join(("contig", "position", *Change._fields[2:], "log2_change"))
     for c in found:
-        log2 = np.log2(max(c.probability, 1e-6) / max(c.without, 1e-6))
+        log2 = np.log2(np.maximum(c.probability, 1e-6) / np.maximum(c.without, 1e-6))
         yield "\t".join((c.contig, str(c.position + 1), c.strand, c.gene, c.kind, str(int(c.annotated)),
-                         f"{c.probability:.4f}", f"{c.without:.4f}", f"{log2:.3f}"))
+                         _number(c.probability, 4), _number(c.without, 4), _number(log2, 3)))
+
+
+def _number(value: float, digits: int) -> str:
+    return "." if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def _stretches(genome: Genome, genes: Iterable[Gene], regions: Regions | None) -> Iterator[tuple[Gene, str, int, int]]:
@@ -171,13 +174,15 @@ def _stretches(genome: Genome, genes: Iterable[Gene], regions: Regions | None) -
 
 @dataclass(frozen=True)
 class RnaMap:
-    """An RBP's sites around internal exons (the paper's Figure 7), in bins of `BIN` bases, of two halves.
+    """An RBP's sites around internal exons (the paper's Figure 7), in bins of `BIN` bases, of two halves, each of which
+    ends where the exon does.
 
     edges    (2, bins): first base of each bin relative to the acceptor (first half) and the donor (second half)
     exons    how many
-    sites    (2, bins): sites per exon and base
+    sites    (2, bins): sites per exon and base, of the exons that reach there; nan where none does
     effects  (2, bins): mean over the sites of log2(p / p without the site), of the exon's acceptor and donor together
     counts   (2, bins): sites
+    shown    how many sites that are; those of short exons lie in both halves
     """
 
     rbp: str
@@ -186,6 +191,7 @@ class RnaMap:
     sites: np.ndarray
     effects: np.ndarray
     counts: np.ndarray
+    shown: int
 
 
 def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: str, most: int = 1000,
@@ -198,19 +204,22 @@ def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     channel = channel_of(predictor, rbp)
     intron, exon = AROUND
     edges = np.stack((np.arange(-intron, exon, BIN), np.arange(-exon + 1, intron + 1, BIN)))
-    counts, total, exons = np.zeros(edges.shape, int), np.zeros(edges.shape), 0
+    counts, total, bases, exons, shown = np.zeros(edges.shape, int), np.zeros(edges.shape), 0, 0, 0
     windows = islice(_exons(genome, genes, predictor, regions), most)
-    for _, (positions, effect) in _mapped(predictor, lambda w: _exon_effects(predictor, w, channel), windows):
+    for window, (positions, effect) in _mapped(predictor, lambda w: _exon_effects(predictor, w, channel), windows):
+        length = window.end - window.start - 2 * intron
         exons += 1
+        bases += np.stack((length - edges[0], length + edges[1] + BIN - 1)).clip(0, BIN)
+        bins = (positions - edges[:, :1]) // BIN
+        inside = (bins >= 0) & (bins < edges.shape[1]) & np.stack((positions[0] < length, positions[1] > -length))
+        shown += int(inside.any(0).sum())
         for half in (0, 1):
-            bins = (positions[half] - edges[half, 0]) // BIN
-            inside = (bins >= 0) & (bins < edges.shape[1])
-            np.add.at(counts[half], bins[inside], 1)
-            np.add.at(total[half], bins[inside], effect[inside])
+            np.add.at(counts[half], bins[half, inside[half]], 1)
+            np.add.at(total[half], bins[half, inside[half]], effect[inside[half]])
     if not exons:
         raise SamvarError("no internal exon that was asked for has known sequence")
     with np.errstate(invalid="ignore"):
-        return RnaMap(rbp, edges, exons, counts / exons / BIN, total / counts, counts)
+        return RnaMap(rbp, edges, exons, counts / bases, total / counts, counts, shown)
 
 
 def _exons(genome: Genome, genes: Iterable[Gene], predictor: Predictor,
@@ -231,7 +240,7 @@ def _exon_effects(predictor: Predictor, window: Window, channel: int) -> tuple[n
     does: log2 of p / p without it, mean of acceptor and donor."""
     sign = 1 if window.gene.strand == "+" else -1
     sites = sorted((window.start + AROUND[0], window.end - AROUND[0] - 1), key=lambda p: sign * p)
-    allele = Allele.make(predictor, window)
+    allele = EditableAllele.make(predictor, window)
     columns = np.flatnonzero(allele.bottleneck[channel] > 0)
     without = allele.without([(channel, int(c)) for c in columns])
     effect = np.mean([np.log2(allele.probability[kind, at - window.start] / without[:, kind, at - window.start])
@@ -243,9 +252,8 @@ def map_rows(m: RnaMap) -> Iterator[tuple]:
     """Rows of the table: rbp, anchor, first base relative to it, exons, sites, sites per exon and base, effect."""
     for half, anchor in enumerate(KINDS):
         for i, edge in enumerate(m.edges[half]):
-            value = m.effects[half, i]
-            yield (m.rbp, anchor, int(edge), m.exons, int(m.counts[half, i]), f"{m.sites[half, i]:.6f}",
-                   "." if np.isnan(value) else f"{value:.4f}")
+            yield (m.rbp, anchor, int(edge), m.exons, int(m.counts[half, i]), _number(m.sites[half, i], 6),
+                   _number(m.effects[half, i], 4))
 
 
 MAP_COLUMNS = ("rbp", "anchor", "position", "exons", "sites", "sites_per_exon_and_base", "mean_log2_change")

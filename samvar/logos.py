@@ -304,7 +304,7 @@ def _svg(motif: Motif) -> str:
     for pattern, shorter in ((r"<metadata>.*?</metadata>", ""), (r">\s+<", "><"), (r'<g id="[^"]*">', "<g>"),
                              (r' clip-path="[^"]*"', ""), (r"(\.\d\d)\d+(?=[^<>]*>)", r"\1")):
         text = re.sub(pattern, shorter, text)
-    return re.sub(r'(\bid="|href="#)', lambda m: m.group() + _anchor(motif), text)
+    return figures.own_ids(text, _anchor(motif))
 
 
 LIGHT, DARK = ("; ".join(f"--{base}: {c}" for base, c in some.items()) for some in (COLOURS, ON_DARK))

@@ -180,13 +180,19 @@ def alternative(reference: Reference, window: Window,
                 placed: Variant | None = None) -> tuple[Haplotype, torch.Tensor]:
     """The alternative allele: the stretch of its frame that the change can reach, wherever the change is `placed`, and
     the bottleneck of that stretch."""
-    before, after = DETECT_REACH
     places = [window.place(p) for p in (window.placed, placed or window.placed)]
-    shift = len(window.placed.ref) - len(window.placed.alt)
-    first = min(start for start, _ in places) - after
-    last = max(end for _, end in places) - shift + before
-    at = window.reach[0]
-    stretch = detect(reference.model, window.alt[at + first - before : at + last + after])
+    return haplotype(reference, window, min(start for start, _ in places), max(end for _, end in places))
+
+
+def haplotype(reference: Reference, window: Window, start: int, end: int,
+              in_alt: bool = True) -> tuple[Haplotype, torch.Tensor]:
+    """One of the alleles: the stretch of its frame that bases [start, end) of the ref frame can reach, the change among
+    them, and the bottleneck of that stretch."""
+    before, after = DETECT_REACH
+    shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
+    first, last = start - after, end - shift + before
+    at, codes = window.reach[0], window.alt if in_alt else window.ref
+    stretch = detect(reference.model, codes[at + first - before : at + last + after])
     n = window.end - window.start + 2 * window.flank
     return Haplotype(reference, window, n - shift, first, last, shift), stretch
 

@@ -354,8 +354,15 @@ def test_cli_usage_errors_are_exit_2(common):
     for wrong in (["-W"], ["-W=xyz", "-o", "x.vcf.gz"], ["-O", "x"], ["-r", "c", "-R", "f"], ["--strict=2"]):
         assert samvar("x.vcf", *common, *wrong).exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
-    for more in (["-D", "0"], ["--stats", "-"]):
+    for more in (["-D", "0"], ["--stats", "-"], ["--max-allele", "-3"], ["--rbp-min", "nan"], ["--rbp-min", "-1"],
+                 ["--strict=nan"]):
         assert samvar("x.vcf", *common, *more).exit_code == 2
+
+
+def test_the_default_threads_are_the_cpus_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 7}, raising=False)
+    for name in ("annotate", "knockout"):
+        assert main.commands[name].make_context(name, [], resilient_parsing=True).params["threads"] == 3
 
 
 def test_a_chunk_is_scored_while_the_one_before_is_written():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -18,10 +19,12 @@ from samvar.cli import main
 from samvar.errors import SamvarError
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
-from samvar.knockout import Allele
+from samvar.knockout import EditableAllele
 from samvar.model import Detection, one_hot
 from samvar.motifs import attribute
 from samvar.predict import Predictor
+from samvar.training.background import LEAST_DELTA, LEAST_EFFECT
+from samvar.variant import Status
 
 from . import toy
 
@@ -99,8 +102,16 @@ def test_the_landscape_is_the_models(parts):
         assert {m.event for m in view.alt.marks} <= {"unchanged", "gain", "stronger", "weaker"}
         assert any(m.event != "unchanged" for side in (view.ref, view.alt) for m in side.marks)
         for side, in_alt in ((view.ref, False), (view.alt, True)):
-            sites = Allele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
+            sites = EditableAllele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
             assert sites.sum() == len(side.marks) > 5
+
+
+@pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
+def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(parts, name):
+    genome, annotation, predictor = parts
+    for view in explaining.explain(genome, annotation, predictor, "c", *CASES[name], Options(distance=1)).genes:
+        for side, p in zip((view.ref, view.alt), predictor.exact(view.window)):
+            np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])
@@ -153,6 +164,8 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     assert {"REF", "ALT"} <= words and words & set(toy.RBPS)
     assert out[1].read_bytes().startswith(b"\x89PNG")
     page = out[2].read_text()
+    unsure = re.findall(r"^ +([+-]0\.\d{4})\?", result.stdout, re.M)
+    assert re.findall(r"<td>([+-]0\.\d{4})\?", page) == unsure and (unsure or name != "snv")
     assert "<script" not in page and not re.search(r'(src|href)="(?!#)', page.replace('xmlns:xlink="', ""))
     assert "prefers-color-scheme: dark" in page and "@media print" in page and page.count("<svg") == 2
 
@@ -190,8 +203,10 @@ def test_region_form(files, tmp_path):
 def test_the_status_is_that_of_annotate(files, tmp_path):
     bases = BASES[:1020] + "N" * 600 + BASES[1620:]
     fasta = toy.fasta(tmp_path / "n.fa", c=bases)
-    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-").stdout)
+    page = tmp_path / "n.html"
+    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-", "--html", page).stdout)
     assert found["status"] == "LOW_CONTEXT" and found["genes"]
+    assert f"LOW_CONTEXT: {escape(Status.LOW_CONTEXT.value)}" in page.read_text()
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
 
 
@@ -226,11 +241,12 @@ def test_families_group_related_proteins():
 
 
 def test_percentiles_are_shares_of_random_variants():
-    background = Background(10, {"X": [0.5, 0.2, 0.2]})
-    assert background.percentile("X", 0.6) == 100
-    assert background.percentile("X", -0.2) == pytest.approx(70)
-    assert background.percentile("X", 0.01) == pytest.approx(70)
-    assert background.percentile("Y", 0.01) == 100
+    background = Background(10, {"X": [0.5, 0.2, 0.2]}, least_effect=0.01, least_delta=0.05)
+    assert background.percentile("X", 0.6, 0.05) == 100
+    assert background.percentile("X", -0.2, 0.3) == pytest.approx(70)
+    assert background.percentile("X", -0.01, 0.3) == pytest.approx(70)
+    assert background.percentile("Y", 0.01, 0.3) == 100
+    assert background.percentile("X", -0.009, 0.3) is None and background.percentile("X", 0.6, 0.049) is None
 
 
 def test_a_figure_without_matplotlib_says_how_to_get_it(parts, monkeypatch):
@@ -288,9 +304,12 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
         found = [e for e in effects if e > clear_of_rounding]
         assert found == pytest.approx(sorted(expected.get(rbp, []), reverse=True), abs=1e-4)
     assert expected
-    found = json.loads(run(variant("snv"), *files[:4], "--model", folder, "--json", "-").stdout)
-    parts = [p for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
-    assert all(0 <= p["percentile"] <= 100 for p in parts)
+    _, pos, _, ref, alt, *_ = max(lines, key=lambda x: float(re.search(r"SAMVAR_MAX=([^;\s]+)", x)[1])).split("\t")
+    found = json.loads(run(f"c:{pos}:{ref}:{alt}", *files[:4], "--model", folder, "--json", "-").stdout)
+    parts = [(a["value"], p) for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
+    shown = [p["percentile"] for delta, p in parts if delta >= LEAST_DELTA and abs(p["effect"]) >= LEAST_EFFECT]
+    assert shown and all(0 <= share <= 100 for share in shown)
+    assert sum(p["percentile"] is not None for _, p in parts) == len(shown) < len(parts)
     assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
     content = json.loads((folder / "background.am.json").read_text())
     (folder / "background.am.json").write_text(json.dumps(content | {"sha256": "of another model"}))

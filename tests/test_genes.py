@@ -154,6 +154,23 @@ def test_what_is_no_annotation_is_refused(tmp_path, text):
         load_annotation(write(tmp_path, text))
 
 
+TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nA\t1\t+\t10\t90\t10,70,\t"
+CANONICAL = "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\nA\t1\t1\t+\t11\t90\t"
+
+
+@pytest.mark.parametrize("text, why", [
+    (TABLE + "20,\n", "2 starts and 1 ends of exons"), (TABLE + "20,60,\n", "ends before it starts"),
+    (CANONICAL + "20,\t\n", "1 starts and 2 ends of exons"), (CANONICAL + "20,\t95,\n", "ends before it starts"),
+    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
+    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
+    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "ends before it starts"),
+    ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
+    ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts")])
+def test_exons_that_are_not_whole_are_refused_by_their_line(tmp_path, text, why):
+    with pytest.raises(AnnotationError, match=f"{why}.*: .*A.t"):
+        load_annotation(write(tmp_path, text))
+
+
 def test_missing_and_truncated_files_are_named(tmp_path):
     with pytest.raises(AnnotationError, match="not found"):
         load_annotation(str(tmp_path / "none"))

@@ -11,7 +11,7 @@ from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome
-from samvar.knockout import AROUND, BIN, Allele, emptied, region_window, rna_map
+from samvar.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
 from samvar.model import Detection, one_hot
 from samvar.predict import Predictor
 
@@ -62,7 +62,7 @@ def test_emptied_and_without_are_edits_of_the_bottleneck(parts, strand):
         u[0, CHANNEL] = 0
 
     np.testing.assert_allclose(after, edited(predictor, window, zero), atol=1e-5)
-    allele = Allele.make(predictor, window)
+    allele = EditableAllele.make(predictor, window)
     np.testing.assert_allclose(allele.probability, before, atol=1e-5)
     columns = np.flatnonzero(allele.bottleneck[CHANNEL] > 0)
     assert len(columns) > 1
@@ -100,26 +100,47 @@ def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
     assert wrong.exit_code == 1 and "the model has no RBP 'XYZ'; it has AAA1" in wrong.stderr
 
 
-def test_rna_map_counts_sites_where_they_are(parts):
-    """Counted again from the whole model's sites: G1 has two internal exons, G2 one."""
-    genome, genes, predictor = parts
+def test_a_site_whose_base_is_unknown_has_no_probability(files, tmp_path):
+    fasta = toy.fasta(tmp_path / "n.fa", c=BASES[:800] + "N" * 400 + BASES[1200:])
+    result = CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, "-f", fasta, "-r", "c:601-1300",
+                                       "-o", str(tmp_path / "k.tsv")])
+    assert result.exit_code == 0
+    found = {int(r["position"]): r for r in table(tmp_path / "k.tsv") if r["annotated"] == "1"}
+    assert {p for p, r in found.items() if r["probability"] == r["without"] == r["log2_change"] == "."} == {1101}
+    assert set(found) == {601, 800, 1101, 1300} and "nan" not in (tmp_path / "k.tsv").read_text()
+
+
+SHORT = (("S1", "c", "+", [(101, 300), (601, 610), (1101, 1160), (1700, 1900)]),
+         ("S2", "c", "-", [(1501, 1800), (2101, 2135), (2600, 2800)]))
+
+
+@pytest.mark.parametrize("exons", (GENES, SHORT))
+def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
+    """Counted again from the whole model's sites: the first gene has two internal exons, the second one. Neither half
+    goes beyond an exon's other end."""
+    genome, _, predictor = parts
+    genes = load_annotation(toy.gtf(tmp_path / "g.gtf", *exons)).genes
     m = rna_map(genome, genes, predictor, "BBB2")
     assert m.exons == 3
-    counts = np.zeros(m.edges.shape, int)
+    counts, bases, shown = np.zeros(m.edges.shape, int), np.zeros(m.edges.shape, int), 0
     for gene in genes:
         for start, end in gene.chosen.exons[1:-1]:
             window = region_window(genome, gene, "c", start - AROUND[0], end + AROUND[0], predictor)
-            allele = Allele.make(predictor, window)
-            for c in np.flatnonzero(allele.bottleneck[CHANNEL] > 0):
-                position = c + window.start
+            active = EditableAllele.make(predictor, window).bottleneck[CHANNEL] > 0
+            for position, site in enumerate(active, window.start):
                 to_acceptor = position - start if gene.strand == "+" else end - 1 - position
                 to_donor = position - (end - 1) if gene.strand == "+" else start - position
-                for half, distance in enumerate((to_acceptor, to_donor)):
-                    first, last = m.edges[half, 0], m.edges[half, -1] + BIN
-                    if first <= distance < last:
-                        counts[half, (distance - first) // BIN] += 1
+                within = to_acceptor < end - start, to_donor > start - end
+                halves = [(half, (distance - m.edges[half, 0]) // BIN)
+                          for half, distance in enumerate((to_acceptor, to_donor)) if within[half]
+                          and m.edges[half, 0] <= distance < m.edges[half, -1] + BIN]
+                for place in halves:
+                    bases[place] += 1
+                    counts[place] += site
+                shown += bool(site and halves)
     assert counts.sum() > 20 and (m.counts == counts).all()
-    np.testing.assert_allclose(m.sites, counts / 3 / BIN)
+    np.testing.assert_allclose(m.sites, counts / bases)
+    assert m.shown == shown < counts.sum() + (exons is GENES)
     assert (np.isnan(m.effects) == (counts == 0)).all()
 
 

@@ -9,7 +9,7 @@ from samvar.bundle import load_bundle
 from samvar.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.genes import Gene, Transcript
 from samvar.genome import Genome
-from samvar.knockout import Allele
+from samvar.knockout import EditableAllele
 from samvar.model import LSSI_FLOOR, Detection, one_hot
 from samvar.motifs import COMPLETE, CORE, Attribution, Part, attribute
 from samvar.predict import Predictor
@@ -67,7 +67,7 @@ def test_parts_sum_to_the_delta(setting, strand, change):
 @pytest.mark.parametrize("change", ["snv", "mnv"])
 def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
     window, scores, deltas = prepared(setting, strand, change)
-    ref, alt = (Allele.make(setting[1], window, side).bottleneck for side in (False, True))
+    ref, alt = (EditableAllele.make(setting[1], window, side).bottleneck for side in (False, True))
     seen = set()
     for part in (p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts):
         if window.start <= part.position < window.end:
