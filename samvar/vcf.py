@@ -25,6 +25,7 @@ from .regions import Regions
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 BCF_MAGIC = b"BCF\x02"
 OWN_META = b"##samvar_"
+LAST = (1 << 31) - 1  # position that an index can have
 
 
 class Record(NamedTuple):
@@ -199,15 +200,14 @@ class VcfReader:
                 yield 0, str(variant).encode()
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
-        if not self._bgzf:
-            return
-        if self._streamed:
-            complete = self._feeder.wait() == 0
-        else:
-            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
-            complete = self._stream.read() == BGZF_EOF
-        if not complete:
+        if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
             raise VcfError(f"{self.path} is truncated: it ends after record {number} without the BGZF end marker")
+
+    def _complete(self) -> bool:
+        """Whether a file that is BGZF ends with its end marker."""
+        if self._bgzf:
+            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
+        return not self._bgzf or self._stream.read() == BGZF_EOF
 
     def _read_header(self) -> list[bytes]:
         header: list[bytes] = []
@@ -262,24 +262,30 @@ class VcfReader:
 
     def _by_index(self) -> Iterator[Record]:
         """Records of the regions, in file order, each once."""
+        if not self._complete():
+            raise VcfError(f"{self.path} is truncated: it ends without the BGZF end marker")
+        file = None
         try:
-            if self.form == "b":
-                names = self._hts.seqnames
-                fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
+            if self.form == "b":  # cyvcf2 takes any error for the end of a region
+                file = pysam.VariantFile(self.path, index_filename=self._index)
+                names, fetch = list(file.header.contigs), lambda *region: map(str, file.fetch(*region))
             else:
-                index = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
-                names, fetch = index.contigs, index.fetch
+                file = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
+                names, fetch = file.contigs, file.fetch
             yield from self._fetched(names, fetch)
-        except VcfError:
-            raise
-        except Exception as e:  # cyvcf2 raises a bare Exception
-            raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
+        except (OSError, ValueError) as e:
+            raise VcfError(f"{self.path} or its index {self._index} is damaged ({e}): make the index anew with "
+                           "bcftools index; where that fails, it is the file") from e
+        finally:
+            with suppress(OSError):  # of a damaged file
+                if file:
+                    file.close()
 
     def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[str]]) -> Iterator[Record]:
         end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
         for contig in names:
             for i, (start, stop) in enumerate(self._regions.on(contig)):
-                for text in fetch(contig, start, stop):
+                for text in fetch(contig, start, min(stop, LAST)):
                     encoded = text.encode("utf-8" if self.form == "b" else "latin-1")
                     record = self._record(0, encoded.rstrip(b"\r\n") + end)
                     if self._place(record) == i:
