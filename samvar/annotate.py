@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -244,10 +245,10 @@ def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, o
     run = [] if command is None else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
     return [
         *run,
-        f"##samvar_model=<Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
-        f"##samvar_reference=<File={_quoted(genome.name)},Sha256={genome.digest()}>",
+        f"##samvar_model=<ID={_id(b.name)},Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
+        f"##samvar_reference=<ID={_id(genome.name)},File={_quoted(genome.name)},Sha256={genome.digest()}>",
         *(f"##samvar_contig=<ID={c},Md5={genome.md5(c)}>" for c in hashed),
-        f"##samvar_annotation=<File={_quoted(annotation.name)},Sha256={annotation.digest}>",
+        f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
         *(f.header() for f in options.fields),
     ]
@@ -255,6 +256,11 @@ def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, o
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _id(text: str) -> str:
+    """What VCF 4.3 wants in every structured line, and htslib needs to merge headers."""
+    return re.sub(r"[^\w.+-]", "_", text)
 
 
 def _quoted(text: str) -> str:

@@ -95,9 +95,9 @@ class VcfReader:
     """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
 
     `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with `overwrite`, rid of
-    every field of an earlier run and of samvar's header lines. `shared` are keys that other programs write, too, with
-    what samvar's definition of each contains; those of other programs are never removed. `regions` selects records,
-    through an index where `indexed` and there is one.
+    every field of an earlier run; samvar's header lines of such a run are left out. `shared` are keys that other
+    programs write, too, with what samvar's definition of each contains; those of other programs are never removed.
+    `regions` selects records, through an index where `indexed` and there is one.
     `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
@@ -221,6 +221,7 @@ class VcfReader:
                 if self._overwrite:
                     own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
                     self._replaced = (self._keys - self._shared.keys()) | own
+                if self._keys:
                     header = [h for h in header
                               if not h.startswith(OWN_META) and self._replaced.isdisjoint(declared([h], b"INFO"))]
                 self._watched = self._keys | self._replaced

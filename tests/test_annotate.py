@@ -119,7 +119,7 @@ def test_fields_are_consistent(world, parts, tmp_path):
     header = [line for line in text.splitlines() if line.startswith("##")]
     for key in ("SAMVAR", "SAMVAR_MAX", "SAMVAR_STATUS", "SAMVAR_RBP"):
         assert sum(line.startswith(f"##INFO=<ID={key},") for line in header) == 1
-    model = re.compile(r'##samvar_model=<Name="toy",Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>')
+    model = re.compile(r'##samvar_model=<ID=toy,Name="toy",Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>')
     assert any(model.match(line) for line in header)
     seen_rbp = False
     for info in rows(text):

@@ -79,6 +79,14 @@ def test_malformed_input_is_named(tmp_path, data, message):
         read(tmp_path, data)
 
 
+def test_header_lines_of_a_run_whose_fields_were_removed_go(tmp_path):
+    own = b"##samvar_contig=<ID=1,Md5=0>\n"
+    reader, _ = read(tmp_path, own + HEADER + RECORD)
+    assert b"".join(reader.header) == HEADER
+    with VcfReader(str(tmp_path / "x.vcf")) as reader:
+        assert own in reader.header
+
+
 def test_bgzf_cut_between_blocks_is_noticed(tmp_path):
     path = tmp_path / "x.vcf.gz"
     with pysam.BGZFile(str(path), "wb") as f:
