@@ -385,7 +385,7 @@ def region_options(command):
     return command
 
 
-def _regions(regions, regions_file, targets, targets_file, regions_overlap):
+def _regions(regions, regions_file, targets, targets_file, regions_overlap, names):
     """(Regions or None, whether an index may be used)."""
     from .regions import Regions
 
@@ -399,7 +399,14 @@ def _regions(regions, regions_file, targets, targets_file, regions_overlap):
     indexed = regions is not None or regions_file is not None
     overlap = regions_overlap or ("record" if indexed else "pos")
     text = regions if indexed else targets
-    return (Regions.parse(text, overlap) if text is not None else Regions.read(given[0], overlap)), indexed
+    read = Regions.read if text is None else Regions.parse
+    return read(given[0], overlap, names), indexed
+
+
+def _tell_unknown(regions, names, where: str) -> None:
+    """Warn of contigs that no record or gene can be on."""
+    if regions and (unknown := regions.unknown(names)):
+        _say(f"samvar: regions on contigs that are {where}: {', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}")
 
 
 def _form(output: str, output_type: str | None, input_form: str) -> str:
@@ -475,16 +482,18 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision)
-    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
+    genome = Genome(fasta)
+    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap, genome.lengths)
     with ExitStack() as stack:
         reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
                                                {info.SPLICEAI.key: info.OWN_SPLICEAI}))
         if reader.stale_index:
             _say(f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that has changed since")
+        _tell_unknown(selection, [*reader.contigs, *genome.lengths], f"neither in the header of {vcf} nor in {fasta}")
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
-        genome, genes = Genome(fasta), load_annotation(annotation, cache=not no_cache)
+        genes = load_annotation(annotation, cache=not no_cache)
         if chosen.transcript_extent:
             genes = genes.of_chosen_transcripts()
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads, precision))
@@ -627,8 +636,10 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     for path in (map_file, figure, output):
         if path and path != "-":
             files.check_writable(path)
-    names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
+    names = _names(genes) if genes else None
     genome, known = Genome(fasta), load_annotation(annotation, cache=True)
+    chosen = Regions.parse(regions, names=genome.lengths) if regions else None
+    _tell_unknown(chosen, genome.lengths, f"not in {fasta}")
     check_annotation(genome, known)
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:

@@ -474,6 +474,14 @@ def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, t
     assert gzip.decompress(binary).startswith(b"BCF\x02")
 
 
+def test_a_contig_of_a_region_that_is_nowhere_is_told(world, common, tmp_path):
+    header = "##fileformat=VCFv4.2", "##contig=<ID=c>", "##contig=<ID=e>"
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), header=header)
+    assert "regions on" not in samvar(path, *common, "-r", "chrc:1000,d,e").stderr
+    result = samvar(path, *common, "-t", "chrZ:1-100,c:1000")
+    assert "x.vcf nor in " in result.stderr and ": chrZ\n" in result.stderr and len(rows(result.stdout)) == 1
+
+
 def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
