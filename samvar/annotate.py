@@ -21,7 +21,7 @@ from .variant import Status, Variant, allele_status, normalise
 from .vcf import BcfWriter, Record, TextWriter, VcfReader, insert_header
 from .windows import Window, make_window
 
-CHUNK = 1000  # records read, scored and written together
+CHUNK, CHUNK_BYTES = 1000, 1 << 24  # records, or bytes of records, that are read, scored and written together
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
@@ -124,8 +124,15 @@ def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, 
 
 
 def chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    records = iter(records)
-    while group := list(islice(records, size)):
+    """`size` records each, or as many as reach `CHUNK_BYTES`."""
+    group, weight = [], 0
+    for record in records:
+        group.append(record)
+        weight += len(record.line)
+        if len(group) == size or weight >= CHUNK_BYTES:
+            yield group
+            group, weight = [], 0
+    if group:
         yield group
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.annotate import CHUNK, Options, annotate, one_ahead
+from samvar.annotate import CHUNK, CHUNK_BYTES, Options, annotate, chunks, one_ahead
 from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
@@ -24,7 +24,7 @@ from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Batches, Predictor
 from samvar.variant import normalise
-from samvar.vcf import BGZF_EOF, TextWriter, VcfReader
+from samvar.vcf import BGZF_EOF, Record, TextWriter, VcfReader
 from samvar.windows import make_window
 
 from . import toy
@@ -472,6 +472,12 @@ def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, t
                                    capture_output=True).stdout for file in (path + ".gz", bcf))
     assert text.startswith(b"##fileformat") and b"SAMVAR_MAX=" in text
     assert gzip.decompress(binary).startswith(b"BCF\x02")
+
+
+def test_a_chunk_ends_at_a_number_of_records_or_of_bytes():
+    small, large = (Record(line, 0, "c", 1, "A", ()) for line in (b"x", bytes(CHUNK_BYTES // 2)))
+    assert [len(c) for c in chunks([small] * 7, 3)] == [3, 3, 1] and not list(chunks([], 3))
+    assert [len(c) for c in chunks([small, large, large, small, large, large], 1000)] == [3, 3]
 
 
 def test_a_contig_of_a_region_that_is_nowhere_is_told(world, common, tmp_path):
