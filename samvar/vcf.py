@@ -180,7 +180,7 @@ class VcfReader:
                 self._hts = cyvcf2.VCF(self.path)
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
-        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.splitlines()])
+        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line])
 
     def _piped(self, head: bytes) -> BinaryIO:
         """A pipe with `head` and all that follows on stdin; its process ends with 1 where the BGZF end marker lacks."""
@@ -197,7 +197,7 @@ class VcfReader:
         try:
             for variant in self._hts:
                 number += 1
-                yield 0, str(variant).encode()
+                yield 0, _line(variant)
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
         if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
@@ -269,10 +269,10 @@ class VcfReader:
         try:
             if self.form == "b":  # cyvcf2 takes any error for the end of a region
                 file = pysam.VariantFile(self.path, index_filename=self._index)
-                names, fetch = list(file.header.contigs), lambda *region: map(str, file.fetch(*region))
+                names, fetch = list(file.header.contigs), lambda *region: map(_line, file.fetch(*region))
             else:
                 file = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
-                names, fetch = file.contigs, file.fetch
+                names, fetch = file.contigs, lambda *region: (t.encode("latin-1") for t in file.fetch(*region))
             yield from self._fetched(names, fetch)
         except (OSError, ValueError) as e:
             raise VcfError(f"{self.path} or its index {self._index} is damaged ({e}): make the index anew with "
@@ -282,13 +282,12 @@ class VcfReader:
                 if file:
                     file.close()
 
-    def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[str]]) -> Iterator[Record]:
+    def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[bytes]]) -> Iterator[Record]:
         end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
         for contig in names:
             for i, (start, stop) in enumerate(self._regions.on(contig)):
-                for text in fetch(contig, start, min(stop, LAST)):
-                    encoded = text.encode("utf-8" if self.form == "b" else "latin-1")
-                    record = self._record(0, encoded.rstrip(b"\r\n") + end)
+                for line in fetch(contig, start, min(stop, LAST)):
+                    record = self._record(0, line.rstrip(b"\r\n") + end)
                     if self._place(record) == i:
                         yield record
 
@@ -316,6 +315,14 @@ class VcfReader:
         if not contig:
             raise VcfError(f"{where}: CHROM is empty")
         return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+
+
+def _line(record: object) -> bytes:
+    """htslib's record as text, byte for byte where that is no UTF-8, too."""
+    try:
+        return str(record).encode()
+    except UnicodeDecodeError as e:
+        return e.object
 
 
 def declared(header: Iterable[bytes], kind: bytes) -> list[bytes]:
@@ -408,7 +415,8 @@ class BcfWriter:
 
         self._known = {kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")}
         self._known[b"FILTER"] |= {b"PASS", b"."}
-        text = b"".join(header).decode(errors="replace").replace("\r\n", "\n")
+        self._columns = header[-1].count(b"\t")
+        text = b"".join(header).replace(b"\r\n", b"\n")
         try:
             self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode)
         except Exception as e:  # cyvcf2 raises a bare Exception
@@ -422,14 +430,19 @@ class BcfWriter:
         if self._order:
             self._order.check(record)
         line = record.with_info(added).rstrip(b"\r\n")
+        refused = f"the record at {record.contig}:{record.pos} cannot be written as BCF"
+        if (columns := line.count(b"\t")) != self._columns:
+            raise VcfError(f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}")
         self._check_declared(line)
         if self._copy.poll():
             self._failed()
         try:
-            self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
+            self._writer.write_record(self._writer.variant_from_string(line.decode()))
+        except UnicodeDecodeError as e:
+            raise VcfError(f"{refused}: it is no UTF-8. Convert the input with iconv, or write text (-O v or "
+                           "-O z)") from e
         except Exception as e:  # cyvcf2 raises a bare Exception
-            where = f"{record.contig}:{record.pos}"
-            raise VcfError(f"the record at {where} cannot be written as BCF ({e}): write text (-O v or -O z)") from e
+            raise VcfError(f"{refused}: htslib refuses it, as it says above. Write text (-O v or -O z)") from e
 
     def _check_declared(self, line: bytes) -> None:
         f = line.split(b"\t", 9)

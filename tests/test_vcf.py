@@ -4,6 +4,7 @@ import io
 import re
 
 import pysam
+import pysam.bcftools
 import pytest
 
 from samvar.errors import VcfError
@@ -140,6 +141,42 @@ def test_damage_is_noticed_through_an_index(indexed, tmp_path, damage):
     (tmp_path / (path.name + ".csi")).write_bytes((path.parent / (path.name + ".csi")).read_bytes())
     with pytest.raises(VcfError, match="truncated.*end marker" if damage == "cut" else "or its index .*damaged"):
         by_index(broken)
+
+
+def bcf(path, lines, header=HEADER):
+    with open_output(str(path), "b", "csi") as out:
+        out.start(header.splitlines(True))
+        for line in lines:
+            out.write(Record(line, 0, "1", 5, "A", ("C",)), [])
+
+
+COLUMNS = HEADER.replace(b"#CHROM", b'##INFO=<ID=S,Number=1,Type=String,Description="caf\xe9 \xc2\x85">\n'
+                         b'##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n#CHROM')
+SAMPLES = COLUMNS.replace(b"INFO\n", b"INFO\tFORMAT\tS\n")
+
+
+@pytest.mark.parametrize("line, header, reason", [
+    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n", SAMPLES, "has 11 columns, the header 10"),
+    (b"1\t5\t.\tA\tC\t.\t.\t.\n", SAMPLES, "has 8 columns, the header 10"),
+    (b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n", COLUMNS, "is no UTF-8"),
+    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\n", SAMPLES, "htslib refuses it"),
+])
+def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
+    with pytest.raises(VcfError, match=f"^the record at 1:5 cannot be written as BCF: .*{reason}[^\t]*$"):
+        bcf(tmp_path / "x.bcf", [line], header)
+
+
+def test_bcf_that_is_no_utf8_is_read_byte_for_byte(tmp_path):
+    path = tmp_path / "x.bcf"
+    bcf(path, [b"1\t5\t.\tA\tC\t.\t.\tS=cafe\n"], COLUMNS)
+    data = gzip.decompress(path.read_bytes())
+    assert b"caf\xe9 \xc2\x85" in data
+    with pysam.BGZFile(str(path), "wb") as f:
+        f.write(data.replace(b"cafe", b"caf\xe9"))
+    with VcfReader(str(path)) as reader:
+        assert reader.contigs == ["1"] and [r.line for r in reader] == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
+    pysam.bcftools.index("-f", str(path))
+    assert by_index(path) == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
 
 
 def test_missing_file(tmp_path):
