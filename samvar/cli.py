@@ -15,12 +15,19 @@ import click
 
 from . import __version__
 from .errors import SamvarError
+from .files import STDOUT_CLOSED
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 
 
 def _say(message: str) -> None:
     click.echo(message, err=True)
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise OSError(STDOUT_CLOSED)
+    click.echo(text, nl=False)
 
 
 def _names(path: str) -> set[str]:
@@ -471,8 +478,9 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .vcf import VcfReader, open_output
 
     different_files(output, tsv, stats)
-    different_files(tsv, stats, inputs=(vcf, fasta, annotation))
-    different_files(output, inputs=(fasta, annotation))
+    others = fasta, annotation, regions_file, targets_file
+    different_files(tsv, stats, inputs=(vcf, *others))
+    different_files(output, inputs=others)
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if stats and stats != "-":
@@ -542,7 +550,7 @@ def _write_json(path: str, content: dict | list) -> None:
 
     text = json.dumps(content, indent=1) + "\n"
     if path == "-":
-        click.echo(text, nl=False)
+        _print(text)
     else:
         files.write(path, text)
 
@@ -587,7 +595,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
         else:
             found = [explaining.explain(genome, genes, predictor, *variant, options) for variant in asked]
     if json_file != "-":
-        click.echo("\n".join(explaining.to_text(e, explain_check) for e in found), nl=False)
+        _print("\n".join(explaining.to_text(e, explain_check) for e in found))
     if json_file:
         content = [explaining.to_dict(e) for e in found]
         _write_json(json_file, content[0] if len(content) == 1 else content)
@@ -657,7 +665,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
         rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
         if output in (None, "-"):
             for row in rows:
-                click.echo(row)
+                _print(row + "\n")
             return
         with files.complete_file(output) as part, open(part, "w") as handle:
             handle.writelines(row + "\n" for row in rows)
@@ -700,7 +708,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     with Predictor(load_bundle(model_name)) as predictor:
         found = logos.collect(genome, genes, predictor, rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
-        click.echo("\n".join(logos.table(found)))
+        _print("\n".join([*logos.table(found), ""]))
         table_file = None
     logos.write(found, table_file, svg, html)
 

@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import pysam
 
 from .errors import VcfError
-from .files import complete_file
+from .files import STDOUT_CLOSED, complete_file
 from .regions import Regions
 
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -79,7 +79,8 @@ class _Tail(io.RawIOBase):
 
 
 _FEED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 head, end, bgzf = sys.argv[1:]
 data = tail = os.fdopen(int(head), "rb").read()
 while data:
@@ -402,11 +403,13 @@ except OSError as e:
 class BcfWriter:
     """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError is raised.
 
-    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does.
+    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does, in a session of its own:
+    a terminal's Ctrl-C is for samvar alone.
     """
 
     def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
-        self._copy = subprocess.Popen([sys.executable, "-c", _COPY], stdin=subprocess.PIPE, stdout=stream.fileno())
+        self._copy = subprocess.Popen([sys.executable, "-c", _COPY], stdin=subprocess.PIPE, stdout=stream.fileno(),
+                                      start_new_session=True)
         self._mode, self._writer = mode, None
         self._order = _Order() if sorted_only else None
 
@@ -498,6 +501,8 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
     Raises OSError when the path cannot be written.
     """
     with ExitStack() as stack:
+        if path == "-" and sys.stdout is None:
+            raise OSError(STDOUT_CLOSED)
         name = "-" if path == "-" else stack.enter_context(complete_file(path))
         stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
         writer: TextWriter | BcfWriter
