@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from .variant import Status, Variant, allele_status, normalise
 from .vcf import BcfWriter, Record, TextWriter, VcfReader, insert_header
 from .windows import Window, make_window
 
-CHUNK = 1000  # records read, scored and written together
+CHUNK, CHUNK_BYTES = 1000, 1 << 24  # records, or bytes of records, that are read, scored and written together
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
@@ -123,8 +124,15 @@ def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, 
 
 
 def chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
-    records = iter(records)
-    while group := list(islice(records, size)):
+    """`size` records each, or as many as reach `CHUNK_BYTES`."""
+    group, weight = [], 0
+    for record in records:
+        group.append(record)
+        weight += len(record.line)
+        if len(group) == size or weight >= CHUNK_BYTES:
+            yield group
+            group, weight = [], 0
+    if group:
         yield group
 
 
@@ -244,10 +252,10 @@ def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, o
     run = [] if command is None else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
     return [
         *run,
-        f"##samvar_model=<Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
-        f"##samvar_reference=<File={_quoted(genome.name)},Sha256={genome.digest()}>",
+        f"##samvar_model=<ID={_id(b.name)},Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
+        f"##samvar_reference=<ID={_id(genome.name)},File={_quoted(genome.name)},Sha256={genome.digest()}>",
         *(f"##samvar_contig=<ID={c},Md5={genome.md5(c)}>" for c in hashed),
-        f"##samvar_annotation=<File={_quoted(annotation.name)},Sha256={annotation.digest}>",
+        f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
         *(f.header() for f in options.fields),
     ]
@@ -255,6 +263,11 @@ def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, o
 
 def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _id(text: str) -> str:
+    """What VCF 4.3 wants in every structured line, and htslib needs to merge headers."""
+    return re.sub(r"[^\w.+-]", "_", text)
 
 
 def _quoted(text: str) -> str:

@@ -16,12 +16,19 @@ import click
 
 from . import __version__
 from .errors import SamvarError
+from .files import STDOUT_CLOSED
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 
 
 def _say(message: str) -> None:
     click.echo(message, err=True)
+
+
+def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise OSError(STDOUT_CLOSED)
+    click.echo(text, nl=False)
 
 
 def _names(path: str) -> set[str]:
@@ -401,7 +408,7 @@ def region_options(command):
     return command
 
 
-def _regions(regions, regions_file, targets, targets_file, regions_overlap):
+def _regions(regions, regions_file, targets, targets_file, regions_overlap, names):
     """(Regions or None, whether an index may be used)."""
     from .regions import Regions
 
@@ -415,7 +422,14 @@ def _regions(regions, regions_file, targets, targets_file, regions_overlap):
     indexed = regions is not None or regions_file is not None
     overlap = regions_overlap or ("record" if indexed else "pos")
     text = regions if indexed else targets
-    return (Regions.parse(text, overlap) if text is not None else Regions.read(given[0], overlap)), indexed
+    read = Regions.read if text is None else Regions.parse
+    return read(given[0], overlap, names), indexed
+
+
+def _tell_unknown(regions, names, where: str) -> None:
+    """Warn of contigs that no record or gene can be on."""
+    if regions and (unknown := regions.unknown(names)):
+        _say(f"samvar: regions on contigs that are {where}: {', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}")
 
 
 def _form(output: str, output_type: str | None, input_form: str) -> str:
@@ -482,8 +496,9 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     from .vcf import VcfReader, open_output
 
     different_files(output, tsv, stats)
-    different_files(tsv, stats, inputs=(vcf, fasta, annotation))
-    different_files(output, inputs=(fasta, annotation))
+    others = fasta, annotation, regions_file, targets_file
+    different_files(tsv, stats, inputs=(vcf, *others))
+    different_files(output, inputs=others)
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if stats and stats != "-":
@@ -493,16 +508,18 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision)
-    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap)
+    genome = Genome(fasta)
+    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap, genome.lengths)
     with ExitStack() as stack:
         reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
                                                {info.SPLICEAI.key: info.OWN_SPLICEAI}))
         if reader.stale_index:
             _say(f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that has changed since")
+        _tell_unknown(selection, [*reader.contigs, *genome.lengths], f"neither in the header of {vcf} nor in {fasta}")
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
-        genome, genes = Genome(fasta), load_annotation(annotation, cache=not no_cache)
+        genes = load_annotation(annotation, cache=not no_cache)
         if chosen.transcript_extent:
             genes = genes.of_chosen_transcripts()
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads, precision))
@@ -551,7 +568,7 @@ def _write_json(path: str, content: dict | list) -> None:
 
     text = json.dumps(content, indent=1) + "\n"
     if path == "-":
-        click.echo(text, nl=False)
+        _print(text)
     else:
         files.write(path, text)
 
@@ -605,7 +622,7 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
         else:
             found = [explaining.explain(genome, genes, predictor, *variant, options) for variant in asked]
     if json_file != "-":
-        click.echo("\n".join(explaining.to_text(e, explain_check) for e in found), nl=False)
+        _print("\n".join(explaining.to_text(e, explain_check) for e in found))
     if json_file:
         content = [explaining.to_dict(e) for e in found]
         _write_json(json_file, content[0] if len(content) == 1 else content)
@@ -651,8 +668,10 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
     for path in (map_file, figure, output):
         if path and path != "-":
             files.check_writable(path)
-    names, chosen = _names(genes) if genes else None, Regions.parse(regions) if regions else None
+    names = _names(genes) if genes else None
     genome, known = _genome_and_genes(fasta, annotation)
+    chosen = Regions.parse(regions, names=genome.lengths) if regions else None
+    _tell_unknown(chosen, genome.lengths, f"not in {fasta}")
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
@@ -669,7 +688,7 @@ def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_fil
         rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
         if output in (None, "-"):
             for row in rows:
-                click.echo(row)
+                _print(row + "\n")
             return
         with files.complete_file(output) as part, open(part, "w") as handle:
             handle.writelines(row + "\n" for row in rows)
@@ -708,7 +727,7 @@ def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, s
     with Predictor(load_bundle(model_name)) as predictor:
         found = logos.collect(genome, genes, predictor, rbps, wanted, max_bases)
     if table_file == "-" or not (table_file or svg or html):
-        click.echo("\n".join(logos.table(found)))
+        _print("\n".join([*logos.table(found), ""]))
         table_file = None
     logos.write(found, table_file, svg, html)
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
+
 
 def check_writable(path: str) -> None:
     """Raises OSError when no file of this name can be made."""

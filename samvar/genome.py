@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import threading
+import zlib
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 import numpy as np
 import pysam
 
 from .errors import GenomeError
+from .files import complete_file
 
+GZIP = b"\x1f\x8b"
 UNKNOWN = 4
 MD5_PIECE = 1 << 24  # bases read at a time
 _CODE = np.full(256, UNKNOWN, np.uint8)
@@ -53,6 +58,24 @@ class ContigNames:
         return name if name in self.names else self._by_key.get(contig_key(name))
 
 
+def _head(path: str) -> bytes:
+    with open(path, "rb") as handle:
+        return handle.read(14)
+
+
+def _make_index(path: str) -> None:
+    """What is missing of the index; each file appears when it is complete, .fai last: other runs may look for it."""
+    files = {"--fai-idx": path + ".fai"} | ({"--gzi-idx": path + ".gzi"} if _head(path)[:2] == GZIP else {})
+    if all(map(os.path.exists, files.values())):
+        return
+    with ExitStack() as stack:
+        parts = [(option, stack.enter_context(complete_file(file))) for option, file in files.items()]
+        try:
+            pysam.faidx(path, *(x for part in parts for x in part), catch_stdout=False)
+        except pysam.SamtoolsError as e:
+            raise OSError("samtools faidx failed") from e
+
+
 class Genome:
     """A FASTA file, plain or bgzipped; makes the index where it is missing and the folder can be written.
 
@@ -67,6 +90,7 @@ class Genome:
         if not os.access(path, os.R_OK):
             raise GenomeError(f"no permission to read FASTA {path}")
         try:
+            _make_index(path)
             self._fasta = pysam.FastaFile(path)
         except (OSError, ValueError) as e:
             if not os.path.exists(path + ".fai") and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
@@ -74,9 +98,7 @@ class Genome:
                     f"FASTA {path} has no index and its folder cannot be written: link the FASTA into a folder of "
                     "yours, or ask its owner to run: samtools faidx"
                 ) from e
-            with open(path, "rb") as handle:
-                head = handle.read(14)
-            if head[:2] == b"\x1f\x8b" and head[12:] != b"BC":
+            if (head := _head(path))[:2] == GZIP and head[12:] != b"BC":
                 raise GenomeError(f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress it, or: "
                                   f"gzip -dc {path} | bgzip > new.fa.gz") from e
             raise GenomeError(
@@ -89,27 +111,33 @@ class Genome:
             raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
         try:
             fits = self._index_fits()
-        except ValueError:  # a number that is none
+        except (ValueError, OSError, EOFError, zlib.error):  # a number that is none, or no block where one should be
             fits = False
         if not fits:
             raise GenomeError(f"the index {path}.fai does not fit the FASTA: it is another version's, or the FASTA has "
                               f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}")
 
     def _index_fits(self) -> bool:
-        """Whether every sequence starts, after its name, where the index says (a compressed FASTA: is taken to)."""
+        """Whether every sequence starts, after its name, where the index says (of a compressed FASTA: whether the last
+        one ends where the file does)."""
         with open(self.path, "rb") as fasta, open(self.path + ".fai") as index:
-            if fasta.read(2) == b"\x1f\x8b":
-                return True
-            end = 0
+            compressed, end = fasta.read(2) == GZIP, 0
             for line in index:
                 name, length, offset, bases, width = line.split("\t")[:5]
-                fasta.seek(end)
-                between = fasta.read(max(int(offset) - end, 0))
-                title = between.strip()
-                if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
-                    return False
+                if not compressed:
+                    fasta.seek(end)
+                    between = fasta.read(max(int(offset) - end, 0))
+                    title = between.strip()
+                    if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
+                        return False
                 full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
                 end = int(offset) + full * int(width) + rest + (int(length) > 0)
+            if compressed:
+                blocks = np.fromfile(self.path + ".gzi", "<u8")[1:].reshape(-1, 2)  # where each starts, and in the text
+                start, before = max([[0, 0], *blocks[blocks[:, 1] <= end][-1:].tolist()])
+                fasta.seek(start)
+                text = gzip.GzipFile(fileobj=fasta)
+                return len(text.read(end - before)) == end - before and not text.read(1000).strip()
             fasta.seek(end)
             return end <= os.path.getsize(self.path) and not fasta.read(1000).strip()
 

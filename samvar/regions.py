@@ -26,6 +26,7 @@ class Regions:
 
     def __init__(self, intervals: Iterable[tuple[str, int, int]], overlap: str = "record"):
         by_contig: dict[str, list[list[int]]] = defaultdict(list)
+        intervals = list(intervals)
         for contig, start, end in sorted(intervals, key=lambda i: i[1:]):
             merged = by_contig[contig_key(contig)]
             if merged and start <= merged[-1][1]:
@@ -34,19 +35,25 @@ class Regions:
                 merged.append([start, end])
         self._intervals = {k: [(s, e) for s, e in v] for k, v in by_contig.items()}
         self._starts = {k: [s for s, _ in v] for k, v in self._intervals.items()}
+        self.contigs = list(dict.fromkeys(contig for contig, _, _ in intervals))
         self.overlap = overlap
 
     @classmethod
-    def parse(cls, text: str, overlap: str = "record") -> Regions:
-        """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by commas."""
+    def parse(cls, text: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
+        """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by commas. What is one
+        of `names` is that contig, whatever colons it has."""
+        _refuse_exclusion(text)
+        known = set(map(contig_key, names))
         parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
         if not parts:
             raise RegionError("an empty region: give CONTIG or CONTIG:FROM-TO")
-        return cls([_interval(p) for p in parts], overlap)
+        return cls([_interval(p, known) for p in parts], overlap)
 
     @classmethod
-    def read(cls, path: str, overlap: str = "record") -> Regions:
+    def read(cls, path: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
         """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in .bed or .bed.gz."""
+        _refuse_exclusion(path)
+        known = set(map(contig_key, names))
         bed = path.endswith((".bed", ".bed.gz"))
         found = []
         try:
@@ -60,7 +67,7 @@ class Regions:
                 continue
             f = line.split()
             if len(f) == 1 and not bed:
-                found.append(_interval(f[0]))
+                found.append(_interval(f[0], known))
             elif len(f) < 2 + bed or not all(v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]):
                 raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
             else:
@@ -74,6 +81,11 @@ class Regions:
         if not found:
             raise RegionError(f"{path} holds no region")
         return cls(found, overlap)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Contigs that are none of `names`."""
+        known = set(map(contig_key, names))
+        return [c for c in self.contigs if contig_key(c) not in known]
 
     def on(self, contig: str) -> list[tuple[int, int]]:
         """The intervals of a contig, ascending."""
@@ -101,7 +113,14 @@ class Regions:
         return i + 1 if i + 1 < len(intervals) and intervals[i + 1][0] < end else None
 
 
-def _interval(text: str) -> tuple[str, int, int]:
+def _refuse_exclusion(text: str) -> None:
+    if text.startswith("^"):
+        raise RegionError(f"{text}: a leading ^, for all but these regions, is not supported: give the regions to keep")
+
+
+def _interval(text: str, known: set[str]) -> tuple[str, int, int]:
+    if contig_key(text) in known:
+        return text, 0, _END
     found = _REGION.fullmatch(text)
     if not found:
         if ":" in text and not re.search(r"[*:][0-9]+:", text):

@@ -19,12 +19,13 @@ from typing import BinaryIO, NamedTuple
 import pysam
 
 from .errors import VcfError
-from .files import complete_file
+from .files import STDOUT_CLOSED, complete_file
 from .regions import Regions
 
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 BCF_MAGIC = b"BCF\x02"
 OWN_META = b"##samvar_"
+LAST = (1 << 31) - 1  # position that an index can have
 
 
 class Record(NamedTuple):
@@ -78,7 +79,8 @@ class _Tail(io.RawIOBase):
 
 
 _FEED = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 head, end, bgzf = sys.argv[1:]
 data = tail = os.fdopen(int(head), "rb").read()
 while data:
@@ -94,9 +96,9 @@ class VcfReader:
     """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
 
     `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with `overwrite`, rid of
-    every field of an earlier run and of samvar's header lines. `shared` are keys that other programs write, too, with
-    what samvar's definition of each contains; those of other programs are never removed. `regions` selects records,
-    through an index where `indexed` and there is one.
+    every field of an earlier run; samvar's header lines of such a run are left out. `shared` are keys that other
+    programs write, too, with what samvar's definition of each contains; those of other programs are never removed.
+    `regions` selects records, through an index where `indexed` and there is one.
     `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
@@ -179,7 +181,7 @@ class VcfReader:
                 self._hts = cyvcf2.VCF(self.path)
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
-        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.splitlines()])
+        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line])
 
     def _piped(self, head: bytes) -> BinaryIO:
         """A pipe with `head` and all that follows on stdin; its process ends with 1 where the BGZF end marker lacks."""
@@ -196,18 +198,17 @@ class VcfReader:
         try:
             for variant in self._hts:
                 number += 1
-                yield 0, str(variant).encode()
+                yield 0, _line(variant)
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
-        if not self._bgzf:
-            return
-        if self._streamed:
-            complete = self._feeder.wait() == 0
-        else:
-            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
-            complete = self._stream.read() == BGZF_EOF
-        if not complete:
+        if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
             raise VcfError(f"{self.path} is truncated: it ends after record {number} without the BGZF end marker")
+
+    def _complete(self) -> bool:
+        """Whether a file that is BGZF ends with its end marker."""
+        if self._bgzf:
+            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
+        return not self._bgzf or self._stream.read() == BGZF_EOF
 
     def _read_header(self) -> list[bytes]:
         header: list[bytes] = []
@@ -221,6 +222,7 @@ class VcfReader:
                 if self._overwrite:
                     own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
                     self._replaced = (self._keys - self._shared.keys()) | own
+                if self._keys:
                     header = [h for h in header
                               if not h.startswith(OWN_META) and self._replaced.isdisjoint(declared([h], b"INFO"))]
                 self._watched = self._keys | self._replaced
@@ -262,26 +264,31 @@ class VcfReader:
 
     def _by_index(self) -> Iterator[Record]:
         """Records of the regions, in file order, each once."""
+        if not self._complete():
+            raise VcfError(f"{self.path} is truncated: it ends without the BGZF end marker")
+        file = None
         try:
-            if self.form == "b":
-                names = self._hts.seqnames
-                fetch = lambda c, s, e: map(str, self._hts(f"{c}:{s + 1}-{e}"))  # noqa: E731
+            if self.form == "b":  # cyvcf2 takes any error for the end of a region
+                file = pysam.VariantFile(self.path, index_filename=self._index)
+                names, fetch = list(file.header.contigs), lambda *region: map(_line, file.fetch(*region))
             else:
-                index = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
-                names, fetch = index.contigs, index.fetch
+                file = pysam.TabixFile(self.path, index=self._index, encoding="latin-1")
+                names, fetch = file.contigs, lambda *region: (t.encode("latin-1") for t in file.fetch(*region))
             yield from self._fetched(names, fetch)
-        except VcfError:
-            raise
-        except Exception as e:  # cyvcf2 raises a bare Exception
-            raise VcfError(f"cannot use the index of {self.path} ({e}): make it anew with bcftools index") from e
+        except (OSError, ValueError) as e:
+            raise VcfError(f"{self.path} or its index {self._index} is damaged ({e}): make the index anew with "
+                           "bcftools index; where that fails, it is the file") from e
+        finally:
+            with suppress(OSError):  # of a damaged file
+                if file:
+                    file.close()
 
-    def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[str]]) -> Iterator[Record]:
+    def _fetched(self, names: Iterable[str], fetch: Callable[[str, int, int], Iterable[bytes]]) -> Iterator[Record]:
         end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
         for contig in names:
             for i, (start, stop) in enumerate(self._regions.on(contig)):
-                for text in fetch(contig, start, stop):
-                    encoded = text.encode("utf-8" if self.form == "b" else "latin-1")
-                    record = self._record(0, encoded.rstrip(b"\r\n") + end)
+                for line in fetch(contig, start, min(stop, LAST)):
+                    record = self._record(0, line.rstrip(b"\r\n") + end)
                     if self._place(record) == i:
                         yield record
 
@@ -309,6 +316,14 @@ class VcfReader:
         if not contig:
             raise VcfError(f"{where}: CHROM is empty")
         return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+
+
+def _line(record: object) -> bytes:
+    """htslib's record as text, byte for byte where that is no UTF-8, too."""
+    try:
+        return str(record).encode()
+    except UnicodeDecodeError as e:
+        return e.object
 
 
 def declared(header: Iterable[bytes], kind: bytes) -> list[bytes]:
@@ -388,11 +403,13 @@ except OSError as e:
 class BcfWriter:
     """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError is raised.
 
-    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does.
+    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does, in a session of its own:
+    a terminal's Ctrl-C is for samvar alone.
     """
 
     def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
-        self._copy = subprocess.Popen([sys.executable, "-c", _COPY], stdin=subprocess.PIPE, stdout=stream.fileno())
+        self._copy = subprocess.Popen([sys.executable, "-c", _COPY], stdin=subprocess.PIPE, stdout=stream.fileno(),
+                                      start_new_session=True)
         self._mode, self._writer = mode, None
         self._order = _Order() if sorted_only else None
 
@@ -401,7 +418,8 @@ class BcfWriter:
 
         self._known = {kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")}
         self._known[b"FILTER"] |= {b"PASS", b"."}
-        text = b"".join(header).decode(errors="replace").replace("\r\n", "\n")
+        self._columns = header[-1].count(b"\t")
+        text = b"".join(header).replace(b"\r\n", b"\n")
         try:
             self._writer = cyvcf2.Writer.from_string(f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode)
         except Exception as e:  # cyvcf2 raises a bare Exception
@@ -415,14 +433,19 @@ class BcfWriter:
         if self._order:
             self._order.check(record)
         line = record.with_info(added).rstrip(b"\r\n")
+        refused = f"the record at {record.contig}:{record.pos} cannot be written as BCF"
+        if (columns := line.count(b"\t")) != self._columns:
+            raise VcfError(f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}")
         self._check_declared(line)
         if self._copy.poll():
             self._failed()
         try:
-            self._writer.write_record(self._writer.variant_from_string(line.decode(errors="replace")))
+            self._writer.write_record(self._writer.variant_from_string(line.decode()))
+        except UnicodeDecodeError as e:
+            raise VcfError(f"{refused}: it is no UTF-8. Convert the input with iconv, or write text (-O v or "
+                           "-O z)") from e
         except Exception as e:  # cyvcf2 raises a bare Exception
-            where = f"{record.contig}:{record.pos}"
-            raise VcfError(f"the record at {where} cannot be written as BCF ({e}): write text (-O v or -O z)") from e
+            raise VcfError(f"{refused}: htslib refuses it, as it says above. Write text (-O v or -O z)") from e
 
     def _check_declared(self, line: bytes) -> None:
         f = line.split(b"\t", 9)
@@ -478,6 +501,8 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
     Raises OSError when the path cannot be written.
     """
     with ExitStack() as stack:
+        if path == "-" and sys.stdout is None:
+            raise OSError(STDOUT_CLOSED)
         name = "-" if path == "-" else stack.enter_context(complete_file(path))
         stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
         writer: TextWriter | BcfWriter

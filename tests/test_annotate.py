@@ -3,8 +3,10 @@
 import gzip
 import io
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.annotate import CHUNK, Options, annotate, one_ahead
+from samvar.annotate import CHUNK, CHUNK_BYTES, Options, annotate, chunks, one_ahead
 from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
@@ -24,7 +26,7 @@ from samvar.gene_files import load_annotation
 from samvar.genome import Genome
 from samvar.predict import Batches, Predictor
 from samvar.variant import normalise
-from samvar.vcf import BGZF_EOF, TextWriter, VcfReader
+from samvar.vcf import BGZF_EOF, Record, TextWriter, VcfReader
 from samvar.windows import make_window
 
 from . import toy
@@ -119,7 +121,7 @@ def test_fields_are_consistent(world, parts, tmp_path):
     header = [line for line in text.splitlines() if line.startswith("##")]
     for key in ("SAMVAR", "SAMVAR_MAX", "SAMVAR_STATUS", "SAMVAR_RBP"):
         assert sum(line.startswith(f"##INFO=<ID={key},") for line in header) == 1
-    model = re.compile(r'##samvar_model=<Name="toy",Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>')
+    model = re.compile(r'##samvar_model=<ID=toy,Name="toy",Kind=am,Seeds=0\+1,Sha256=[0-9a-f]{64}>')
     assert any(model.match(line) for line in header)
     seen_rbp = False
     for info in rows(text):
@@ -481,6 +483,20 @@ def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, t
     assert gzip.decompress(binary).startswith(b"BCF\x02")
 
 
+def test_a_chunk_ends_at_a_number_of_records_or_of_bytes():
+    small, large = (Record(line, 0, "c", 1, "A", ()) for line in (b"x", bytes(CHUNK_BYTES // 2)))
+    assert [len(c) for c in chunks([small] * 7, 3)] == [3, 3, 1] and not list(chunks([], 3))
+    assert [len(c) for c in chunks([small, large, large, small, large, large], 1000)] == [3, 3]
+
+
+def test_a_contig_of_a_region_that_is_nowhere_is_told(world, common, tmp_path):
+    header = "##fileformat=VCFv4.2", "##contig=<ID=c>", "##contig=<ID=e>"
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), header=header)
+    assert "regions on" not in samvar(path, *common, "-r", "chrc:1000,d,e").stderr
+    result = samvar(path, *common, "-t", "chrZ:1-100,c:1000")
+    assert "x.vcf nor in " in result.stderr and ": chrZ\n" in result.stderr and len(rows(result.stdout)) == 1
+
+
 def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -490,6 +506,48 @@ def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
     result = CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out)])
     assert result.exit_code == 130 and "interrupted" in result.stderr and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("form", ["vcf", "bcf"])
+def test_ctrl_c_in_a_terminal_ends_with_one_line(world, common, tmp_path, form):
+    """All processes of a terminal's job get the signal; here, while the input waits."""
+    records = [f"c\t10\t{random.Random(i).randbytes(60).hex()}\tA\tC\t.\t.\t." for i in range(3000)]
+    path = toy.vcf(tmp_path / "x.vcf", *records, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"))
+    with pysam.VariantFile(path) as source, pysam.VariantFile(str(tmp_path / "x.bcf"), "wb",
+                                                              header=source.header) as target:
+        for record in source:
+            target.write(record)
+    command = [sys.executable, "-m", "samvar.cli", "annotate", "-", *common, "--allow-ref-mismatch", "-o",
+               tmp_path / "out.bcf"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        process.stdin.write((tmp_path / f"x.{form}").read_bytes())
+        process.stdin.flush()
+        while not list(tmp_path.glob("out*")) and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(1)
+        os.killpg(process.pid, signal.SIGINT)
+        stderr = process.stderr.read().decode()  # to its end: no process is left
+    assert "samvar: interrupted" in stderr.splitlines() and "Traceback" not in stderr
+    assert process.returncode == 130 and not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize("command", ["annotate {vcf}", "explain c:1000-1100", "knockout --rbp BBB2"])
+def test_a_closed_stdout_is_told(world, common, tmp_path, command):
+    vcf = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    command = " ".join([sys.executable, "-m", "samvar.cli", command.format(vcf=vcf), *common, ">&-"])
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.returncode == 1 and "samvar: error: stdout is closed" in result.stderr
+
+
+def test_regions_are_no_output(world, common, tmp_path):
+    regions = tmp_path / "r.txt"
+    regions.write_text("c\t1\t900\n")
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    for option in ("-R", "-T"):
+        for output in ("-o", "--tsv", "--stats"):
+            result = samvar(path, *common, option, regions, output, regions)
+            assert result.exit_code == 2 and "r.txt is an input" in result.stderr
+    assert regions.read_text() == "c\t1\t900\n"
 
 
 def test_help_does_not_import_torch():

@@ -1,4 +1,7 @@
+import os
+
 import numpy as np
+import pysam
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +61,32 @@ def test_index_of_another_version_of_the_fasta_is_refused(tmp_path, other):
     path.write_text(other)
     with pytest.raises(GenomeError, match="samtools faidx"):
         Genome(str(path))
+
+
+def test_index_that_lacks_the_end_of_a_compressed_fasta_is_refused(tmp_path):
+    contigs = {name: toy.random_bases(150_000) for name in "ab"}
+    path = str(tmp_path / "x.fa.gz")
+    pysam.tabix_compress(toy.fasta(tmp_path / "x.fa", **contigs), path)
+    assert list(Genome(path).lengths) == ["a", "b"]
+    assert list(Genome(path).lengths) == ["a", "b"]
+    index = tmp_path / "x.fa.gz.fai"
+    index.write_text(index.read_text().splitlines(True)[0])
+    with pytest.raises(GenomeError, match="does not fit"):
+        Genome(path)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_an_index_appears_only_when_it_is_complete(tmp_path, monkeypatch, suffix):
+    path = toy.fasta(tmp_path / "x.fa", a="ACGT")
+    if suffix:
+        pysam.tabix_compress(path, path + suffix)
+    made, faidx = [], pysam.faidx
+    before = set(os.listdir(tmp_path))
+    monkeypatch.setattr("pysam.faidx", lambda *args, **more: made.append((faidx(*args, **more), os.listdir(tmp_path))))
+    Genome(path + suffix)
+    ((_, files),) = made
+    assert not [f for f in files if f.endswith((".fai", ".gzi"))]
+    assert set(os.listdir(tmp_path)) - before == {f"x.fa{suffix}.fai"} | ({"x.fa.gz.gzi"} if suffix else set())
 
 
 def test_missing_index_is_made_and_missing_file_named(tmp_path):

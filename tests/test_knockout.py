@@ -158,7 +158,8 @@ def test_map_table_and_figure(files, tmp_path):
         refused = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *wrong])
         assert refused.exit_code == 2 and message in refused.stderr
     run = lambda *more: CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *map(str, more)])  # noqa: E731
-    assert run("--map", tmp_path / "m.tsv", "-r", "c:2150-2200").exit_code == 0
+    elsewhere = run("--map", tmp_path / "m.tsv", "-r", "c:2150-2200,chrZ")
+    assert elsewhere.exit_code == 0 and "g.fa: chrZ\n" in elsewhere.stderr
     assert {r["exons"] for r in table(tmp_path / "m.tsv")} == {"1"}
     for wrong, message in ((["-r", "c:9-3"], "positions count from 1"), (["-r", "d"], "no internal exon"),
                            (["--genes", files[1] + ".gz"], "no plain text")):

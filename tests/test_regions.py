@@ -20,6 +20,23 @@ def test_forms_of_a_region_and_merging():
     assert Regions.parse("MT").on("chrM")[0][0] == 0
 
 
+def test_a_known_contig_may_have_colons(tmp_path):
+    names = ["HLA-A*01:01", "chr7"]
+    r = Regions.parse("HLA-A*01:01,HLA-A*01:01:5-9,HLA-B*02:03", names=names)
+    assert r.on("HLA-A*01:01")[0][0] == 0 and r.on("HLA-A*01:01")[0][1] > 9 and r.on("HLA-B*02") == [(2, 3)]
+    assert Regions.parse("HLA-A*01:01:5-9", names=names).on("HLA-A*01:01") == [(4, 9)]
+    path = tmp_path / "r.txt"
+    path.write_text("HLA-A*01:01\n")
+    assert Regions.read(str(path), names=names).on("HLA-A*01:01") == r.on("HLA-A*01:01")
+    assert r.unknown(names) == ["HLA-B*02"] and Regions.parse("7:1-5").unknown(names) == []
+
+
+def test_exclusion_is_refused():
+    for read in (Regions.parse, Regions.read):
+        with pytest.raises(RegionError, match=r"a leading \^"):
+            read("^chr1:5-9")
+
+
 @pytest.mark.parametrize("text", ["", "1:a-b", "1:0-5", "1:9-5", "1:"])
 def test_bad_regions_are_named(text):
     with pytest.raises(RegionError):

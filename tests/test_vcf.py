@@ -1,11 +1,15 @@
 import gzip
+import hashlib
 import io
+import re
 
 import pysam
+import pysam.bcftools
 import pytest
 
 from samvar.errors import VcfError
-from samvar.vcf import VcfReader, insert_header, open_output
+from samvar.regions import Regions
+from samvar.vcf import BGZF_EOF, Record, VcfReader, insert_header, open_output
 
 HEADER = b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 RECORD = b"1\t5\t.\tA\tC,<DEL>\t.\t.\tDP=3;X\n"
@@ -76,12 +80,103 @@ def test_malformed_input_is_named(tmp_path, data, message):
         read(tmp_path, data)
 
 
+def test_header_lines_of_a_run_whose_fields_were_removed_go(tmp_path):
+    own = b"##samvar_contig=<ID=1,Md5=0>\n"
+    reader, _ = read(tmp_path, own + HEADER + RECORD)
+    assert b"".join(reader.header) == HEADER
+    with VcfReader(str(tmp_path / "x.vcf")) as reader:
+        assert own in reader.header
+
+
 def test_bgzf_cut_between_blocks_is_noticed(tmp_path):
     path = tmp_path / "x.vcf.gz"
     with pysam.BGZFile(str(path), "wb") as f:
         f.write(HEADER + RECORD)
     with pytest.raises(VcfError, match="end marker"):
         read(tmp_path, path.read_bytes()[:-28])
+
+
+@pytest.fixture(scope="module", params=["vcf.gz", "bcf"])
+def indexed(request, tmp_path_factory):
+    """A file of several blocks and its index: path, number of records."""
+    path, n = tmp_path_factory.mktemp("indexed") / f"x.{request.param}", 900
+    names = [hashlib.sha512(bytes([i % 256, i // 256])).hexdigest() for i in range(n)]
+    lines = [f"1\t{i + 1}\t{name}\tA\tC,<DEL>\t{i / 8}\tPASS\tDP={i};AF=0.5,.;X\tGT:DP\t0/1:3\t1|2:.\n"
+             for i, name in enumerate(names)]
+    with open_output(str(path), "b" if request.param == "bcf" else "z", "csi") as out:
+        out.start([
+            b"##fileformat=VCFv4.2\n", b"##contig=<ID=1,length=9000>\n",
+            *(b'##INFO=<ID=%b,Number=%b,Type=%b,Description="x">\n' % d
+              for d in ((b"DP", b"1", b"Integer"), (b"AF", b"A", b"Float"), (b"X", b"0", b"Flag"))),
+            *(b'##FORMAT=<ID=%b,Number=1,Type=%b,Description="x">\n' % d
+              for d in ((b"GT", b"String"), (b"DP", b"Integer"))),
+            b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS\tT\n"])
+        for i, line in enumerate(lines):
+            out.write(Record(line.encode(), 0, "1", i + 1, "A", ("C", "<DEL>")), [])
+    return path, n
+
+
+def by_index(path, text="1:1-9000"):
+    with VcfReader(str(path), regions=Regions.parse(text)) as reader:
+        return [r.line for r in reader]
+
+
+def test_records_through_an_index_are_those_of_the_whole_file(indexed):
+    path, n = indexed
+    with VcfReader(str(path)) as reader:
+        lines = [r.line for r in reader]
+    assert by_index(path) == by_index(path, "1") == lines and len(lines) == n
+    assert by_index(path, "1:300-4000000000") == lines[299:]
+
+
+@pytest.mark.parametrize("damage", ["byte", "cut"])
+def test_damage_is_noticed_through_an_index(indexed, tmp_path, damage):
+    path, _ = indexed
+    data = path.read_bytes()
+    blocks = [m.start() for m in re.finditer(re.escape(BGZF_EOF[:12]), data)]
+    assert len(blocks) > 2
+    middle = blocks[len(blocks) // 2]
+    broken = tmp_path / path.name
+    broken.write_bytes(data[:middle] if damage == "cut" else data[: middle + 99] + b"XXX" + data[middle + 102 :])
+    (tmp_path / (path.name + ".csi")).write_bytes((path.parent / (path.name + ".csi")).read_bytes())
+    with pytest.raises(VcfError, match="truncated.*end marker" if damage == "cut" else "or its index .*damaged"):
+        by_index(broken)
+
+
+def bcf(path, lines, header=HEADER):
+    with open_output(str(path), "b", "csi") as out:
+        out.start(header.splitlines(True))
+        for line in lines:
+            out.write(Record(line, 0, "1", 5, "A", ("C",)), [])
+
+
+COLUMNS = HEADER.replace(b"#CHROM", b'##INFO=<ID=S,Number=1,Type=String,Description="caf\xe9 \xc2\x85">\n'
+                         b'##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n#CHROM')
+SAMPLES = COLUMNS.replace(b"INFO\n", b"INFO\tFORMAT\tS\n")
+
+
+@pytest.mark.parametrize("line, header, reason", [
+    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n", SAMPLES, "has 11 columns, the header 10"),
+    (b"1\t5\t.\tA\tC\t.\t.\t.\n", SAMPLES, "has 8 columns, the header 10"),
+    (b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n", COLUMNS, "is no UTF-8"),
+    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\n", SAMPLES, "htslib refuses it"),
+])
+def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
+    with pytest.raises(VcfError, match=f"^the record at 1:5 cannot be written as BCF: .*{reason}[^\t]*$"):
+        bcf(tmp_path / "x.bcf", [line], header)
+
+
+def test_bcf_that_is_no_utf8_is_read_byte_for_byte(tmp_path):
+    path = tmp_path / "x.bcf"
+    bcf(path, [b"1\t5\t.\tA\tC\t.\t.\tS=cafe\n"], COLUMNS)
+    data = gzip.decompress(path.read_bytes())
+    assert b"caf\xe9 \xc2\x85" in data
+    with pysam.BGZFile(str(path), "wb") as f:
+        f.write(data.replace(b"cafe", b"caf\xe9"))
+    with VcfReader(str(path)) as reader:
+        assert reader.contigs == ["1"] and [r.line for r in reader] == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
+    pysam.bcftools.index("-f", str(path))
+    assert by_index(path) == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
 
 
 def test_missing_file(tmp_path):

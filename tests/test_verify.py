@@ -50,6 +50,17 @@ def test_a_bcf_whose_scores_are_whole_numbers_is_verified(made):
     assert result.exit_code == 0, result.stderr
 
 
+def test_structured_header_lines_have_an_id_and_are_read_without_too(made):
+    folder, files, out = made
+    hashed = str(folder / "hashed.vcf")
+    assert run("annotate", str(folder / "x.vcf"), *files, "-o", hashed, "--md5").exit_code == 0
+    with pysam.VariantFile(hashed) as f:
+        ids = {r.key: r["ID"] for r in f.header.records if r.type == "STRUCTURED" and r.key.startswith("samvar")}
+    assert ids == dict(samvar_model="toy", samvar_reference="g.fa", samvar_contig="c", samvar_annotation="g.gtf")
+    change(hashed, lambda text: re.sub("(samvar_(?:model|reference|annotation)=<)ID=[^,]*,", r"\1", text))
+    assert run("verify", hashed, *files).exit_code == 0
+
+
 def test_an_edited_score_is_found(made):
     _, files, out = made
     text = out.read_text()
