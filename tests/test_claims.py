@@ -17,9 +17,9 @@ def content(*path):
         return json.load(f)
 
 
-def cells(title):
-    """Cells of the README's table row that begins so."""
-    with open(os.path.join(ROOT, "README.md")) as f:
+def cells(title, path="README.md"):
+    """Cells of the table row that begins so."""
+    with open(os.path.join(ROOT, path)) as f:
         (row,) = [line for line in f if line.startswith(f"| {title} |")]
     return [cell.strip() for cell in row.strip().strip("|").split("|")][1:]
 
@@ -71,3 +71,15 @@ def test_speeds_of_the_readme():
         f"{speed['seconds'][f'{program}_one']:.1f}" for program in ("samvar", "spliceai")]
     assert cells("peak memory, MB")[:2] == [
         str(max(v for k, v in speed["peak_mb"].items() if k.startswith(program))) for program in ("samvar", "spliceai")]
+
+
+@pytest.mark.parametrize("title, model", [("human FM as it is", "human-fm"), ("human AM as it is", "human-am"),
+                                          ("fm-plain", "fm-plain"), ("fm", "fm"), ("am", "am"),
+                                          ("lssi-plain alone", "fm-plain lssi"), ("lssi alone", "fm lssi")])
+def test_accuracies_of_the_other_species(title, model):
+    name, *core = model.split()
+    results = [content(ROOT, "train", "species", "results", f"{split}.{name}.json") for split in ("validation", "test")]
+    found = cells(title, os.path.join("train", "species", "README.md"))
+    assert found == [accuracy(r["lssi"] if core else r) for r in results]
+    known = {load_bundle(f"default:{kind}").sha256 for kind in ("fm", "am")}
+    assert {r["sha256"] for r in results if "sha256" in r} <= known

@@ -14,6 +14,7 @@ import pysam
 import pytest
 import torch
 
+from samvar.bundle import write_manifest
 from samvar.gene_files import load_annotation
 from samvar.model import ACCEPTOR, DONOR, LSSI, BandedAttention
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset
@@ -184,6 +185,28 @@ def test_accuracy_of_a_bundle_is_measured(data, tmp_path, monkeypatch):
     single = [result[f"validation, am, model {i}"]["topk_mean"] for i in (1, 2)]
     assert all(0 <= k <= 100 for k in [*single, result["validation, am, mean of the seeds"]["topk_mean"]])
     assert {k.split(",")[0] for k in result} == {"validation", "test"}
+
+
+def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypatch):
+    """Sites read by another model are as many as by their own; without sites, core scores are all there is."""
+    (tmp_path / "toy").mkdir()
+    kinds = {}
+    for kind in ("fm", "am"):
+        bundle = toy.bundle(tmp_path / "toy", kind=kind)
+        with open(tmp_path / "toy" / "config.json") as f:
+            config = json.load(f)
+        kinds |= config["kinds"]
+    (tmp_path / "toy" / "config.json").write_text(json.dumps(config | dict(kinds=kinds)))
+    write_manifest(bundle)
+    out = tmp_path / "k.json"
+    run(monkeypatch, "train/evaluate/topk.py", data, "--bundle", bundle, "--sets", "validation", "--threads", 1,
+        "--json", out)
+    result = json.loads(out.read_text())
+    for kind in ("fm", "am"):
+        own, read = result[f"validation, {kind}"], result[f"validation, binarised {kind.upper()} sites read by the FM"]
+        assert 0 < own["density"] == read["density"] < 0.5
+        without = result[f"validation, {kind} without motif sites"]
+        assert without["n_acceptor"] == own["n_acceptor"] and len(own["core_share"]) == 2
 
 
 def test_growth_is_measured_on_as_many_records_as_asked_for(data, tmp_path, monkeypatch, capsys):

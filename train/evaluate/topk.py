@@ -207,7 +207,7 @@ def main() -> None:
                 continue
             if name == "validation":
                 add(f"calibration, {kind}", about | calibration(mean))
-                without = together([score([Motifless(m)], data, data.genes(), CPU) for m in bundle.models])
+                without = together([score([Motifless(m).eval()], data, data.genes(), CPU) for m in bundle.models])
                 add(f"{name}, {kind} without motif sites", about | row(without))
             rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
             every = joined(mean, rest)
@@ -220,7 +220,7 @@ def main() -> None:
             fm, am = (bundles[k].models[0] for k in ("fm", "am"))
             strength = mean_strength(fm, data, data.genes()[::5])
             for title, sites in (("FM", fm), ("AM", am)):
-                found = score([Substituted(sites, fm, strength)], data, data.genes(), CPU)
+                found = score([Substituted(sites, fm, strength).eval()], data, data.genes(), CPU)
                 add(f"{name}, binarised {title} sites read by the FM",
                     dict(kind="fm", density=found.density) | row(found))
     save(args.json, result)
