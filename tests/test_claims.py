@@ -49,6 +49,17 @@ def test_accuracies_of_the_readme(title, row):
     assert cells(title) == [accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")]
 
 
+def test_what_is_left_without_motif_sites():
+    suite = content(RESULTS, "suite.json")
+    am, fm = (suite[f"validation, {kind} without motif sites"]["topk_mean"] for kind in ("am", "fm"))
+    core = [100 * share for kind in ("am", "fm") for share in suite[f"test, {kind}"]["core_share"]]
+    with open(os.path.join(ROOT, "README.md")) as f:
+        text = " ".join(f.read().split())
+    assert f"the AM is left with {am:.1f} on validation and the FM with {fm:.1f}" in text
+    assert ("acceptor scores show at {:.1f} % of the bases, donor scores at {:.1f} % (FM: {:.1f} and {:.1f})"
+            .format(*core)) in text
+
+
 @pytest.mark.parametrize("title, row", [
     ("CI-SpliceAI, functionally tested", "CI-SpliceAI functional"),
     ("CI-SpliceAI without BRCA1, BRCA2", "CI-SpliceAI functional: without BRCA1, BRCA2"),
@@ -74,8 +85,9 @@ def test_speeds_of_the_readme():
 
 
 @pytest.mark.parametrize("title, model", [("human FM as it is", "human-fm"), ("human AM as it is", "human-am"),
-                                          ("fm-plain", "fm-plain"), ("fm", "fm"), ("am", "am"),
-                                          ("lssi-plain alone", "fm-plain lssi"), ("lssi alone", "fm lssi")])
+                                          ("`fm-plain`", "fm-plain"), ("`fm`", "fm"), ("`am`", "am"),
+                                          ("core sites of `fm-plain` alone", "fm-plain lssi"),
+                                          ("core sites of `fm` alone", "fm lssi")])
 def test_accuracies_of_the_other_species(title, model):
     name, *core = model.split()
     results = [content(ROOT, "train", "species", "results", f"{split}.{name}.json") for split in ("validation", "test")]

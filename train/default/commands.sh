@@ -70,6 +70,10 @@ python train/evaluate/topk.py "$data" --bundle weights/large --kinds am --single
 python train/evaluate/variants.py "$data" --bundle weights/large --json "$out/large.variants.json"
 large --evaluation "$out/large.topk.json" --evaluation "$out/large.variants.json"
 
+# The FM whose core sites were trained along, and what it is without motif sites
+samvar train bundle --name fm-3 --fm "$out/fm-3" -d "$out/data.npz" --temperature 2.5 -o "$out/bundle-fm-3"
+python train/evaluate/topk.py "$data" --bundle "$out/bundle-fm-3" --kinds fm --sets validation --json "$out/fm-3.json"
+
 # SpliceAI on the same rows
 python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai" --peers "$out/peers" \
     --json "$out/spliceai.json"
