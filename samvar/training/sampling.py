@@ -22,7 +22,8 @@ class WindowSampler:
 
     A decoy is the one with the best core score among DECOYS random AGs or GTs that are no sites;
     `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`, `moved`: see `changed`.
-    The windows of a step depend on (seed, rank, step) alone: a resumed run sees what an uninterrupted one would.
+    The windows of a step depend on (seed, rank, step) alone, those around decoys on `strength`, too: a resumed run sees
+    what an uninterrupted one would.
     """
 
     def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
