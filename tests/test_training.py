@@ -299,7 +299,7 @@ def test_runs_are_not_written_over(packed, lssi, tmp_path):
     bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(out), "--fm", a]
     assert CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0 and (out / "fm.2.safetensors").exists()
     assert CliRunner().invoke(main, bundle).exit_code == 0 and not (out / "fm.2.safetensors").exists()
-    scale = dict(kind="fm", sha256=load_bundle(str(out)).sha256, n=1, effects={})
+    scale = dict(kind="fm", sha256=load_bundle(str(out)).sha256, n=1, effects={}, least_effect=0.0005, least_delta=0.05)
     add_to_bundle(str(out), scale)
     add_to_bundle(str(out), scale | dict(kind="am"))
     assert CliRunner().invoke(main, bundle).exit_code == 0
