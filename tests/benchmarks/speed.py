@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """SNVs a second, start-up and peak memory of samvar and SpliceAI 1.3.1, side by side on the same variants and cores.
 
-    python tests/benchmarks/speed.py DATA --json OUT [--peers FOLDER] [--rounds 3]
+    python tests/benchmarks/speed.py DATA --json OUT [--peers FOLDER] [--rounds 3] [--openspliceai MODELS]
 
 DATA holds vcf/, genome/ and annotation/. SpliceAI is installed from PyPI into FOLDER (an environment of its own; needs
-Python 3.9 to 3.11). Both programs score variants of the 1000 Genomes chr20 file, SpliceAI the first few dozen of those
-that samvar scores thousands of, in alternating rounds; the rate is that of the variants after the first, start-up the
-time of a run with one. Indels are rare, and the reference's tensors are shared by fewer of them: they are compared with
-as many SNVs, those beside them. Also: samvar's rate with one thread.
+Python 3.9 to 3.11), and so is OpenSpliceAI where MODELS, a folder of its weights for 10,000 bases (.pt), is given. All
+programs score variants of the 1000 Genomes chr20 file, the others the first few dozen of those that samvar scores
+thousands of, in alternating rounds; the rate is that of the variants after the first, start-up the time of a run with
+one. Indels are rare, and the reference's tensors are shared by fewer of them: they are compared with as many SNVs,
+those beside them. Also: samvar's rate with one thread.
 """
 
 from __future__ import annotations
@@ -29,17 +30,18 @@ from samvar.bundle import load_bundle
 from samvar.gene_files import load_annotation
 from samvar.genome import Genome, decode
 
-PEERS = ("spliceai==1.3.1", "tensorflow-cpu==2.15.1", "numpy<2", "setuptools<81", "biopython")
+PEERS = dict(spliceai=("spliceai==1.3.1", "tensorflow-cpu==2.15.1", "numpy<2", "setuptools<81", "biopython"),
+             openspliceai=("openspliceai==0.0.7", f"torch=={torch.__version__.split('+')[0]}"))
 HEADER = "##fileformat=VCFv4.2\n##contig=<ID=chr20>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 
 
-def install(folder: str) -> str:
-    """The spliceai program of an environment in `folder`, made where it is missing."""
-    program = os.path.join(folder, "bin", "spliceai")
-    if not os.path.exists(program):
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run([os.path.join(folder, "bin", "pip"), "install", "-q", *PEERS], check=True)
-    return program
+def install(folder: str, name: str = "spliceai") -> str:
+    """The program of an environment of its own in `folder`, made where it is missing."""
+    bin = os.path.join(folder, name, "bin")
+    if not os.path.exists(os.path.join(bin, name)):
+        subprocess.run([sys.executable, "-m", "venv", os.path.join(folder, name)], check=True)
+        subprocess.run([os.path.join(bin, "pip"), "install", "-q", *PEERS[name]], check=True)
+    return os.path.join(bin, name)
 
 
 def write_vcf(path: str, records: list[tuple[int, str, str]]) -> None:
@@ -79,7 +81,8 @@ def main() -> None:
     parser.add_argument("--peers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", type=int, default=2000)
-    parser.add_argument("--spliceai", type=int, default=24, help="variants SpliceAI scores")
+    parser.add_argument("--spliceai", type=int, default=24, help="variants SpliceAI and OpenSpliceAI score")
+    parser.add_argument("--openspliceai", metavar="MODELS", help="folder of OpenSpliceAI's weights: it runs, too")
     parser.add_argument("--options", default="", help="for samvar, in one word: '--device cuda --precision bf16'")
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
@@ -87,13 +90,17 @@ def main() -> None:
     genome = Genome(data("genome", "hg19.fa.gz"))
     with tempfile.TemporaryDirectory() as folder:
         path = lambda name: os.path.join(folder, name)  # noqa: E731
-        spliceai = install(args.peers or path("peers"))
+        peers = ["spliceai"] + ["openspliceai"] * bool(args.openspliceai)
+        program = {name: install(args.peers or path("peers"), name) for name in peers}
         with open(path("chr20.fa"), "w") as f:
             bases = decode(genome.codes("chr20", 0, genome.lengths["chr20"]))
             f.write(">chr20\n" + "\n".join(bases[i : i + 100] for i in range(0, len(bases), 100)) + "\n")
         ours = lambda vcf, *more: [sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", path("chr20.fa"), "-a",  # noqa: E731
                                    annotation, "-o", path("out.vcf"), *args.options.split(), *more]
-        theirs = lambda vcf: [spliceai, "-I", vcf, "-O", path("out.vcf"), "-R", path("chr20.fa"), "-A", "grch37"]  # noqa: E731
+        more = dict(spliceai=[], openspliceai=["-m", args.openspliceai, "-f", "10000", "-t", "pytorch"])
+        theirs = lambda name, vcf: [  # noqa: E731
+            program[name], *["variant"] * (name == "openspliceai"), "-I", vcf, "-O", path("out.vcf"), "-R",
+            path("chr20.fa"), "-A", "grch37", *more[name]]
         real = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), annotation)
         sets = dict(one=real["snv"][:1], few=real["snv"][: args.spliceai], snv=real["snv"][: args.variants],
                     indel=real["indel"])
@@ -107,8 +114,8 @@ def main() -> None:
                     samvar_snv=ours(path("snv.vcf")), samvar_indel=ours(path("indel.vcf")),
                     samvar_beside=ours(path("beside.vcf")),
                     samvar_no_causes=ours(path("snv.vcf"), "--rbp-min", "2"),
-                    samvar_one_thread=ours(path("snv.vcf"), "--threads", "1"),
-                    spliceai_one=theirs(path("one.vcf")), spliceai_few=theirs(path("few.vcf")))
+                    samvar_one_thread=ours(path("snv.vcf"), "--threads", "1"))
+        runs |= {f"{name}_{some}": theirs(name, path(f"{some}.vcf")) for name in peers for some in ("one", "few")}
         times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
         for _ in range(args.rounds):
             for name, command in runs.items():
@@ -124,10 +131,11 @@ def main() -> None:
             snv_per_second_without_causes=rate("samvar_no_causes", "samvar_one", len(sets["snv"])),
             snv_per_second_one_thread=rate("samvar_one_thread", "samvar_one", len(sets["snv"])),
             indels_per_second=rate("samvar_indel", "samvar_one", len(sets["indel"])),
-            snvs_beside_them_per_second=rate("samvar_beside", "samvar_one", len(sets["beside"])),
-            spliceai_snv_per_second=rate("spliceai_few", "spliceai_one", len(sets["few"])))
-        for key in ("snv_per_second", "snv_per_second_without_causes"):
-            result[f"{key}_ratio"] = result[key] / result["spliceai_snv_per_second"]
+            snvs_beside_them_per_second=rate("samvar_beside", "samvar_one", len(sets["beside"])))
+        for name in peers:
+            result[f"{name}_snv_per_second"] = rate(f"{name}_few", f"{name}_one", len(sets["few"]))
+            for key in ("snv_per_second", "snv_per_second_without_causes"):
+                result[f"{key}_over_{name}"] = result[key] / result[f"{name}_snv_per_second"]
     with open(args.json, "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
