@@ -92,7 +92,7 @@ python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$
     --json "$out/candidates.json"
 
 # Train against validation genes
-python train/evaluate/gap.py "$out/data.npz" "$out/am-2" --json "$out/gap.json"
+python train/evaluate/gap.py "$out/data.npz" "$out/am-13" --json "$out/gap.json"
 
 # What each change of the training does alone, in 500 steps from am-2
 for name in plain indels mutate moved decoy core dropout; do
