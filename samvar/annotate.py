@@ -12,14 +12,18 @@ from typing import Any, TextIO, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from . import __version__, deltas, info, motifs
+from . import __version__, info
 from .errors import ContigMismatchError, WrongBuildError
-from .genes import Annotation
-from .genome import Genome
-from .predict import Predictor
-from .variant import Status, Variant, allele_status, normalise
-from .vcf import BcfWriter, Record, TextWriter, VcfReader, insert_header
-from .windows import Window, make_window
+from .formats.vcf import VcfReader
+from .formats.vcf.bcf import BcfWriter
+from .formats.vcf.record import Record, insert_header
+from .formats.vcf.text import TextWriter
+from .genomics.genes import Annotation
+from .genomics.genome import Genome
+from .genomics.variant import Status, Variant, allele_status, normalise
+from .genomics.window import Window, make_window
+from .scoring import attribution, deltas
+from .scoring.predictor import Predictor
 
 CHUNK, CHUNK_BYTES = 1000, 1 << 24  # records, or bytes of records, that are read, scored and written together
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
@@ -59,7 +63,7 @@ class Allele:
     variant: Variant | None = None
     windows: list[Window] = field(default_factory=list)
     deltas: list[deltas.Deltas] = field(default_factory=list)
-    causes: list[list[motifs.Attribution]] = field(default_factory=list)
+    causes: list[list[attribution.Attribution]] = field(default_factory=list)
 
 
 T = TypeVar("T")
@@ -69,7 +73,7 @@ Scores = Iterator[tuple[Allele, Any]]  # with what `score_allele` gives of each
 @dataclass
 class Stats:
     """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose deltas were taken
-    apart, and of these those with more than `motifs.COMPLETE` left over."""
+    apart, and of these those with more than `attribution.COMPLETE` left over."""
 
     records: int = 0
     without_alt: int = 0
@@ -83,7 +87,7 @@ class Stats:
         self.statuses.update(a.status.name for a in alleles)
         residuals = [max(residual) for a in alleles if (residual := [abs(c.residual) for w in a.causes for c in w])]
         self.attributed += len(residuals)
-        self.incomplete += sum(r > motifs.COMPLETE for r in residuals)
+        self.incomplete += sum(r > attribution.COMPLETE for r in residuals)
 
     @property
     def mismatch_share(self) -> float:
@@ -207,7 +211,7 @@ def finish(scores: Scores) -> None:
 
 
 def score_allele(predictor: Predictor, allele: Allele,
-                 options: Options) -> list[tuple[deltas.Deltas, list[motifs.Attribution]]] | None:
+                 options: Options) -> list[tuple[deltas.Deltas, list[attribution.Attribution]]] | None:
     """Deltas and their causes in each window; None where the model gave no finite number. Runs on a worker."""
     pairs = [predictor.score(w) for w in allele.windows]
     if not all(np.isfinite(p).all() for pair in pairs for p in pair):
@@ -215,7 +219,7 @@ def score_allele(predictor: Predictor, allele: Allele,
     out = []
     for w, scores in zip(allele.windows, pairs):
         found = deltas.compute(w, *scores, options.mask)
-        out.append((found, motifs.attribute(predictor, w, scores, found, options.rbp_min, motifs.ROUGHLY)))
+        out.append((found, attribution.attribute(predictor, w, scores, found, options.rbp_min, attribution.ROUGHLY)))
     return out
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a run, one class per condition. Only `cli.py` turns these into words for the user."""
+"""What can go wrong with a run, one class per condition. Only `samvar.cli` turns these into words for the user."""
 
 
 class SamvarError(Exception):

@@ -6,11 +6,11 @@ import re
 from typing import NamedTuple
 
 from . import __version__
-from .deltas import NAMES, Deltas
-from .genes import Gene
-from .motifs import Part
-from .variant import Status
-from .vcf import Record
+from .formats.vcf.record import Record
+from .genomics.genes import Gene
+from .genomics.variant import Status
+from .scoring.attribution import Part
+from .scoring.deltas import NAMES, Deltas
 
 
 class Field(NamedTuple):

@@ -11,11 +11,12 @@ from . import annotate as spine
 from . import info
 from .annotate import Options
 from .errors import VcfError
-from .genes import Annotation
-from .genome import Genome
-from .motifs import ROUGHLY
-from .predict import Predictor
-from .vcf import Record, VcfReader, split_info
+from .formats.vcf import VcfReader
+from .formats.vcf.record import Record, split_info
+from .genomics.genes import Annotation
+from .genomics.genome import Genome
+from .scoring.attribution import ROUGHLY
+from .scoring.predictor import Predictor
 
 TOLERANCE = {"fp32": 2e-4, "bf16": 0.02}  # of a score: rounding, by the precision it was made with
 

@@ -19,15 +19,19 @@ import torch
 from click.testing import CliRunner
 
 from samvar.annotate import CHUNK, CHUNK_BYTES, Options, annotate, chunks, one_ahead
-from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, VcfError, WrongBuildError
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome
-from samvar.predict import Batches, Predictor
-from samvar.variant import normalise
-from samvar.vcf import BGZF_EOF, Record, TextWriter, VcfReader
-from samvar.windows import make_window
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf import VcfReader
+from samvar.formats.vcf.bgzf import BGZF_EOF
+from samvar.formats.vcf.record import Record
+from samvar.formats.vcf.text import TextWriter
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import normalise
+from samvar.genomics.window import make_window
+from samvar.model.bundle import load_bundle
+from samvar.scoring.batches import Batches
+from samvar.scoring.predictor import Predictor
 
 from . import toy
 
@@ -364,7 +368,7 @@ def test_cli_usage_errors_are_exit_2(common):
 def test_the_default_threads_are_the_cpus_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 7}, raising=False)
     for name in ("annotate", "knockout"):
-        assert main.commands[name].make_context(name, [], resilient_parsing=True).params["threads"] == 3
+        assert main.get_command(None, name).make_context(name, [], resilient_parsing=True).params["threads"] == 3
 
 
 def test_a_chunk_is_scored_while_the_one_before_is_written():
@@ -393,13 +397,11 @@ def test_batches_annotate_as_the_workers_do(world, parts, tmp_path):
 
 
 def test_batches_have_few_rows_of_rare_lengths_and_stay_small(world, parts, monkeypatch):
-    import samvar.predict as predict
-
     shapes, run_batch = [], Batches._run
     monkeypatch.setattr(Batches, "_run", lambda self, haplotypes, flank, rows: shapes.append(
         (len(haplotypes[0]), len(haplotypes), rows)) or run_batch(self, haplotypes, flank, rows))
-    monkeypatch.setattr(predict, "ROWS", 6)
-    monkeypatch.setattr(predict, "RARE_ROWS", 2)
+    monkeypatch.setattr("samvar.scoring.batches.ROWS", 6)
+    monkeypatch.setattr("samvar.scoring.batches.RARE_ROWS", 2)
     genome, annotation, predictor = parts
     changes = [(p, "ACGT"["ACGT".index(world["bases"][p - 1]) - 1]) for p in range(1000, 1010)]
     changes += [(1020, world["bases"][1019] + "ACGTT")]
@@ -413,7 +415,7 @@ def test_batches_have_few_rows_of_rare_lengths_and_stay_small(world, parts, monk
     usual = len(windows[0].ref)
     assert {(rows, n) for length, n, rows in shapes if length == usual} == {(6, 6), (6, 2)}
     assert {rows for length, _, rows in shapes if length != usual} == {2}
-    monkeypatch.setattr(predict, "BASES", 3 * usual)
+    monkeypatch.setattr("samvar.scoring.batches.BASES", 3 * usual)
     shapes.clear()
     for a, b in zip(whole, batches.score(windows)):
         np.testing.assert_allclose(a[1], b[1], atol=1e-6)

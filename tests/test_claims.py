@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from samvar.bundle import FOLDER, load_bundle
+from samvar.model.bundle import FOLDER, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 RESULTS = os.path.join(ROOT, "train", "default", "results")

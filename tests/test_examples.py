@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from samvar.cli import main
-from samvar.motifs import ROUGHLY
+from samvar.scoring.attribution import ROUGHLY
 
 TOLERANCE = 2e-3  # a golden number may move so far on another build of torch
 

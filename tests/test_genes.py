@@ -3,8 +3,8 @@ import gzip
 import pytest
 
 from samvar.errors import AnnotationError
-from samvar.gene_files import load_annotation
-from samvar.genes import Transcript
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genes import Transcript
 
 from . import toy
 
@@ -199,7 +199,7 @@ def test_real_annotations(shared, name, genes):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("samvar.gene_files.CACHED_FROM", 0)
+    monkeypatch.setattr("samvar.formats.annotation.CACHED_FROM", 0)
     return tmp_path / "cache" / "samvar"
 
 

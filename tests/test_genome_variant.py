@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samvar.errors import GenomeError
-from samvar.genome import ContigNames, Genome, decode, encode, reverse_complement
-from samvar.variant import Status, allele_status, normalise
+from samvar.genomics.genome import ContigNames, Genome, decode, encode, reverse_complement
+from samvar.genomics.variant import Status, allele_status, normalise
 
 from . import toy
 

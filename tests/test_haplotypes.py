@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from samvar import annotate as spine
 from samvar.annotate import Options, annotate
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome, encode
-from samvar.model import one_hot
-from samvar.predict import Predictor
-from samvar.regions import Regions
-from samvar.vcf import TextWriter, VcfReader
+from samvar.formats.annotation import load_annotation
+from samvar.formats.regions import Regions
+from samvar.formats.vcf import VcfReader
+from samvar.formats.vcf.text import TextWriter
+from samvar.genomics.genome import Genome, encode
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import one_hot
+from samvar.scoring.predictor import Predictor
 
 from . import toy
 

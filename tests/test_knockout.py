@@ -7,13 +7,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.bundle import load_bundle
 from samvar.cli import main
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome
-from samvar.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
-from samvar.model import Detection, one_hot
-from samvar.predict import Predictor
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
+from samvar.model.bottleneck import Detection
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import one_hot
+from samvar.scoring.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
+from samvar.scoring.predictor import Predictor
 
 from . import toy
 

@@ -1,4 +1,4 @@
-"""`samvar.logos`: counts around planted sites worked out by hand, and around a model's own by its whole tensors."""
+"""`samvar motifs`: counts around planted sites worked out by hand, and around a model's own by its whole tensors."""
 
 import re
 import sys
@@ -10,15 +10,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar import logos
-from samvar.bundle import Bundle, load_bundle
 from samvar.cli import main
 from samvar.errors import ContigMismatchError, SamvarError
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome, encode
-from samvar.logos import Motif
-from samvar.model import DETECT_REACH, SAM, Config, FixedMotifs, crop, one_hot
-from samvar.predict import Predictor
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome, encode
+from samvar.model.bundle import Bundle, load_bundle
+from samvar.model.sam import DETECT_REACH, SAM, Config, FixedMotifs, crop, one_hot
+from samvar.scoring.predictor import Predictor
+from samvar.views import logos
+from samvar.views.logos import Motif
 
 from . import toy
 

@@ -4,12 +4,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from samvar.model import (
+from samvar.model.bottleneck import LSSI_FLOOR, Detection
+from samvar.model.sam import (
     LSSI,
-    LSSI_FLOOR,
     BandedAttention,
     Config,
-    Detection,
     FixedMotifs,
     Norm,
     Sparse,

@@ -10,7 +10,8 @@ import zipfile
 
 import pytest
 
-from samvar.bundle import FOLDER, bundled, exact_fp32, identity, load_bundle
+from samvar.model.bundle import FOLDER, bundled, identity, load_bundle
+from samvar.model.device import exact_fp32
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 

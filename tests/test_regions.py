@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from samvar.errors import RegionError
-from samvar.regions import Regions
+from samvar.formats.regions import Regions
 
 
 def first(regions, pos, ref="A", alts=("C",), info=b".", contig="1"):

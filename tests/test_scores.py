@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from samvar.align import ABSENT, align, placements
-from samvar.deltas import compute
-from samvar.genes import Gene, Transcript
-from samvar.genome import Genome, decode
-from samvar.variant import normalise
-from samvar.windows import make_window
+from samvar.genomics.align import ABSENT, align, placements
+from samvar.genomics.genes import Gene, Transcript
+from samvar.genomics.genome import Genome, decode
+from samvar.genomics.variant import normalise
+from samvar.genomics.window import make_window
+from samvar.scoring.deltas import compute
 
 from . import toy
 

@@ -14,18 +14,18 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from samvar.bundle import load_bundle
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
-from samvar.genome import reverse_complement
-from samvar.model import Sparse, one_hot
+from samvar.genomics.genome import reverse_complement
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import Sparse, one_hot
 from samvar.training import prepare as prep
 from samvar.training.background import add_to_bundle
-from samvar.training.bundle import card
+from samvar.training.card import card
+from samvar.training.checkpoint import load_run
 from samvar.training.dataset import IGNORE, TRAIN, UNKNOWN, Dataset, pack, unpack
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
-from samvar.training.runs import load_run
 from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, WindowSampler, changed
 

@@ -8,8 +8,10 @@ import pysam.bcftools
 import pytest
 
 from samvar.errors import VcfError
-from samvar.regions import Regions
-from samvar.vcf import BGZF_EOF, Record, VcfReader, insert_header, open_output
+from samvar.formats.regions import Regions
+from samvar.formats.vcf import VcfReader, open_output
+from samvar.formats.vcf.bgzf import BGZF_EOF
+from samvar.formats.vcf.record import Record, insert_header
 
 HEADER = b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 RECORD = b"1\t5\t.\tA\tC,<DEL>\t.\t.\tDP=3;X\n"

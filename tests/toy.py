@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from samvar.bundle import sha256_file, write_manifest
-from samvar.model import SAM, Config, FixedMotifs, one_hot
+from samvar.model.bundle import sha256_file, write_manifest
+from samvar.model.sam import SAM, Config, FixedMotifs, one_hot
 
 RBPS = ["AAA1", "BBB2", "CCC3"]
 

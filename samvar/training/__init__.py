@@ -1,0 +1,1 @@
+"""From genomes to weights: data, recipes, runs, bundles."""

@@ -7,12 +7,12 @@ import os
 
 import torch
 
-from ..bundle import sha256_file
 from ..errors import RecipeError
 from ..files import write
+from ..model.bundle import sha256_file
+from .checkpoint import load_run, refuse_finished, save_run
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
-from .runs import load_run, refuse_finished, save_run
 from .settle import settle
 
 

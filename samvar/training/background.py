@@ -10,14 +10,14 @@ from collections.abc import Callable
 from .. import annotate as spine
 from .. import files
 from ..annotate import Options
-from ..bundle import background_file, write_manifest
 from ..errors import SamvarError
-from ..gene_files import load_annotation
-from ..genome import Genome
-from ..motifs import CORE
-from ..predict import Predictor
-from ..variant import SCORED
-from ..vcf import VcfReader
+from ..formats.annotation import load_annotation
+from ..formats.vcf import VcfReader
+from ..genomics.genome import Genome
+from ..genomics.variant import SCORED
+from ..model.bundle import background_file, write_manifest
+from ..scoring.attribution import CORE
+from ..scoring.predictor import Predictor
 
 KEPT = 5000  # effects kept of each RBP, the strongest
 LEAST_DELTA, LEAST_EFFECT = 0.05, 0.0005  # below these an effect counts as none

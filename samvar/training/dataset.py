@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DatasetError
-from ..model import ACCEPTOR, DONOR
+from ..model.sam import ACCEPTOR, DONOR
 
 UNKNOWN = 4
 IGNORE = 255  # label of a base that is not scored: unknown, or outside the gene

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..model import ACCEPTOR, DONOR, LSSI_FLOOR, SAM, Detection, crop, one_hot
+from ..model.bottleneck import LSSI_FLOOR, Detection
+from ..model.sam import ACCEPTOR, DONOR, SAM, crop, one_hot
 from .dataset import IGNORE, UNKNOWN, Dataset
 
 TILE = 5000  # scored bases of a tile, as in the paper

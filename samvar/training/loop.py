@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from ..errors import RecipeError
 from ..files import write
+from .checkpoint import refuse_finished
 from .recipe import Recipe
-from .runs import refuse_finished
 
 
 class Task(Protocol):

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import DatasetError, RecipeError
-from ..model import ACCEPTOR, LSSI, LSSI_FLOOR, LSSI_SPAN, one_hot
+from ..model.bottleneck import LSSI_FLOOR
+from ..model.sam import ACCEPTOR, LSSI, LSSI_SPAN, one_hot
+from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import CORE, IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset, core_bases
 from .evaluate import top_k
 from .recipe import LssiRecipe
-from .runs import core_sites, load_start, save_run, sha256_of
 
 
 class LssiTask:

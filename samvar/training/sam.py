@@ -9,12 +9,12 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
-from ..model import ACCEPTOR, LSSI_SPAN, SAM, Config, FixedMotifs, one_hot, warm_start_am
+from ..model.sam import ACCEPTOR, LSSI_SPAN, SAM, Config, FixedMotifs, one_hot, warm_start_am
+from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
-from .runs import core_sites, load_start, save_run, sha256_of
 from .sampling import WindowSampler
 from .settle import settle
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DatasetError
-from ..model import ACCEPTOR, DONOR
+from ..model.sam import ACCEPTOR, DONOR
 from .dataset import CORE, IGNORE, UNKNOWN, Dataset, core_bases
 
 DECOYS = 200  # AGs or GTs of which a decoy window takes the strongest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from tqdm import tqdm
 
-from ..model import SAM, Norm, one_hot
+from ..model.sam import SAM, Norm, one_hot
 from .dataset import TRAIN, Dataset
 from .recipe import SamRecipe
 from .sampling import WindowSampler

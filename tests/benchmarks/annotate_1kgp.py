@@ -23,7 +23,7 @@ from collections import Counter
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from speed import machine, model  # noqa: E402
 
-from samvar.gene_files import load_annotation  # noqa: E402
+from samvar.formats.annotation import load_annotation  # noqa: E402
 
 VCF = "vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz"
 

@@ -23,13 +23,13 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from speed import machine, real_variants  # noqa: E402
 
-from samvar.bundle import load_bundle  # noqa: E402
-from samvar.gene_files import load_annotation  # noqa: E402
-from samvar.genome import Genome  # noqa: E402
-from samvar.model import Aggregator  # noqa: E402
-from samvar.predict import Predictor  # noqa: E402
-from samvar.variant import normalise  # noqa: E402
-from samvar.windows import make_window  # noqa: E402
+from samvar.formats.annotation import load_annotation  # noqa: E402
+from samvar.genomics.genome import Genome  # noqa: E402
+from samvar.genomics.variant import normalise  # noqa: E402
+from samvar.genomics.window import make_window  # noqa: E402
+from samvar.model.bundle import load_bundle  # noqa: E402
+from samvar.model.sam import Aggregator  # noqa: E402
+from samvar.scoring.predictor import Predictor  # noqa: E402
 
 
 def gemm_rate(n: int = 512) -> float:

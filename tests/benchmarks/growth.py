@@ -19,8 +19,8 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from speed import machine, measured, model  # noqa: E402
 
-from samvar.gene_files import load_annotation  # noqa: E402
-from samvar.genome import Genome, decode  # noqa: E402
+from samvar.formats.annotation import load_annotation  # noqa: E402
+from samvar.genomics.genome import Genome, decode  # noqa: E402
 
 APART = dict(dense=40, sparse=1000)  # bases of gene per SNV
 

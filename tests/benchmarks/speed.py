@@ -26,9 +26,9 @@ import numpy as np
 import pysam
 import torch
 
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome, decode
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome, decode
+from samvar.model.bundle import load_bundle
 
 PEERS = dict(spliceai=("spliceai==1.3.1", "tensorflow-cpu==2.15.1", "numpy<2", "setuptools<81", "biopython"),
              openspliceai=("openspliceai==0.0.7", f"torch=={torch.__version__.split('+')[0]}"))

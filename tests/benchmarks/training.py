@@ -22,10 +22,10 @@ import torch
 from speed import processor
 from torch.utils.flop_counter import FlopCounterMode
 
-from samvar.model import LSSI
+from samvar.model.sam import LSSI
+from samvar.training.checkpoint import save_run
 from samvar.training.dataset import Dataset
 from samvar.training.recipe import SamRecipe
-from samvar.training.runs import save_run
 from samvar.training.sam import SamTask
 
 

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from samvar.gene_files import load_annotation
-from samvar.genome import reverse_complement
-from samvar.model import ACCEPTOR, DONOR, one_hot
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import reverse_complement
+from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training.dataset import CORE, IGNORE, TRAIN, Dataset, core_bases
+from samvar.training.genes import read_genes
 from samvar.training.loop import train
-from samvar.training.prepare import read_genes
 from samvar.training.recipe import SamRecipe, load_recipe
 from samvar.training.sam import SamTask
 from samvar.training.sampling import WindowSampler

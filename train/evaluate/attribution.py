@@ -16,17 +16,18 @@ import json
 import os
 
 import numpy as np
+from common import in_reach, save
 from tqdm import tqdm
-from variants import in_reach, save
 
-from samvar import deltas, motifs
 from samvar.annotate import Options, examine
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome
-from samvar.predict import Predictor
-from samvar.vcf import Record
-from samvar.windows import make_window
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf.record import Record
+from samvar.genomics.genome import Genome
+from samvar.genomics.window import make_window
+from samvar.model.bundle import load_bundle
+from samvar.scoring import attribution, deltas
+from samvar.scoring.attribution import Attribution
+from samvar.scoring.predictor import Predictor
 
 SETS = {
     "MFASS": ("mfass.hg19.tsv.gz", "hg19.fa.gz", "canonical.hg19.tsv.gz"),
@@ -35,23 +36,23 @@ SETS = {
 SHOWS = 0.0005  # effects below are left out of the comparison with knock-outs
 
 
-def attributed(predictor: Predictor, window, least: float) -> list[tuple[motifs.Attribution, motifs.Attribution]]:
+def attributed(predictor: Predictor, window, least: float) -> list[tuple[Attribution, Attribution]]:
     """(as explain, as annotate) of each delta."""
     scores = predictor.score(window)
     found = deltas.compute(window, *scores)
-    fine = motifs.attribute(predictor, window, scores, found, least, knockouts=True)
-    return list(zip(fine, motifs.attribute(predictor, window, scores, found, least, motifs.ROUGHLY)))
+    fine = attribution.attribute(predictor, window, scores, found, least, knockouts=True)
+    return list(zip(fine, attribution.attribute(predictor, window, scores, found, least, attribution.ROUGHLY)))
 
 
-def completeness(causes: list[motifs.Attribution]) -> dict:
+def completeness(causes: list[Attribution]) -> dict:
     residual = np.abs([c.residual for c in causes])
     relative = residual / [c.value for c in causes]
     return dict(largest=float(residual.max()), percentile_99=float(np.percentile(residual, 99)),
-                share_above_0_001=float((residual > motifs.COMPLETE).mean()),
+                share_above_0_001=float((residual > attribution.COMPLETE).mean()),
                 largest_share_of_delta=float(relative.max()))
 
 
-def against_knockouts(causes: list[motifs.Attribution]) -> dict:
+def against_knockouts(causes: list[Attribution]) -> dict:
     """Of parts that are single sites with an effect or knock-out of at least `SHOWS`."""
     several = [c for c in causes if len(c.parts) > 1]
     parts = [p for c in several for p in c.parts

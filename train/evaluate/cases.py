@@ -21,18 +21,18 @@ import argparse
 import csv
 import os
 
-from variants import save
+from common import save
 
-from samvar import deltas, motifs
-from samvar.align import ABSENT
 from samvar.annotate import Options
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genes import Annotation, Gene
-from samvar.genome import Genome
-from samvar.predict import Predictor
-from samvar.variant import Variant, normalise
-from samvar.windows import make_window
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.align import ABSENT
+from samvar.genomics.genes import Annotation, Gene
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import Variant, normalise
+from samvar.genomics.window import make_window
+from samvar.model.bundle import load_bundle
+from samvar.scoring import attribution, deltas
+from samvar.scoring.predictor import Predictor
 
 SR = ("SRSF2", "SRSF4", "SRSF5", "SRSF8", "SRSF9", "SRSF10", "SRSF11")
 A1 = ("HNRNPA0", "HNRNPA1", "HNRNPA2B1", "HNRNPD", "HNRNPDL")
@@ -52,7 +52,7 @@ def reported(row: dict) -> set[tuple[str, str]]:
     return {(name, e) for factor, event in pairs for name in FAMILY.get(factor, (factor,)) for e in EVENTS[event]}
 
 
-def match(parts: list[motifs.Part], wanted: set[tuple[str, str]]) -> dict | None:
+def match(parts: list[attribution.Part], wanted: set[tuple[str, str]]) -> dict | None:
     """The strongest wanted part that adds to the delta, or the strongest that does not; None where none shows."""
     found = [(i, p) for i, p in enumerate(parts, 1) if (p.rbp, p.event) in wanted and round(p.effect, 4)]
     if not found:
@@ -65,7 +65,7 @@ def adds(factor: dict | None) -> bool:
     return factor is not None and factor["effect"] > 0
 
 
-def show(part: motifs.Part) -> dict:
+def show(part: attribution.Part) -> dict:
     return dict(rbp=part.rbp, event=part.event, position=None if part.position is None else part.position + 1,
                 site=part.site, effect=round(part.effect, 5),
                 knockout=None if part.knockout is None else round(part.knockout, 5))
@@ -86,7 +86,7 @@ def exon_change(gene: Gene, variant: Variant, found: deltas.Deltas, p_ref, p_alt
 
 
 def score(row: dict, genome: Genome, annotation: Annotation, predictor: Predictor,
-          distance: int) -> tuple[dict, list[motifs.Part]]:
+          distance: int) -> tuple[dict, list[attribution.Part]]:
     """What samvar says of a case, and all parts of its largest delta, strongest first."""
     variant = normalise(genome, genome.contig(row["chrom"]), int(row["pos"]), row["ref"], row["alt"])
     gene = next(g for g in annotation.overlapping(variant.contig, *variant.span) if g.symbol == row["gene"])
@@ -95,7 +95,7 @@ def score(row: dict, genome: Genome, annotation: Annotation, predictor: Predicto
     found = deltas.compute(window, *scores)
     top = int(found.values.argmax())
     value, position = float(found.values[top]), int(found.alignment.position[found.columns[top]])
-    causes = motifs.attribute(predictor, window, scores, found, minimum=0.0, knockouts=True)
+    causes = attribution.attribute(predictor, window, scores, found, minimum=0.0, knockouts=True)
     parts = next((c.parts for c in causes if c.delta == top), [])
     gained, known = deltas.SIGN[top] > 0, position in gene.sites()[deltas.SITE_OF[top]]
     direction = {"skipping": not gained and known, "inclusion": gained and known, "pseudo-exon": gained and not known}

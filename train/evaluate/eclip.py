@@ -31,16 +31,16 @@ from collections import defaultdict
 
 import numpy as np
 import torch
+from common import save
 from tqdm import tqdm
-from variants import save
 
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genes import Gene
-from samvar.genome import UNKNOWN, Genome, reverse_complement
-from samvar.logos import candidates
-from samvar.model import MOTIF_REACH, SAM
-from samvar.training.prepare import MIN_KNOWN
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genes import Gene
+from samvar.genomics.genome import UNKNOWN, Genome, reverse_complement
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import MOTIF_REACH, SAM
+from samvar.training.genes import MIN_KNOWN
+from samvar.views.logos import candidates
 
 KINDS = ("exons", "introns", "both")
 MIN_HITS = 10

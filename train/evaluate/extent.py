@@ -14,16 +14,17 @@ import os
 from itertools import islice
 
 import numpy as np
-from variants import save
+from common import save
 
 from samvar.annotate import Allele, Options, examine, score
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genes import Annotation
-from samvar.genome import Genome
-from samvar.predict import Predictor
-from samvar.variant import SCORED
-from samvar.vcf import Record, VcfReader
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf import VcfReader
+from samvar.formats.vcf.record import Record
+from samvar.genomics.genes import Annotation
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import SCORED
+from samvar.model.bundle import load_bundle
+from samvar.scoring.predictor import Predictor
 
 
 def scored(genome: Genome, genes: Annotation, predictor: Predictor, records: list[Record]) -> list[Allele]:

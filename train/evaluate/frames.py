@@ -15,16 +15,16 @@ import json
 import os
 
 import numpy as np
+from common import save
 from tqdm import tqdm
-from variants import save
 
-from samvar import deltas
-from samvar.bundle import load_bundle
-from samvar.gene_files import load_annotation
-from samvar.genome import Genome
-from samvar.predict import Predictor
-from samvar.variant import normalise
-from samvar.windows import make_window
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import normalise
+from samvar.genomics.window import make_window
+from samvar.model.bundle import load_bundle
+from samvar.scoring import deltas
+from samvar.scoring.predictor import Predictor
 
 FLANKS = (128, 256, 512, 1024, 2048, 5000)
 VALIDATION = ("chr1", "chr3")

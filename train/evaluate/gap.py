@@ -13,11 +13,11 @@ import argparse
 
 import numpy as np
 import torch
-from variants import save
+from common import save
 
+from samvar.training.checkpoint import load_run
 from samvar.training.dataset import TRAIN, VALIDATION, Dataset
 from samvar.training.evaluate import score
-from samvar.training.runs import load_run
 
 
 def main() -> None:

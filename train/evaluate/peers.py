@@ -24,9 +24,9 @@ import sys
 import tempfile
 
 import numpy as np
-from variants import HELD_OUT, MIN_OF_EACH, SETS, auprc, auroc, bootstrap, save
+from common import HELD_OUT, MIN_OF_EACH, SETS, auprc, auroc, bootstrap, save
 
-from samvar.genome import Genome
+from samvar.genomics.genome import Genome
 
 sys.path.append(os.path.join(os.path.dirname(__file__), "..", "..", "tests", "benchmarks"))
 from speed import install  # noqa: E402

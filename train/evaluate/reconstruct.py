@@ -18,11 +18,11 @@ import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from common import save
 from tqdm import tqdm
-from variants import save
 
-from samvar.bundle import load_bundle
-from samvar.model import SAM, one_hot
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import SAM, one_hot
 from samvar.training.dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
 from samvar.training.evaluate import NOMINAL_ETA, entropy_bound, tiles
 from samvar.training.sampling import WindowSampler

@@ -14,12 +14,12 @@ import argparse
 import os
 
 import torch
+from common import save
 from topk import calibration
-from variants import save
 
+from samvar.training.checkpoint import load_run
 from samvar.training.dataset import VALIDATION, Dataset
 from samvar.training.evaluate import score
-from samvar.training.runs import load_run
 
 
 def main() -> None:

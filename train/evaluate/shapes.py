@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn as nn
+from common import save
 from topk import calibration
 from torch.utils.flop_counter import FlopCounterMode
-from variants import save
 
-from samvar.model import BandedAttention, Sparse
+from samvar.model.sam import BandedAttention, Sparse
 from samvar.training.dataset import Dataset
 from samvar.training.evaluate import score
 from samvar.training.loop import train

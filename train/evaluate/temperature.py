@@ -15,11 +15,11 @@ import argparse
 import os
 
 import numpy as np
-from variants import SETS, Measured, auprc, auroc, measure, save
+from common import SETS, Measured, auprc, auroc, measure, save
 
-from samvar import deltas
-from samvar.bundle import load_bundle
-from samvar.predict import Predictor
+from samvar.model.bundle import load_bundle
+from samvar.scoring import deltas
+from samvar.scoring.predictor import Predictor
 
 GRID = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 FOLDS = 5

@@ -21,14 +21,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn as nn
-from variants import save
+from common import save
 
-from samvar.bundle import Bundle, load_bundle
 from samvar.errors import BundleError
-from samvar.model import ACCEPTOR, DONOR, SAM, Detection, one_hot
+from samvar.model.bottleneck import Detection
+from samvar.model.bundle import Bundle, load_bundle
+from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
 from samvar.training.dataset import IGNORE, Dataset
 from samvar.training.evaluate import Scores, measured_entropy, score, summary, tiles
-from samvar.training.prepare import merge_genes, read_genes
+from samvar.training.genes import merge_genes, read_genes
 
 PAIRS = (("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"), ("genome/extra.fa.gz", "annotation/extra.tsv.gz"))
 SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}

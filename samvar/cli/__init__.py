@@ -1,0 +1,27 @@
+"""The command line: options in, one library call each, errors turned into messages and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import click
+
+from .. import __version__
+from .options import LazyGroup
+
+COMMANDS = {
+    "annotate": "samvar.cli.annotate",
+    "explain": "samvar.cli.explain",
+    "knockout": "samvar.cli.knockout",
+    "motifs": "samvar.cli.motifs",
+    "train": "samvar.cli.train",
+    "verify": "samvar.cli.verify",
+}
+
+
+@click.group(cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="samvar")
+def main() -> None:
+    """What a variant does to splicing, and which RNA-binding-protein sites it does it through."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that half-written files go

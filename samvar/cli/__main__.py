@@ -1,0 +1,5 @@
+"""`python -m samvar.cli`, which `torchrun -m` needs."""
+
+from . import main
+
+main()

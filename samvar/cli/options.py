@@ -1,0 +1,160 @@
+"""What the commands share: options, errors as messages and exit codes, output."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import signal
+import sys
+from importlib import import_module
+
+import click
+
+from ..errors import SamvarError
+from ..files import STDOUT_CLOSED, write
+
+EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
+
+
+def say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def to_stdout(text: str) -> None:
+    if sys.stdout is None:
+        raise OSError(STDOUT_CLOSED)
+    click.echo(text, nl=False)
+
+
+def write_json(path: str, content: dict | list) -> None:
+    text = json.dumps(content, indent=1) + "\n"
+    if path == "-":
+        to_stdout(text)
+    else:
+        write(path, text)
+
+
+def names_in(path: str) -> set[str]:
+    with open(path) as handle:
+        try:
+            return set(handle.read().split())
+        except UnicodeDecodeError as e:
+            raise SamvarError(f"{path} is no plain text: give names separated by blanks or line ends") from e
+
+
+def user_errors(command):
+    """Errors as one line on stderr and exit 1; Ctrl-C as exit 130; a closed pipe ends quietly."""
+
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def wrapped(*args, debug: bool, **kwargs):
+        try:
+            return command(*args, **kwargs)
+        except click.exceptions.Exit:
+            raise
+        except (Exception, KeyboardInterrupt) as e:
+            if debug or isinstance(e, click.ClickException):
+                raise
+            if isinstance(e, BrokenPipeError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(128 + signal.SIGPIPE)
+            if isinstance(e, KeyboardInterrupt):
+                say("samvar: interrupted")
+                sys.exit(EXIT_INTERRUPT)
+            known = isinstance(e, (SamvarError, OSError))
+            say(f"samvar: error: {e}" if known else f"samvar: internal error: {type(e).__name__}: {e}; see --debug")
+            sys.exit(EXIT_ERROR)
+
+    return wrapped
+
+
+def file_only(ctx, param, value):
+    """Refuse - for an output that needs a file of its own."""
+    if value == "-":
+        raise click.BadParameter("give the name of a file; this cannot go to stdout")
+    return value
+
+
+def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
+    """Refuse one file for two outputs, or for an input and an output."""
+    files = [os.path.realpath(o) for o in outputs if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))]
+    if lost := {os.path.realpath(i) for i in inputs if i} & set(files):
+        raise click.UsageError(f"{min(lost)} is an input: give the output another name")
+    if len(set(files)) < len(files):
+        raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
+
+
+def _use_threads(ctx, param, value):
+    if value:
+        import torch
+
+        torch.set_num_threads(value)
+
+
+def _cpus() -> int:
+    """How many CPUs this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for. `modules`: name of each -> module that has it."""
+
+    def __init__(self, *args, modules: dict[str, str], **kwargs):
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx) -> list[str]:
+        return sorted(self._modules)
+
+    def get_command(self, ctx, name: str) -> click.Command | None:
+        return getattr(import_module(self._modules[name]), name) if name in self._modules else None
+
+
+class NumberRange(click.FloatRange):
+    """A range in which nan does not lie."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+
+fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
+
+
+annotation_option = click.option(
+    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
+)
+
+
+threads_option = click.option("--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
+                              help="CPU threads.")
+
+
+workers_option = click.option("--threads", default=_cpus, show_default="all", type=click.IntRange(1),
+                              help="CPU threads.")
+
+device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+
+model_option = click.option(
+    "--model", "model_name", default="default", show_default=True,
+    help="Weight bundle: a bundled name or a folder; NAME:fm for its fixed-motif model.",
+)
+
+
+def genome_and_genes(fasta: str, annotation: str):
+    """Both files read; they must have a contig in common."""
+    from ..annotate import check_annotation
+    from ..formats.annotation import load_annotation
+    from ..genomics.genome import Genome
+
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    check_annotation(genome, genes)
+    return genome, genes
+
+
+def tell_unknown(regions, names, where: str) -> None:
+    """Warn of contigs that no record or gene can be on."""
+    if regions and (unknown := regions.unknown(names)):
+        say(f"samvar: regions on contigs that are {where}: {', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}")

@@ -1,0 +1,45 @@
+"""`samvar verify`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from .options import EXIT_ERROR, annotation_option, device_option, fasta_option, say, user_errors
+
+
+@click.command()
+@click.argument("vcf")
+@fasta_option
+@annotation_option
+@click.option("--model", "model_name", help="Bundle to score with [default: that of the header].")
+@click.option("--records", default=100, show_default=True, type=click.IntRange(0), help="How many to score again.")
+@device_option
+@user_errors
+def verify(vcf, fasta, annotation, model_name, records, device) -> None:
+    """Check an annotated VCF: model, reference (names and lengths of its contigs; their bases, where the header tells
+    an MD5) and annotation by checksum, and the scores of a random sample."""
+    from ..formats.annotation import load_annotation
+    from ..formats.vcf import VcfReader
+    from ..genomics.genome import Genome
+    from ..model.bundle import load_bundle
+    from ..scoring.predictor import Predictor
+    from ..verify import attribute, options_of, provenance
+    from ..verify import verify as check
+
+    with VcfReader(vcf) as reader:
+        header = provenance(reader)
+        genes = load_annotation(annotation, cache=True)
+        if options_of(header["params"]).transcript_extent:
+            genes = genes.of_chosen_transcripts()
+        model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
+        with Predictor(load_bundle(model), device) as predictor:
+            report = check(reader, Genome(fasta), genes, predictor, records)
+    for problem in report.problems:
+        say(f"samvar: {problem}")
+    if report.problems:
+        say(f"samvar: {vcf} is not what these files give ({len(report.problems)} differences)")
+        sys.exit(EXIT_ERROR)
+    say(f"samvar: {vcf} verified: model, reference (names and lengths of contigs), annotation, and "
+         f"{report.rescored} records scored again")

@@ -1,0 +1,144 @@
+"""Selection of records by region, as bcftools does it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+
+from ..errors import RegionError
+from ..genomics.genome import contig_key
+
+_END = 1 << 31
+_REGION = re.compile(r"(.+?):([0-9][0-9,]*)(?:(-)([0-9][0-9,]*)?)?")
+_INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)")
+
+
+class Regions:
+    """Disjoint intervals (0-based, half-open) of each contig, under whatever of its names.
+
+    `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of REF (to END where INFO has it),
+    "variant" the same without the bases that REF and all ALTs begin with; of an insertion both bases beside it.
+    """
+
+    def __init__(self, intervals: Iterable[tuple[str, int, int]], overlap: str = "record"):
+        by_contig: dict[str, list[list[int]]] = defaultdict(list)
+        intervals = list(intervals)
+        for contig, start, end in sorted(intervals, key=lambda i: i[1:]):
+            merged = by_contig[contig_key(contig)]
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        self._intervals = {k: [(s, e) for s, e in v] for k, v in by_contig.items()}
+        self._starts = {k: [s for s, _ in v] for k, v in self._intervals.items()}
+        self.contigs = list(dict.fromkeys(contig for contig, _, _ in intervals))
+        self.overlap = overlap
+
+    @classmethod
+    def parse(cls, text: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
+        """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by commas. What is one
+        of `names` is that contig, whatever colons it has."""
+        _refuse_exclusion(text)
+        known = set(map(contig_key, names))
+        parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
+        if not parts:
+            raise RegionError("an empty region: give CONTIG or CONTIG:FROM-TO")
+        return cls([_interval(p, known) for p in parts], overlap)
+
+    @classmethod
+    def read(cls, path: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
+        """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in .bed or .bed.gz."""
+        _refuse_exclusion(path)
+        known = set(map(contig_key, names))
+        bed = path.endswith((".bed", ".bed.gz"))
+        found = []
+        try:
+            with open(path, "rb") as handle:
+                data = handle.read()
+            lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
+        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as e:
+            raise RegionError(f"cannot read regions {path}: {e}") from e
+        for number, line in enumerate(lines, 1):
+            if not line.strip() or line.startswith(("#", "track", "browser")):
+                continue
+            f = line.split()
+            if len(f) == 1 and not bed:
+                found.append(_interval(f[0], known))
+            elif len(f) < 2 + bed or not all(v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]):
+                raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
+            else:
+                start = int(f[1]) - (not bed)
+                end = int(f[2]) if len(f) > 2 else start + 1
+                if start < 0 or end < start + (not bed):
+                    raise RegionError(f"{path}, line {number}: the interval ends before it starts, or starts "
+                                      f"before {int(not bed)}")
+                if start < end:
+                    found.append((f[0], start, end))
+        if not found:
+            raise RegionError(f"{path} holds no region")
+        return cls(found, overlap)
+
+    def unknown(self, names: Iterable[str]) -> list[str]:
+        """Contigs that are none of `names`."""
+        known = set(map(contig_key, names))
+        return [c for c in self.contigs if contig_key(c) not in known]
+
+    def on(self, contig: str) -> list[tuple[int, int]]:
+        """The intervals of a contig, ascending."""
+        return self._intervals.get(contig_key(contig), [])
+
+    def first(self, contig: str, pos: int, ref: str, alts: tuple[str, ...], info: bytes) -> int | None:
+        """Index in `on(contig)` of the first interval that selects a record (`pos` 1-based); None where none does."""
+        intervals = self.on(contig)
+        if not intervals:
+            return None
+        start, end, inserted = pos - 1, pos, False
+        if self.overlap != "pos":
+            end = start + len(ref)
+            if found := _INFO_END.search(info):
+                end = max(end, int(found[1]))
+            if self.overlap == "variant":
+                start += min((_common(ref, a) for a in alts), default=0)
+                if inserted := start >= end:
+                    start, end = start - 1, start + 1
+        i = bisect_right(self._starts[contig_key(contig)], start) - 1
+        if inserted:
+            return i if i >= 0 and end <= intervals[i][1] else None
+        if i >= 0 and start < intervals[i][1]:
+            return i
+        return i + 1 if i + 1 < len(intervals) and intervals[i + 1][0] < end else None
+
+
+def _refuse_exclusion(text: str) -> None:
+    if text.startswith("^"):
+        raise RegionError(f"{text}: a leading ^, for all but these regions, is not supported: give the regions to keep")
+
+
+def _interval(text: str, known: set[str]) -> tuple[str, int, int]:
+    if contig_key(text) in known:
+        return text, 0, _END
+    found = _REGION.fullmatch(text)
+    if not found:
+        if ":" in text and not re.search(r"[*:][0-9]+:", text):
+            raise RegionError(f"region {text!r} is not of the form CONTIG:FROM-TO")
+        return text, 0, _END
+    contig, start, dash, end = found.groups()
+    first = int(start.replace(",", ""))
+    last = int(end.replace(",", "")) if end else _END if dash else first
+    if first < 1 or last < first:
+        raise RegionError(f"region {text!r}: positions count from 1, and TO is not before FROM")
+    return contig, first - 1, last
+
+
+def _common(ref: str, alt: str) -> int:
+    """Length of the common beginning."""
+    n = 0
+    for a, b in zip(ref, alt):
+        if a != b:
+            break
+        n += 1
+    return n

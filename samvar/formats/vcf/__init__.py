@@ -1,0 +1,228 @@
+"""VCF in and out, byte for byte but for INFO; BCF through htslib. No science."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from types import MappingProxyType
+
+from ...errors import VcfError
+from ...files import STDOUT_CLOSED, complete_file
+from ..regions import Regions
+from .bcf import BcfWriter, feeder, is_bcf, text_of
+from .bgzf import BGZF_EOF, Tail
+from .indexed import fetched, write_index
+from .record import OWN_META, Record, declared, split_info
+from .text import TextWriter, numbered
+
+
+class VcfReader:
+    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
+
+    `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with `overwrite`, rid of
+    every field of an earlier run; samvar's header lines of such a run are left out. `shared` are keys that other
+    programs write, too, with what samvar's definition of each contains; those of other programs are never removed.
+    `regions` selects records, through an index where `indexed` and there is one.
+    `form` is v (text), z (compressed text) or b (BCF).
+    Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
+    """
+
+    def __init__(self, path: str, keys: Iterable[str] = (), overwrite: bool = False, regions: Regions | None = None,
+                 indexed: bool = True, shared: Mapping[str, str] = MappingProxyType({})):
+        self.path = "stdin" if path == "-" else path
+        self._keys, self._overwrite, self._regions = frozenset(k.encode() for k in keys), overwrite, regions
+        self._shared = {k.encode(): text.encode() for k, text in shared.items()}
+        self._replaced: set[bytes] = set()
+        if path == "-" and sys.stdin is None:
+            raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
+        try:
+            stream = sys.stdin.buffer if path == "-" else open(path, "rb")
+        except OSError as e:
+            raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
+        self._stream, self._feeder = stream, None
+        head = stream.read(18)
+        self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
+        if self._bgzf:
+            head += stream.read(1024)
+        self._tail = Tail(stream, head)
+        self._streamed = path == "-" or not os.path.isfile(path)
+        indexes = [path + suffix for suffix in (".csi", ".tbi") if os.path.exists(path + suffix)]
+        self._index = indexes[0] if indexed and regions is not None and not self._streamed and indexes else None
+        try:
+            self.form = "z" if head[:2] == b"\x1f\x8b" else "v"
+            if is_bcf(head, self._bgzf):
+                self.form = "b"
+                self._open_bcf(head)
+            else:
+                buffered = io.BufferedReader(self._tail, 1 << 16)
+                lines = gzip.GzipFile(fileobj=buffered) if self.form == "z" else buffered
+                self._lines = numbered(lines, self.path, self._tail if self._bgzf else None)
+            self.header = self._read_header()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the input; stdin stays open."""
+        if self.path != "stdin":
+            self._stream.close()
+        if self._feeder:
+            self._feeder.kill()
+            self._feeder.wait()
+
+    def __enter__(self) -> VcfReader:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _open_bcf(self, head: bytes) -> None:
+        """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put before the rest."""
+        import cyvcf2
+
+        try:
+            if self._streamed:
+                self._feeder = feeder(self._stream, head, self._bgzf)
+                with self._feeder.stdout as reading:
+                    self._hts = cyvcf2.VCF(f"/dev/fd/{reading.fileno()}")
+            else:
+                self._hts = cyvcf2.VCF(self.path)
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
+        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line])
+
+    def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
+        number = 0
+        try:
+            for variant in self._hts:
+                number += 1
+                yield 0, text_of(variant)
+        except Exception as e:  # cyvcf2 raises a bare Exception
+            raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
+        if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
+            raise VcfError(f"{self.path} is truncated: it ends after record {number} without the BGZF end marker")
+
+    def _complete(self) -> bool:
+        """Whether a file that is BGZF ends with its end marker."""
+        if self._bgzf:
+            self._stream.seek(-len(BGZF_EOF), os.SEEK_END)
+        return not self._bgzf or self._stream.read() == BGZF_EOF
+
+    def _read_header(self) -> list[bytes]:
+        header: list[bytes] = []
+        for number, line in self._lines:
+            if not line.startswith(b"#"):
+                break
+            if line.startswith(b"#CHROM"):
+                if len(line.rstrip(b"\r\n").split(b"\t")) < 8:
+                    raise VcfError(f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns")
+                defined = {k: h for h in header for k in declared([h], b"INFO")}
+                if self._overwrite:
+                    own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
+                    self._replaced = (self._keys - self._shared.keys()) | own
+                if self._keys:
+                    header = [h for h in header
+                              if not h.startswith(OWN_META) and self._replaced.isdisjoint(declared([h], b"INFO"))]
+                self._watched = self._keys | self._replaced
+                if taken := sorted(k.decode() for k in self._keys & defined.keys() - self._replaced):
+                    raise VcfError(f"{self.path} already has {', '.join(taken)}; {self._remove()}")
+                return [*header, line]
+            header.append(line)
+        raise VcfError(f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
+                       "for example with: bcftools reheader")
+
+    def _remove(self) -> str:
+        keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys - self._replaced))
+        if self._overwrite:
+            return f"it is another program's. Do without it here, or remove it first: bcftools annotate -x {keys}"
+        return f"replace what an earlier run left with --overwrite, or remove it first: bcftools annotate -x {keys}"
+
+    @property
+    def stale_index(self) -> str | None:
+        """The index that is used, where the file has changed since it was made."""
+        older = self._index and os.path.getmtime(self._index) < os.path.getmtime(self.path)
+        return self._index if older else None
+
+    @property
+    def contigs(self) -> list[str]:
+        """Names of the header's ##contig lines."""
+        return [n.decode(errors="replace") for n in declared(self.header, b"contig")]
+
+    def __iter__(self) -> Iterator[Record]:
+        if self._index:
+            yield from self._by_index()
+            return
+        for number, line in self._bcf_lines() if self.form == "b" else self._lines:
+            if not line.strip():  # a blank line is passed on
+                yield Record(line, number, "", 0, "", ())
+                continue
+            record = self._record(number, line)
+            if self._regions is None or self._place(record) is not None:
+                yield record
+
+    def _by_index(self) -> Iterator[Record]:
+        """Records of the regions, in file order, each once."""
+        if not self._complete():
+            raise VcfError(f"{self.path} is truncated: it ends without the BGZF end marker")
+        end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"
+        for i, line in fetched(self.path, self._index, self.form == "b", self._regions):
+            record = self._record(0, line.rstrip(b"\r\n") + end)
+            if self._place(record) == i:
+                yield record
+
+    def _place(self, record: Record) -> int | None:
+        info = record.line.split(b"\t", 8)[7]
+        return self._regions.first(record.contig, record.pos, record.ref, record.alts, info)
+
+    def _record(self, number: int, line: bytes) -> Record:
+        fields = line.split(b"\t", 8)
+        where = f"{self.path}, line {number}" if number else self.path
+        if len(fields) < 8:
+            raise VcfError(f"{where}: {len(fields)} columns, a VCF record has at least 8 (separated by tabs); "
+                           "truncated?")
+        if not re.fullmatch(rb"-?[0-9]{1,18}", fields[1]):
+            raise VcfError(f"{where}: POS is no number: {fields[1].decode(errors='replace')}")
+        if any(k in fields[7] for k in self._watched):
+            before, entries, rest = split_info(line)
+            key = lambda entry: entry.split(b"=")[0].strip()  # noqa: E731
+            kept = [e for e in entries if key(e) not in self._replaced]
+            if any(key(e) in self._keys for e in kept):
+                raise VcfError(f"{where}: the record already has INFO keys that samvar writes; {self._remove()}")
+            if len(kept) < len(entries):
+                line = before + (b";".join(kept) or b".") + rest
+        contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
+        if not contig:
+            raise VcfError(f"{where}: CHROM is empty")
+        return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+
+
+@contextmanager
+def open_output(path: str, form: str, index: str | None = None) -> Iterator[TextWriter | BcfWriter]:
+    """A writer of form v (text), z (BGZF), b (BCF) or u (uncompressed BCF); a file appears when it is complete, with
+    its index ("tbi" or "csi") where asked for. `-` is stdout.
+
+    Raises OSError when the path cannot be written.
+    """
+    with ExitStack() as stack:
+        if path == "-" and sys.stdout is None:
+            raise OSError(STDOUT_CLOSED)
+        name = "-" if path == "-" else stack.enter_context(complete_file(path))
+        stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
+        writer: TextWriter | BcfWriter
+        if form in "bu":
+            writer = BcfWriter(stream, "wb" if form == "b" else "wbu", bool(index))
+            stack.callback(writer.close)
+        else:
+            writer = TextWriter(stream, form == "z", bool(index))
+        yield writer
+        writer.finish()
+        if index:
+            part = stack.enter_context(complete_file(f"{path}.{index}"))
+            write_index(name, part, index)
+            with suppress(FileNotFoundError):  # of a file that had this name before
+                os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")

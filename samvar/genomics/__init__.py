@@ -1,0 +1,1 @@
+"""Genome, genes, variants and the windows that the model sees."""

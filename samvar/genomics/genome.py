@@ -1,0 +1,174 @@
+"""Indexed FASTA as base codes, with contig names reconciled (chr1 = 1, chrM = MT)."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import threading
+import zlib
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+import numpy as np
+import pysam
+
+from ..errors import GenomeError
+from ..files import complete_file
+
+GZIP = b"\x1f\x8b"
+UNKNOWN = 4
+MD5_PIECE = 1 << 24  # bases read at a time
+_CODE = np.full(256, UNKNOWN, np.uint8)
+for _i, _base in enumerate("ACGT"):
+    _CODE[ord(_base)] = _CODE[ord(_base.lower())] = _i
+_COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], np.uint8)
+
+
+def encode(sequence: str) -> np.ndarray:
+    """Bases -> codes (uint8): A C G T = 0-3 in either case, every other letter 4."""
+    return _CODE[np.frombuffer(sequence.encode("ascii", "replace"), np.uint8)]
+
+
+def decode(codes: np.ndarray) -> str:
+    """Codes -> bases, N where unknown."""
+    return np.frombuffer(b"ACGTN", np.uint8)[codes].tobytes().decode()
+
+
+def reverse_complement(codes: np.ndarray) -> np.ndarray:
+    """Reverse complement of base codes; its own inverse."""
+    return _COMPLEMENT[codes[::-1]]
+
+
+def contig_key(name: str) -> str:
+    """What files that name a contig differently have in common: no chr, in whatever case, and M for MT and MtDNA."""
+    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
+    return "M" if bare in ("MT", "Mt", "MtDNA") else bare
+
+
+class ContigNames:
+    """Look-up of a contig under any of its names; an exact match goes first."""
+
+    def __init__(self, names: Iterable[str]):
+        self.names = set(names)
+        self._by_key = {contig_key(n): n for n in sorted(self.names, reverse=True)}
+
+    def find(self, name: str) -> str | None:
+        """The name under which it is known here, or None."""
+        return name if name in self.names else self._by_key.get(contig_key(name))
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb") as handle:
+        return handle.read(14)
+
+
+def _make_index(path: str) -> None:
+    """What is missing of the index; each file appears when it is complete, .fai last: other runs may look for it."""
+    files = {"--fai-idx": path + ".fai"} | ({"--gzi-idx": path + ".gzi"} if _head(path)[:2] == GZIP else {})
+    if all(map(os.path.exists, files.values())):
+        return
+    with ExitStack() as stack:
+        parts = [(option, stack.enter_context(complete_file(file))) for option, file in files.items()]
+        try:
+            pysam.faidx(path, *(x for part in parts for x in part), catch_stdout=False)
+        except pysam.SamtoolsError as e:
+            raise OSError("samtools faidx failed") from e
+
+
+class Genome:
+    """A FASTA file, plain or bgzipped; makes the index where it is missing and the folder can be written.
+
+    Raises GenomeError when the file or its index cannot be read.
+    """
+
+    def __init__(self, path: str):
+        self.path, self.name = path, os.path.basename(path)
+        self._lock = threading.Lock()
+        if not os.path.isfile(path):
+            raise GenomeError(f"FASTA file not found: {path}")
+        if not os.access(path, os.R_OK):
+            raise GenomeError(f"no permission to read FASTA {path}")
+        try:
+            _make_index(path)
+            self._fasta = pysam.FastaFile(path)
+        except (OSError, ValueError) as e:
+            if not os.path.exists(path + ".fai") and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+                raise GenomeError(
+                    f"FASTA {path} has no index and its folder cannot be written: link the FASTA into a folder of "
+                    "yours, or ask its owner to run: samtools faidx"
+                ) from e
+            if (head := _head(path))[:2] == GZIP and head[12:] != b"BC":
+                raise GenomeError(f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress it, or: "
+                                  f"gzip -dc {path} | bgzip > new.fa.gz") from e
+            raise GenomeError(
+                f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with bgzip; make its index "
+                f"with: samtools faidx {path}"
+            ) from e
+        self.lengths: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths))
+        self._names = ContigNames(self.lengths)
+        if not self.lengths:
+            raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
+        try:
+            fits = self._index_fits()
+        except (ValueError, OSError, EOFError, zlib.error):  # a number that is none, or no block where one should be
+            fits = False
+        if not fits:
+            raise GenomeError(f"the index {path}.fai does not fit the FASTA: it is another version's, or the FASTA has "
+                              f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}")
+
+    def _index_fits(self) -> bool:
+        """Whether every sequence starts, after its name, where the index says (of a compressed FASTA: whether the last
+        one ends where the file does)."""
+        with open(self.path, "rb") as fasta, open(self.path + ".fai") as index:
+            compressed, end = fasta.read(2) == GZIP, 0
+            for line in index:
+                name, length, offset, bases, width = line.split("\t")[:5]
+                if not compressed:
+                    fasta.seek(end)
+                    between = fasta.read(max(int(offset) - end, 0))
+                    title = between.strip()
+                    if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
+                        return False
+                full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
+                end = int(offset) + full * int(width) + rest + (int(length) > 0)
+            if compressed:
+                blocks = np.fromfile(self.path + ".gzi", "<u8")[1:].reshape(-1, 2)  # where each starts, and in the text
+                start, before = max([[0, 0], *blocks[blocks[:, 1] <= end][-1:].tolist()])
+                fasta.seek(start)
+                text = gzip.GzipFile(fileobj=fasta)
+                return len(text.read(end - before)) == end - before and not text.read(1000).strip()
+            fasta.seek(end)
+            return end <= os.path.getsize(self.path) and not fasta.read(1000).strip()
+
+    def contig(self, name: str) -> str | None:
+        """This file's name for a contig, or None."""
+        return self._names.find(name)
+
+    def codes(self, contig: str, start: int, end: int) -> np.ndarray:
+        """Base codes of [start, end), 0-based; positions outside the contig are unknown (4)."""
+        out = np.full(max(end - start, 0), UNKNOWN, np.uint8)
+        low, high = max(start, 0), min(end, self.lengths[contig])
+        if low < high:
+            out[low - start : high - start] = encode(self._fetch(contig, low, high))
+        return out
+
+    def _fetch(self, contig: str, start: int, end: int) -> str:
+        try:
+            with self._lock:
+                return self._fasta.fetch(contig, start, end)
+        except (OSError, ValueError) as e:
+            raise GenomeError(f"cannot read {contig}:{start + 1}-{end} from {self.path} ({e}); is its .fai up to date? "
+                              f"Make it with: samtools faidx {self.path}") from e
+
+    def md5(self, contig: str) -> str:
+        """MD5 of a contig's bases in upper case, as in SAM's M5. Reads all of it."""
+        found = hashlib.md5(usedforsecurity=False)
+        for start in range(0, self.lengths[contig], MD5_PIECE):
+            found.update(self._fetch(contig, start, start + MD5_PIECE).upper().encode())
+        return found.hexdigest()
+
+    def digest(self) -> str:
+        """sha256 of the index's name and length columns."""
+        text = "".join(f"{name}\t{length}\n" for name, length in self.lengths.items())
+        return hashlib.sha256(text.encode()).hexdigest()

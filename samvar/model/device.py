@@ -1,0 +1,27 @@
+"""Where the models run, and how exactly."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import SamvarError
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name: cpu, cuda, cuda:N; with `exact_fp32`. Raises SamvarError when it is not there."""
+    try:
+        device = torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as e:
+        raise SamvarError(f"device {name!r} cannot be used: {e}") from e
+    if device.type == "cuda":
+        exact_fp32()
+    return device
+
+
+def exact_fp32() -> None:
+    """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to TF32."""
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # torch >= 2.9
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+    else:
+        cudnn.allow_tf32 = False

@@ -1,0 +1,474 @@
+"""The SAM model of RNA splicing, one file, in the order of Figure 2 of its paper.
+
+Gupta et al., "Improved modeling of RNA-binding protein motifs in an interpretable neural model of RNA splicing",
+Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
+
+    x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation; N, outside the gene: 0000
+    panel a  LSSI        core acceptor and donor models: two log-probabilities per base
+    panel b  FixedMotifs affinities of 79 RNA-binding proteins from 318 PSAMs
+    panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values above zero
+    panel g  Motifs      FM sites (twice as many as are kept), each adjusted by a network that sees 21 bases
+    panels d, e  Aggregator  which sites act where: residual stacks, banded attention, BiLSTM
+    SAM.detect(x) -> Detection;  SAM.aggregate(Detection) -> log-probabilities of none, acceptor, donor
+
+Between `detect` and `aggregate` lies the bottleneck: everything the model knows of the sequence is two LSSI
+scores per base and a handful of motif sites. Knock-out and attribution are edits of that tensor.
+
+Labels: 1 acceptor = first exonic base, 2 donor = last exonic base.
+
+Deviations from the paper:
+* Every layer before the LSTM is a valid (unpadded) convolution over a window longer by the reach on either side,
+  so that the same sequence gives the same tensor wherever it stands; the LSTM sees the scored frame alone.
+  The paper's context of 200 bases a side cuts off part of the reach; here nothing is cut.
+* Attention has a learned bias per relative position instead of a sinusoid of the absolute one.
+* LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds where a core
+  intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds of the sparse layer see
+  known bases only.
+* LSSI models are two logistic ones. They may be trained on with the rest (`train_core`): still models of 23 and 9
+  bases, but then what the aggregator is best told of these, no longer the probability of a site.
+* The forget gates of the LSTM start at memories of 1 to 400 bases.
+* An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM sites" is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+import torch.nn.functional as F
+
+from .bottleneck import LSSI_FLOOR, Detection
+
+NONE, ACCEPTOR, DONOR = 0, 1, 2
+NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
+LSSI_SPAN = {ACCEPTOR: (20, 2), DONOR: (2, 6)}  # bases before and after the site's own base
+MOTIF_REACH = 10  # of an adjusted motif, on either side; a fixed motif reaches 5
+DETECT_REACH = (20, MOTIF_REACH)  # bases that `detect` needs before and after a position
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shape of a model. `kind` is "fm" (fixed motifs) or "am" (adjusted motifs); `channels` is the width C."""
+
+    kind: str = "am"
+    channels: int = 64
+    lssi_channels: int = 100
+    attention_reach: int = 200
+    attention_dim: int = 32
+    lstm_units: int = 40
+    stack_widths: tuple[int, ...] = (7, 7, 7, 7)
+    adjust_widths: tuple[int, ...] = (3, 3, 3, 3, 3, 1, 1, 1, 1, 1)
+    temperature: float = 1.0  # of the probabilities at evaluation; training is at 1
+
+    def __post_init__(self):
+        if self.kind not in ("fm", "am"):
+            raise ValueError(f"kind must be 'fm' or 'am', not {self.kind!r}")
+        object.__setattr__(self, "stack_widths", tuple(self.stack_widths))
+        object.__setattr__(self, "adjust_widths", tuple(self.adjust_widths))
+        if stack_reach(self.adjust_widths) > MOTIF_REACH:
+            raise ValueError(f"adjust_widths reach further than {MOTIF_REACH} bases")
+
+    @property
+    def aggregate_reach(self) -> int:
+        """Bases that `aggregate` needs on either side of a scored position."""
+        return 2 * stack_reach(self.stack_widths) + self.attention_reach
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Bases before and after a scored position that it depends on, the LSTM apart: (268, 258) at full size."""
+        return DETECT_REACH[0] + self.aggregate_reach, DETECT_REACH[1] + self.aggregate_reach
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def stack_reach(widths: tuple[int, ...]) -> int:
+    """Bases on either side seen by a `Stack`: two convolutions a unit."""
+    return sum(w - 1 for w in widths)
+
+
+def crop(x: torch.Tensor, left: int, right: int) -> torch.Tensor:
+    """Drop `left` and `right` positions from the last axis."""
+    return x[..., left : x.shape[-1] - right]
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad = grad.clone()
+        dist.all_reduce(grad)
+        return grad
+
+
+# ---------------------------------------------------------------------------------------------- panel a: core sites
+
+
+class CoreSite(nn.Module):
+    """One core splice-site model: a convolution over `left + 1 + right` bases, five 1x1 layers, one log-probability."""
+
+    def __init__(self, left: int, right: int, channels: int = 100):
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(4, channels, (1, left + 1 + right)), nn.ReLU()]
+        for _ in range(5):
+            layers += [nn.Conv2d(channels, channels, 1), nn.ReLU()]
+        self.net = nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))
+
+    def forward(self, x):  # (N, 4, L) -> log-odds (N, L - left - right)
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return self.net(x)[:, 0, 0]
+
+
+class LSSI(nn.Module):
+    """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on with the rest."""
+
+    def __init__(self, channels: int = 100):
+        super().__init__()
+        self.channels = channels
+        self.acceptor = CoreSite(*LSSI_SPAN[ACCEPTOR], channels)
+        self.donor = CoreSite(*LSSI_SPAN[DONOR], channels)
+
+    def forward(self, x):
+        """x (N, 4, L) -> log-probabilities (N, 2, L - 26), acceptor then donor, of positions 20 .. L - 7."""
+        (al, ar), (dl, dr) = LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR]
+        left, right = max(al, dl), max(ar, dr)
+        log_p = F.logsigmoid(
+            torch.stack([self.acceptor(crop(x, left - al, right - ar)), self.donor(crop(x, left - dl, right - dr))], 1)
+        )
+        known = x.sum(1)  # (N, L); core intronic bases: the two before an acceptor, the two after a donor
+        n = x.shape[-1]
+        core_a = known[:, left - 2 : n - right - 2] * known[:, left - 1 : n - right - 1]
+        core_d = known[:, left + 1 : n - right + 1] * known[:, left + 2 : n - right + 2]
+        log_p = log_p.clamp(min=LSSI_FLOOR)
+        return torch.where(torch.stack([core_a, core_d], 1) > 0, log_p, LSSI_FLOOR)
+
+
+# -------------------------------------------------------------------------------------------- panel b: fixed motifs
+
+
+class FixedMotifs(nn.Module):
+    """f_r(p) = 5 * sum_k (A0_k / max A0) * prod_j PSAM_k[j, x_{p+j-5}], all PSAMs as one convolution of log-affinities.
+
+    log_psam  (K, 4, 11): logarithm of the affinities, columns at p-5 .. p+5
+    mix       (R, K): 5 A0_k / max A0 where PSAM k is one of RBP r's, else 0
+    """
+
+    def __init__(self, log_psam, mix):
+        super().__init__()
+        self.register_buffer("log_psam", log_psam)
+        self.register_buffer("mix", mix)
+
+    @classmethod
+    def from_psams(cls, psam, a0, rbp) -> FixedMotifs:
+        """From affinities (K, 11, 4) relative to the best base (1 in a column that is not there), the affinity
+        scale A0 (K,) of each PSAM and the index (K,) of its RBP."""
+        mix = torch.zeros(int(rbp.max()) + 1, len(rbp))
+        mix[rbp, torch.arange(len(rbp))] = a0.float()
+        mix = 5 * mix / mix.amax(1, keepdim=True)
+        return cls(psam.float().clamp(min=1e-12).log().transpose(1, 2).contiguous(), mix)
+
+    def forward(self, x):
+        """x (N, 4, L) -> affinities (N, R, L - 10); unknown bases have factor 1, an unknown centre gives 0."""
+        with torch.autocast(x.device.type, enabled=False):
+            filters = self.log_psam.unsqueeze(2)
+            log_affinity = F.conv2d(x.unsqueeze(2).contiguous(memory_format=torch.channels_last), filters)
+            affinity = log_affinity.clamp(min=NO_AFFINITY).exp()  # an exp that underflows takes five times as long
+            f = F.conv2d(affinity, self.mix[:, :, None, None]).squeeze(2)
+            return f * crop(x, 5, 5).sum(1, keepdim=True)
+
+
+# -------------------------------------------------------------------------------------------- panel c: sparse layer
+
+
+class Norm(nn.BatchNorm2d):
+    """Batch norm whose training statistics can be confined to known positions and are shared over all ranks."""
+
+    def forward(self, x, known=None):  # x (N, C, 1, L), known (N, 1, 1, L) or None
+        if not self.training or (known is None and not _distributed()):
+            return super().forward(x)
+        x = x.float()
+        weight = torch.ones_like(x[:, :1]) if known is None else known
+        sums = torch.cat([(x * weight).sum((0, 2, 3)), (x * x * weight).sum((0, 2, 3)), weight.sum().view(1)])
+        if _distributed():
+            sums = _SumOverRanks.apply(sums)
+        total = sums[-1].clamp(min=1)
+        mean = sums[: self.num_features] / total
+        var = (sums[self.num_features : -1] / total - mean * mean).clamp(min=0)
+        with torch.no_grad():
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_var.lerp_(var.detach() * total / (total - 1).clamp(min=1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = torch.rsqrt(var + self.eps)
+        shift = -mean * scale
+        if self.affine:
+            scale, shift = scale * self.weight, shift * self.weight + self.bias
+        return x * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+
+
+class Sparse(nn.Module):
+    """y = ReLU(norm(x) - t), with one t for all channels such that a share `density` of the values stays above it.
+
+    In training t follows the batch's quantile, t <- 0.9 t + 0.1 q, without gradient; at evaluation it is frozen.
+    `density` is set by the trainer. The quantile is taken over every fourth position, and is the mean over ranks.
+    """
+
+    def __init__(self, channels: int, affine: bool):
+        super().__init__()
+        self.norm = Norm(channels, affine=affine)
+        self.register_buffer("threshold", torch.zeros(()))
+        self.density = 1.0
+
+    def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
+        z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
+        if self.training:
+            self.threshold.lerp_(self._quantile(z.detach(), known), 0.1)
+        return F.relu(z - self.threshold) * known
+
+    def _quantile(self, z, known):
+        values = z[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0].flatten()
+        k = min(max(int(round((1 - self.density) * values.numel())), 1), max(values.numel(), 1))
+        if not values.numel():
+            q = self.threshold.clone()
+        elif torch.are_deterministic_algorithms_enabled():
+            q = values.sort().values[k - 1].clone()
+        else:
+            q = torch.kthvalue(values, k).values
+        if _distributed():
+            dist.all_reduce(q)
+            q = q / dist.get_world_size()
+        return q
+
+
+# ------------------------------------------------------------------------------------------- panel f: residual stack
+
+
+class Unit(nn.Module):
+    """Pre-activation residual unit: (norm, ReLU, convolution of width w) twice, plus its input."""
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.width = width
+        self.norm1, self.norm2 = Norm(channels), Norm(channels)
+        self.conv1 = nn.Conv2d(channels, channels, (1, width))
+        self.conv2 = nn.Conv2d(channels, channels, (1, width))
+
+    def forward(self, x):  # (N, C, 1, L) -> (N, C, 1, L - 2 (w - 1))
+        y = self.conv1(F.relu(self.norm1(x)))
+        y = self.conv2(F.relu(self.norm2(y)))
+        return crop(x, self.width - 1, self.width - 1) + y
+
+
+class Stack(nn.Module):
+    """1x1 in to C channels, residual units, 1x1 out; the output is shorter by `stack_reach` on either side."""
+
+    def __init__(self, c_in: int, c_out: int, channels: int, widths: tuple[int, ...]):
+        super().__init__()
+        self.enter = nn.Conv2d(c_in, channels, 1)
+        self.units = nn.Sequential(*(Unit(channels, w) for w in widths))
+        self.leave = nn.Conv2d(channels, c_out, 1)
+
+    def forward(self, x):  # (N, c_in, L) -> (N, c_out, L - 2 reach)
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return self.leave(self.units(self.enter(x))).squeeze(2)
+
+
+# ------------------------------------------------------------------------------------------ panel g: adjusted motifs
+
+
+class Motifs(nn.Module):
+    """Fixed motifs behind the sparse layer, or (kind "am") fixed motifs, adjusted, behind the sparse layer."""
+
+    def __init__(self, config: Config, fixed: FixedMotifs):
+        super().__init__()
+        n = fixed.mix.shape[0]
+        self.fixed = fixed
+        self.main = Sparse(n, affine=True)
+        if config.kind == "am":
+            self.pre = Sparse(n, affine=False)
+            self.adjust = Stack(4, n, config.channels, config.adjust_widths)
+            self.adjust_crop = MOTIF_REACH - stack_reach(config.adjust_widths)
+        self.kind = config.kind
+
+    def set_density(self, density: float) -> None:
+        """Target share of non-zero values in training; the AM's candidates are twice as many."""
+        self.main.density = density
+        if self.kind == "am":
+            self.pre.density = min(2 * density, 1.0)
+
+    def forward(self, x):
+        """x (N, 4, L) -> motif activations (N, 79, L - 20), zero but for a share `density`."""
+        known = crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)
+        f = self.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
+        if self.kind == "fm":
+            return self.main(f, known)
+        candidate = self.pre(f, known)
+        chosen = (candidate > 0).float()
+        adjusted = chosen * (candidate + self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float())
+        return self.main(adjusted, known) * chosen
+
+
+# --------------------------------------------------------------------------------------- panels d and e: aggregator
+
+
+class BandedAttention(nn.Module):
+    """One head over |i - j| <= reach: softmax(q_i . k_j / sqrt(d) + bias[j - i]) weights v_j; in blocks of queries."""
+
+    BLOCK = 128
+
+    def __init__(self, channels: int, dim: int, reach: int):
+        super().__init__()
+        self.query, self.key = nn.Conv1d(channels, dim, 1), nn.Conv1d(channels, dim, 1)
+        self.bias = nn.Parameter(-torch.arange(-reach, reach + 1).abs() / 25.0)  # near before far, to start with
+        self.reach = reach
+
+    def forward(self, v):  # (N, c, L) -> (N, c, L - 2 reach)
+        n, b, span = v.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
+        q = crop(self.query(v), self.reach, self.reach).transpose(1, 2) * self.query.out_channels**-0.5
+        k = self.key(v)
+        # bias[i, j]: of the block's query i for its key j, which lies j - i - reach from it
+        bias = F.pad(self.bias, (b - 1, b - 1), value=float("-inf")).unfold(0, span, 1).flip(0)
+        out = []
+        for start in range(0, n, b):
+            end = min(start + b, n)
+            keys = slice(start, end + 2 * self.reach)
+            score = q[:, start:end] @ k[..., keys] + bias[: end - start, : end - start + 2 * self.reach]
+            out.append(torch.softmax(score, -1).to(v.dtype) @ v[..., keys].transpose(1, 2))
+        return torch.cat(out, 1).transpose(1, 2)
+
+
+class Aggregator(nn.Module):
+    """From two LSSI scores and the motif sites of every base to the log-probabilities of none, acceptor, donor."""
+
+    def __init__(self, config: Config, motifs: int):
+        super().__init__()
+        n = 2 + motifs
+        self.reach = config.aggregate_reach
+        self.lssi_in = nn.Linear(2, 2, bias=False)
+        self.lssi_out = nn.Linear(2, 3)
+        self.first = Stack(n, n, config.channels, config.stack_widths)
+        self.attention = BandedAttention(n, config.attention_dim, config.attention_reach)
+        self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
+        self.lstm = nn.LSTM(2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True)
+        self.classes = nn.Linear(2 * config.lstm_units, 3)
+        self.temperature = config.temperature
+        self._initialise(config)
+
+    @torch.no_grad()
+    def _initialise(self, config: Config) -> None:
+        """Before training the core term is the LSSI, every site passes the gate (w = 1) and the LSTM remembers some
+        1 to 400 bases (forget gates as in chrono initialisation, Tallec & Ollivier 2018)."""
+        self.lssi_in.weight.copy_(torch.eye(2))
+        self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
+        self.lssi_out.bias.zero_()
+        self.first.leave.bias.fill_(1.0)
+        units = config.lstm_units
+        for direction in ("", "_reverse"):
+            memory = torch.empty(units).uniform_(1, 400).log()
+            bias = getattr(self.lstm, f"bias_ih_l0{direction}")
+            getattr(self.lstm, f"bias_hh_l0{direction}").zero_()
+            bias.zero_()
+            bias[:units], bias[units : 2 * units] = -memory, memory  # input and forget gates
+
+    def forward(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> (N, 3, L - 2 reach)
+        u = self.embed(lssi, motifs)
+        v = self.first(u)
+        edge = (u.shape[-1] - v.shape[-1]) // 2 + self.attention.reach
+        g = self.gate(v, crop(u, edge, edge))
+        return self.read(self.second(g), crop(lssi, self.reach, self.reach))
+
+    def embed(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> u (N, 81, L)
+        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1)
+        return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
+
+    def gate(self, v, u):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
+        return self.attention(v) * u
+
+    def read(self, h, lssi, same: tuple[int, int] = (0, 0)):
+        """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities (N, 3, n). The LSTM
+        sees all L positions; each direction stops after the last one that is asked for. `same`: so many positions at
+        the start and at the end hold the same in all N rows, and are read once."""
+        margin, n = (h.shape[-1] - lssi.shape[-1]) // 2, lssi.shape[-1]
+        h = h.transpose(1, 2).float()
+        with torch.autocast(h.device.type, enabled=False):
+            if margin:
+                forward = self._direction(h[:, : margin + n], "", min(same[0], margin))[:, -n:]
+                backward = self._direction(h[:, margin:].flip(1), "_reverse", min(same[1], margin))[:, -n:].flip(1)
+                memory = torch.cat((forward, backward), 2)
+            else:
+                memory = self.lstm(h)[0]
+            core = self.lssi_out(lssi.transpose(1, 2).float())
+            out = self.classes(memory) + core
+            return torch.log_softmax(out if self.training else out / self.temperature, -1).transpose(1, 2)
+
+    def _direction(self, h, suffix: str, same: int):  # (N, L, 2 units) -> (N, L - same, units), one way of the LSTM
+        weights = [getattr(self.lstm, f"{w}_l0{suffix}") for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        run = lambda x, state: torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)  # noqa: E731
+        state = (h.new_zeros(1, 1, self.lstm.hidden_size),) * 2
+        if same:
+            state = run(h[:1, :same], state)[1:]
+        return run(h[:, same:], tuple(s.expand(-1, len(h), -1).contiguous() for s in state))[0]
+
+
+# ------------------------------------------------------------------------------------------------------- the model
+
+
+class SAM(nn.Module):
+    """The whole model. `reach` bases before and after the scored positions must be fed: see `Config.reach`."""
+
+    def __init__(self, config: Config, fixed: FixedMotifs):
+        super().__init__()
+        self.config = config
+        self.lssi = LSSI(config.lssi_channels)
+        self.motifs = Motifs(config, fixed)
+        self.aggregator = Aggregator(config, fixed.mix.shape[0])
+
+    def detect(self, x) -> Detection:
+        """One-hot (N, 4, L) -> Detection of length L - 30: positions 20 .. L - 11."""
+        left, right = DETECT_REACH
+        with torch.autocast(x.device.type, enabled=False):
+            lssi = crop(self.lssi(x), left - 20, right - 6)
+        return Detection(lssi, crop(self.motifs(x), left - MOTIF_REACH, right - MOTIF_REACH))
+
+    def aggregate(self, found: Detection) -> torch.Tensor:
+        """Detection of length L -> log-probabilities (N, 3, L - 2 aggregate_reach) of none, acceptor, donor."""
+        return self.aggregator(found.lssi, found.motifs)
+
+    def forward(self, x):
+        """One-hot (N, 4, L) -> log-probabilities (N, 3, L - sum(reach))."""
+        return self.aggregate(self.detect(x))
+
+
+def one_hot(codes: torch.Tensor) -> torch.Tensor:
+    """Base codes (N, L), 0-3 = A C G T and 4 = unknown -> one-hot float (N, 4, L), 0000 where unknown."""
+    table = torch.cat([torch.eye(4, device=codes.device), torch.zeros(1, 4, device=codes.device)])
+    return table[codes.long()].transpose(1, 2)
+
+
+def warm_start_am(am: SAM, fm: SAM) -> None:
+    """Start an AM as the trained FM: same aggregator, no adjustment, the FM's sites where they are candidates.
+
+    The AM's main norm divides by the spread of its sparse input, which it has to be shown first: call this after the
+    AM's norms have seen data (a few forward passes in training mode), so that scale and offset can be carried over.
+    """
+    am.aggregator.load_state_dict(fm.aggregator.state_dict())
+    main, pre, source = am.motifs.main, am.motifs.pre, fm.motifs.main
+    with torch.no_grad():
+        am.motifs.adjust.leave.weight.zero_()
+        am.motifs.adjust.leave.bias.zero_()
+        pre.norm.running_mean.copy_(source.norm.running_mean)
+        pre.norm.running_var.copy_(source.norm.running_var)
+        std = torch.sqrt(main.norm.running_var + main.norm.eps)
+        main.norm.weight.copy_(source.norm.weight * std)
+        main.norm.bias.copy_(source.norm.bias + source.norm.weight * (pre.threshold + main.norm.running_mean))
+        main.threshold.copy_(source.threshold)

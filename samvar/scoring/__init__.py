@@ -1,0 +1,1 @@
+"""What a variant does to splice sites, and why."""

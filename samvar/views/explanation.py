@@ -1,0 +1,234 @@
+"""One variant or region in full: why each splice site changes, and the landscape of sites and motifs around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..annotate import Options, examine, score
+from ..errors import SamvarError
+from ..formats.regions import Regions
+from ..formats.vcf import VcfReader
+from ..formats.vcf.record import Record
+from ..genomics.genes import Annotation, Gene
+from ..genomics.genome import UNKNOWN, Genome, decode
+from ..genomics.variant import Status
+from ..genomics.window import Window
+from ..model.bundle import Background
+from ..scoring import attribution
+from ..scoring import deltas as scoring
+from ..scoring.knockout import SEEN, EditableAllele, region_window
+from ..scoring.predictor import Predictor
+
+LONGEST_REGION = 2000  # bases that a landscape can show
+MOVES = 1.5  # ratio of a site's probability with and without a motif site that counts as strong (the paper's 1.5, 2/3)
+STIRS = 1.1  # ratio from which an influence is drawn at all
+WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A motif site of the landscape: activation at a place (position 0-based; offset > 0 within an insertion)."""
+
+    rbp: str
+    position: int
+    offset: int
+    activation: float
+    event: str  # gain, loss, stronger, weaker, unchanged
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Ratio of a site's probability as it is to that without one motif site; `mark` indexes Landscape.marks."""
+
+    mark: int
+    kind: int
+    position: int
+    offset: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """One allele around the compared positions, columns in genome order.
+
+    position, offset  (n,): 0-based genomic place of each column
+    bases             of each column, of the transcript's strand
+    probability       (2, n): acceptor, donor; mean of the seeds
+    lssi              (2, n): their core scores, log-probability
+    """
+
+    position: np.ndarray
+    offset: np.ndarray
+    bases: str
+    probability: np.ndarray
+    lssi: np.ndarray
+    marks: list[Mark]
+    influences: list[Influence]
+
+    def sites(self) -> Iterator[tuple[int, int]]:
+        """(kind, column) of the predicted sites."""
+        return ((int(k), int(c)) for k, c in np.argwhere(self.probability >= SEEN))
+
+
+@dataclass(frozen=True)
+class GeneView:
+    """What there is to say of one gene: deltas and their causes are None for a region."""
+
+    window: Window
+    ref: Landscape
+    alt: Landscape | None = None
+    deltas: scoring.Deltas | None = None
+    causes: list[attribution.Attribution] | None = None
+
+    @property
+    def gene(self) -> Gene:
+        return self.window.gene
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A variant (pos 1-based, ref, alt as given) or a region (ref, alt empty; [pos, end]) with a view of each gene."""
+
+    contig: str
+    pos: int
+    end: int
+    ref: str
+    alt: str
+    status: Status
+    genes: list[GeneView]
+    background: Background | None
+
+    @property
+    def title(self) -> str:
+        return f"{self.contig}:{self.pos} {self.ref}>{self.alt}" if self.alt else f"{self.contig}:{self.pos}-{self.end}"
+
+
+# --------------------------------------------------------------------------------------------------- what is asked for
+
+
+def variants(text: str, vcf: str | None = None) -> list[tuple[str, int, str, str]]:
+    """CHR:POS:REF:ALT, or with a VCF CHR:POS or an ID of it -> (contig, pos, ref, alt) of each ALT.
+
+    Raises SamvarError when it is neither, or not there.
+    """
+    if found := re.fullmatch(r"(.+):(\d+):([^:]+):([^:]+)", text):
+        return [(found[1], int(found[2]), found[3], alt) for alt in found[4].split(",")]
+    if vcf is None:
+        raise SamvarError(f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
+                          "to look up CHR:POS or an ID, give its VCF: --vcf FILE")
+    place = re.fullmatch(r"(.+):(\d+)", text)
+    chosen = Regions([(place[1], int(place[2]) - 1, int(place[2]))], "pos") if place else None
+    with VcfReader(vcf, [], regions=chosen, indexed=place is not None) as reader:
+        found = [(r.contig, r.pos, r.ref, alt) for r in reader for alt in r.alts if place or text in _ids(r)]
+    if not found:
+        raise SamvarError(f"{vcf} has no record {text} with an ALT")
+    return found
+
+
+def _ids(record: Record) -> list[str]:
+    return record.line.split(b"\t", 3)[2].decode(errors="replace").split(";")
+
+
+def region(text: str) -> tuple[str, int, int] | None:
+    """CHR:START-END, 1-based -> (contig, start, end), or None when it is no region."""
+    found = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
+    if not found:
+        return None
+    start, end = (int(found[i].replace(",", "")) for i in (2, 3))
+    if not 1 <= start <= end:
+        raise SamvarError(f"region {text!r}: positions count from 1, and END is not before START")
+    return found[1], start, end
+
+
+def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, pos: int, ref: str, alt: str,
+            options: Options) -> Explanation:
+    """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken apart, and always
+    the largest."""
+    record = Record(b"", 0, contig, pos, ref, (alt,))
+    allele = examine(genome, annotation, record, alt, options)
+    score(genome, annotation, predictor, [allele], replace(options, rbp_min=np.inf))
+    views = []
+    for window, found in zip(allele.windows, allele.deltas):
+        least = min(options.rbp_min, float(found.values.max()))
+        causes = attribution.attribute(predictor, window, predictor.score(window), found, least, knockouts=True)
+        sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
+        ref_view, alt_view = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
+        views.append(GeneView(window, ref_view, alt_view, found, causes))
+    return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background)
+
+
+def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, start: int,
+                   end: int) -> Explanation:
+    """The landscape of [start, end], 1-based. Raises SamvarError when there is nothing to show."""
+    name = genome.contig(contig)
+    if name is None or not 1 <= start <= end <= genome.lengths[name]:
+        raise SamvarError(f"{contig}:{start}-{end} is not in {genome.path}")
+    if end - start >= LONGEST_REGION:
+        raise SamvarError(f"{contig}:{start}-{end} is longer than the {LONGEST_REGION} bases that can be shown")
+    codes = genome.codes(name, start - 1, end)
+    genes = annotation.overlapping(name, start - 1, end)
+    if not genes:
+        raise SamvarError(f"no gene of {annotation.path} lies in {contig}:{start}-{end}")
+    if (codes == UNKNOWN).all():
+        raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
+    windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
+    views = [GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows]
+    return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
+
+
+# ----------------------------------------------------------------------------------------------------------- landscape
+
+
+def landscape(predictor: Predictor, window: Window, alleles: list[EditableAllele], found: scoring.Deltas | None = None,
+              in_alt: bool = False) -> Landscape:
+    """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region) at the compared
+    positions, and which moves which."""
+    own = alleles[in_alt]
+    n = own.bottleneck.shape[1]
+    position, offset = window.start + np.arange(n), np.zeros(n, int)
+    partner = np.arange(n)  # column of the other allele
+    if found:
+        a = found.alignment
+        mine, other = (a.alt, a.ref) if in_alt else (a.ref, a.alt)
+        present = mine >= 0
+        position, offset, partner = a.position[present], a.offset[present], other[present]
+    marks, entries = [], []
+    for channel, column in np.argwhere(own.bottleneck[2:] > 0).tolist():
+        activation = float(own.bottleneck[2 + channel, column])
+        event = "unchanged"
+        if found:
+            at = partner[column]
+            before = float(alleles[not in_alt].bottleneck[2 + channel, at]) if at >= 0 else 0.0
+            event = _event(before, activation) if in_alt else _event(activation, before)
+        name = predictor.bundle.rbps[channel]
+        marks.append(Mark(name, int(position[column]), int(offset[column]), activation, event))
+        entries.append((2 + channel, column))
+    probability = own.probability
+    sites = np.argwhere(probability >= SEEN)
+    influences = []
+    for i, p in enumerate(own.without(entries)):
+        for kind, column in sites.tolist():
+            ratio = float(probability[kind, column] / max(p[kind, column], 1e-6))
+            if max(ratio, 1 / ratio) >= STIRS:
+                influences.append(Influence(i, kind, int(position[column]), int(offset[column]), ratio))
+    haplotype = window.alt if in_alt else window.ref
+    start = window.reach[0] + window.flank
+    return Landscape(position, offset, decode(window.to_genome(haplotype[start : start + n])), probability,
+                     own.bottleneck[:2], marks, influences)
+
+
+def _event(before: float, after: float) -> str:
+    if abs(after - before) <= attribution.SAME:
+        return "unchanged"
+    if before == 0 or after == 0:
+        return "gain" if before == 0 else "loss"
+    return "stronger" if after > before else "weaker"
+
+
+def percentile(p: attribution.Part, cause: attribution.Attribution, background: Background | None) -> float | None:
+    """Where the effect stands among those of random variants, None without such a scale or below its start."""
+    return background.percentile(p.rbp, p.effect, cause.value) if background and p.position is not None else None

@@ -1,0 +1,263 @@
+"""Attribution: the parts sum to the delta, and are those of an integral and of edits made on the plain path."""
+
+import numpy as np
+import pytest
+import torch
+
+from samvar.genomics.genes import Gene, Transcript
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import normalise
+from samvar.genomics.window import make_window
+from samvar.model.bottleneck import LSSI_FLOOR, Detection
+from samvar.model.bundle import load_bundle
+from samvar.model.sam import one_hot
+from samvar.scoring import attribution
+from samvar.scoring.attribution import COMPLETE, CORE, Attribution, Part, attribute
+from samvar.scoring.deltas import NAMES, SIGN, SITE_OF, compute
+from samvar.scoring.knockout import EditableAllele
+from samvar.scoring.predictor import Predictor
+
+from . import toy
+
+BASES = toy.random_bases(1200, seed=5)
+BASES = BASES[:800] + "CAG" * 6 + BASES[818:]
+CHANGES = {"snv": (600, 1, "N"), "mnv": (600, 3, "NNN"), "insertion": (600, 0, "GGATCCTT"), "deletion": (600, 6, ""),
+           "delins": (600, 4, "GGTT"), "shorter": (600, 7, "GA"), "repeat": (803, 3, ""), "exon": (640, 80, "")}
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("motifs")
+    predictor = Predictor(load_bundle(toy.bundle(folder, seeds=(0, 3))))
+    for model in predictor.models:  # so that motifs have a say
+        model.aggregator.classes.weight.data.mul_(20)
+        model.aggregator.lstm.weight_ih_l0.data.mul_(4)
+    return Genome(toy.fasta(folder / "g.fa", c=BASES)), predictor
+
+
+def prepared(setting, strand, change, predictor=None):
+    genome, both = setting
+    predictor = predictor or both
+    at, gone, new = CHANGES[change]
+    new = "".join("ACGT".replace(BASES[at + i], "")[0] if c == "N" else c for i, c in enumerate(new))
+    gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
+    variant = normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
+    window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
+    scores = predictor.score(window)
+    return window, scores, compute(window, *scores)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("change", CHANGES)
+def test_parts_sum_to_the_delta(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    found = attribute(setting[1], window, scores, deltas, 0.0)
+    assert [a.delta for a in found] == [d for d in range(4) if deltas.values[d] > 0] and found
+    for a in found:
+        assert a.value == deltas.values[a.delta]
+        assert abs(a.residual) <= COMPLETE + 1e-5
+        assert sum(p.effect for p in a.parts) + a.residual == pytest.approx(a.value, abs=1e-9)
+        spacing = [p for p in a.parts if p.kind == "spacing"]
+        own = [p for p in a.parts if p.event.startswith("site_")]
+        assert len(spacing) == (0 if change in ("snv", "mnv", "delins") or own else 1)
+        assert not own or len(a.parts) == 1
+    assert any(len(a.parts) > 2 for a in found)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("change", ["snv", "mnv"])
+def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    ref, alt = (EditableAllele.make(setting[1], window, side).bottleneck for side in (False, True))
+    seen = set()
+    for part in (p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts):
+        if window.start <= part.position < window.end:
+            channel = CORE.index(part.rbp) if part.rbp in CORE else 2 + toy.RBPS.index(part.rbp)
+            empty = LSSI_FLOOR if channel < 2 else 0.0
+            before, after = (float(u[channel, part.position - window.start]) for u in (ref, alt))
+            was, is_now = before > empty + 1e-5, after > empty + 1e-5
+            expected = "gain" if not was else "loss" if not is_now else "stronger" if after > before else "weaker"
+            assert (part.event, part.change) == (expected, pytest.approx(after - before, abs=1e-4))
+            seen.add(part.event)
+    assert len(seen) > 1
+
+
+def plain_bottlenecks(model, window):
+    """Of ref and alt, whole windows in transcript orientation; index 0 is `reach` before the frame."""
+    out = []
+    for haplotype in (window.ref, window.alt):
+        with torch.no_grad():
+            out.append(torch.cat(model.detect(one_hot(torch.from_numpy(haplotype[None].copy()))), 1))
+    return out
+
+
+def plain_probability(model, u, window, row, index):
+    """Probability of a compared position (transcript order) by running the whole aggregator; u (N, channels, L)."""
+    p = model.aggregate(Detection(u[:, :2], u[:, 2:]))[:, 1:].exp()
+    return p[:, row, window.flank + index]
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
+    """One seed; a midpoint sum of 512 steps over the whole window's bottleneck."""
+    genome, both = setting
+    predictor = Predictor(both.bundle)
+    predictor.models, predictor.references = predictor.models[:1], predictor.references[:1]
+    window, scores, deltas = prepared(setting, strand, "snv", predictor)
+    model = predictor.models[0]
+    ref, alt = plain_bottlenecks(model, window)
+    reach, n = model.config.aggregate_reach, window.end - window.start
+    for a in attribute(predictor, window, scores, deltas, 0.0):
+        column = deltas.alignment.ref[deltas.columns[a.delta]]
+        index = column if strand == "+" else n - 1 - column
+        total = torch.zeros_like(ref)
+        for alpha in (torch.arange(512) + 0.5).split(32):
+            u = (ref + alpha.view(-1, 1, 1) / 512 * (alt - ref)).requires_grad_()
+            (g,) = torch.autograd.grad(plain_probability(model, u, window, SITE_OF[a.delta], index).sum(), u)
+            total += g.sum(0, keepdim=True) / 512
+        effects = (total * (alt - ref))[0].numpy() * SIGN[a.delta]
+        seen = 0
+        for p in a.parts:
+            channel = attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            at = p.position - window.start + window.flank
+            at = at if strand == "+" else n + 2 * window.flank - 1 - at
+            assert p.effect == pytest.approx(effects[channel, at + reach], abs=COMPLETE)
+            assert p.change == pytest.approx(float((alt - ref)[0, channel, at + reach]), abs=1e-4)
+            seen += p.effect
+        assert effects.sum() == pytest.approx(seen, abs=2 * COMPLETE)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon"])
+def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
+    window, scores, deltas = prepared(setting, strand, change)
+    predictor = setting[1]
+    placed = deltas.placed
+    shift = len(placed.alt) - len(placed.ref)
+    found = attribute(predictor, window, scores, deltas, 0.0, knockouts=True)
+    bottlenecks = [plain_bottlenecks(m, window) for m in predictor.models]
+    checked = 0
+    for a in found:
+        for p in a.parts:
+            if p.event.startswith("site_") or p.kind == "spacing" or p.offset:
+                continue
+            channel = attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
+            behind = shift and p.position >= placed.start + len(placed.ref)
+            each = []
+            for model, (ref, alt) in zip(predictor.models, bottlenecks):
+                reach = model.config.aggregate_reach + window.flank
+                in_ref, in_alt = p.position - window.start + reach, p.position - window.start + reach
+                in_alt += shift if behind else 0
+                if strand == "-":
+                    in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
+                u = (ref if deleted else alt).clone()
+                if deleted:
+                    u[0, channel, in_ref] = LSSI_FLOOR if channel < 2 else 0.0
+                else:
+                    u[0, channel, in_alt] = ref[0, channel, in_ref]
+                column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[deltas.columns[a.delta]]
+                n = u.shape[-1] - 2 * reach
+                place = column if strand == "+" else n - 1 - column
+                with torch.no_grad():
+                    before = plain_probability(model, ref if deleted else alt, window, SITE_OF[a.delta], place)
+                    after = plain_probability(model, u, window, SITE_OF[a.delta], place)
+                each.append(SIGN[a.delta] * float(after - before if deleted else before - after))
+            assert p.knockout == pytest.approx(np.mean(each), abs=1e-5)
+            checked += 1
+    assert checked > 3
+
+
+@pytest.mark.parametrize("change", ["snv", "deletion", "delins"])
+def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
+    """Complete all the same, and near the integral where that settles."""
+    window, scores, deltas = prepared(setting, "+", change)
+    monkeypatch.setattr(attribution, "STEPS", ())
+    for a in attribute(setting[1], window, scores, deltas, 0.0):
+        assert abs(a.residual) < 1e-5
+    monkeypatch.setattr(attribution, "ORDERS", 200)
+    many = attribute(setting[1], window, scores, deltas, 0.0)
+    monkeypatch.setattr(attribution, "STEPS", (64,))
+    monkeypatch.setattr(attribution, "COMPLETE", 1.0)
+    for a, b in zip(many, attribute(setting[1], window, scores, deltas, 0.0)):
+        place = lambda p: (p.rbp, p.position, p.offset)  # noqa: E731
+        integral = {place(p): p.effect for p in b.parts}
+        for p in a.parts:
+            assert p.effect == pytest.approx(integral[place(p)], abs=0.25 * max(a.value, 0.01))
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_sites_are_read_in_transcript_orientation(setting, strand):
+    window, scores, deltas = prepared(setting, strand, "snv")
+    at = CHANGES["snv"][0]
+    changed = BASES[:at] + "ACGT".replace(BASES[at], "")[0] + BASES[at + 1 :]
+    parts = [p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts]
+    assert parts
+    for p in parts:
+        haplotype = changed if p.event in ("gain", "stronger") else BASES
+        eleven = haplotype[p.position - 5 : p.position + 6]
+        assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))
+        assert {"gain": p.change > 0, "stronger": p.change > 0}.get(p.event, p.change < 0)
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand):
+    window, scores, deltas = prepared(setting, strand, "insertion")
+    (at, _, new), placed = CHANGES["insertion"], deltas.placed
+    haplotypes = dict(alt=BASES[:at] + new + BASES[at:], ref=BASES)
+    inserted = 0
+    for a in attribute(setting[1], window, scores, deltas, 0.0):
+        for p in a.parts:
+            if p.kind == "spacing" or p.event.startswith("site_"):
+                continue
+            in_alt = p.event in ("gain", "stronger")
+            centre = p.position + p.offset + (len(new) if in_alt and not p.offset and p.position >= placed.start else 0)
+            eleven = haplotypes["alt" if in_alt else "ref"][centre - 5 : centre + 6]
+            assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))
+            inserted += p.offset > 0
+    assert inserted
+
+
+def test_the_deltas_own_base_deleted_is_one_part(setting):
+    window, _, _ = prepared(setting, "+", "deletion")
+    n = window.end - window.start
+    ref, alt = np.zeros((2, 2, n)), np.zeros((2, 2, n - 6))
+    gone = window.variant.start + 2 - window.start
+    ref[:, 0, gone] = 0.9
+    (a,) = attribute(setting[1], window, (ref, alt), compute(window, ref, alt), 0.5)
+    (part,) = a.parts
+    assert (NAMES[a.delta], part.rbp, part.event, part.change) == ("AL", "LSSI_A", "site_deleted", None)
+    assert part.position == gone + window.start and part.effect == pytest.approx(0.9) and a.residual == 0
+    assert part.site == BASES[part.position - 5 : part.position + 6]
+
+
+def test_seeds_are_means_and_absent_sites_count_zero(setting):
+    genome, both = setting
+    single = []
+    for i in (0, 1):
+        one = Predictor(both.bundle)
+        one.models, one.references = both.models[i : i + 1], both.references[i : i + 1]
+        single.append(one)
+    window, scores, deltas = prepared(setting, "+", "snv")
+    key = lambda p: (p.rbp, p.position)  # noqa: E731
+    for a in attribute(both, window, scores, deltas, 0.0):
+        each = []
+        for i, one in enumerate(single):
+            own = tuple(s[i : i + 1] for s in scores)
+            forced = deltas._replace(values=np.ones(4))  # the ensemble's sites, whatever this seed says of them
+            each.append({key(p): p for b in attribute(one, window, own, forced, 0.0) if b.delta == a.delta
+                         for p in b.parts})
+        for p in a.parts:
+            effects = [e[key(p)].effect if key(p) in e else 0.0 for e in each]
+            assert p.effect == pytest.approx(np.mean(effects), abs=1e-3)
+            assert p.agree in (0.5, 1.0) or p.effect == 0
+        assert {k for e in each for k in e} == {key(p) for p in a.parts}
+
+
+def test_rows_are_the_strongest_and_what_completes_the_sum():
+    parts = [Part(f"R{i}", "gain", i, effect=e) for i, e in enumerate((0.5, -0.2, 0.1, 0.00001))]
+    a = Attribution(0, 0.42, parts, 0.02)
+    rows = a.rows(2)
+    assert [r.rbp for r in rows] == ["R0", "R1", "OTHER", "RESIDUAL"]
+    assert sum(r.effect for r in rows) == pytest.approx(0.42001)
+    assert [r.rbp for r in a.rows(10)] == ["R0", "R1", "R2", "RESIDUAL"]

@@ -1,0 +1,320 @@
+"""`samvar explain`: what it says is what `annotate` says, the sums hold, and the figures are well-formed."""
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from html import escape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from samvar.annotate import Options
+from samvar.cli import main
+from samvar.errors import SamvarError
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import Status
+from samvar.model.bottleneck import Detection
+from samvar.model.bundle import Background, load_bundle, write_manifest
+from samvar.model.sam import one_hot
+from samvar.scoring.attribution import attribute
+from samvar.scoring.knockout import EditableAllele
+from samvar.scoring.predictor import Predictor
+from samvar.training.background import LEAST_DELTA, LEAST_EFFECT
+from samvar.views import explanation, families
+
+from . import toy
+
+BASES = toy.random_bases(2000, seed=21)
+GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
+OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
+CASES = {"snv": (1000, BASES[999], OTHER[BASES[999]]), "insertion": (1000, BASES[999], BASES[999] + "GGATCCTT"),
+         "deletion": (1000, BASES[999:1006], BASES[999]), "no gene": (100, BASES[99], OTHER[BASES[99]])}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explain")
+    (folder / "m").mkdir()
+    return ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a", toy.gtf(folder / "g.gtf", *GENES),
+            "--model", toy.bundle(folder / "m", seeds=(0, 3))]
+
+
+@pytest.fixture(scope="module")
+def parts(files):
+    return Genome(files[1]), load_annotation(files[3]), Predictor(load_bundle(files[5]))
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, ["explain", *map(str, args)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def variant(name):
+    pos, ref, alt = CASES[name]
+    return f"c:{pos}:{ref}:{alt}"
+
+
+@pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
+def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
+    found = json.loads(run(variant(name), *files, "--json", "-").stdout)
+    pos, ref, alt = CASES[name]
+    vcf = toy.vcf(tmp_path / "x.vcf", ("c", pos, ref, alt))
+    text = CliRunner().invoke(main, ["annotate", vcf, *files]).stdout
+    rows = [r.split("|") for r in re.search(r"SAMVAR=([^;\s]+)", text)[1].split(",")]
+    assert found["status"] == "OK" and [g["symbol"] for g in found["genes"]] == [r[1] for r in rows] == ["G1", "G2"]
+    for gene, row in zip(found["genes"], rows):
+        assert [f"{d['value']:.4f}" for d in gene["deltas"].values()] == row[5:9]
+        for d, relative in zip(gene["deltas"].values(), row[9:13]):
+            anchor, _, offset = relative.partition("+")
+            there = int(anchor) + pos
+            assert d["pos"] == (f"{there}+{offset}" if offset else there)
+        assert gene["sd"] is not None
+        largest = max(gene["deltas"], key=lambda n: gene["deltas"][n]["value"])
+        assert largest in [a["delta"] for a in gene["attributed"]]
+        for a in gene["attributed"]:
+            assert a["value"] == gene["deltas"][a["delta"]]["value"]
+            assert sum(p["effect"] for p in a["parts"]) + a["residual"] == pytest.approx(a["value"], abs=1e-6)
+            assert sum(f["effect"] for f in a["families"]) == pytest.approx(a["value"] - a["residual"], abs=1e-6)
+            for p in a["parts"]:
+                assert p["kind"] in ("lssi", "rbp", "spacing") and (p["kind"] == "spacing") == (p["pos"] is None)
+                assert p["kind"] == "spacing" or (p["knockout"] is not None and len(p["site"]) == 11)
+                assert p["percentile"] is None  # the toy has no background
+
+
+def test_the_landscape_is_the_models(parts):
+    """Sites are the scores of `Predictor.score`, marks the motif sites of each allele."""
+    genome, annotation, predictor = parts
+    pos, ref, alt = CASES["deletion"]
+    e = explanation.explain(genome, annotation, predictor, "c", pos, ref, alt, Options())
+    for view in e.genes:
+        p_ref, p_alt = (p.mean(0) for p in predictor.score(view.window))
+        np.testing.assert_allclose(view.ref.probability, p_ref, atol=1e-6)
+        np.testing.assert_allclose(view.alt.probability, p_alt, atol=1e-6)
+        assert len(view.ref.position) - len(view.alt.position) == 6
+        strand = BASES[view.window.start : view.window.end]
+        assert view.ref.bases == (strand if view.gene.strand == "+" else strand.translate(toy.REVERSE))
+        assert {m.event for m in view.ref.marks} <= {"unchanged", "loss", "stronger", "weaker"}
+        assert {m.event for m in view.alt.marks} <= {"unchanged", "gain", "stronger", "weaker"}
+        assert any(m.event != "unchanged" for side in (view.ref, view.alt) for m in side.marks)
+        for side, in_alt in ((view.ref, False), (view.alt, True)):
+            sites = EditableAllele.make(predictor, view.window, in_alt).bottleneck[2:] > 0
+            assert sites.sum() == len(side.marks) > 5
+
+
+@pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
+def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(parts, name):
+    genome, annotation, predictor = parts
+    for view in explanation.explain(genome, annotation, predictor, "c", *CASES[name], Options(distance=1)).genes:
+        for side, p in zip((view.ref, view.alt), predictor.exact(view.window)):
+            np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])
+def test_influences_are_what_emptying_a_motif_site_does(parts, monkeypatch, gene, in_alt):
+    """On the plain path: the whole model run on the whole haplotype, one entry of its bottleneck zero."""
+    genome, annotation, predictor = parts
+    monkeypatch.setattr(explanation, "SEEN", 0.02)  # the toy predicts no site more surely
+    monkeypatch.setattr(explanation, "STIRS", 1.001)
+    pos, ref, alt = CASES["deletion"]
+    view = explanation.explain(genome, annotation, predictor, "c", pos, ref, alt, Options()).genes[gene]
+    window, side = view.window, view.alt if in_alt else view.ref
+    assert len(side.influences) > 5
+    column = {place: i for i, place in enumerate(zip(side.position.tolist(), side.offset.tolist()))}
+
+    def probability(mark=None):
+        found = []
+        for model in predictor.models:
+            x = one_hot(torch.from_numpy((window.alt if in_alt else window.ref)[None].copy()))
+            with torch.no_grad():
+                lssi, motifs = model.detect(x)
+                if mark is not None:
+                    at = column[mark.position, mark.offset]
+                    at = len(side.position) - 1 - at if window.gene.strand == "-" else at
+                    at += model.config.aggregate_reach + window.flank
+                    motifs[0, toy.RBPS.index(mark.rbp), at] = 0
+                p = model.aggregate(Detection(lssi, motifs))[0, 1:].exp().numpy()
+            found.append(p[:, window.flank : p.shape[1] - window.flank])
+        return window.to_genome(np.mean(found, 0))
+
+    whole = probability()
+    for i in side.influences[:: max(len(side.influences) // 20, 1)]:
+        at = i.kind, column[i.position, i.offset]
+        assert i.ratio == pytest.approx(whole[at] / probability(side.marks[i.mark])[at], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_text_svg_png_and_html(files, tmp_path, name):
+    out = [tmp_path / f"e.{form}" for form in ("svg", "png", "html")]
+    options = [x for o in out for x in (f"--{o.suffix[1:]}", o)]
+    if name == "no gene":
+        result = run(variant(name), *files, *options, code=1)
+        assert "nothing to draw" in result.stderr and not any(o.exists() for o in out)
+        assert "NO_GENE" in run(variant(name), *files).stdout
+        return
+    result = run(variant(name), *files, "--explain-check", *options)
+    assert re.search(r"^G1 \(G1, G1.1, \+ strand\)$", result.stdout, re.M)
+    assert "Why " in result.stdout and "knock-out" in result.stdout and "by family:" in result.stdout
+    svg = ElementTree.parse(out[0])
+    words = {"".join(t.itertext()) for t in svg.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"REF", "ALT"} <= words and words & set(toy.RBPS)
+    assert out[1].read_bytes().startswith(b"\x89PNG")
+    page = out[2].read_text()
+    unsure = re.findall(r"^ +([+-]0\.\d{4})\?", result.stdout, re.M)
+    assert re.findall(r"<td>([+-]0\.\d{4})\?", page) == unsure and (unsure or name != "snv")
+    assert "<script" not in page and not re.search(r'(src|href)="(?!#)', page.replace('xmlns:xlink="', ""))
+    assert "prefers-color-scheme: dark" in page and "@media print" in page and page.count("<svg") == 2
+
+    class Tags(HTMLParser):
+        open_tags, ids = [], []
+
+        def handle_starttag(self, tag, attrs):
+            self.ids += [v for k, v in attrs if k == "id"]
+            if tag not in ("meta", "link", "br"):
+                self.open_tags.append(tag)
+
+        def handle_startendtag(self, tag, attrs):
+            self.ids += [v for k, v in attrs if k == "id"]
+
+        def handle_endtag(self, tag):
+            assert self.open_tags.pop() == tag
+
+    reader = Tags()
+    reader.feed(page)
+    assert not reader.open_tags and len(reader.ids) == len(set(reader.ids))
+
+
+def test_region_form(files, tmp_path):
+    result = run("c:690-760", *files, "--svg", tmp_path / "r.svg", "--json", tmp_path / "r.json")
+    assert "c:690-760" in result.stdout and "G1" in result.stdout
+    found = json.loads((tmp_path / "r.json").read_text())
+    (gene,) = found["genes"]
+    assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
+    assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
+    for text, why in (("c:1-50", "no gene"), ("c:1-5000", "not in"), ("x:1-50", "not in"),
+                      ("c:50-1", "END is not before START")):
+        assert why in run(text, *files, code=1).stderr
+
+
+def test_the_status_is_that_of_annotate(files, tmp_path):
+    bases = BASES[:1020] + "N" * 600 + BASES[1620:]
+    fasta = toy.fasta(tmp_path / "n.fa", c=bases)
+    page = tmp_path / "n.html"
+    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-", "--html", page).stdout)
+    assert found["status"] == "LOW_CONTEXT" and found["genes"]
+    assert f"LOW_CONTEXT: {escape(Status.LOW_CONTEXT.value)}" in page.read_text()
+    assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
+
+
+def test_files_without_a_common_contig_are_named(files, tmp_path):
+    other = toy.fasta(tmp_path / "o.fa", zz=toy.random_bases(2000))
+    refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:]])
+    assert refused.exit_code == 1 and "share no contig" in refused.stderr
+    refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:], "--json", other])
+    assert refused.exit_code == 2 and "is an input" in refused.stderr
+
+
+def test_look_up_in_a_vcf(files, tmp_path):
+    pos, ref, alt = CASES["snv"]
+    line = f"c\t{pos}\trs1;other\t{ref}\t{alt},{ref}T\t.\t.\t."
+    vcf = toy.vcf(tmp_path / "x.vcf", line, f"c\t1100\trs2\t{BASES[1099]}\t.\t.\t.\t.")
+    assert run(f"c:{pos}", *files, "--vcf", vcf).stdout.count(f"c:{pos} {ref}>") == 2
+    assert run(f"c:{pos}:{ref}:{alt},{ref}T", *files).stdout.count(f"c:{pos} {ref}>") == 2
+    assert f"c:{pos} {ref}>{alt}" in run("rs1", *files, "--vcf", vcf).stdout
+    assert "no record rs9" in run("rs9", *files, "--vcf", vcf, code=1).stderr
+    assert "no record rs2" in run("rs2", *files, "--vcf", vcf, code=1).stderr
+    assert "--vcf" in run("rs1", *files, code=1).stderr
+
+
+def test_families_group_related_proteins():
+    names = load_bundle("default").rbps
+    groups = {}
+    for name in names:
+        groups.setdefault(families.family(name), []).append(name)
+    assert groups["RBFOX"] == ["RBFOX2", "RBFOX3"] and set(groups["SR"]) >= {"SRSF2", "SRSF10", "TRA2A"}
+    assert {"PCBP1", "PCBP2", "PCBP4", "HNRNPK"} == set(groups["PCBP/HNRNPK"])
+    assert groups["RBM24"] == ["RBM24"] and groups["RBMS"] == ["RBMS2", "RBMS3"]
+
+
+def test_percentiles_are_shares_of_random_variants():
+    background = Background(10, {"X": [0.5, 0.2, 0.2]}, least_effect=0.01, least_delta=0.05)
+    assert background.percentile("X", 0.6, 0.05) == 100
+    assert background.percentile("X", -0.2, 0.3) == pytest.approx(70)
+    assert background.percentile("X", -0.01, 0.3) == pytest.approx(70)
+    assert background.percentile("Y", 0.01, 0.3) == 100
+    assert background.percentile("X", -0.009, 0.3) is None and background.percentile("X", 0.6, 0.049) is None
+
+
+def test_a_figure_without_matplotlib_says_how_to_get_it(parts, monkeypatch):
+    import builtins
+
+    from samvar.views import figures
+
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    e = explanation.explain(*parts, "c", *CASES["snv"], Options())
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(SamvarError, match="samvar\\[plot\\]"):
+        figures.render([(e, e.genes[0])], "svg")
+
+
+def test_library_attributes_what_the_command_shows(parts):
+    genome, annotation, predictor = parts
+    e = explanation.explain(genome, annotation, predictor, "c", *CASES["snv"], Options(rbp_min=2.0))
+    for view in e.genes:
+        scores = predictor.score(view.window)
+        (own,) = [c for c in attribute(predictor, view.window, scores, view.deltas, view.deltas.values.max())]
+        (shown,) = view.causes  # the largest alone
+        assert own.delta == shown.delta and own.value == shown.value
+        assert [p.effect for p in own.parts] == [p.effect for p in shown.parts]
+
+
+def test_background_of_random_variants_gives_percentiles(files, tmp_path):
+    """The strongest effect of each RBP in each allele and gene, counted again from what `annotate` lists."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(files[5], folder)
+    records = [("c", p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in range(320, 1490, 45)]
+    vcf = toy.vcf(tmp_path / "x.vcf", *records)
+    made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", f"{folder}:am"])
+    assert made.exit_code == 0, made.output
+    background = load_bundle(str(folder)).background
+    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.05",
+                                       "--rbp-max", "1000"]).stdout
+    lines = [line for line in listed.splitlines() if not line.startswith("#")]
+    assert background.n == sum(len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines)
+    expected, clear_of_rounding = {}, 0.0007  # the least, printed with four digits, may stand on either side
+    for line in lines:
+        strongest = {}
+        for row in re.search(r"SAMVAR_RBP=([^;\s]+)|$", line)[1].split(",") if "SAMVAR_RBP" in line else ():
+            _, symbol, rbp, _, place, _, _, effect, _ = row.split("|")
+            if place != "." and abs(float(effect)) > clear_of_rounding:
+                strongest[symbol, rbp] = max(strongest.get((symbol, rbp), 0), abs(float(effect)))
+        for (_, rbp), effect in strongest.items():
+            expected.setdefault(rbp, []).append(effect)
+    for rbp, effects in background.effects.items():
+        found = [e for e in effects if e > clear_of_rounding]
+        assert found == pytest.approx(sorted(expected.get(rbp, []), reverse=True), abs=1e-4)
+    assert expected
+    _, pos, _, ref, alt, *_ = max(lines, key=lambda x: float(re.search(r"SAMVAR_MAX=([^;\s]+)", x)[1])).split("\t")
+    found = json.loads(run(f"c:{pos}:{ref}:{alt}", *files[:4], "--model", folder, "--json", "-").stdout)
+    parts = [(a["value"], p) for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
+    shown = [p["percentile"] for delta, p in parts if delta >= LEAST_DELTA and abs(p["effect"]) >= LEAST_EFFECT]
+    assert shown and all(0 <= share <= 100 for share in shown)
+    assert sum(p["percentile"] is not None for _, p in parts) == len(shown) < len(parts)
+    assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
+    content = json.loads((folder / "background.am.json").read_text())
+    (folder / "background.am.json").write_text(json.dumps(content | {"sha256": "of another model"}))
+    write_manifest(str(folder))
+    assert load_bundle(str(folder)).background is None
+    wrong = CliRunner().invoke(main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)])
+    assert wrong.exit_code == 2 and "for every VCF" in wrong.output

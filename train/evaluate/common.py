@@ -1,0 +1,190 @@
+"""What the scripts of this folder share: sets of measured variants with their scores, areas under curves, JSON."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from samvar.annotate import Allele, Options, examine
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf.record import Record
+from samvar.genomics.genes import Annotation, Gene
+from samvar.genomics.genome import Genome
+from samvar.genomics.window import make_window
+from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN
+from samvar.scoring import deltas
+from samvar.scoring.predictor import Predictor
+
+HELD_OUT = ("chr1", "chr3", "chr5", "chr7")
+PATHOGENIC, BENIGN = {"Pathogenic", "Likely_pathogenic"}, {"Benign", "Likely_benign"}
+MIN_OF_EACH = 5  # positives and negatives that a subset needs for an area
+
+
+@dataclass(frozen=True)
+class Set:
+    """A table of measured variants, below DATA."""
+
+    title: str
+    table: str
+    fasta: str
+    annotation: str
+    label: Callable[[dict[str, str]], bool | None]  # None: the row is not used
+    cluster: Callable[[dict[str, str], list[Gene]], object]
+    canonical: bool = False  # only intronic SNVs 3 to 50 bases from a site of the annotation
+
+
+def clinical_significance(row: dict[str, str]) -> bool | None:
+    """True (likely) pathogenic, False (likely) benign, None anything else or conflicting."""
+    said = set(row["clinsig"].split("|")) - {"not_provided"}
+    if not said or row["conflicted"] == "1" or not (said <= PATHOGENIC or said <= BENIGN):
+        return None
+    return said <= PATHOGENIC
+
+
+SETS = (
+    Set("MFASS <= -0.5", "variants/mfass.hg19.tsv.gz", "genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz",
+        lambda row: float(row["col10_delta"]) <= -0.5,
+        lambda row, _: (row["chrom"], row["exon_start1"], row["exon_end1"])),
+    Set("CI-SpliceAI functional", "variants/cispliceai_functional.hg38.tsv.gz", "genome/hg38.fa.gz",
+        "annotation/refseq.hg38.bed12+gene.gz", lambda row: row["SpliceAffecting"] == "1",
+        lambda row, _: row["ID"].split(":")[0].split(".")[0]),
+    Set("ClinVar intronic 3-50", "variants/clinvar_201609.hg19.tsv.gz", "genome/hg19.fa.gz",
+        "annotation/canonical.hg19.tsv.gz", clinical_significance,
+        lambda _, genes: "+".join(sorted(g.symbol for g in genes)), canonical=True),
+)
+
+
+@dataclass
+class Measured:
+    """A variant with its label and what samvar says of it: (p_ref, p_alt) and the deltas in each gene."""
+
+    row: dict[str, str]
+    label: bool
+    cluster: object
+    allele: Allele
+    kind: str
+    scores: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def max(self) -> float | None:
+        return max((float(d.values.max()) for d in self.allele.deltas), default=None)
+
+    @property
+    def masked(self) -> float:
+        """SAMVAR_MAX under --mask."""
+        return max(float(deltas.compute(w, *s, mask=True).values.max())
+                   for w, s in zip(self.allele.windows, self.scores))
+
+
+def in_reach(table: str) -> list[dict[str, str]]:
+    """Rows whose reference sequence is there."""
+    with gzip.open(table, "rt") as handle:
+        return [r for r in csv.DictReader(handle, delimiter="\t") if r["ref_status"] == "match"]
+
+
+def save(path: str, result: dict) -> None:
+    """Write the result of a script as JSON."""
+    with open(path, "w") as f:
+        json.dump(result, f, indent=1)
+        f.write("\n")
+
+
+def offsets(gene: Gene, position: int) -> tuple[list[int], list[int]]:
+    """Distances of a position (0-based) from the gene's acceptors and donors, positive downstream."""
+    sign = 1 if gene.strand == "+" else -1
+    return tuple([sign * (position - s) for s in sites] for sites in gene.sites())
+
+
+def kind_of(allele: Allele, genes: list[Gene]) -> str:
+    """indel, core site, exonic or intronic."""
+    v = allele.variant
+    if len(v.ref) != len(v.alt):
+        return "indel"
+    for gene in genes:
+        for found, (left, right) in zip(offsets(gene, v.start), (LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR])):
+            if any(-left <= d <= right for d in found):
+                return "core site"
+    return "exonic" if in_exon(v.start, genes) else "intronic"
+
+
+def in_exon(position: int, genes: list[Gene]) -> bool:
+    return any(start <= position < end for g in genes for t in g.transcripts for start, end in t.exons)
+
+
+def near_intronic(allele: Allele, genes: list[Gene]) -> bool:
+    """An intronic SNV 3 to 50 bases from a site."""
+    v = allele.variant
+    if len(v.ref) != 1 or len(v.alt) != 1 or in_exon(v.start, genes):
+        return False
+    # intronic bases lie before an acceptor (first exonic base) and after a donor (last exonic base)
+    distances = [(-a, d) for g in genes for a, d in [map(_nearest, offsets(g, v.start))]]
+    return any(3 <= x <= 50 for pair in distances for x in pair)
+
+
+def _nearest(found: list[int]) -> float:
+    return min(found, key=abs, default=np.inf)
+
+
+def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
+    """The rows of a set with their scores, in the order of the table."""
+    genome = Genome(os.path.join(data, chosen.fasta))
+    annotation = load_annotation(os.path.join(data, chosen.annotation))
+    options, found = Options(), []
+    for row in in_reach(os.path.join(data, chosen.table)):
+        label = chosen.label(row)
+        record = Record(b"", 0, row["chrom"], int(row["pos"]), row["ref"], (row["alt"],))
+        allele = examine(genome, annotation, record, row["alt"], options)
+        genes = _genes(annotation, allele)
+        if label is None or (chosen.canonical and not (genes and near_intronic(allele, genes))):
+            continue
+        allele.windows = [make_window(genome, g, allele.variant, options.distance, predictor.bundle.flank,
+                                      predictor.reach) for g in genes]
+        kind = kind_of(allele, genes) if genes else "none"
+        found.append(Measured(row, label, chosen.cluster(row, genes), allele, kind))
+    for m, scores in zip(found, predictor.map(lambda m: [predictor.score(w) for w in m.allele.windows], found)):
+        m.scores = scores
+        m.allele.deltas = [deltas.compute(w, *s) for w, s in zip(m.allele.windows, scores)]
+    return found
+
+
+def _genes(annotation: Annotation, allele: Allele) -> list[Gene]:
+    v = allele.variant
+    return annotation.overlapping(v.contig, *v.span) if v and allele.status is None else []
+
+
+def auroc(label: np.ndarray, value: np.ndarray) -> float:
+    """Chance that a positive scores above a negative, ties one half."""
+    order = np.sort(value)
+    rank = (np.searchsorted(order, value, "left") + np.searchsorted(order, value, "right") + 1) / 2
+    p, n = label.sum(), (~label).sum()
+    return float((rank[label].sum() - p * (p + 1) / 2) / (p * n))
+
+
+def auprc(label: np.ndarray, value: np.ndarray) -> float:
+    """Average precision; rows of equal score enter together."""
+    order = np.argsort(-value, kind="stable")
+    hits = np.cumsum(label[order])
+    last = np.append(np.diff(value[order]) != 0, True)
+    precision, recall = hits[last] / (np.flatnonzero(last) + 1), hits[last] / label.sum()
+    return float(np.sum(np.diff(recall, prepend=0) * precision))
+
+
+def bootstrap(measure, label: np.ndarray, value: np.ndarray, cluster: list, resamples: int = 1000) -> list[float]:
+    """[value, lower, upper]: clusters are drawn, with all their rows."""
+    groups: dict = {}
+    for i, c in enumerate(cluster):
+        groups.setdefault(c, []).append(i)
+    members = [np.array(g) for g in groups.values()]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(resamples):
+        i = np.concatenate([members[j] for j in rng.integers(len(members), size=len(members))])
+        if 0 < label[i].sum() < len(i):
+            found.append(measure(label[i], value[i]))
+    return [measure(label, value), *map(float, np.percentile(found, [2.5, 97.5]))]
