@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write minigenes.fa, minigenes.gtf and minigenes.vcf: designed genes and variants whose effect is known by design.
+"""Write minigenes.fa, minigenes.gtf and minigenes.vcf: designed genes and variants whose effect is
+known by design.
 
     python examples/make.py [FOLDER]
 
@@ -14,7 +15,10 @@ import sys
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 BRANCH = "TTGCTAACTTGTA"  # branch point, to stand before the polypyrimidine tract
-ACCEPTOR, DONOR = "TTTCTTTTTCTTCCCTTTGCAG", "GTAAGT"  # intron's end with its polypyrimidine tract, intron's start
+ACCEPTOR, DONOR = (
+    "TTTCTTTTTCTTCCCTTTGCAG",
+    "GTAAGT",
+)  # intron's end with its polypyrimidine tract, intron's start
 ENHANCER = "GAAGAAGA"  # purine-rich exonic enhancer
 
 
@@ -23,7 +27,9 @@ class Gene:
 
     def __init__(self, name: str, strand: str):
         self.name, self.strand = name, strand
-        self.pieces: list[tuple[str, str]] = []  # (label, sequence); labels of exons start with "exon"
+        self.pieces: list[
+            tuple[str, str]
+        ] = []  # (label, sequence); labels of exons start with "exon"
 
     def add(self, label: str, sequence: str) -> None:
         self.pieces.append((label, sequence))
@@ -60,8 +66,9 @@ def _random(rng: random.Random, n: int, weights: tuple[float, ...]) -> str:
 
 
 def design() -> list[Gene]:
-    """STRONG (plus): consensus sites. WEAK (minus): a cassette exon with weak sites and enhancers. CRYPTIC (plus): an
-    intron with a near-acceptor and with a pseudo-exon that lacks one base of a donor."""
+    """STRONG (plus): consensus sites. WEAK (minus): a cassette exon with weak sites and enhancers.
+    CRYPTIC (plus): an intron with a near-acceptor and with a pseudo-exon that lacks one base of a
+    donor."""
     rng = random.Random(20260101)
     genes = []
     for name, strand in (("STRONG", "+"), ("WEAK", "-"), ("CRYPTIC", "+")):
@@ -71,12 +78,26 @@ def design() -> list[Gene]:
         if name == "CRYPTIC":
             g.add("intron1a", intronic(rng, 500) + BRANCH)
             g.add("tract_pseudo", ACCEPTOR)
-            g.add("pseudo", "G" + exonic(rng, 40) + ENHANCER + exonic(rng, 40) + ENHANCER + exonic(rng, 20) + "CAG")
+            g.add(
+                "pseudo",
+                "G"
+                + exonic(rng, 40)
+                + ENHANCER
+                + exonic(rng, 40)
+                + ENHANCER
+                + exonic(rng, 20)
+                + "CAG",
+            )
             g.add("donor_pseudo", "GAAAGT")
             g.add("intron1b", intronic(rng, 500) + BRANCH)
         else:
             g.add("intron1", intronic(rng, 600) + BRANCH)
-        g.add("acceptor2", {"WEAK": "TTTATCTTTAATTCCATTGCAG", "STRONG": "ACTTGTCTTCATTTCATTACAG"}.get(name, ACCEPTOR))
+        g.add(
+            "acceptor2",
+            {"WEAK": "TTTATCTTTAATTCCATTGCAG", "STRONG": "ACTTGTCTTCATTTCATTACAG"}.get(
+                name, ACCEPTOR
+            ),
+        )
         if name == "WEAK":
             g.add("exon2", "A" + exonic(rng, 20))
             g.add("exon2_enhancer", ENHANCER * 2)
@@ -128,7 +149,9 @@ class Genome:
 def variants(genome: Genome) -> list[tuple[int, str, str, str]]:
     """POS, ID, REF, ALT."""
     strong_donor = genome.snv("STRONG", "donor2", 0, "A")
-    enhancer_end = genome.position("WEAK", "exon2_enhancer", 2 * len(ENHANCER) - 1)  # minus strand: the leftmost base
+    enhancer_end = genome.position(
+        "WEAK", "exon2_enhancer", 2 * len(ENHANCER) - 1
+    )  # minus strand: the leftmost base
     enhancer = genome.sequence[enhancer_end - 1 : enhancer_end - 1 + 2 * len(ENHANCER)]
     rows = [
         ("outside_genes", (10, genome.sequence[9], "ACGT".replace(genome.sequence[9], "")[0])),

@@ -1,4 +1,5 @@
-"""The spine: read -> normalise -> genes -> windows -> model -> align -> deltas -> motifs -> encode -> write."""
+"""The spine: read -> normalise -> genes -> windows -> model -> align -> deltas -> motifs -> encode
+-> write."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ from .genomics.window import Window, make_window
 from .scoring import attribution, deltas
 from .scoring.predictor import Predictor
 
-CHUNK, CHUNK_BYTES = 1000, 1 << 24  # records, or bytes of records, that are read, scored and written together
+CHUNK, CHUNK_BYTES = (
+    1000,
+    1 << 24,
+)  # records, or bytes of records, that are read, scored and written together
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
@@ -72,8 +76,8 @@ Scores = Iterator[tuple[Allele, Any]]  # with what `score_allele` gives of each
 
 @dataclass
 class Stats:
-    """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose deltas were taken
-    apart, and of these those with more than `attribution.COMPLETE` left over."""
+    """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose
+    deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over."""
 
     records: int = 0
     without_alt: int = 0
@@ -85,7 +89,11 @@ class Stats:
         self.records += bool(record.contig)
         self.without_alt += bool(record.contig) and not alleles
         self.statuses.update(a.status.name for a in alleles)
-        residuals = [max(residual) for a in alleles if (residual := [abs(c.residual) for w in a.causes for c in w])]
+        residuals = [
+            max(residual)
+            for a in alleles
+            if (residual := [abs(c.residual) for w in a.causes for c in w])
+        ]
         self.attributed += len(residuals)
         self.incomplete += sum(r > attribution.COMPLETE for r in residuals)
 
@@ -97,21 +105,35 @@ class Stats:
         return mismatched / compared if compared else 0.0
 
 
-def annotate(reader: VcfReader, writer: TextWriter | BcfWriter, genome: Genome, annotation: Annotation,
-             predictor: Predictor, options: Options = Options(), command: str | None = None,
-             table: TextIO | None = None, md5: bool = False) -> Stats:
-    """Write the reader's header and every record, in order, with samvar's INFO added. `command`: the command line for
-    the header, None to leave out what changes from run to run; `table` receives the scores as lines of TSV; `md5`: the
-    header tells the MD5 of every contig that has genes.
+def annotate(
+    reader: VcfReader,
+    writer: TextWriter | BcfWriter,
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options = Options(),
+    command: str | None = None,
+    table: TextIO | None = None,
+    md5: bool = False,
+) -> Stats:
+    """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
+    the command line for the header, None to leave out what changes from run to run; `table`
+    receives the scores as lines of TSV; `md5`: the header tells the MD5 of every contig that has
+    genes.
 
-    Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do not belong together.
+    Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do
+    not belong together.
     """
     check_contigs(genome, annotation, reader)
     stats = Stats()
-    header = insert_header(reader.header, header_lines(genome, annotation, predictor, options, command, md5))
+    header = insert_header(
+        reader.header, header_lines(genome, annotation, predictor, options, command, md5)
+    )
     started = False
     with tqdm(disable=None, unit="record") as bar:
-        for records, alleles, scores in one_ahead(start_chunks(reader, genome, annotation, predictor, options)):
+        for records, alleles, scores in one_ahead(
+            start_chunks(reader, genome, annotation, predictor, options)
+        ):
             if not started:
                 writer.start(header)
                 started = True
@@ -149,25 +171,41 @@ def one_ahead(items: Iterator[T]) -> Iterator[T]:
     yield from held
 
 
-def start_chunks(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
-                 options: Options) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
-    """(records, their alleles, what `finish` takes): the workers score a chunk from when it is made."""
+def start_chunks(
+    reader: VcfReader,
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options,
+) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
+    """(records, their alleles, what `finish` takes): the workers score a chunk from when it is
+    made."""
     compared: Counter = Counter()
     known, strange = bool(reader.contigs), set()
     for records in chunks(reader, CHUNK):
-        alleles = [[examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records]
+        alleles = [
+            [examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records
+        ]
         if not known:
             strange |= {r.contig for r in records if r.contig}
             known = any(genome.contig(c) for c in strange)
         if not options.allow_ref_mismatch:
             check_build(genome, reader, compared, alleles)
-        yield records, alleles, start(genome, annotation, predictor, [a for row in alleles for a in row], options)
+        yield (
+            records,
+            alleles,
+            start(genome, annotation, predictor, [a for row in alleles for a in row], options),
+        )
     if strange and not known:
-        raise ContigMismatchError(f"VCF {reader.path} ({_few(strange)}) and FASTA {genome.path} "
-                                  f"({_few(genome.lengths)}) share no contig")
+        raise ContigMismatchError(
+            f"VCF {reader.path} ({_few(strange)}) and FASTA {genome.path} "
+            f"({_few(genome.lengths)}) share no contig"
+        )
 
 
-def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options) -> Allele:
+def examine(
+    genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options
+) -> Allele:
     """Status of an allele as far as it can be told without the model, and its change."""
     contig = genome.contig(record.contig)
     status = allele_status(genome, contig, record.pos, record.ref, alt)
@@ -181,22 +219,38 @@ def examine(genome: Genome, annotation: Annotation, record: Record, alt: str, op
     return Allele(alt, None, variant)
 
 
-def score(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
-          options: Options) -> None:
+def score(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    alleles: list[Allele],
+    options: Options,
+) -> None:
     """Fill in deltas, causes and status of the alleles that have none yet."""
     finish(start(genome, annotation, predictor, alleles, options))
 
 
-def start(genome: Genome, annotation: Annotation, predictor: Predictor, alleles: list[Allele],
-          options: Options) -> Scores:
+def start(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    alleles: list[Allele],
+    options: Options,
+) -> Scores:
     """Have the workers score the alleles that have no status yet."""
     open_alleles = [a for a in alleles if a.status is None]
     for a in open_alleles:
         genes = annotation.overlapping(a.variant.contig, *a.variant.span)
-        a.windows = [make_window(genome, g, a.variant, options.distance, predictor.bundle.flank, predictor.reach)
-                     for g in genes]
+        a.windows = [
+            make_window(
+                genome, g, a.variant, options.distance, predictor.bundle.flank, predictor.reach
+            )
+            for g in genes
+        ]
     predictor.ahead([w for a in open_alleles for w in a.windows])
-    return zip(open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles))
+    return zip(
+        open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles)
+    )
 
 
 def finish(scores: Scores) -> None:
@@ -210,16 +264,25 @@ def finish(scores: Scores) -> None:
         a.deltas, a.causes = [list(x) for x in zip(*parts)]
 
 
-def score_allele(predictor: Predictor, allele: Allele,
-                 options: Options) -> list[tuple[deltas.Deltas, list[attribution.Attribution]]] | None:
-    """Deltas and their causes in each window; None where the model gave no finite number. Runs on a worker."""
+def score_allele(
+    predictor: Predictor, allele: Allele, options: Options
+) -> list[tuple[deltas.Deltas, list[attribution.Attribution]]] | None:
+    """Deltas and their causes in each window; None where the model gave no finite number. Runs on a
+    worker."""
     pairs = [predictor.score(w) for w in allele.windows]
     if not all(np.isfinite(p).all() for pair in pairs for p in pair):
         return None
     out = []
     for w, scores in zip(allele.windows, pairs):
         found = deltas.compute(w, *scores, options.mask)
-        out.append((found, attribution.attribute(predictor, w, scores, found, options.rbp_min, attribution.ROUGHLY)))
+        out.append(
+            (
+                found,
+                attribution.attribute(
+                    predictor, w, scores, found, options.rbp_min, attribution.ROUGHLY
+                ),
+            )
+        )
     return out
 
 
@@ -228,38 +291,64 @@ def encode(record: Record, alleles: list[Allele], options: Options) -> list[str]
     if not alleles:
         return []
     scored = [(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)]
-    causes = [(a.alt, w.gene, c) for a in alleles for w, found in zip(a.windows, a.causes) for c in found]
+    causes = [
+        (a.alt, w.gene, c) for a in alleles for w, found in zip(a.windows, a.causes) for c in found
+    ]
     rows = {
         info.SCORE: [info.packed(info.score_values(*s)) for s in scored],
-        info.RBP: [info.rbp_row(alt, gene, c.delta, p) for alt, gene, c in causes for p in c.rows(options.rbp_max)],
+        info.RBP: [
+            info.rbp_row(alt, gene, c.delta, p)
+            for alt, gene, c in causes
+            for p in c.rows(options.rbp_max)
+        ],
         info.SPLICEAI: [info.spliceai_row(*s) for s in scored],
     }
-    return info.entries([info.max_value(a.deltas) for a in alleles], [a.status for a in alleles],
-                        {f: rows[f] for f in options.fields if f in rows})
+    return info.entries(
+        [info.max_value(a.deltas) for a in alleles],
+        [a.status for a in alleles],
+        {f: rows[f] for f in options.fields if f in rows},
+    )
 
 
 def tsv(record: Record) -> Callable[[Allele], str]:
     """Allele -> its lines of the flat table."""
-    return lambda a: info.tsv_rows(record, a.alt, a.status, [
-        info.score_values(a.alt, w.gene, d, record.pos) for w, d in zip(a.windows, a.deltas)])
+    return lambda a: info.tsv_rows(
+        record,
+        a.alt,
+        a.status,
+        [info.score_values(a.alt, w.gene, d, record.pos) for w, d in zip(a.windows, a.deltas)],
+    )
 
 
-# ------------------------------------------------------------------------------------- header and start-up checks
+# ----------------------------------------------------------------------- header and start-up checks
 
 
-def header_lines(genome: Genome, annotation: Annotation, predictor: Predictor, options: Options,
-                 command: str | None, md5: bool) -> list[str]:
+def header_lines(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options,
+    command: str | None,
+    md5: bool,
+) -> list[str]:
     """Provenance and the definition of the fields."""
     b = predictor.bundle
     seeds = "+".join(map(str, b.seeds))
     hashed = [c for c in genome.lengths if annotation.contigs.find(c)] if md5 else []
-    run = [] if command is None else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
+    run = (
+        []
+        if command is None
+        else [f"##samvar_version={__version__}", f"##samvar_command={_printable(command)}"]
+    )
     return [
         *run,
-        f"##samvar_model=<ID={_id(b.name)},Name={_quoted(b.name)},Kind={b.kind},Seeds={seeds},Sha256={b.sha256}>",
-        f"##samvar_reference=<ID={_id(genome.name)},File={_quoted(genome.name)},Sha256={genome.digest()}>",
+        f"##samvar_model=<ID={_id(b.name)},Name={_quoted(b.name)},Kind={b.kind},"
+        f"Seeds={seeds},Sha256={b.sha256}>",
+        f"##samvar_reference=<ID={_id(genome.name)},File={_quoted(genome.name)},"
+        f"Sha256={genome.digest()}>",
         *(f"##samvar_contig=<ID={c},Md5={genome.md5(c)}>" for c in hashed),
-        f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},Sha256={annotation.digest}>",
+        f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},"
+        f"Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
         *(f.header() for f in options.fields),
     ]
@@ -284,31 +373,43 @@ def _few(names: Iterable[str]) -> str:
 
 
 def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> None:
-    """FASTA and annotation, and the contigs that the VCF's header declares, must have one in common."""
+    """FASTA and annotation, and the contigs that the VCF's header declares, must have one in
+    common."""
     check_annotation(genome, annotation)
     if reader.contigs and not any(genome.contig(c) for c in reader.contigs):
-        raise ContigMismatchError(f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
-                                  f"({_few(genome.lengths)}) share no contig")
+        raise ContigMismatchError(
+            f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
+            f"({_few(genome.lengths)}) share no contig"
+        )
 
 
 def check_annotation(genome: Genome, annotation: Annotation) -> None:
     """FASTA and annotation must have a contig in common."""
     if not any(annotation.contigs.find(c) for c in genome.lengths):
-        raise ContigMismatchError(f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
-                                  f"({_few(annotation.contigs.names)}) share no contig")
+        raise ContigMismatchError(
+            f"FASTA {genome.path} ({_few(genome.lengths)}) and annotation {annotation.path} "
+            f"({_few(annotation.contigs.names)}) share no contig"
+        )
 
 
-def check_build(genome: Genome, reader: VcfReader, compared: Counter, alleles: list[list[Allele]]) -> None:
-    """More than half of the first `CHECKED` REFs that can be compared differ: another build. `compared` counts from
-    call to call whether they differed."""
+def check_build(
+    genome: Genome, reader: VcfReader, compared: Counter, alleles: list[list[Allele]]
+) -> None:
+    """More than half of the first `CHECKED` REFs that can be compared differ: another build.
+    `compared` counts from call to call whether they differed."""
     for row in alleles:
-        differ = [a.status is Status.REF_MISMATCH for a in row
-                  if a.status in (None, Status.REF_MISMATCH, *REF_MATCHES)]
+        differ = [
+            a.status is Status.REF_MISMATCH
+            for a in row
+            if a.status in (None, Status.REF_MISMATCH, *REF_MATCHES)
+        ]
         if differ and compared.total() < CHECKED:
             compared[differ[0]] += 1
     if compared.total() >= MIN_CHECKED and compared[True] > compared[False]:
         raise WrongBuildError(
-            f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ from {genome.path}: "
-            "most likely the VCF is on another genome build. Give the FASTA it was called on (or --allow-ref-mismatch "
+            f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ "
+            f"from {genome.path}: "
+            "most likely the VCF is on another genome build. Give the FASTA it was called on (or "
+            "--allow-ref-mismatch "
             "to go on)"
         )

@@ -1,8 +1,10 @@
-"""What can go wrong with a run, one class per condition. Only `samvar.cli` turns these into words for the user."""
+"""What can go wrong with a run, one class per condition. Only `samvar.cli` turns these into words
+for the user."""
 
 
 class SamvarError(Exception):
-    """A run cannot go on. The message says what failed, on which file or contig, and how to mend it."""
+    """A run cannot go on. The message says what failed, on which file or contig, and how to mend
+    it."""
 
 
 class GenomeError(SamvarError):

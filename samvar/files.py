@@ -22,7 +22,8 @@ def check_writable(path: str) -> None:
 
 @contextmanager
 def complete_file(path: str) -> Iterator[str]:
-    """A name to write under; the file takes its own name when the block ends well, and goes when it does not.
+    """A name to write under; the file takes its own name when the block ends well, and goes when it
+    does not.
 
     A pipe or device is written as it is. Raises OSError when the path cannot be written.
     """
@@ -41,6 +42,7 @@ def complete_file(path: str) -> Iterator[str]:
 
 
 def write(path: str, content: str | bytes) -> None:
-    """The whole content, or nothing, under that name. Raises OSError when the path cannot be written."""
+    """The whole content, or nothing, under that name. Raises OSError when the path cannot be
+    written."""
     with complete_file(path) as part, open(part, "wb") as handle:
         handle.write(content if isinstance(content, bytes) else content.encode())

@@ -24,31 +24,45 @@ class Field(NamedTuple):
         return self.description.rpartition("Format: ")[2].split("|")
 
     def header(self) -> str:
-        return f'##INFO=<ID={self.key},Number={self.number},Type={self.type},Description="{self.description}">'
+        what = f'Type={self.type},Description="{self.description}"'
+        return f"##INFO=<ID={self.key},Number={self.number},{what}>"
 
 
-MAX = Field("SAMVAR_MAX", "A", "Float", "Largest of the four splice deltas over all genes; . if not scored")
+MAX = Field(
+    "SAMVAR_MAX", "A", "Float", "Largest of the four splice deltas over all genes; . if not scored"
+)
 STATUS = Field(
-    "SAMVAR_STATUS", "A", "String",
+    "SAMVAR_STATUS",
+    "A",
+    "String",
     "Why the allele has a score or none, one of " + " ".join(s.name for s in Status),
 )
 SCORE = Field(
-    "SAMVAR", ".", "String",
-    "Splice deltas, one row per ALT and gene: acceptor/donor gain/loss DS (probability), their positions DP relative "
+    "SAMVAR",
+    ".",
+    "String",
+    "Splice deltas, one row per ALT and gene: acceptor/donor gain/loss DS (probability), their "
+    "positions DP relative "
     "to POS, SD over seeds. Format: "
     "ALLELE|SYMBOL|GENE_ID|TRANSCRIPT|STRAND|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL|SD",
 )
 RBP = Field(
-    "SAMVAR_RBP", ".", "String",
-    "Causes of each delta: RBP and core sites that differ between REF and ALT with EVENT, genomic POS, SITE, change of "
-    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients or, where these do not settle, "
+    "SAMVAR_RBP",
+    ".",
+    "String",
+    "Causes of each delta: RBP and core sites that differ between REF and ALT with EVENT, genomic "
+    "POS, SITE, change of "
+    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients or, where "
+    "these do not settle, "
     "Shapley values; SPACING, OTHER and RESIDUAL complete the sum. Format: "
     "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 FIELDS = (MAX, STATUS, SCORE, RBP)
 OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
 SPLICEAI = Field(
-    "SpliceAI", ".", "String",
+    "SpliceAI",
+    ".",
+    "String",
     f"{OWN_SPLICEAI}{__version__}, not of SpliceAI, in SpliceAI's layout. Format: "
     "ALLELE|SYMBOL|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL",
 )
@@ -71,7 +85,8 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def place(position: int | None, offset: int = 0, origin: int = 0) -> str:
-    """A 1-based position, or one relative to POS; anchor+offset within an insertion; nothing for None."""
+    """A 1-based position, or one relative to POS; anchor+offset within an insertion; nothing for
+    None."""
     return "" if position is None else f"{position + 1 - origin}" + (f"+{offset}" if offset else "")
 
 
@@ -80,7 +95,16 @@ def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
     a = deltas.alignment
     places = [place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
     values = [_number(float(v), 4) for v in deltas.values]
-    return [alt, gene.symbol, gene.id, gene.chosen.id, gene.strand, *values, *places, _number(deltas.sd, 4)]
+    return [
+        alt,
+        gene.symbol,
+        gene.id,
+        gene.chosen.id,
+        gene.strand,
+        *values,
+        *places,
+        _number(deltas.sd, 4),
+    ]
 
 
 def packed(values: list[str]) -> str:
@@ -89,7 +113,8 @@ def packed(values: list[str]) -> str:
 
 
 def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
-    """One row in SpliceAI's layout: two decimals, and no more than the anchor of a position within an insertion."""
+    """One row in SpliceAI's layout: two decimals, and no more than the anchor of a position within
+    an insertion."""
     places = [str(int(deltas.alignment.position[c]) + 1 - pos) for c in deltas.columns]
     return packed([alt, gene.symbol, *(_number(float(v), 2) for v in deltas.values), *places])
 
@@ -105,8 +130,19 @@ def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) 
 
 def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
     """One row of SAMVAR_RBP. `delta`: index into deltas.NAMES."""
-    return packed([alt, gene.symbol, part.rbp, part.event, place(part.position, part.offset), part.site,
-                   _number(part.change, 3), _number(part.effect, 4), NAMES[delta]])
+    return packed(
+        [
+            alt,
+            gene.symbol,
+            part.rbp,
+            part.event,
+            place(part.position, part.offset),
+            part.site,
+            _number(part.change, 3),
+            _number(part.effect, 4),
+            NAMES[delta],
+        ]
+    )
 
 
 def max_value(deltas: list[Deltas]) -> str:

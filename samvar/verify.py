@@ -1,4 +1,5 @@
-"""Whether an annotated VCF is what its header says: the files it was made with, and the scores of a sample."""
+"""Whether an annotated VCF is what its header says: the files it was made with, and the scores of a
+sample."""
 
 from __future__ import annotations
 
@@ -29,14 +30,18 @@ class Report(NamedTuple):
 
 
 def provenance(reader: VcfReader) -> dict[str, str]:
-    """Text of samvar's header lines: model, reference, annotation, params. Raises VcfError where one is missing."""
+    """Text of samvar's header lines: model, reference, annotation, params. Raises VcfError where
+    one is missing."""
     found = {}
     for line in reader.header:
         if m := re.match(rb"##samvar_(\w+)=(.*)", line.rstrip()):
             found[m[1].decode()] = m[2].decode(errors="replace")
     if missing := [k for k in ("model", "reference", "annotation", "params") if k not in found]:
-        raise VcfError(f"{reader.path} has no ##samvar_{missing[0]} header line: it is no output of samvar annotate, "
-                       "or a later tool dropped it")
+        raise VcfError(
+            f"{reader.path} has no ##samvar_{missing[0]} header line: it is no output of samvar "
+            "annotate, "
+            "or a later tool dropped it"
+        )
     return found
 
 
@@ -51,47 +56,75 @@ def options_of(params: str) -> Options:
     kinds = {f.name: type(f.default) for f in fields(Options)}
     given = dict(part.partition("=")[::2] for part in params.split(","))
     try:
-        return Options(**{k: v == "True" if kinds[k] is bool else kinds[k](v) for k, v in given.items()})
+        return Options(
+            **{k: v == "True" if kinds[k] is bool else kinds[k](v) for k, v in given.items()}
+        )
     except (KeyError, ValueError) as e:
-        raise VcfError(f"##samvar_params={params} is not understood ({e}): from another version of samvar?") from e
+        raise VcfError(
+            f"##samvar_params={params} is not understood ({e}): from another version of samvar?"
+        ) from e
 
 
-def verify(reader: VcfReader, genome: Genome, annotation: Annotation, predictor: Predictor,
-           sample: int = 100) -> Report:
-    """Compare hashes, the bases of contigs whose MD5 the header tells, and score a random sample of the annotated
-    records again. Records may have been split since, or have lost rows of other alleles; every row about a record's own
-    ALT is compared (of a file made with bf16, where the sites of small deltas differ, its largest delta alone)."""
+def verify(
+    reader: VcfReader,
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    sample: int = 100,
+) -> Report:
+    """Compare hashes, the bases of contigs whose MD5 the header tells, and score a random sample of
+    the annotated records again. Records may have been split since, or have lost rows of other
+    alleles; every row about a record's own ALT is compared (of a file made with bf16, where the
+    sites of small deltas differ, its largest delta alone)."""
     header = provenance(reader)
     options = options_of(header["params"])
     problems = [
         f"{what}: the file was made with {attribute(header[what], key)}, this one is {now}"
-        for what, key, now in (("model", "Sha256", predictor.bundle.sha256), ("model", "Kind", predictor.bundle.kind),
-                               ("reference", "Sha256", genome.digest()), ("annotation", "Sha256", annotation.digest))
+        for what, key, now in (
+            ("model", "Sha256", predictor.bundle.sha256),
+            ("model", "Kind", predictor.bundle.kind),
+            ("reference", "Sha256", genome.digest()),
+            ("annotation", "Sha256", annotation.digest),
+        )
         if attribute(header[what], key) != now
     ]
     contigs = [line.decode() for line in reader.header if line.startswith(b"##samvar_contig=")]
-    problems += [f"reference: {name} is not the sequence that the file was made with (MD5)" for line in contigs
-                 if (name := attribute(line, "ID")) in genome.lengths and genome.md5(name) != attribute(line, "Md5")]
-    compared = [f.key for f in (options.fields if options.precision == "fp32" else (info.MAX, info.STATUS))]
+    problems += [
+        f"reference: {name} is not the sequence that the file was made with (MD5)"
+        for line in contigs
+        if (name := attribute(line, "ID")) in genome.lengths
+        and genome.md5(name) != attribute(line, "Md5")
+    ]
+    compared = [
+        f.key for f in (options.fields if options.precision == "fp32" else (info.MAX, info.STATUS))
+    ]
     drawn = _Sample(reader, sample)
-    problems += [f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}" for r in drawn.without_status]
+    problems += [
+        f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"
+        for r in drawn.without_status
+    ]
     for record, before in drawn.records:
         alleles = [spine.examine(genome, annotation, record, alt, options) for alt in record.alts]
         spine.score(genome, annotation, predictor, alleles, options)
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
         for key in compared:
             a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
-            if key == info.RBP.key:  # the integral may stop a step earlier or later on another machine
+            if (
+                key == info.RBP.key
+            ):  # the integral may stop a step earlier or later on another machine
                 a, b = a.partition(",")[0], b.partition(",")[0]
             if not _same(a, b, ROUGHLY if key == info.RBP.key else TOLERANCE[options.precision]):
-                problems.append(f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is {a}, "
-                                f"scored again {b}")
+                problems.append(
+                    f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is "
+                    f"{a}, "
+                    f"scored again {b}"
+                )
     return Report(problems, len(drawn.records))
 
 
 class _Sample:
-    """`size` annotated records, each as likely, without samvar's INFO, with what they had; and up to ten that have an
-    ALT but no status."""
+    """`size` annotated records, each as likely, without samvar's INFO, with what they had; and up
+    to ten that have an ALT but no status."""
 
     def __init__(self, reader: VcfReader, size: int):
         rng = random.Random(0)
@@ -126,7 +159,9 @@ def _own(key: str, value: str, record: Record) -> str:
 
 def _same(a: str, b: str, tolerance: float) -> bool:
     parts = [re.split(r"[,|]", text) for text in (a, b)]
-    return len(parts[0]) == len(parts[1]) and all(x == y or _close(x, y, tolerance) for x, y in zip(*parts))
+    return len(parts[0]) == len(parts[1]) and all(
+        x == y or _close(x, y, tolerance) for x, y in zip(*parts)
+    )
 
 
 def _close(x: str, y: str, tolerance: float) -> bool:

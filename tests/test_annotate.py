@@ -55,7 +55,11 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(world):
-    return Genome(world["fasta"]), load_annotation(world["gtf"]), Predictor(load_bundle(world["bundle"]))
+    return (
+        Genome(world["fasta"]),
+        load_annotation(world["gtf"]),
+        Predictor(load_bundle(world["bundle"])),
+    )
 
 
 def run(parts, path, **options):
@@ -106,14 +110,29 @@ def test_every_allele_has_a_status_and_records_stay(world, parts, tmp_path):
     stats, text = run(parts, path, max_allele=30)
     statuses = [r.get("SAMVAR_STATUS") for r in rows(text)]
     assert statuses == [
-        "OK,OK,OK", "STAR", "SYMBOLIC", "BND", "NON_ACGT", None, "NO_CONTIG", "NO_GENE", "CONTIG_END", "REF_N",
-        "REF_MISMATCH", "NO_GENE", "TOO_LONG", "OK", "LOW_CONTEXT",
+        "OK,OK,OK",
+        "STAR",
+        "SYMBOLIC",
+        "BND",
+        "NON_ACGT",
+        None,
+        "NO_CONTIG",
+        "NO_GENE",
+        "CONTIG_END",
+        "REF_N",
+        "REF_MISMATCH",
+        "NO_GENE",
+        "TOO_LONG",
+        "OK",
+        "LOW_CONTEXT",
     ]
     assert stats.records == len(records) and stats.without_alt == 1
     assert sum(stats.statuses.values()) == 3 + 13
     # every byte but INFO is the input's
     with open(path) as handle:
-        before = [line.split("\t") for line in handle.read().splitlines() if not line.startswith("#")]
+        before = [
+            line.split("\t") for line in handle.read().splitlines() if not line.startswith("#")
+        ]
     after = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     assert [f[:7] + f[8:] for f in before] == [f[:7] + f[8:] for f in after]
     assert after[5] == before[5]
@@ -148,7 +167,9 @@ def test_fields_are_consistent(world, parts, tmp_path):
         for row in scores:
             for name, value in zip(("AG", "AL", "DG", "DL"), row[5:9]):
                 own = [s for s in sites if s[1] == row[1] and s[8] == name]
-                assert sum(float(s[7]) for s in own) == pytest.approx(float(value), abs=1e-3)  # rounding
+                assert sum(float(s[7]) for s in own) == pytest.approx(
+                    float(value), abs=1e-3
+                )  # rounding
                 listed = [abs(float(s[7])) for s in own if s[2] not in ("OTHER", "RESIDUAL")]
                 assert listed == sorted(listed, reverse=True) and len(listed) <= 10
     assert seen_rbp
@@ -158,13 +179,21 @@ def test_equal_haplotypes_score_equal(world, parts, tmp_path):
     """One deletion and one insertion, each spelled several ways; DS and POS + DP agree."""
     bases = world["bases"]
     at = next(i for i in range(1000, 1190) if bases[i] == bases[i + 1] == bases[i + 2])
-    deletions = [("c", at, bases[at - 1 : at + 1], bases[at - 1]), ("c", at + 1, bases[at : at + 2], bases[at]),
-                 ("c", at + 2, bases[at + 1 : at + 3], bases[at + 1]),
-                 ("c", at - 1, bases[at - 2 : at + 4], bases[at - 2 : at] + bases[at + 1 : at + 4])]
-    insertions = [("c", at, bases[at - 1], bases[at - 1 : at + 1]),
-                  ("c", at + 3, bases[at + 2], bases[at + 2] * 2),
-                  ("c", at - 1, bases[at - 2 : at + 5], bases[at - 2 : at] + bases[at] + bases[at : at + 5])]
-    mnv = [snv(world, 1100), ("c", 1098, bases[1097:1102], bases[1097:1099] + snv(world, 1100)[3] + bases[1100:1102])]
+    deletions = [
+        ("c", at, bases[at - 1 : at + 1], bases[at - 1]),
+        ("c", at + 1, bases[at : at + 2], bases[at]),
+        ("c", at + 2, bases[at + 1 : at + 3], bases[at + 1]),
+        ("c", at - 1, bases[at - 2 : at + 4], bases[at - 2 : at] + bases[at + 1 : at + 4]),
+    ]
+    insertions = [
+        ("c", at, bases[at - 1], bases[at - 1 : at + 1]),
+        ("c", at + 3, bases[at + 2], bases[at + 2] * 2),
+        ("c", at - 1, bases[at - 2 : at + 5], bases[at - 2 : at] + bases[at] + bases[at : at + 5]),
+    ]
+    mnv = [
+        snv(world, 1100),
+        ("c", 1098, bases[1097:1102], bases[1097:1099] + snv(world, 1100)[3] + bases[1100:1102]),
+    ]
     for group in (deletions, insertions, mnv):
         found = []
         for record in group:
@@ -183,10 +212,16 @@ def test_spellings_agree_at_the_edge_of_a_gene(tmp_path, parts):
     bases = BASES[:990] + "A" * 20 + "C" + BASES[1011:1400]
     for strand in "+-":
         genome = Genome(toy.fasta(tmp_path / f"e{ord(strand)}.fa", c=bases))
-        genes = load_annotation(toy.gtf(tmp_path / "e.gtf", ("G", "c", strand, [(1001, 1100), (1200, 1300)])))
-        for records in ([("c", p, "AA", "A") for p in (992, 1000, 1005)],
-                        [("c", p, "A", "AA") for p in (992, 1000, 1005)]):
-            texts = [run((genome, genes, parts[2]), toy.vcf(tmp_path / "x.vcf", r))[1] for r in records]
+        genes = load_annotation(
+            toy.gtf(tmp_path / "e.gtf", ("G", "c", strand, [(1001, 1100), (1200, 1300)]))
+        )
+        for records in (
+            [("c", p, "AA", "A") for p in (992, 1000, 1005)],
+            [("c", p, "A", "AA") for p in (992, 1000, 1005)],
+        ):
+            texts = [
+                run((genome, genes, parts[2]), toy.vcf(tmp_path / "x.vcf", r))[1] for r in records
+            ]
             assert len({tuple(rows(t)[0]["SAMVAR"].split("|")[5:9]) for t in texts}) == 1
 
 
@@ -201,10 +236,15 @@ def test_ref_equal_to_alt_scores_zero(world, parts, tmp_path):
 def test_reverse_complement_of_everything_mirrors_the_scores(world, parts, tmp_path):
     bases = world["bases"]
     n = len(bases)
-    mirrored = [(name, "c", "-" if s == "+" else "+", [(n + 1 - e, n + 1 - b) for b, e in reversed(exons)])
-                for name, _, s, exons in GENES]
-    other = (Genome(toy.fasta(tmp_path / "m.fa", c=toy.revcomp(bases))),
-             load_annotation(toy.gtf(tmp_path / "m.gtf", *mirrored)), parts[2])
+    mirrored = [
+        (name, "c", "-" if s == "+" else "+", [(n + 1 - e, n + 1 - b) for b, e in reversed(exons)])
+        for name, _, s, exons in GENES
+    ]
+    other = (
+        Genome(toy.fasta(tmp_path / "m.fa", c=toy.revcomp(bases))),
+        load_annotation(toy.gtf(tmp_path / "m.gtf", *mirrored)),
+        parts[2],
+    )
     for start, gone, new in ((1000, 1, "T"), (1010, 5, ""), (1020, 0, "GGATC"), (1030, 2, "ACCA")):
         new = new if new != bases[start : start + gone] else "A"
         record = ("c", start, bases[start - 1 : start + gone], bases[start - 1] + new)
@@ -214,8 +254,12 @@ def test_reverse_complement_of_everything_mirrors_the_scores(world, parts, tmp_p
         results = []
         for which, r in ((parts, record), (other, mirror)):
             _, text = run(which, toy.vcf(tmp_path / "x.vcf", r))
-            results.append({f.split("|")[1]: [float(v) for v in f.split("|")[5:9]]
-                            for f in rows(text)[0]["SAMVAR"].split(",")})
+            results.append(
+                {
+                    f.split("|")[1]: [float(v) for v in f.split("|")[5:9]]
+                    for f in rows(text)[0]["SAMVAR"].split(",")
+                }
+            )
         assert results[0].keys() == results[1].keys()
         for gene in results[0]:
             np.testing.assert_allclose(results[0][gene], results[1][gene], atol=2e-4)
@@ -231,11 +275,18 @@ def test_order_and_neighbours_do_not_change_scores(world, parts, tmp_path):
 
 def test_empty_vcf_keeps_its_header(world, parts, tmp_path):
     stats, text = run(parts, toy.vcf(tmp_path / "x.vcf"))
-    assert stats.records == 0 and text.splitlines()[-1].startswith("#CHROM") and "ID=SAMVAR_MAX" in text
+    assert (
+        stats.records == 0
+        and text.splitlines()[-1].startswith("#CHROM")
+        and "ID=SAMVAR_MAX" in text
+    )
 
 
 def test_wrong_build_is_named(world, parts, tmp_path):
-    wrong = [("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "A") for p in range(905, 925)]
+    wrong = [
+        ("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "A")
+        for p in range(905, 925)
+    ]
     path = toy.vcf(tmp_path / "x.vcf", *wrong)
     with pytest.raises(WrongBuildError, match="genome build"):
         run(parts, path)
@@ -245,7 +296,10 @@ def test_wrong_build_is_named(world, parts, tmp_path):
 
 def test_a_wrong_build_is_noticed_behind_alleles_that_cannot_be_compared(world, parts, tmp_path):
     first = [("c", p, ref(world, p), "<NON_REF>") for p in range(300, 1400)]
-    wrong = [("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "*,A") for p in range(1400, 1420)]
+    wrong = [
+        ("c", p, {"A": "C", "C": "G", "G": "T", "T": "A"}[ref(world, p)], "*,A")
+        for p in range(1400, 1420)
+    ]
     with pytest.raises(WrongBuildError, match="20 of the first 20 REF"):
         run(parts, toy.vcf(tmp_path / "x.vcf", *first, *wrong))
 
@@ -262,10 +316,17 @@ def test_contigs_without_overlap_are_named(world, parts, tmp_path):
     strange = [("zz", i, "A", "C") for i in range(1, CHUNK + 10)]
     with pytest.raises(ContigMismatchError, match="share no contig"):
         run(parts, toy.vcf(tmp_path / "x.vcf", *strange))
-    stats, _ = run(parts, toy.vcf(tmp_path / "x.vcf", *strange, snv(world, 1000)))  # one that is known, late
+    stats, _ = run(
+        parts, toy.vcf(tmp_path / "x.vcf", *strange, snv(world, 1000))
+    )  # one that is known, late
     assert stats.statuses["NO_CONTIG"] == len(strange) and stats.statuses["OK"] == 1
     with pytest.raises(ContigMismatchError, match="share no contig"):
-        run(parts, toy.vcf(tmp_path / "x.vcf", header=("##fileformat=VCFv4.2", "##contig=<ID=zz,length=5>")))
+        run(
+            parts,
+            toy.vcf(
+                tmp_path / "x.vcf", header=("##fileformat=VCFv4.2", "##contig=<ID=zz,length=5>")
+            ),
+        )
     other = load_annotation(toy.gtf(tmp_path / "o.gtf", ("G", "zz", "+", [(1, 10)])))
     with pytest.raises(ContigMismatchError, match="annotation"):
         run((parts[0], other, parts[2]), toy.vcf(tmp_path / "y.vcf"))
@@ -278,7 +339,7 @@ def test_annotating_twice_is_refused(world, parts, tmp_path):
         run(parts, str(tmp_path / "twice.vcf"))
 
 
-# ------------------------------------------------------------------------------------------------ command line
+# ------------------------------------------------------------------------------------- command line
 
 
 def samvar(*args, **more):
@@ -295,7 +356,10 @@ def test_cli_writes_text_bgzf_and_stdout(world, common, tmp_path):
     assert samvar(path, *common, "-o", tmp_path / "o.vcf").exit_code == 0
     assert samvar(path, *common, "-o", tmp_path / "o.vcf.gz").exit_code == 0
     result = samvar(path, *common)
-    strip = lambda text: [x for x in text.splitlines() if not x.startswith("##samvar_command")]  # noqa: E731
+
+    def strip(text):
+        return [x for x in text.splitlines() if not x.startswith("##samvar_command")]
+
     text = (tmp_path / "o.vcf").read_text()
     assert strip(gzip.decompress((tmp_path / "o.vcf.gz").read_bytes()).decode()) == strip(text)
     assert strip(result.stdout) == strip(text)
@@ -305,7 +369,9 @@ def test_cli_writes_text_bgzf_and_stdout(world, common, tmp_path):
 
 @pytest.mark.parametrize("broken", ["fasta", "gtf", "bundle", "vcf", "hash"])
 def test_cli_errors_are_one_line_and_leave_nothing(world, tmp_path, broken):
-    paths = {k: world[k] for k in ("fasta", "gtf", "bundle")} | {"vcf": toy.vcf(tmp_path / "x.vcf", snv(world, 1000))}
+    paths = {k: world[k] for k in ("fasta", "gtf", "bundle")} | {
+        "vcf": toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    }
     if broken == "hash":
         shutil.copytree(world["bundle"], tmp_path / "b")
         with open(tmp_path / "b" / "am.0.safetensors", "r+b") as f:
@@ -315,7 +381,17 @@ def test_cli_errors_are_one_line_and_leave_nothing(world, tmp_path, broken):
     else:
         paths[broken] = tmp_path / "missing"
     out = tmp_path / "o.vcf"
-    result = samvar(paths["vcf"], "-f", paths["fasta"], "-a", paths["gtf"], "--model", paths["bundle"], "-o", out)
+    result = samvar(
+        paths["vcf"],
+        "-f",
+        paths["fasta"],
+        "-a",
+        paths["gtf"],
+        "--model",
+        paths["bundle"],
+        "-o",
+        out,
+    )
     assert result.exit_code == 1
     assert result.stderr.startswith("samvar: error: ") and len(result.stderr.splitlines()) == 1
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("o.vcf")] == []
@@ -323,7 +399,9 @@ def test_cli_errors_are_one_line_and_leave_nothing(world, tmp_path, broken):
 
 @pytest.mark.parametrize("option", ["-o", "--stats", "--tsv"])
 @pytest.mark.parametrize("place", ["missing/x", "."])
-def test_cli_outputs_that_cannot_be_written_are_named_before_the_work(world, common, tmp_path, option, place):
+def test_cli_outputs_that_cannot_be_written_are_named_before_the_work(
+    world, common, tmp_path, option, place
+):
     path, target = toy.vcf(tmp_path / "x.vcf", snv(world, 1000)), tmp_path / place
     result = samvar(path, *common, option, target)
     assert result.exit_code == 1 and not result.stdout
@@ -341,7 +419,9 @@ def test_cli_writes_through_links_and_into_pipes(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 10))
     (tmp_path / "link.vcf").symlink_to(tmp_path / "target.vcf")
     assert samvar(path, *common, "-o", tmp_path / "link.vcf").exit_code == 0
-    assert (tmp_path / "link.vcf").is_symlink() and "NO_GENE" in (tmp_path / "target.vcf").read_text()
+    assert (tmp_path / "link.vcf").is_symlink() and "NO_GENE" in (
+        tmp_path / "target.vcf"
+    ).read_text()
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as cat:
         assert samvar(path, *common, "-o", tmp_path / "pipe").exit_code == 0
@@ -357,24 +437,46 @@ def test_failed_bgzf_on_stdout_has_no_end_marker(world, common, tmp_path):
 
 
 def test_cli_usage_errors_are_exit_2(common):
-    for wrong in (["-W"], ["-W=xyz", "-o", "x.vcf.gz"], ["-O", "x"], ["-r", "c", "-R", "f"], ["--strict=2"]):
+    for wrong in (
+        ["-W"],
+        ["-W=xyz", "-o", "x.vcf.gz"],
+        ["-O", "x"],
+        ["-r", "c", "-R", "f"],
+        ["--strict=2"],
+    ):
         assert samvar("x.vcf", *common, *wrong).exit_code == 2
     assert samvar("x.vcf", "-f", "g.fa").exit_code == 2
-    for more in (["-D", "0"], ["--stats", "-"], ["--max-allele", "-3"], ["--rbp-min", "nan"], ["--rbp-min", "-1"],
-                 ["--strict=nan"]):
+    for more in (
+        ["-D", "0"],
+        ["--stats", "-"],
+        ["--max-allele", "-3"],
+        ["--rbp-min", "nan"],
+        ["--rbp-min", "-1"],
+        ["--strict=nan"],
+    ):
         assert samvar("x.vcf", *common, *more).exit_code == 2
 
 
 def test_the_default_threads_are_the_cpus_that_the_process_may_use(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {1, 4, 7}, raising=False)
     for name in ("annotate", "knockout"):
-        assert main.get_command(None, name).make_context(name, [], resilient_parsing=True).params["threads"] == 3
+        assert (
+            main.get_command(None, name)
+            .make_context(name, [], resilient_parsing=True)
+            .params["threads"]
+            == 3
+        )
 
 
 def test_a_chunk_is_scored_while_the_one_before_is_written():
     made = []
     ahead = one_ahead(made.append(i) or i for i in range(4))
-    assert [(i, list(made)) for i in ahead] == [(0, [0, 1]), (1, [0, 1, 2]), (2, [0, 1, 2, 3]), (3, [0, 1, 2, 3])]
+    assert [(i, list(made)) for i in ahead] == [
+        (0, [0, 1]),
+        (1, [0, 1, 2]),
+        (2, [0, 1, 2, 3]),
+        (3, [0, 1, 2, 3]),
+    ]
     assert list(one_ahead(iter([7]))) == [7] and list(one_ahead(iter([]))) == []
 
 
@@ -386,20 +488,31 @@ def test_a_run_that_is_broken_off_does_not_wait_for_what_is_queued(world):
 
 
 def test_batches_annotate_as_the_workers_do(world, parts, tmp_path):
-    path = toy.vcf(tmp_path / "x.vcf", *[snv(world, p) for p in (900, 1000, 1003, 1400)], ("c", 1200, "N", "*"))
+    path = toy.vcf(
+        tmp_path / "x.vcf", *[snv(world, p) for p in (900, 1000, 1003, 1400)], ("c", 1200, "N", "*")
+    )
     batched = Predictor(load_bundle(world["bundle"]))
     batched.batches = Batches(batched.models, torch.device("cpu"))
     (stats, text), (other, found) = run(parts, path), run((*parts[:2], batched), path)
     assert stats == other and not batched._waiting
     for a, b in zip(rows(text), rows(found)):
-        assert a["SAMVAR_MAX"] == b["SAMVAR_MAX"] == "." or abs(float(a["SAMVAR_MAX"]) - float(b["SAMVAR_MAX"])) < 2e-4
+        assert (
+            a["SAMVAR_MAX"] == b["SAMVAR_MAX"] == "."
+            or abs(float(a["SAMVAR_MAX"]) - float(b["SAMVAR_MAX"])) < 2e-4
+        )
         assert a.get("SAMVAR", "").count("|") == b.get("SAMVAR", "").count("|")
 
 
 def test_batches_have_few_rows_of_rare_lengths_and_stay_small(world, parts, monkeypatch):
     shapes, run_batch = [], Batches._run
-    monkeypatch.setattr(Batches, "_run", lambda self, haplotypes, flank, rows: shapes.append(
-        (len(haplotypes[0]), len(haplotypes), rows)) or run_batch(self, haplotypes, flank, rows))
+    monkeypatch.setattr(
+        Batches,
+        "_run",
+        lambda self, haplotypes, flank, rows: (
+            shapes.append((len(haplotypes[0]), len(haplotypes), rows))
+            or run_batch(self, haplotypes, flank, rows)
+        ),
+    )
     monkeypatch.setattr("samvar.scoring.batches.ROWS", 6)
     monkeypatch.setattr("samvar.scoring.batches.RARE_ROWS", 2)
     genome, annotation, predictor = parts
@@ -408,8 +521,16 @@ def test_batches_have_few_rows_of_rare_lengths_and_stay_small(world, parts, monk
     windows = []
     for pos, alt in changes:
         variant = normalise(genome, "c", pos, world["bases"][pos - 1], alt)
-        windows.append(make_window(genome, annotation.overlapping("c", *variant.span)[0], variant, 50, 30,
-                                   predictor.reach))
+        windows.append(
+            make_window(
+                genome,
+                annotation.overlapping("c", *variant.span)[0],
+                variant,
+                50,
+                30,
+                predictor.reach,
+            )
+        )
     batches = Batches(predictor.models, torch.device("cpu"))
     whole = batches.score(windows)
     usual = len(windows[0].ref)
@@ -427,11 +548,22 @@ def test_causes_are_taken_from_and_to_exact_scores(world, parts, tmp_path, monke
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
     rounded = Predictor(load_bundle(world["bundle"]))
     rounded.batches = Batches(rounded.models, torch.device("cpu"))
-    monkeypatch.setattr(Batches, "score", lambda self, windows: [
-        tuple(np.round(p, 2) for p in rounded.exact(w)) for w in windows])
-    causes = [[[c.split("|")[2:7] for c in row.get("SAMVAR_RBP", "").split(",")
-                if c.split("|")[2:3] not in (["OTHER"], ["RESIDUAL"])] for row in rows(run(p, path)[1])]
-              for p in (parts, (*parts[:2], rounded))]
+    monkeypatch.setattr(
+        Batches,
+        "score",
+        lambda self, windows: [tuple(np.round(p, 2) for p in rounded.exact(w)) for w in windows],
+    )
+    causes = [
+        [
+            [
+                c.split("|")[2:7]
+                for c in row.get("SAMVAR_RBP", "").split(",")
+                if c.split("|")[2:3] not in (["OTHER"], ["RESIDUAL"])
+            ]
+            for row in rows(run(p, path)[1])
+        ]
+        for p in (parts, (*parts[:2], rounded))
+    ]
     assert causes[0] == causes[1] and any(causes[0])
 
 
@@ -441,18 +573,53 @@ def test_numbers_that_are_none_have_a_status(world, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 10))
     parts = Genome(world["fasta"]), load_annotation(world["gtf"]), Predictor(bundle)
     first, second = rows(run(parts, path)[1])
-    assert (first["SAMVAR_STATUS"], first["SAMVAR_MAX"]) == ("NONFINITE", ".") and "SAMVAR" not in first
+    assert (first["SAMVAR_STATUS"], first["SAMVAR_MAX"]) == (
+        "NONFINITE",
+        ".",
+    ) and "SAMVAR" not in first
     assert second["SAMVAR_STATUS"] == "NO_GENE"
 
 
 def test_names_are_percent_encoded(world, tmp_path):
     name = "A;B,C|D=E F%&:"
     bed = tmp_path / "g.bed"
-    bed.write_text("\t".join(["c", "300", "1200", name, "0", "+", "1200", "1200", "0", "2", "200,500,", "0,400,", name])
-                   + "\n")
+    bed.write_text(
+        "\t".join(
+            [
+                "c",
+                "300",
+                "1200",
+                name,
+                "0",
+                "+",
+                "1200",
+                "1200",
+                "0",
+                "2",
+                "200,500,",
+                "0,400,",
+                name,
+            ]
+        )
+        + "\n"
+    )
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
-    result = CliRunner().invoke(main, ["annotate", path, "-f", world["fasta"], "-a", str(bed), "--model",
-                                       world["bundle"], "--no-cache", "--rbp-min", "0"])
+    result = CliRunner().invoke(
+        main,
+        [
+            "annotate",
+            path,
+            "-f",
+            world["fasta"],
+            "-a",
+            str(bed),
+            "--model",
+            world["bundle"],
+            "--no-cache",
+            "--rbp-min",
+            "0",
+        ],
+    )
     assert result.exit_code == 0, result.stderr
     (row,) = rows(result.stdout)
     columns = row["SAMVAR"].split("|")
@@ -464,7 +631,11 @@ def test_an_unsorted_input_is_kept_in_order_but_not_indexed(world, common, tmp_p
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 900))
     out = tmp_path / "out.vcf.gz"
     result = CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out), "-W"])
-    assert result.exit_code == 1 and "out of order" in result.stderr and "bcftools sort" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "out of order" in result.stderr
+        and "bcftools sort" in result.stderr
+    )
     assert not list(tmp_path.glob("out*"))
     assert CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out)]).exit_code == 0
     with gzip.open(out, "rt") as f:
@@ -472,15 +643,27 @@ def test_an_unsorted_input_is_kept_in_order_but_not_indexed(world, common, tmp_p
 
 
 def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, tmp_path):
-    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000),
-                   header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"))
+    path = toy.vcf(
+        tmp_path / "x.vcf",
+        snv(world, 1000),
+        header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"),
+    )
     pysam.tabix_compress(path, path + ".gz")
     bcf = str(tmp_path / "x.bcf")
-    with pysam.VariantFile(path) as source, pysam.VariantFile(bcf, "wb", header=source.header) as target:
+    with (
+        pysam.VariantFile(path) as source,
+        pysam.VariantFile(bcf, "wb", header=source.header) as target,
+    ):
         for record in source:
             target.write(record)
-    text, binary = (subprocess.run([sys.executable, "-m", "samvar.cli", "annotate", file, *common], check=True,
-                                   capture_output=True).stdout for file in (path + ".gz", bcf))
+    text, binary = (
+        subprocess.run(
+            [sys.executable, "-m", "samvar.cli", "annotate", file, *common],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for file in (path + ".gz", bcf)
+    )
     assert text.startswith(b"##fileformat") and b"SAMVAR_MAX=" in text
     assert gzip.decompress(binary).startswith(b"BCF\x02")
 
@@ -496,7 +679,11 @@ def test_a_contig_of_a_region_that_is_nowhere_is_told(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000), header=header)
     assert "regions on" not in samvar(path, *common, "-r", "chrc:1000,d,e").stderr
     result = samvar(path, *common, "-t", "chrZ:1-100,c:1000")
-    assert "x.vcf nor in " in result.stderr and ": chrZ\n" in result.stderr and len(rows(result.stdout)) == 1
+    assert (
+        "x.vcf nor in " in result.stderr
+        and ": chrZ\n" in result.stderr
+        and len(rows(result.stdout)) == 1
+    )
 
 
 def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
@@ -507,23 +694,44 @@ def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
     out = tmp_path / "out.vcf"
     path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
     result = CliRunner().invoke(main, ["annotate", path, *common, "-o", str(out)])
-    assert result.exit_code == 130 and "interrupted" in result.stderr and not list(tmp_path.glob("out*"))
+    assert (
+        result.exit_code == 130
+        and "interrupted" in result.stderr
+        and not list(tmp_path.glob("out*"))
+    )
 
 
 @pytest.mark.parametrize("form", ["vcf", "bcf"])
 def test_ctrl_c_in_a_terminal_ends_with_one_line(world, common, tmp_path, request, form):
     """All processes of a terminal's job get the signal; here, while the input waits."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a job in the background ignores it
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     records = [f"c\t10\t{random.Random(i).randbytes(60).hex()}\tA\tC\t.\t.\t." for i in range(3000)]
-    path = toy.vcf(tmp_path / "x.vcf", *records, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"))
-    with pysam.VariantFile(path) as source, pysam.VariantFile(str(tmp_path / "x.bcf"), "wb",
-                                                              header=source.header) as target:
+    path = toy.vcf(
+        tmp_path / "x.vcf", *records, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>")
+    )
+    with (
+        pysam.VariantFile(path) as source,
+        pysam.VariantFile(str(tmp_path / "x.bcf"), "wb", header=source.header) as target,
+    ):
         for record in source:
             target.write(record)
-    command = [sys.executable, "-m", "samvar.cli", "annotate", "-", *common, "--allow-ref-mismatch", "-o",
-               tmp_path / "out.bcf"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "samvar.cli",
+        "annotate",
+        "-",
+        *common,
+        "--allow-ref-mismatch",
+        "-o",
+        tmp_path / "out.bcf",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
         process.stdin.write((tmp_path / f"x.{form}").read_bytes())
         process.stdin.flush()
         while not list(tmp_path.glob("out*")) and process.poll() is None:
@@ -535,10 +743,14 @@ def test_ctrl_c_in_a_terminal_ends_with_one_line(world, common, tmp_path, reques
     assert process.returncode == 130 and not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.parametrize("command", ["annotate {vcf}", "explain c:1000-1100", "knockout --rbp BBB2"])
+@pytest.mark.parametrize(
+    "command", ["annotate {vcf}", "explain c:1000-1100", "knockout --rbp BBB2"]
+)
 def test_a_closed_stdout_is_told(world, common, tmp_path, command):
     vcf = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
-    command = " ".join([sys.executable, "-m", "samvar.cli", command.format(vcf=vcf), *common, ">&-"])
+    command = " ".join(
+        [sys.executable, "-m", "samvar.cli", command.format(vcf=vcf), *common, ">&-"]
+    )
     result = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert result.returncode == 1 and "samvar: error: stdout is closed" in result.stderr
 
@@ -555,8 +767,10 @@ def test_regions_are_no_output(world, common, tmp_path):
 
 
 def test_help_does_not_import_torch():
-    code = "import sys; sys.argv = ['samvar', 'annotate', '--help']\nfrom samvar.cli import main\n" \
-           "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys; sys.argv = ['samvar', 'annotate', '--help']\nfrom samvar.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 

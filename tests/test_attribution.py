@@ -1,4 +1,5 @@
-"""Attribution: the parts sum to the delta, and are those of an integral and of edits made on the plain path."""
+"""Attribution: the parts sum to the delta, and are those of an integral and of edits made on the
+plain path."""
 
 import numpy as np
 import pytest
@@ -21,8 +22,16 @@ from . import toy
 
 BASES = toy.random_bases(1200, seed=5)
 BASES = BASES[:800] + "CAG" * 6 + BASES[818:]
-CHANGES = {"snv": (600, 1, "N"), "mnv": (600, 3, "NNN"), "insertion": (600, 0, "GGATCCTT"), "deletion": (600, 6, ""),
-           "delins": (600, 4, "GGTT"), "shorter": (600, 7, "GA"), "repeat": (803, 3, ""), "exon": (640, 80, "")}
+CHANGES = {
+    "snv": (600, 1, "N"),
+    "mnv": (600, 3, "NNN"),
+    "insertion": (600, 0, "GGATCCTT"),
+    "deletion": (600, 6, ""),
+    "delins": (600, 4, "GGTT"),
+    "shorter": (600, 7, "GA"),
+    "repeat": (803, 3, ""),
+    "exon": (640, 80, ""),
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +48,9 @@ def prepared(setting, strand, change, predictor=None):
     genome, both = setting
     predictor = predictor or both
     at, gone, new = CHANGES[change]
-    new = "".join("ACGT".replace(BASES[at + i], "")[0] if c == "N" else c for i, c in enumerate(new))
+    new = "".join(
+        "ACGT".replace(BASES[at + i], "")[0] if c == "N" else c for i, c in enumerate(new)
+    )
     gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
     variant = normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
     window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
@@ -76,23 +87,35 @@ def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
             empty = LSSI_FLOOR if channel < 2 else 0.0
             before, after = (float(u[channel, part.position - window.start]) for u in (ref, alt))
             was, is_now = before > empty + 1e-5, after > empty + 1e-5
-            expected = "gain" if not was else "loss" if not is_now else "stronger" if after > before else "weaker"
+            expected = (
+                "gain"
+                if not was
+                else "loss"
+                if not is_now
+                else "stronger"
+                if after > before
+                else "weaker"
+            )
             assert (part.event, part.change) == (expected, pytest.approx(after - before, abs=1e-4))
             seen.add(part.event)
     assert len(seen) > 1
 
 
 def plain_bottlenecks(model, window):
-    """Of ref and alt, whole windows in transcript orientation; index 0 is `reach` before the frame."""
+    """Of ref and alt, whole windows in transcript orientation; index 0 is `reach` before the
+    frame."""
     out = []
     for haplotype in (window.ref, window.alt):
         with torch.no_grad():
-            out.append(torch.cat(model.detect(one_hot(torch.from_numpy(haplotype[None].copy()))), 1))
+            out.append(
+                torch.cat(model.detect(one_hot(torch.from_numpy(haplotype[None].copy()))), 1)
+            )
     return out
 
 
 def plain_probability(model, u, window, row, index):
-    """Probability of a compared position (transcript order) by running the whole aggregator; u (N, channels, L)."""
+    """Probability of a compared position (transcript order) by running the whole aggregator; u (N,
+    channels, L)."""
     p = model.aggregate(Detection(u[:, :2], u[:, 2:]))[:, 1:].exp()
     return p[:, row, window.flank + index]
 
@@ -113,12 +136,16 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
         total = torch.zeros_like(ref)
         for alpha in (torch.arange(512) + 0.5).split(32):
             u = (ref + alpha.view(-1, 1, 1) / 512 * (alt - ref)).requires_grad_()
-            (g,) = torch.autograd.grad(plain_probability(model, u, window, SITE_OF[a.delta], index).sum(), u)
+            (g,) = torch.autograd.grad(
+                plain_probability(model, u, window, SITE_OF[a.delta], index).sum(), u
+            )
             total += g.sum(0, keepdim=True) / 512
         effects = (total * (alt - ref))[0].numpy() * SIGN[a.delta]
         seen = 0
         for p in a.parts:
-            channel = attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            channel = (
+                attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            )
             at = p.position - window.start + window.flank
             at = at if strand == "+" else n + 2 * window.flank - 1 - at
             assert p.effect == pytest.approx(effects[channel, at + reach], abs=COMPLETE)
@@ -141,13 +168,18 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
         for p in a.parts:
             if p.event.startswith("site_") or p.kind == "spacing" or p.offset:
                 continue
-            channel = attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            channel = (
+                attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
+            )
             deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
             behind = shift and p.position >= placed.start + len(placed.ref)
             each = []
             for model, (ref, alt) in zip(predictor.models, bottlenecks):
                 reach = model.config.aggregate_reach + window.flank
-                in_ref, in_alt = p.position - window.start + reach, p.position - window.start + reach
+                in_ref, in_alt = (
+                    p.position - window.start + reach,
+                    p.position - window.start + reach,
+                )
                 in_alt += shift if behind else 0
                 if strand == "-":
                     in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
@@ -156,11 +188,15 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
                     u[0, channel, in_ref] = LSSI_FLOOR if channel < 2 else 0.0
                 else:
                     u[0, channel, in_alt] = ref[0, channel, in_ref]
-                column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[deltas.columns[a.delta]]
+                column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[
+                    deltas.columns[a.delta]
+                ]
                 n = u.shape[-1] - 2 * reach
                 place = column if strand == "+" else n - 1 - column
                 with torch.no_grad():
-                    before = plain_probability(model, ref if deleted else alt, window, SITE_OF[a.delta], place)
+                    before = plain_probability(
+                        model, ref if deleted else alt, window, SITE_OF[a.delta], place
+                    )
                     after = plain_probability(model, u, window, SITE_OF[a.delta], place)
                 each.append(SIGN[a.delta] * float(after - before if deleted else before - after))
             assert p.knockout == pytest.approx(np.mean(each), abs=1e-5)
@@ -211,7 +247,11 @@ def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand)
             if p.kind == "spacing" or p.event.startswith("site_"):
                 continue
             in_alt = p.event in ("gain", "stronger")
-            centre = p.position + p.offset + (len(new) if in_alt and not p.offset and p.position >= placed.start else 0)
+            centre = (
+                p.position
+                + p.offset
+                + (len(new) if in_alt and not p.offset and p.position >= placed.start else 0)
+            )
             eleven = haplotypes["alt" if in_alt else "ref"][centre - 5 : centre + 6]
             assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))
             inserted += p.offset > 0
@@ -226,8 +266,17 @@ def test_the_deltas_own_base_deleted_is_one_part(setting):
     ref[:, 0, gone] = 0.9
     (a,) = attribute(setting[1], window, (ref, alt), compute(window, ref, alt), 0.5)
     (part,) = a.parts
-    assert (NAMES[a.delta], part.rbp, part.event, part.change) == ("AL", "LSSI_A", "site_deleted", None)
-    assert part.position == gone + window.start and part.effect == pytest.approx(0.9) and a.residual == 0
+    assert (NAMES[a.delta], part.rbp, part.event, part.change) == (
+        "AL",
+        "LSSI_A",
+        "site_deleted",
+        None,
+    )
+    assert (
+        part.position == gone + window.start
+        and part.effect == pytest.approx(0.9)
+        and a.residual == 0
+    )
     assert part.site == BASES[part.position - 5 : part.position + 6]
 
 
@@ -244,9 +293,17 @@ def test_seeds_are_means_and_absent_sites_count_zero(setting):
         each = []
         for i, one in enumerate(single):
             own = tuple(s[i : i + 1] for s in scores)
-            forced = deltas._replace(values=np.ones(4))  # the ensemble's sites, whatever this seed says of them
-            each.append({key(p): p for b in attribute(one, window, own, forced, 0.0) if b.delta == a.delta
-                         for p in b.parts})
+            forced = deltas._replace(
+                values=np.ones(4)
+            )  # the ensemble's sites, whatever this seed says of them
+            each.append(
+                {
+                    key(p): p
+                    for b in attribute(one, window, own, forced, 0.0)
+                    if b.delta == a.delta
+                    for p in b.parts
+                }
+            )
         for p in a.parts:
             effects = [e[key(p)].effect if key(p) in e else 0.0 for e in each]
             assert p.effect == pytest.approx(np.mean(effects), abs=1e-3)

@@ -37,13 +37,21 @@ def area(values):
 def test_the_card_is_of_the_committed_results_and_of_these_weights(name, results):
     metrics, found = content(FOLDER, name, "metrics.json"), content(RESULTS, results)
     assert {k: v for k, v in metrics.items() if k != "storage"} == found
-    known = {load_bundle(f"{name}:{kind}").sha256 for kind in content(FOLDER, name, "config.json")["kinds"]}
+    known = {
+        load_bundle(f"{name}:{kind}").sha256
+        for kind in content(FOLDER, name, "config.json")["kinds"]
+    }
     assert {r["sha256"] for r in found.values() if "sha256" in r} == known
 
 
-@pytest.mark.parametrize("title, row", [("core sites by themselves (LSSI)", "LSSI of the am alone"),
-                                        ("fixed motifs (FM)", "fm"),
-                                        ("adjusted motifs (AM), what `annotate` uses", "am")])
+@pytest.mark.parametrize(
+    "title, row",
+    [
+        ("core sites by themselves (LSSI)", "LSSI of the am alone"),
+        ("fixed motifs (FM)", "fm"),
+        ("adjusted motifs (AM), what `annotate` uses", "am"),
+    ],
+)
 def test_accuracies_of_the_readme(title, row):
     suite = content(RESULTS, "suite.json")
     assert cells(title) == [accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")]
@@ -51,46 +59,78 @@ def test_accuracies_of_the_readme(title, row):
 
 def test_what_is_left_without_motif_sites():
     suite = content(RESULTS, "suite.json")
-    am, fm = (suite[f"validation, {kind} without motif sites"]["topk_mean"] for kind in ("am", "fm"))
+    am, fm = (
+        suite[f"validation, {kind} without motif sites"]["topk_mean"] for kind in ("am", "fm")
+    )
     core = [100 * share for kind in ("am", "fm") for share in suite[f"test, {kind}"]["core_share"]]
     with open(os.path.join(ROOT, "README.md")) as f:
         text = " ".join(f.read().split())
     assert f"the AM is left with {am:.1f} on validation and the FM with {fm:.1f}" in text
-    assert ("acceptor scores show at {:.1f} % of the bases, donor scores at {:.1f} % (FM: {:.1f} and {:.1f})"
-            .format(*core)) in text
+    assert (
+        "acceptor scores show at {:.1f} % of the bases, donor scores at {:.1f} % (FM: {:.1f} and "
+        "{:.1f})".format(*core)
+    ) in text
 
 
-@pytest.mark.parametrize("title, row", [
-    ("CI-SpliceAI, functionally tested", "CI-SpliceAI functional"),
-    ("CI-SpliceAI without BRCA1, BRCA2", "CI-SpliceAI functional: without BRCA1, BRCA2"),
-    ("ClinVar's significance, intronic, 3 to 50 bases from a site", "ClinVar intronic 3-50"),
-    ("ClinVar on validation and test chromosomes", "ClinVar intronic 3-50: validation and test chromosomes"),
-    ("MFASS, inclusion down by 0.5 or more", "MFASS <= -0.5")])
+@pytest.mark.parametrize(
+    "title, row",
+    [
+        ("CI-SpliceAI, functionally tested", "CI-SpliceAI functional"),
+        ("CI-SpliceAI without BRCA1, BRCA2", "CI-SpliceAI functional: without BRCA1, BRCA2"),
+        ("ClinVar's significance, intronic, 3 to 50 bases from a site", "ClinVar intronic 3-50"),
+        (
+            "ClinVar on validation and test chromosomes",
+            "ClinVar intronic 3-50: validation and test chromosomes",
+        ),
+        ("MFASS, inclusion down by 0.5 or more", "MFASS <= -0.5"),
+    ],
+)
 def test_areas_of_the_readme(title, row):
     result = content(RESULTS, "suite.json")[row]
-    assert cells(title) == [str(result["n"]), str(result["positive"]), area(result["auroc"]), area(result["auprc"])]
+    assert cells(title) == [
+        str(result["n"]),
+        str(result["positive"]),
+        area(result["auroc"]),
+        area(result["auprc"]),
+    ]
 
 
 def test_speeds_of_the_readme():
     speed = content(BENCHMARKS, "speed.json")
     theirs = speed["spliceai_snv_per_second"]
     assert speed["model"]["sha256"] == load_bundle("default").sha256
-    for title, key in (("SNVs a second, with their causes", "snv_per_second"),
-                       ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes")):
+    for title, key in (
+        ("SNVs a second, with their causes", "snv_per_second"),
+        ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes"),
+    ):
         assert cells(title) == [f"{speed[key]:.0f}", f"{theirs:.2f}", f"{speed[key] / theirs:.0f}"]
     assert cells("one variant from start to end, seconds")[:2] == [
-        f"{speed['seconds'][f'{program}_one']:.1f}" for program in ("samvar", "spliceai")]
+        f"{speed['seconds'][f'{program}_one']:.1f}" for program in ("samvar", "spliceai")
+    ]
     assert cells("peak memory, MB")[:2] == [
-        str(max(v for k, v in speed["peak_mb"].items() if k.startswith(program))) for program in ("samvar", "spliceai")]
+        str(max(v for k, v in speed["peak_mb"].items() if k.startswith(program)))
+        for program in ("samvar", "spliceai")
+    ]
 
 
-@pytest.mark.parametrize("title, model", [("human FM as it is", "human-fm"), ("human AM as it is", "human-am"),
-                                          ("`fm-plain`", "fm-plain"), ("`fm`", "fm"), ("`am`", "am"),
-                                          ("core sites of `fm-plain` alone", "fm-plain lssi"),
-                                          ("core sites of `fm` alone", "fm lssi")])
+@pytest.mark.parametrize(
+    "title, model",
+    [
+        ("human FM as it is", "human-fm"),
+        ("human AM as it is", "human-am"),
+        ("`fm-plain`", "fm-plain"),
+        ("`fm`", "fm"),
+        ("`am`", "am"),
+        ("core sites of `fm-plain` alone", "fm-plain lssi"),
+        ("core sites of `fm` alone", "fm lssi"),
+    ],
+)
 def test_accuracies_of_the_other_species(title, model):
     name, *core = model.split()
-    results = [content(ROOT, "train", "species", "results", f"{split}.{name}.json") for split in ("validation", "test")]
+    results = [
+        content(ROOT, "train", "species", "results", f"{split}.{name}.json")
+        for split in ("validation", "test")
+    ]
     found = cells(title, os.path.join("train", "species", "README.md"))
     assert found == [accuracy(r["lssi"] if core else r) for r in results]
     known = {load_bundle(f"default:{kind}").sha256 for kind in ("fm", "am")}

@@ -1,4 +1,5 @@
-"""The README's first run: designed minigenes, the directions they were designed for, and the bytes of the output."""
+"""The README's first run: designed minigenes, the directions they were designed for, and the bytes
+of the output."""
 
 import os
 import re
@@ -22,7 +23,18 @@ def path(ending):
 
 
 def annotate(out, threads):
-    args = ["annotate", path("vcf"), "-f", path("fa"), "-a", path("gtf"), "-o", str(out), "--threads", threads]
+    args = [
+        "annotate",
+        path("vcf"),
+        "-f",
+        path("fa"),
+        "-a",
+        path("gtf"),
+        "-o",
+        str(out),
+        "--threads",
+        threads,
+    ]
     result = CliRunner().invoke(main, args)
     assert result.exit_code == 0, result.stderr
     return open_lines(out)
@@ -31,7 +43,9 @@ def annotate(out, threads):
 @pytest.fixture(scope="module", params=["1", "2"])
 def annotated(tmp_path_factory, request):
     """(our lines, expected lines), by one worker and by two."""
-    return annotate(tmp_path_factory.mktemp("out") / "out.vcf", request.param), open_lines(path("expected.vcf"))
+    return annotate(tmp_path_factory.mktemp("out") / "out.vcf", request.param), open_lines(
+        path("expected.vcf")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,15 +81,30 @@ def test_generator_makes_the_committed_files(tmp_path, examples):
 
 def test_designed_effects_have_their_direction(annotated):
     info = by_id(annotated[0])
-    for name, delta in (("donor_destroyed", "DL"), ("donor_deleted", "DL"), ("weak_donor_destroyed", "DL"),
-                        ("acceptor_destroyed", "AL"), ("new_acceptor", "AG"), ("pseudo_exon", "DG"),
-                        ("enhancer_lost", "AL")):
+    for name, delta in (
+        ("donor_destroyed", "DL"),
+        ("donor_deleted", "DL"),
+        ("weak_donor_destroyed", "DL"),
+        ("acceptor_destroyed", "AL"),
+        ("new_acceptor", "AG"),
+        ("pseudo_exon", "DG"),
+        ("enhancer_lost", "AL"),
+    ):
         d = deltas(info[name])
         assert max(d, key=d.get) == delta and d[delta] > 0.1, (name, d)
     assert float(info["intron_neutral"]["SAMVAR_MAX"]) < 0.02
-    for name, cause in (("donor_destroyed", "LSSI_D"), ("acceptor_destroyed", "LSSI_A"), ("new_acceptor", "LSSI_A"),
-                        ("pseudo_exon", "LSSI_D")):
-        delta = {"donor_destroyed": "DL", "acceptor_destroyed": "AL", "new_acceptor": "AG", "pseudo_exon": "DG"}[name]
+    for name, cause in (
+        ("donor_destroyed", "LSSI_D"),
+        ("acceptor_destroyed", "LSSI_A"),
+        ("new_acceptor", "LSSI_A"),
+        ("pseudo_exon", "LSSI_D"),
+    ):
+        delta = {
+            "donor_destroyed": "DL",
+            "acceptor_destroyed": "AL",
+            "new_acceptor": "AG",
+            "pseudo_exon": "DG",
+        }[name]
         assert top_cause(info[name], delta)[0] == cause
     name, event, effect = top_cause(info["enhancer_lost"], "AL")
     assert not name.startswith("LSSI")
@@ -98,8 +127,8 @@ def test_two_workers_write_what_one_writes(annotated, one_worker):
 
 
 def test_output_is_the_expected_one(annotated):
-    """Byte for byte, but that a number may differ by rounding on another build of torch, and an attribution by what its
-    integral is allowed to leave."""
+    """Byte for byte, but that a number may differ by rounding on another build of torch, and an
+    attribution by what its integral is allowed to leave."""
     lines = [without_command(side) for side in annotated]
     assert len(lines[0]) == len(lines[1])
     for a, b in zip(*lines):
@@ -110,8 +139,13 @@ def test_output_is_the_expected_one(annotated):
         assert len(parts[0]) == len(parts[1])
         for x, y in zip(*parts):
             assert x == y or abs(float(x) - float(y)) <= TOLERANCE, (a, b)
-        found, wanted = ({tuple(row[:6] + row[8:]): float(row[7]) for row in (r.split("|") for r in text.split(","))}
-                         for text in (causes, expected))
+        found, wanted = (
+            {
+                tuple(row[:6] + row[8:]): float(row[7])
+                for row in (r.split("|") for r in text.split(","))
+            }
+            for text in (causes, expected)
+        )
         for row in found.keys() | wanted.keys():
             assert abs(found.get(row, 0) - wanted.get(row, 0)) <= ROUGHLY, (row, causes, expected)
 
@@ -119,8 +153,12 @@ def test_output_is_the_expected_one(annotated):
 def test_causes_sum_to_their_delta(annotated):
     for info in by_id(annotated[0]).values():
         rows = [r.split("|") for r in info.get("SAMVAR_RBP", "").split(",") if r]
-        for (allele, symbol, delta) in {(r[0], r[1], r[8]) for r in rows}:
-            (score,) = [s for s in (row.split("|") for row in info["SAMVAR"].split(",")) if s[:2] == [allele, symbol]]
+        for allele, symbol, delta in {(r[0], r[1], r[8]) for r in rows}:
+            (score,) = [
+                s
+                for s in (row.split("|") for row in info["SAMVAR"].split(","))
+                if s[:2] == [allele, symbol]
+            ]
             value = dict(zip(("AG", "AL", "DG", "DL"), map(float, score[5:9])))[delta]
             parts = [float(r[7]) for r in rows if (r[0], r[1], r[8]) == (allele, symbol, delta)]
             assert sum(parts) == pytest.approx(value, abs=1e-4 * (len(parts) + 1))

@@ -1,4 +1,5 @@
-"""`samvar explain`: what it says is what `annotate` says, the sums hold, and the figures are well-formed."""
+"""`samvar explain`: what it says is what `annotate` says, the sums hold, and the figures are
+well-formed."""
 
 import json
 import re
@@ -32,16 +33,26 @@ from . import toy
 BASES = toy.random_bases(2000, seed=21)
 GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
 OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
-CASES = {"snv": (1000, BASES[999], OTHER[BASES[999]]), "insertion": (1000, BASES[999], BASES[999] + "GGATCCTT"),
-         "deletion": (1000, BASES[999:1006], BASES[999]), "no gene": (100, BASES[99], OTHER[BASES[99]])}
+CASES = {
+    "snv": (1000, BASES[999], OTHER[BASES[999]]),
+    "insertion": (1000, BASES[999], BASES[999] + "GGATCCTT"),
+    "deletion": (1000, BASES[999:1006], BASES[999]),
+    "no gene": (100, BASES[99], OTHER[BASES[99]]),
+}
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("explain")
     (folder / "m").mkdir()
-    return ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a", toy.gtf(folder / "g.gtf", *GENES),
-            "--model", toy.bundle(folder / "m", seeds=(0, 3))]
+    return [
+        "-f",
+        toy.fasta(folder / "g.fa", c=BASES),
+        "-a",
+        toy.gtf(folder / "g.gtf", *GENES),
+        "--model",
+        toy.bundle(folder / "m", seeds=(0, 3)),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +78,9 @@ def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
     vcf = toy.vcf(tmp_path / "x.vcf", ("c", pos, ref, alt))
     text = CliRunner().invoke(main, ["annotate", vcf, *files]).stdout
     rows = [r.split("|") for r in re.search(r"SAMVAR=([^;\s]+)", text)[1].split(",")]
-    assert found["status"] == "OK" and [g["symbol"] for g in found["genes"]] == [r[1] for r in rows] == ["G1", "G2"]
+    assert found["status"] == "OK" and [g["symbol"] for g in found["genes"]] == [
+        r[1] for r in rows
+    ] == ["G1", "G2"]
     for gene, row in zip(found["genes"], rows):
         assert [f"{d['value']:.4f}" for d in gene["deltas"].values()] == row[5:9]
         for d, relative in zip(gene["deltas"].values(), row[9:13]):
@@ -79,11 +92,19 @@ def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
         assert largest in [a["delta"] for a in gene["attributed"]]
         for a in gene["attributed"]:
             assert a["value"] == gene["deltas"][a["delta"]]["value"]
-            assert sum(p["effect"] for p in a["parts"]) + a["residual"] == pytest.approx(a["value"], abs=1e-6)
-            assert sum(f["effect"] for f in a["families"]) == pytest.approx(a["value"] - a["residual"], abs=1e-6)
+            assert sum(p["effect"] for p in a["parts"]) + a["residual"] == pytest.approx(
+                a["value"], abs=1e-6
+            )
+            assert sum(f["effect"] for f in a["families"]) == pytest.approx(
+                a["value"] - a["residual"], abs=1e-6
+            )
             for p in a["parts"]:
-                assert p["kind"] in ("lssi", "rbp", "spacing") and (p["kind"] == "spacing") == (p["pos"] is None)
-                assert p["kind"] == "spacing" or (p["knockout"] is not None and len(p["site"]) == 11)
+                assert p["kind"] in ("lssi", "rbp", "spacing") and (p["kind"] == "spacing") == (
+                    p["pos"] is None
+                )
+                assert p["kind"] == "spacing" or (
+                    p["knockout"] is not None and len(p["site"]) == 11
+                )
                 assert p["percentile"] is None  # the toy has no background
 
 
@@ -98,7 +119,9 @@ def test_the_landscape_is_the_models(parts):
         np.testing.assert_allclose(view.alt.probability, p_alt, atol=1e-6)
         assert len(view.ref.position) - len(view.alt.position) == 6
         strand = BASES[view.window.start : view.window.end]
-        assert view.ref.bases == (strand if view.gene.strand == "+" else strand.translate(toy.REVERSE))
+        assert view.ref.bases == (
+            strand if view.gene.strand == "+" else strand.translate(toy.REVERSE)
+        )
         assert {m.event for m in view.ref.marks} <= {"unchanged", "loss", "stronger", "weaker"}
         assert {m.event for m in view.alt.marks} <= {"unchanged", "gain", "stronger", "weaker"}
         assert any(m.event != "unchanged" for side in (view.ref, view.alt) for m in side.marks)
@@ -110,19 +133,24 @@ def test_the_landscape_is_the_models(parts):
 @pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
 def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(parts, name):
     genome, annotation, predictor = parts
-    for view in explanation.explain(genome, annotation, predictor, "c", *CASES[name], Options(distance=1)).genes:
+    for view in explanation.explain(
+        genome, annotation, predictor, "c", *CASES[name], Options(distance=1)
+    ).genes:
         for side, p in zip((view.ref, view.alt), predictor.exact(view.window)):
             np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
 
 
 @pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])
 def test_influences_are_what_emptying_a_motif_site_does(parts, monkeypatch, gene, in_alt):
-    """On the plain path: the whole model run on the whole haplotype, one entry of its bottleneck zero."""
+    """On the plain path: the whole model run on the whole haplotype, one entry of its bottleneck
+    zero."""
     genome, annotation, predictor = parts
     monkeypatch.setattr(explanation, "SEEN", 0.02)  # the toy predicts no site more surely
     monkeypatch.setattr(explanation, "STIRS", 1.001)
     pos, ref, alt = CASES["deletion"]
-    view = explanation.explain(genome, annotation, predictor, "c", pos, ref, alt, Options()).genes[gene]
+    view = explanation.explain(genome, annotation, predictor, "c", pos, ref, alt, Options()).genes[
+        gene
+    ]
     window, side = view.window, view.alt if in_alt else view.ref
     assert len(side.influences) > 5
     column = {place: i for i, place in enumerate(zip(side.position.tolist(), side.offset.tolist()))}
@@ -159,7 +187,9 @@ def test_text_svg_png_and_html(files, tmp_path, name):
         return
     result = run(variant(name), *files, "--explain-check", *options)
     assert re.search(r"^G1 \(G1, G1.1, \+ strand\)$", result.stdout, re.M)
-    assert "Why " in result.stdout and "knock-out" in result.stdout and "by family:" in result.stdout
+    assert (
+        "Why " in result.stdout and "knock-out" in result.stdout and "by family:" in result.stdout
+    )
     svg = ElementTree.parse(out[0])
     words = {"".join(t.itertext()) for t in svg.iter("{http://www.w3.org/2000/svg}text")}
     assert {"REF", "ALT"} <= words and words & set(toy.RBPS)
@@ -167,8 +197,12 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     page = out[2].read_text()
     unsure = re.findall(r"^ +([+-]0\.\d{4})\?", result.stdout, re.M)
     assert re.findall(r"<td>([+-]0\.\d{4})\?", page) == unsure and (unsure or name != "snv")
-    assert "<script" not in page and not re.search(r'(src|href)="(?!#)', page.replace('xmlns:xlink="', ""))
-    assert "prefers-color-scheme: dark" in page and "@media print" in page and page.count("<svg") == 2
+    assert "<script" not in page and not re.search(
+        r'(src|href)="(?!#)', page.replace('xmlns:xlink="', "")
+    )
+    assert (
+        "prefers-color-scheme: dark" in page and "@media print" in page and page.count("<svg") == 2
+    )
 
     class Tags(HTMLParser):
         open_tags, ids = [], []
@@ -196,8 +230,12 @@ def test_region_form(files, tmp_path):
     (gene,) = found["genes"]
     assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
     assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
-    for text, why in (("c:1-50", "no gene"), ("c:1-5000", "not in"), ("x:1-50", "not in"),
-                      ("c:50-1", "END is not before START")):
+    for text, why in (
+        ("c:1-50", "no gene"),
+        ("c:1-5000", "not in"),
+        ("x:1-50", "not in"),
+        ("c:50-1", "END is not before START"),
+    ):
         assert why in run(text, *files, code=1).stderr
 
 
@@ -205,7 +243,9 @@ def test_the_status_is_that_of_annotate(files, tmp_path):
     bases = BASES[:1020] + "N" * 600 + BASES[1620:]
     fasta = toy.fasta(tmp_path / "n.fa", c=bases)
     page = tmp_path / "n.html"
-    found = json.loads(run(variant("snv"), "-f", fasta, *files[2:], "--json", "-", "--html", page).stdout)
+    found = json.loads(
+        run(variant("snv"), "-f", fasta, *files[2:], "--json", "-", "--html", page).stdout
+    )
     assert found["status"] == "LOW_CONTEXT" and found["genes"]
     assert f"LOW_CONTEXT: {escape(Status.LOW_CONTEXT.value)}" in page.read_text()
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
@@ -215,7 +255,9 @@ def test_files_without_a_common_contig_are_named(files, tmp_path):
     other = toy.fasta(tmp_path / "o.fa", zz=toy.random_bases(2000))
     refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:]])
     assert refused.exit_code == 1 and "share no contig" in refused.stderr
-    refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:], "--json", other])
+    refused = CliRunner().invoke(
+        main, ["explain", "zz:10:A:C", "-f", other, *files[2:], "--json", other]
+    )
     assert refused.exit_code == 2 and "is an input" in refused.stderr
 
 
@@ -236,7 +278,11 @@ def test_families_group_related_proteins():
     groups = {}
     for name in names:
         groups.setdefault(families.family(name), []).append(name)
-    assert groups["RBFOX"] == ["RBFOX2", "RBFOX3"] and set(groups["SR"]) >= {"SRSF2", "SRSF10", "TRA2A"}
+    assert groups["RBFOX"] == ["RBFOX2", "RBFOX3"] and set(groups["SR"]) >= {
+        "SRSF2",
+        "SRSF10",
+        "TRA2A",
+    }
     assert {"PCBP1", "PCBP2", "PCBP4", "HNRNPK"} == set(groups["PCBP/HNRNPK"])
     assert groups["RBM24"] == ["RBM24"] and groups["RBMS"] == ["RBMS2", "RBMS3"]
 
@@ -247,7 +293,10 @@ def test_percentiles_are_shares_of_random_variants():
     assert background.percentile("X", -0.2, 0.3) == pytest.approx(70)
     assert background.percentile("X", -0.01, 0.3) == pytest.approx(70)
     assert background.percentile("Y", 0.01, 0.3) == 100
-    assert background.percentile("X", -0.009, 0.3) is None and background.percentile("X", 0.6, 0.049) is None
+    assert (
+        background.percentile("X", -0.009, 0.3) is None
+        and background.percentile("X", 0.6, 0.049) is None
+    )
 
 
 def test_a_figure_without_matplotlib_says_how_to_get_it(parts, monkeypatch):
@@ -273,29 +322,60 @@ def test_library_attributes_what_the_command_shows(parts):
     e = explanation.explain(genome, annotation, predictor, "c", *CASES["snv"], Options(rbp_min=2.0))
     for view in e.genes:
         scores = predictor.score(view.window)
-        (own,) = [c for c in attribute(predictor, view.window, scores, view.deltas, view.deltas.values.max())]
+        (own,) = [
+            c
+            for c in attribute(
+                predictor, view.window, scores, view.deltas, view.deltas.values.max()
+            )
+        ]
         (shown,) = view.causes  # the largest alone
         assert own.delta == shown.delta and own.value == shown.value
         assert [p.effect for p in own.parts] == [p.effect for p in shown.parts]
 
 
 def test_background_of_random_variants_gives_percentiles(files, tmp_path):
-    """The strongest effect of each RBP in each allele and gene, counted again from what `annotate` lists."""
+    """The strongest effect of each RBP in each allele and gene, counted again from what `annotate`
+    lists."""
     folder = tmp_path / "bundle"
     shutil.copytree(files[5], folder)
     records = [("c", p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in range(320, 1490, 45)]
     vcf = toy.vcf(tmp_path / "x.vcf", *records)
-    made = CliRunner().invoke(main, ["train", "background", vcf, *files[:4], "--bundle", f"{folder}:am"])
+    made = CliRunner().invoke(
+        main, ["train", "background", vcf, *files[:4], "--bundle", f"{folder}:am"]
+    )
     assert made.exit_code == 0, made.output
     background = load_bundle(str(folder)).background
-    listed = CliRunner().invoke(main, ["annotate", vcf, *files[:4], "--model", str(folder), "--rbp-min", "0.05",
-                                       "--rbp-max", "1000"]).stdout
+    listed = (
+        CliRunner()
+        .invoke(
+            main,
+            [
+                "annotate",
+                vcf,
+                *files[:4],
+                "--model",
+                str(folder),
+                "--rbp-min",
+                "0.05",
+                "--rbp-max",
+                "1000",
+            ],
+        )
+        .stdout
+    )
     lines = [line for line in listed.splitlines() if not line.startswith("#")]
-    assert background.n == sum(len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines)
-    expected, clear_of_rounding = {}, 0.0007  # the least, printed with four digits, may stand on either side
+    assert background.n == sum(
+        len(re.search(r"SAMVAR=([^;\s]+)", line)[1].split(",")) for line in lines
+    )
+    expected, clear_of_rounding = (
+        {},
+        0.0007,
+    )  # the least, printed with four digits, may stand on either side
     for line in lines:
         strongest = {}
-        for row in re.search(r"SAMVAR_RBP=([^;\s]+)|$", line)[1].split(",") if "SAMVAR_RBP" in line else ():
+        for row in (
+            re.search(r"SAMVAR_RBP=([^;\s]+)|$", line)[1].split(",") if "SAMVAR_RBP" in line else ()
+        ):
             _, symbol, rbp, _, place, _, _, effect, _ = row.split("|")
             if place != "." and abs(float(effect)) > clear_of_rounding:
                 strongest[symbol, rbp] = max(strongest.get((symbol, rbp), 0), abs(float(effect)))
@@ -305,10 +385,18 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
         found = [e for e in effects if e > clear_of_rounding]
         assert found == pytest.approx(sorted(expected.get(rbp, []), reverse=True), abs=1e-4)
     assert expected
-    _, pos, _, ref, alt, *_ = max(lines, key=lambda x: float(re.search(r"SAMVAR_MAX=([^;\s]+)", x)[1])).split("\t")
-    found = json.loads(run(f"c:{pos}:{ref}:{alt}", *files[:4], "--model", folder, "--json", "-").stdout)
+    _, pos, _, ref, alt, *_ = max(
+        lines, key=lambda x: float(re.search(r"SAMVAR_MAX=([^;\s]+)", x)[1])
+    ).split("\t")
+    found = json.loads(
+        run(f"c:{pos}:{ref}:{alt}", *files[:4], "--model", folder, "--json", "-").stdout
+    )
     parts = [(a["value"], p) for g in found["genes"] for a in g["attributed"] for p in a["parts"]]
-    shown = [p["percentile"] for delta, p in parts if delta >= LEAST_DELTA and abs(p["effect"]) >= LEAST_EFFECT]
+    shown = [
+        p["percentile"]
+        for delta, p in parts
+        if delta >= LEAST_DELTA and abs(p["effect"]) >= LEAST_EFFECT
+    ]
     assert shown and all(0 <= share <= 100 for share in shown)
     assert sum(p["percentile"] is not None for _, p in parts) == len(shown) < len(parts)
     assert "percentile" in run(variant("snv"), *files[:4], "--model", folder).stdout
@@ -316,5 +404,7 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     (folder / "background.am.json").write_text(json.dumps(content | {"sha256": "of another model"}))
     write_manifest(str(folder))
     assert load_bundle(str(folder)).background is None
-    wrong = CliRunner().invoke(main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)])
+    wrong = CliRunner().invoke(
+        main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)]
+    )
     assert wrong.exit_code == 2 and "for every VCF" in wrong.output

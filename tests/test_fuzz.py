@@ -17,19 +17,38 @@ from samvar.cli import main
 from . import toy
 
 BASES = toy.random_bases(900, seed=8)
-BOUNDED = settings(derandomize=True, deadline=None, database=None, max_examples=120,
-                   suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=120,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 COLUMNS = b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS\n"
 HEADER = b"##fileformat=VCFv4.2\n##contig=<ID=c,length=900>\n" + COLUMNS
-FIELD = [st.sampled_from([b"c", b"chrc", b"MT", b"", b".", b"c\x00"]),
-         st.sampled_from([b"5", b"300", b"899", b"900", b"901", b"0", b"-1", b"1e3", b"", b"9" * 20, b"+3"]),
-         st.just(b"."),
-         st.sampled_from([BASES[299:300].encode(), BASES[299:330].encode(), b"N", b"ac", b"", b".", b"A,C", b"\xe9"]),
-         st.sampled_from([b"A", b"C,G", b".", b"*", b"<DEL>", b"A[c:5[", b",", b"A,,C", b"ACGT" * 99, b"a", b"<*>"]),
-         st.sampled_from([b".", b"1e9", b"x"]), st.sampled_from([b".", b"PASS", b"q;r"]),
-         st.sampled_from([b".", b"", b"A=1;B", b";", b"=", b"END=5", b"END=x", b"A=1;;", b"SAMVAR=1", b"\xff\x00"]),
-         st.just(b"GT"), st.just(b"0/1")]
-LINE = st.tuples(*FIELD).map(b"\t".join) | st.binary(max_size=60).map(lambda b: b.replace(b"\n", b" "))
+FIELD = [
+    st.sampled_from([b"c", b"chrc", b"MT", b"", b".", b"c\x00"]),
+    st.sampled_from(
+        [b"5", b"300", b"899", b"900", b"901", b"0", b"-1", b"1e3", b"", b"9" * 20, b"+3"]
+    ),
+    st.just(b"."),
+    st.sampled_from(
+        [BASES[299:300].encode(), BASES[299:330].encode(), b"N", b"ac", b"", b".", b"A,C", b"\xe9"]
+    ),
+    st.sampled_from(
+        [b"A", b"C,G", b".", b"*", b"<DEL>", b"A[c:5[", b",", b"A,,C", b"ACGT" * 99, b"a", b"<*>"]
+    ),
+    st.sampled_from([b".", b"1e9", b"x"]),
+    st.sampled_from([b".", b"PASS", b"q;r"]),
+    st.sampled_from(
+        [b".", b"", b"A=1;B", b";", b"=", b"END=5", b"END=x", b"A=1;;", b"SAMVAR=1", b"\xff\x00"]
+    ),
+    st.just(b"GT"),
+    st.just(b"0/1"),
+]
+LINE = st.tuples(*FIELD).map(b"\t".join) | st.binary(max_size=60).map(
+    lambda b: b.replace(b"\n", b" ")
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +56,14 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "m").mkdir()
     gtf = toy.gtf(folder / "g.gtf", ("G", "c", "+", [(101, 300), (401, 800)]))
-    return ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a", gtf, "--model", toy.bundle(folder / "m", flank=10)]
+    return [
+        "-f",
+        toy.fasta(folder / "g.fa", c=BASES),
+        "-a",
+        gtf,
+        "--model",
+        toy.bundle(folder / "m", flank=10),
+    ]
 
 
 def run(folder, *args):
@@ -49,7 +75,9 @@ def run(folder, *args):
     assert result.exit_code in (0, 1), (result.exit_code, result.stderr)
     assert "internal error" not in result.stderr and "Traceback" not in result.stderr, result.stderr
     if result.exit_code == 1:
-        assert result.stderr.startswith("samvar: error: ") and result.stderr.count("\n") == 1, result.stderr
+        assert result.stderr.startswith("samvar: error: ") and result.stderr.count("\n") == 1, (
+            result.stderr
+        )
         assert not out.exists()
         return result
     return out.read_bytes()
@@ -62,7 +90,9 @@ def columns(data):
 
 @BOUNDED
 @given(st.lists(LINE, max_size=4), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
-@example([b"c\t300\t.\t" + BASES[299:300].encode() + b"\tACGT,<X>,*\t.\t.\t.\tGT\t0/1"], b"\n", True)
+@example(
+    [b"c\t300\t.\t" + BASES[299:300].encode() + b"\tACGT,<X>,*\t.\t.\t.\tGT\t0/1"], b"\n", True
+)
 def test_records(files, tmp_path, lines, end, last):
     data = HEADER.replace(b"\n", end) + end.join(lines) + (end if last else b"")
     path = tmp_path / "x.vcf"
@@ -90,7 +120,9 @@ def damaged(data, seed):
         elif how == 2:
             data[at:at] = data[at : at + rng.randrange(1, 40)]
         else:
-            data[at : at + 1] = rng.choice([b"\t", b"\n", b"\0", b"\xe9", b";", b'"', b"-1", b"99999999999"])
+            data[at : at + 1] = rng.choice(
+                [b"\t", b"\n", b"\0", b"\xe9", b";", b'"', b"-1", b"99999999999"]
+            )
         data = data or bytearray(b"x")
     return bytes(data)
 
@@ -99,8 +131,10 @@ def damaged(data, seed):
 @given(st.integers(0, 10**6))
 def test_damaged_vcf(files, tmp_path, seed):
     path = tmp_path / "x.vcf"
-    whole = HEADER + b"".join(b"c\t%d\tid\t%s\tT\t9\tPASS\tA=1;B\tGT\t0/1\n" % (p, BASES[p - 1 : p].encode())
-                              for p in (50, 299, 301, 640))
+    whole = HEADER + b"".join(
+        b"c\t%d\tid\t%s\tT\t9\tPASS\tA=1;B\tGT\t0/1\n" % (p, BASES[p - 1 : p].encode())
+        for p in (50, 299, 301, 640)
+    )
     path.write_bytes(damaged(whole, seed))
     after = run(tmp_path, str(path), *files)
     if isinstance(after, bytes):
@@ -108,15 +142,20 @@ def test_damaged_vcf(files, tmp_path, seed):
 
 
 ANNOTATIONS = dict(
-    gtf=b'#!x\nc\tx\tgene\t101\t800\t.\t+\t.\tgene_id "G";\n' + b"".join(
-        b'c\tx\texon\t%d\t%d\t.\t+\t.\tgene_id "G"; transcript_id "T"; gene_name "N"; tag "basic";\n' % e
-        for e in ((101, 300), (401, 800))),
+    gtf=b'#!x\nc\tx\tgene\t101\t800\t.\t+\t.\tgene_id "G";\n'
+    + b"".join(
+        b"c\tx\texon\t%d\t%d\t.\t+\t.\t"
+        b'gene_id "G"; transcript_id "T"; gene_name "N"; tag "basic";\n' % e
+        for e in ((101, 300), (401, 800))
+    ),
     gff3=b"##gff-version 3\nc\tx\tgene\t101\t800\t.\t+\t.\tID=gene:G;Name=N\n"
-         b"c\tx\tmRNA\t101\t800\t.\t+\t.\tID=t;Parent=gene:G\nc\tx\texon\t101\t300\t.\t+\t.\tParent=t\nc\tx\texon\t401\t800\t.\t+\t.\tParent=t\n",
+    b"c\tx\tmRNA\t101\t800\t.\t+\t.\tID=t;Parent=gene:G\n"
+    b"c\tx\texon\t101\t300\t.\t+\t.\tParent=t\nc\tx\texon\t401\t800\t.\t+\t.\tParent=t\n",
     bed12=b"c\t100\t800\tT\t0\t+\t100\t800\t0\t2\t200,400,\t0,300,\tG\n",
-    spliceai=b"#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nG\tc\t+\t100\t800\t100,400,\t300,800,\n",
+    spliceai=b"#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    b"G\tc\t+\t100\t800\t100,400,\t300,800,\n",
     canonical=b"gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
-              b"G\t0\tc\t+\t101\t800\t300,\t401,\n",
+    b"G\t0\tc\t+\t101\t800\t300,\t401,\n",
 )
 
 
@@ -147,7 +186,9 @@ def test_damaged_fasta_and_index(files, tmp_path, seed, index):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_no_file_or_a_whole_one(files, tmp_path, number):
-    path = toy.vcf(tmp_path / "x.vcf", *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 60_000)
+    path = toy.vcf(
+        tmp_path / "x.vcf", *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 60_000
+    )
     out = tmp_path / "out.vcf"
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *files, "-o", str(out)]
     started = time.monotonic()
@@ -168,8 +209,11 @@ def test_a_killed_run_leaves_no_file_or_a_whole_one(files, tmp_path, number):
 
 @pytest.mark.parametrize("form", ["v", "z", "b"])
 def test_a_full_disk_is_an_error(files, tmp_path, form):
-    path = toy.vcf(tmp_path / "x.vcf", *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 3000,
-                   header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=900>"))
+    path = toy.vcf(
+        tmp_path / "x.vcf",
+        *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 3000,
+        header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=900>"),
+    )
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *files, "-O", form]
     with open("/dev/full", "wb") as full:
         to_stdout = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)

@@ -17,7 +17,8 @@ def write(tmp_path, text, name="a.txt"):
 
 GTF = """#!genome-build test
 1\tx\tgene\t11\t60\t.\t-\t.\tgene_id "G1"; gene_name "ONE";
-1\tx\ttranscript\t11\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; tag "basic"; tag "Ensembl_canonical";
+1\tx\ttranscript\t11\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; tag "basic"; \
+tag "Ensembl_canonical";
 1\tx\texon\t41\t60\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
 1\tx\texon\t11\t20\t.\t-\t.\tgene_id "G1"; transcript_id "T1"; gene_name "ONE";
 1\tx\ttranscript\t11\t90\t.\t-\t.\tgene_id "G1"; transcript_id "T2"; gene_name "ONE";
@@ -30,7 +31,14 @@ GTF = """#!genome-build test
 def test_gtf(tmp_path, name):
     annotation = load_annotation(write(tmp_path, GTF, name))
     near, far = annotation.genes  # one id, two loci that do not overlap
-    assert (near.id, near.symbol, near.contig, near.strand, near.start, near.end) == ("G1", "ONE", "1", "-", 10, 90)
+    assert (near.id, near.symbol, near.contig, near.strand, near.start, near.end) == (
+        "G1",
+        "ONE",
+        "1",
+        "-",
+        10,
+        90,
+    )
     assert near.chosen.id == "T1"  # canonical before longest
     assert near.chosen.exons == ((10, 20), (40, 60))
     assert near.sites() == ({19}, {40})  # minus strand: the acceptor is the left exon's last base
@@ -40,19 +48,33 @@ def test_gtf(tmp_path, name):
 def test_gtf_transcript_ids_that_several_genes_have(tmp_path):
     """As in RefSeq; an empty id stands for the gene's only transcript."""
     row = '1\tx\texon\t{}\t{}\t.\t+\t.\tgene_id "{}"; transcript_id "{}";\n'
-    text = "".join(row.format(s, s + 9, gene, t) for s, gene, t in (
-        (11, "A", "unknown_transcript_1"), (31, "A", "unknown_transcript_1"), (101, "B", "unknown_transcript_1"),
-        (201, "C", ""), (221, "C", ""), (301, "D", ""), (401, "", "")))
+    text = "".join(
+        row.format(s, s + 9, gene, t)
+        for s, gene, t in (
+            (11, "A", "unknown_transcript_1"),
+            (31, "A", "unknown_transcript_1"),
+            (101, "B", "unknown_transcript_1"),
+            (201, "C", ""),
+            (221, "C", ""),
+            (301, "D", ""),
+            (401, "", ""),
+        )
+    )
     genes = load_annotation(write(tmp_path, text)).genes
     assert [(g.id, g.start, g.end, g.chosen.id) for g in genes] == [
-        ("A", 10, 40, "unknown_transcript_1"), ("B", 100, 110, "unknown_transcript_1"), ("C", 200, 230, "C"),
-        ("D", 300, 310, "D")]
+        ("A", 10, 40, "unknown_transcript_1"),
+        ("B", 100, 110, "unknown_transcript_1"),
+        ("C", 200, 230, "C"),
+        ("D", 300, 310, "D"),
+    ]
 
 
 def test_gtf_of_augustus_with_bare_ids_of_genes_and_transcripts(tmp_path):
-    text = ("1\tAUGUSTUS\tgene\t11\t60\t.\t+\t.\tg1\n1\tAUGUSTUS\ttranscript\t11\t60\t.\t+\t.\tg1.t1\n"
-            '1\tAUGUSTUS\texon\t11\t20\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n'
-            '1\tAUGUSTUS\texon\t41\t60\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n')
+    text = (
+        "1\tAUGUSTUS\tgene\t11\t60\t.\t+\t.\tg1\n1\tAUGUSTUS\ttranscript\t11\t60\t.\t+\t.\tg1.t1\n"
+        '1\tAUGUSTUS\texon\t11\t20\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n'
+        '1\tAUGUSTUS\texon\t41\t60\t.\t+\t.\ttranscript_id "g1.t1"; gene_id "g1";\n'
+    )
     (gene,) = load_annotation(write(tmp_path, text)).genes
     assert (gene.id, gene.chosen.id, gene.sites()) == ("g1", "g1.t1", ({40}, {19}))
 
@@ -61,14 +83,20 @@ def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     text = (
         "##gff-version 3\n"
         "chr1\tx\tgene\t11\t60\t.\t+\t.\tID=gene-A%2CB;Name=A%2CB;gene=A%2CB\n"
-        "chr1\tx\tmRNA\t11\t60\t.\t+\t.\tID=rna-N1;Parent=gene-A%2CB;transcript_id=N1.1;tag=MANE Select\n"
+        "chr1\tx\tmRNA\t11\t60\t.\t+\t.\tID=rna-N1;Parent=gene-A%2CB;transcript_id=N1.1;tag=MANE "
+        "Select\n"
         "chr1\tx\texon\t11\t20\t.\t+\t.\tID=e1;Parent=rna-N1\n"
         "chr1\tx\texon\t41\t60\t.\t+\t.\tID=e2;Parent=rna-N1\n"
         "chr1\tx\tCDS\t15\t20\t.\t+\t0\tID=c1;Parent=rna-N1\n"
     )
     (gene,) = load_annotation(write(tmp_path, text)).genes
     assert (gene.id, gene.symbol, gene.chosen.id, gene.chosen.rank, gene.chosen.cds_length) == (
-        "A,B", "A,B", "N1.1", 2, 6)
+        "A,B",
+        "A,B",
+        "N1.1",
+        2,
+        6,
+    )
     assert gene.sites() == ({40}, {19})
 
 
@@ -85,25 +113,40 @@ def test_gff3_exon_with_two_parents_before_their_transcript(tmp_path):
 
 def test_lines_of_one_gene_in_spliceais_table_are_one_gene(tmp_path):
     table = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
-    table += "A\t1\t+\t10\t90\t10,70,\t20,90,\nA\t1\t+\t10\t60\t10,40,\t20,60,\nA\t1\t+\t500\t560\t500,\t560,\n"
+    table += "A\t1\t+\t10\t90\t10,70,\t20,90,\nA\t1\t+\t10\t60\t10,40,\t20,60,\n"
+    table += "A\t1\t+\t500\t560\t500,\t560,\n"
     near, far = load_annotation(write(tmp_path, table)).genes
     assert (near.start, near.end, len(near.transcripts), far.start) == (10, 90, 2, 500)
     assert near.sites() == ({40, 70}, {19})
 
 
-@pytest.mark.parametrize("better, worse", [
-    (Transcript("z", ((0, 9),), rank=2), Transcript("a", ((0, 99),), cds_length=90, rank=1)),  # MANE Select
-    (Transcript("z", ((0, 9),), rank=1), Transcript("a", ((0, 99),), cds_length=90)),  # Ensembl canonical
-    (Transcript("z", ((0, 9),), cds_length=9), Transcript("a", ((0, 99),), cds_length=3)),  # longest coding
-    (Transcript("z", ((0, 99),)), Transcript("a", ((0, 9), (50, 90)))),  # longest spliced
-    (Transcript("a", ((0, 9),)), Transcript("z", ((0, 9),)))])  # smallest id
+@pytest.mark.parametrize(
+    "better, worse",
+    [
+        (
+            Transcript("z", ((0, 9),), rank=2),
+            Transcript("a", ((0, 99),), cds_length=90, rank=1),
+        ),  # MANE Select
+        (
+            Transcript("z", ((0, 9),), rank=1),
+            Transcript("a", ((0, 99),), cds_length=90),
+        ),  # Ensembl canonical
+        (
+            Transcript("z", ((0, 9),), cds_length=9),
+            Transcript("a", ((0, 99),), cds_length=3),
+        ),  # longest coding
+        (Transcript("z", ((0, 99),)), Transcript("a", ((0, 9), (50, 90)))),  # longest spliced
+        (Transcript("a", ((0, 9),)), Transcript("z", ((0, 9),))),
+    ],
+)  # smallest id
 def test_the_chosen_transcript(better, worse):
     assert min((worse, better), key=Transcript.preference) is better
 
 
 def test_bed12_spliceai_and_canonical_agree(tmp_path):
     bed = "chr1\t10\t60\tN1\t0\t+\t10\t60\t0\t2\t10,20,\t0,30,\tSYM\n"
-    spliceai = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nSYM\t1\t+\t10\t60\t10,40,\t20,60,\n"
+    spliceai = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    spliceai += "SYM\t1\t+\t10\t60\t10,40,\t20,60,\n"
     canonical = (
         "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
         "SYM\t1\tchr1\t+\t11\t60\t20,\t41,\n"
@@ -121,7 +164,9 @@ def test_overlap_by_interval_and_alias(tmp_path):
     hits = lambda *where: [g.start for g in annotation.overlapping(*where)]  # noqa: E731
     assert hits("chr1", 89, 90) == [10] and hits("1", 90, 91) == []
     assert hits("1", 9, 10) == [] and hits("1", 5, 11) == [10]
-    assert hits("1", 10, 10) == [] and hits("1", 11, 11) == [10] and hits("1", 90, 90) == []  # insertions
+    assert (
+        hits("1", 10, 10) == [] and hits("1", 11, 11) == [10] and hits("1", 90, 90) == []
+    )  # insertions
     assert hits("2", 10, 20) == []
     assert hits("1", 0, 10_000_000) == [10, 500]
 
@@ -140,32 +185,48 @@ def test_gff3_features_belong_to_their_topmost_parent_and_orphans_to_the_named_o
         "1\tx\texon\t201\t250\t.\t+\t.\tParent=transcript:T2\n"
     )
     genes = load_annotation(write(tmp_path, text)).genes
-    assert [(g.id, g.symbol, len(g.transcripts)) for g in genes] == [("MIR1", "MIR1", 2), ("G1", "G1", 2)]
+    assert [(g.id, g.symbol, len(g.transcripts)) for g in genes] == [
+        ("MIR1", "MIR1", 2),
+        ("G1", "G1", 2),
+    ]
 
 
 def test_a_gene_of_unknown_strand_is_left_out(tmp_path):
     rows = [f"chr1\t10\t60\tN{s}\t0\t{s}\t10\t60\t0\t1\t50,\t0,\tS{s}\n" for s in "+."]
-    assert [g.symbol for g in load_annotation(write(tmp_path, "track name=x\n" + "".join(rows))).genes] == ["S+"]
+    assert [
+        g.symbol for g in load_annotation(write(tmp_path, "track name=x\n" + "".join(rows))).genes
+    ] == ["S+"]
 
 
-@pytest.mark.parametrize("text", ["", "hello\n", ">chr1\nACGT\n", "1\tx\tgene\t1\t9\t.\t+\t.\tgene_id \"G\";\n"])
+@pytest.mark.parametrize(
+    "text", ["", "hello\n", ">chr1\nACGT\n", '1\tx\tgene\t1\t9\t.\t+\t.\tgene_id "G";\n']
+)
 def test_what_is_no_annotation_is_refused(tmp_path, text):
     with pytest.raises(AnnotationError):
         load_annotation(write(tmp_path, text))
 
 
 TABLE = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\nA\t1\t+\t10\t90\t10,70,\t"
-CANONICAL = "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\nA\t1\t1\t+\t11\t90\t"
+CANONICAL = (
+    "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
+    "A\t1\t1\t+\t11\t90\t"
+)
 
 
-@pytest.mark.parametrize("text, why", [
-    (TABLE + "20,\n", "2 starts and 1 ends of exons"), (TABLE + "20,60,\n", "ends before it starts"),
-    (CANONICAL + "20,\t\n", "1 starts and 2 ends of exons"), (CANONICAL + "20,\t95,\n", "ends before it starts"),
-    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
-    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
-    ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "ends before it starts"),
-    ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
-    ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts")])
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        (TABLE + "20,\n", "2 starts and 1 ends of exons"),
+        (TABLE + "20,60,\n", "ends before it starts"),
+        (CANONICAL + "20,\t\n", "1 starts and 2 ends of exons"),
+        (CANONICAL + "20,\t95,\n", "ends before it starts"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "ends before it starts"),
+        ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
+        ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts"),
+    ],
+)
 def test_exons_that_are_not_whole_are_refused_by_their_line(tmp_path, text, why):
     with pytest.raises(AnnotationError, match=f"{why}.*: .*A.t"):
         load_annotation(write(tmp_path, text))
@@ -205,8 +266,11 @@ def cache(tmp_path, monkeypatch):
 
 def test_kept_names_may_hold_anything(tmp_path, cache):
     path = tmp_path / "a.gff3"
-    path.write_text("c\t.\tgene\t1\t90\t.\t+\t.\tID=g;Name=A%0AB%09\nc\t.\tmRNA\t1\t90\t.\t+\t.\tID=t;Parent=g\n"
-                    "c\t.\texon\t1\t90\t.\t+\t.\tParent=t\n")
+    path.write_text(
+        "c\t.\tgene\t1\t90\t.\t+\t.\tID=g;Name=A%0AB%09\n"
+        "c\t.\tmRNA\t1\t90\t.\t+\t.\tID=t;Parent=g\n"
+        "c\t.\texon\t1\t90\t.\t+\t.\tParent=t\n"
+    )
     for _ in range(2):
         (gene,) = load_annotation(str(path), cache=True).genes
         assert gene.symbol == "A\nB\t"
@@ -226,8 +290,10 @@ def test_a_line_that_is_no_gff_is_shown(tmp_path):
 
 def test_parsed_genes_are_kept_by_content(tmp_path, cache):
     path = tmp_path / "a.tsv"
-    path.write_text("gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
-                    "A\t1\tchr1\t+\t11\t90\t20,40,\t31,61,\nB\t0\tchr2\t-\t5\t9\t\t\n")
+    path.write_text(
+        "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
+        "A\t1\tchr1\t+\t11\t90\t20,40,\t31,61,\nB\t0\tchr2\t-\t5\t9\t\t\n"
+    )
     parsed = load_annotation(str(path))
     assert not cache.exists()
     assert load_annotation(str(path), cache=True).genes == parsed.genes
@@ -255,10 +321,17 @@ def test_a_damaged_or_unwritable_cache_does_no_harm(tmp_path, cache, monkeypatch
 
 def test_genes_of_chosen_transcripts_are_no_longer_than_these(tmp_path):
     path = tmp_path / "g.gtf"
-    path.write_text("".join(
-        f'c\tx\texon\t{s}\t{e}\t.\t+\t.\tgene_id "G"; transcript_id "{t}";\n'
-        for t, s, e in (("long", 101, 200), ("long", 301, 400), ("wide", 50, 90), ("wide", 350, 390))
-    ))
+    path.write_text(
+        "".join(
+            f'c\tx\texon\t{s}\t{e}\t.\t+\t.\tgene_id "G"; transcript_id "{t}";\n'
+            for t, s, e in (
+                ("long", 101, 200),
+                ("long", 301, 400),
+                ("wide", 50, 90),
+                ("wide", 350, 390),
+            )
+        )
+    )
     whole = load_annotation(str(path))
     (gene,) = whole.of_chosen_transcripts().genes
     assert (whole.genes[0].start, whole.genes[0].end, gene.start, gene.end) == (49, 400, 100, 400)

@@ -18,7 +18,11 @@ BASES = st.text(alphabet="ACGT", min_size=1, max_size=6)
 def apply(genome, contig, variant):
     n = genome.lengths[contig]
     codes = genome.codes(contig, 0, n)
-    return decode(np.concatenate((codes[: variant.start], variant.alt, codes[variant.start + len(variant.ref) :])))
+    return decode(
+        np.concatenate(
+            (codes[: variant.start], variant.alt, codes[variant.start + len(variant.ref) :])
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +48,22 @@ def test_contig_names_are_reconciled(genome):
     assert genome.contig("c1") == "c1"
     assert genome.contig("3") is None
     assert ContigNames({"chrM"}).find("MT") == "chrM"
-    assert ContigNames({"Chr1", "2"}).find("chr1") == "Chr1" and ContigNames({"Chr1"}).find("1") == "Chr1"
+    assert (
+        ContigNames({"Chr1", "2"}).find("chr1") == "Chr1"
+        and ContigNames({"Chr1"}).find("1") == "Chr1"
+    )
     assert ContigNames({"1", "chr1"}).find("chr1") == "chr1"
 
 
 @pytest.mark.parametrize(
     "other",
-    [">a\nACGTACGT\nACGT\n>b\nAC\n", ">a x\nACGTACGT\nAC\n>b\nACGT", ">a\nACGTACGT\nACG\n>c\nAC\n",
-     ">a\nACGTACGT\nACG\n>b\nA", ">a\nACGTACGT\nACG\n>b\nAC\n>d\nA\n"],
+    [
+        ">a\nACGTACGT\nACGT\n>b\nAC\n",
+        ">a x\nACGTACGT\nAC\n>b\nACGT",
+        ">a\nACGTACGT\nACG\n>c\nAC\n",
+        ">a\nACGTACGT\nACG\n>b\nA",
+        ">a\nACGTACGT\nACG\n>b\nAC\n>d\nA\n",
+    ],
 )
 def test_index_of_another_version_of_the_fasta_is_refused(tmp_path, other):
     path = tmp_path / "x.fa"
@@ -82,11 +94,16 @@ def test_an_index_appears_only_when_it_is_complete(tmp_path, monkeypatch, suffix
         pysam.tabix_compress(path, path + suffix)
     made, faidx = [], pysam.faidx
     before = set(os.listdir(tmp_path))
-    monkeypatch.setattr("pysam.faidx", lambda *args, **more: made.append((faidx(*args, **more), os.listdir(tmp_path))))
+    monkeypatch.setattr(
+        "pysam.faidx",
+        lambda *args, **more: made.append((faidx(*args, **more), os.listdir(tmp_path))),
+    )
     Genome(path + suffix)
     ((_, files),) = made
     assert not [f for f in files if f.endswith((".fai", ".gzi"))]
-    assert set(os.listdir(tmp_path)) - before == {f"x.fa{suffix}.fai"} | ({"x.fa.gz.gzi"} if suffix else set())
+    assert set(os.listdir(tmp_path)) - before == {f"x.fa{suffix}.fai"} | (
+        {"x.fa.gz.gzi"} if suffix else set()
+    )
 
 
 def test_missing_index_is_made_and_missing_file_named(tmp_path):
@@ -156,7 +173,9 @@ def test_every_placement_makes_the_same_haplotype_and_the_same_normal_form(genom
         if len(placed.ref) != len(placed.alt) and 0 in (len(placed.ref), len(placed.alt)):
             before = whole[at - 1] if at else None
             if before:  # written as VCF writes it, at this placement
-                again = normalise(genome, "c1", at, before + decode(placed.ref), before + decode(placed.alt))
+                again = normalise(
+                    genome, "c1", at, before + decode(placed.ref), before + decode(placed.alt)
+                )
                 assert again.span == v.span
     with pytest.raises(ValueError):
         v.placed(v.start + v.right + 1)

@@ -1,4 +1,5 @@
-"""What must not change a score: spelling, neighbours, order, workers, regions, strand. And which status comes first."""
+"""What must not change a score: spelling, neighbours, order, workers, regions, strand. And which
+status comes first."""
 
 import io
 import re
@@ -29,10 +30,19 @@ NONE = 2.0  # of none
 
 
 def contig_c():
-    """Runs and repeats lie across each end of a gene and at both ends of the contig; N and lower case within genes."""
+    """Runs and repeats lie across each end of a gene and at both ends of the contig; N and lower
+    case within genes."""
     bases = list(toy.random_bases(1500, seed=5))
-    for start, text in ((0, "G" * 10), (408, "A" * 24), (639, "N" * 30), (888, "CA" * 12), (984, "GATTACA" * 5),
-                        (1488, "T" * 12), (770, "ACG" * 8), (1150, "TTAGGC" * 4)):
+    for start, text in (
+        (0, "G" * 10),
+        (408, "A" * 24),
+        (639, "N" * 30),
+        (888, "CA" * 12),
+        (984, "GATTACA" * 5),
+        (1488, "T" * 12),
+        (770, "ACG" * 8),
+        (1150, "TTAGGC" * 4),
+    ):
         bases[start : start + len(text)] = text
     bases[699:800] = "".join(bases[699:800]).lower()
     return "".join(bases)
@@ -47,14 +57,46 @@ GENES = (
     ("Q", "c", "-", [(1000, 1100), (1250, 1500)]),
     ("T", "d", "+", [(20, 60), (90, 200)]),  # goes on beyond its contig
 )
-EDGES = {"c": (0, 150, 260, 380, 409, 420, 432, 639, 669, 720, 770, 794, 830, 888, 900, 912, 985, 1000, 1020, 1150,
-               1174, 1250, 1488, 1500), "d": (0, 20, 60, 90, 120)}
+EDGES = {
+    "c": (
+        0,
+        150,
+        260,
+        380,
+        409,
+        420,
+        432,
+        639,
+        669,
+        720,
+        770,
+        794,
+        830,
+        888,
+        900,
+        912,
+        985,
+        1000,
+        1020,
+        1150,
+        1174,
+        1250,
+        1488,
+        1500,
+    ),
+    "d": (0, 20, 60, 90, 120),
+}
 
 
 def bounded(examples):
     """The same `examples` in every run."""
-    return settings(max_examples=examples, derandomize=True, database=None, deadline=None,
-                    suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,30 +112,48 @@ def bundle(folder):
 
 @pytest.fixture(scope="module")
 def parts(folder, bundle):
-    return (Genome(toy.fasta(folder / "g.fa", **CONTIGS)), load_annotation(toy.gtf(folder / "g.gtf", *GENES)),
-            Predictor(bundle))
+    return (
+        Genome(toy.fasta(folder / "g.fa", **CONTIGS)),
+        load_annotation(toy.gtf(folder / "g.gtf", *GENES)),
+        Predictor(bundle),
+    )
 
 
 @pytest.fixture(scope="module")
 def mirrored_parts(folder, parts):
-    flip = lambda contig, exons: [(len(BASES[contig]) + 1 - e, len(BASES[contig]) + 1 - b) for b, e in exons[::-1]]  # noqa: E731
-    genes = [(name, contig, "-" if strand == "+" else "+", flip(contig, exons))
-             for name, contig, strand, exons in GENES if name != "T"]
-    return (Genome(toy.fasta(folder / "m.fa", **{k: toy.revcomp(b) for k, b in BASES.items()})),
-            load_annotation(toy.gtf(folder / "m.gtf", *genes)), parts[2])
+    def flip(contig, exons):
+        return [(len(BASES[contig]) + 1 - e, len(BASES[contig]) + 1 - b) for b, e in exons[::-1]]
+
+    genes = [
+        (name, contig, "-" if strand == "+" else "+", flip(contig, exons))
+        for name, contig, strand, exons in GENES
+        if name != "T"
+    ]
+    return (
+        Genome(toy.fasta(folder / "m.fa", **{k: toy.revcomp(b) for k, b in BASES.items()})),
+        load_annotation(toy.gtf(folder / "m.gtf", *genes)),
+        parts[2],
+    )
 
 
 def run(parts, path, regions=None, indexed=False, **options):
     """(Stats, data lines) of an annotated file."""
     out, chosen = io.BytesIO(), Options(**options)
-    with VcfReader(path, [f.key for f in chosen.fields], regions=regions, indexed=indexed) as reader:
+    with VcfReader(
+        path, [f.key for f in chosen.fields], regions=regions, indexed=indexed
+    ) as reader:
         writer = TextWriter(out)
         stats = annotate(reader, writer, *parts, chosen)
         writer.finish()
-    return stats, [line for line in out.getvalue().decode().splitlines() if not line.startswith("#")]
+    return stats, [
+        line for line in out.getvalue().decode().splitlines() if not line.startswith("#")
+    ]
 
 
-HEADER = ("##fileformat=VCFv4.2", *(f"##contig=<ID={name},length={len(b)}>" for name, b in CONTIGS.items()))
+HEADER = (
+    "##fileformat=VCFv4.2",
+    *(f"##contig=<ID={name},length={len(b)}>" for name, b in CONTIGS.items()),
+)
 
 
 def infos(parts, folder, records, **options):
@@ -123,7 +183,7 @@ def sites(info):
     return [(*f[1:4], place(f[4], 0) if f[4] != "." else (), *f[5:]) for f in found]
 
 
-# -------------------------------------------------------------------------------------------- haplotypes and spellings
+# ------------------------------------------------------------------------- haplotypes and spellings
 
 
 def common(a, b):
@@ -147,8 +207,13 @@ class Change:
         self.first = self.rest - self.gone  # of the placements, the first
         self.last = self.prefix
         self.span = self.first, self.last + self.gone
-        both = min(self.gone, self.added) if self.more else 0  # a delins: one gap, wherever within it
-        self.gaps = [(at, max(-self.more, 0), max(self.more, 0)) for at in range(self.first, self.last + both + 1)]
+        both = (
+            min(self.gone, self.added) if self.more else 0
+        )  # a delins: one gap, wherever within it
+        self.gaps = [
+            (at, max(-self.more, 0), max(self.more, 0))
+            for at in range(self.first, self.last + both + 1)
+        ]
 
     def record(self, low, high):
         """As a record whose REF is [low, high), which every spelling is for some low and high."""
@@ -168,7 +233,9 @@ def changes(draw, contigs=("c", "c", "c", "d")):
     bases = BASES[contig]
     start = draw(st.sampled_from(EDGES[contig])) + draw(st.integers(-20, 20))
     start = min(max(start, 0), len(bases) - 1)
-    kind = draw(st.sampled_from(("snv", "mnv", "insertion", "duplication", "deletion", "long", "delins")))
+    kind = draw(
+        st.sampled_from(("snv", "mnv", "insertion", "duplication", "deletion", "long", "delins"))
+    )
     text = lambda low, high: draw(st.text("ACGT", min_size=low, max_size=high))  # noqa: E731
     gone, new = 0, ""
     if kind == "snv":
@@ -200,21 +267,29 @@ def spellings(draw, change, pad=10, case=True):
     low = draw(st.integers(max(0, change.first - pad), change.last))
     high = min(n, max(change.rest, low + change.gone) + draw(st.integers(0, pad)))
     if high == low or high + change.more == low:  # VCF wants a base
-        low, high = (low, high + 1) if high < n and draw(st.booleans()) or not low else (low - 1, high)
+        low, high = (
+            (low, high + 1) if high < n and draw(st.booleans()) or not low else (low - 1, high)
+        )
     while "N" in change.bases[low:high] and low < change.first - 1:
         low += 1
     while "N" in change.bases[low:high] and high > max(change.rest, low + change.gone):
         high -= 1
     contig, pos, ref, alt = change.record(low, high)
     assume("N" not in ref)
-    letters = draw(st.sampled_from((str.upper, str.lower, str.swapcase, str.title))) if case else str
+    letters = (
+        draw(st.sampled_from((str.upper, str.lower, str.swapcase, str.title))) if case else str
+    )
     return contig, pos, letters(ref), letters(alt)
 
 
 def genes_over(change):
     """Names of the genes that the change lies in; an insertion lies between two bases."""
     start, end = change.span
-    return [g[0] for g in GENES if g[1] == change.contig and g[3][0][0] - 1 < end and start < g[3][-1][1]]
+    return [
+        g[0]
+        for g in GENES
+        if g[1] == change.contig and g[3][0][0] - 1 < end and start < g[3][-1][1]
+    ]
 
 
 @bounded(200)
@@ -256,22 +331,35 @@ def test_alts_of_one_record_score_as_records_of_their_own(parts, folder, data):
     contig, (low, high) = "c", (min(c.last for c in some), max(c.last + c.gone for c in some))
     assume(high - low < 300)
     some = [c for c in some if c.first <= low and c.rest <= high or c.last >= low]
-    low, high = max(0, min(c.first for c in some) - 1), min(len(BASES[contig]), max(c.span[1] for c in some) + 1)
+    low, high = (
+        max(0, min(c.first for c in some) - 1),
+        min(len(BASES[contig]), max(c.span[1] for c in some) + 1),
+    )
     records = [c.record(low, high) for c in some]
     assume("N" not in records[0][2])
     joint = (contig, low + 1, records[0][2], ",".join(r[3] for r in records))
     whole, *each = infos(parts, folder, [joint, *records], rbp_min=NONE)
     for key in ("SAMVAR_MAX", "SAMVAR_STATUS"):
         assert whole[key].split(",") == [i[key] for i in each]
-    assert whole.get("SAMVAR", "").split(",") == ",".join(i["SAMVAR"] for i in each if "SAMVAR" in i).split(",")
+    assert whole.get("SAMVAR", "").split(",") == ",".join(
+        i["SAMVAR"] for i in each if "SAMVAR" in i
+    ).split(",")
 
 
 @bounded(25)
-@given(start=st.integers(0, 1499), length=st.integers(1, 80), mask=st.booleans(), lower=st.booleans())
+@given(
+    start=st.integers(0, 1499), length=st.integers(1, 80), mask=st.booleans(), lower=st.booleans()
+)
 def test_ref_equal_to_alt_has_no_delta_anywhere(parts, folder, start, length, mask, lower):
     bases = BASES["c"][start : start + length]
     assume("N" not in bases)
-    (info,) = infos(parts, folder, [("c", start + 1, bases, bases.lower() if lower else bases)], rbp_min=ALL, mask=mask)
+    (info,) = infos(
+        parts,
+        folder,
+        [("c", start + 1, bases, bases.lower() if lower else bases)],
+        rbp_min=ALL,
+        mask=mask,
+    )
     assert "SAMVAR_RBP" not in info
     if info["SAMVAR_STATUS"] == "NO_GENE":
         assert info["SAMVAR_MAX"] == "."
@@ -281,23 +369,32 @@ def test_ref_equal_to_alt_has_no_delta_anywhere(parts, folder, start, length, ma
         assert row[4:8] == ("0.0000",) * 4 and row[12] == "0.0000"
 
 
-# ---------------------------------------------------------------------------------------------------------- mirror
+# ------------------------------------------------------------------------------------------- mirror
 
 
 def mirror(change):
     n = len(change.bases)
     new = change.haplotype[change.first : change.first + change.added]
     m = Change.__new__(Change)
-    m.contig, m.bases, m.haplotype = change.contig, toy.revcomp(change.bases), toy.revcomp(change.haplotype)
+    m.contig, m.bases, m.haplotype = (
+        change.contig,
+        toy.revcomp(change.bases),
+        toy.revcomp(change.haplotype),
+    )
     m.more, m.gone, m.added = change.more, change.gone, len(new)
     m.first, m.last = n - change.last - change.gone, n - change.first - change.gone
     m.prefix, m.rest, m.span = m.last, m.first + m.gone, (m.first, m.last + m.gone)
     return m
 
 
-@pytest.mark.parametrize("options", [dict(rbp_min=NONE), dict(rbp_min=NONE, mask=True), dict(rbp_min=0.1)],
-                         ids=["plain", "mask", "sites"])
-def test_reverse_complement_of_everything_mirrors_every_column(parts, mirrored_parts, folder, options):
+@pytest.mark.parametrize(
+    "options",
+    [dict(rbp_min=NONE), dict(rbp_min=NONE, mask=True), dict(rbp_min=0.1)],
+    ids=["plain", "mask", "sites"],
+)
+def test_reverse_complement_of_everything_mirrors_every_column(
+    parts, mirrored_parts, folder, options
+):
     @bounded(20 if options["rbp_min"] < 1 else 80)
     @given(data=st.data())
     def check(data):
@@ -312,29 +409,50 @@ def test_reverse_complement_of_everything_mirrors_every_column(parts, mirrored_p
                 return n - position + change.gone, change.added + 1 - offset
             return n + 1 - position, 0
 
-        (a,), (b,) = infos(parts, folder, [record], **options), infos(mirrored_parts, folder, [other], **options)
+        (a,), (b,) = (
+            infos(parts, folder, [record], **options),
+            infos(mirrored_parts, folder, [other], **options),
+        )
         assert (a["SAMVAR_MAX"], a["SAMVAR_STATUS"]) == (b["SAMVAR_MAX"], b["SAMVAR_STATUS"])
-        expected = [(*r[:3], strands[r[3]], *r[4:8], *(turned(*p) for p in r[8:12]), r[12])
-                    for r in rows(a, record[1])]
+        expected = [
+            (*r[:3], strands[r[3]], *r[4:8], *(turned(*p) for p in r[8:12]), r[12])
+            for r in rows(a, record[1])
+        ]
         assert sorted(expected) == sorted(rows(b, other[1])), (record, other)
-        assert (sorted((*s[:3], s[3] and turned(*s[3]), *s[4:]) for s in sites(a)) == sorted(sites(b))), (record, other)
+        assert sorted((*s[:3], s[3] and turned(*s[3]), *s[4:]) for s in sites(a)) == sorted(
+            sites(b)
+        ), (record, other)
 
     check()
 
 
-# -------------------------------------------------------------------------- order, neighbours, workers, chunks, regions
+# ------------------------------------------------------ order, neighbours, workers, chunks, regions
 
 
 def pool():
     """Records of every status and kind, of both contigs."""
     b = BASES["c"]
     turn = str.maketrans("ACGT", "CGTA")
-    some = [("c", p, b[p - 1], b[p - 1].translate(turn)) for p in (2, 149, 400, 419, 600, 680, 810, 1101, 1499)]
-    some += [("c", 405, b[404:440], b[404]), ("c", 409, "A", "AA"), ("c", 760, b[759:860], b[759:761]),
-             ("c", 890, "A", "ACACA"), ("c", 1090, b[1089:1092], "TTT,A,*,<DEL>"), ("c", 1200, b[1199], "."),
-             ("c", 950, b[949], "G,T"), ("c", 640, "N", "A"), ("c", 800, "ACGT".replace(b[799], "")[0], b[799]),
-             ("c", 1499, b[1498:] + "A", "A"), ("c", 1300, b[1299], "R"), ("x", 5, "A", "C"),
-             ("d", 100, BASES["d"][99], BASES["d"][99] + "GGTAAG"), ("d", 110, BASES["d"][109:120], "A")]
+    some = [
+        ("c", p, b[p - 1], b[p - 1].translate(turn))
+        for p in (2, 149, 400, 419, 600, 680, 810, 1101, 1499)
+    ]
+    some += [
+        ("c", 405, b[404:440], b[404]),
+        ("c", 409, "A", "AA"),
+        ("c", 760, b[759:860], b[759:761]),
+        ("c", 890, "A", "ACACA"),
+        ("c", 1090, b[1089:1092], "TTT,A,*,<DEL>"),
+        ("c", 1200, b[1199], "."),
+        ("c", 950, b[949], "G,T"),
+        ("c", 640, "N", "A"),
+        ("c", 800, "ACGT".replace(b[799], "")[0], b[799]),
+        ("c", 1499, b[1498:] + "A", "A"),
+        ("c", 1300, b[1299], "R"),
+        ("x", 5, "A", "C"),
+        ("d", 100, BASES["d"][99], BASES["d"][99] + "GGTAAG"),
+        ("d", 110, BASES["d"][109:120], "A"),
+    ]
     return [f"{c}\t{p}\tid{i}\t{r}\t{a}\t{i}.5\tPASS\tX={i}" for i, (c, p, r, a) in enumerate(some)]
 
 
@@ -344,7 +462,10 @@ POOL = pool()
 @pytest.fixture(scope="module")
 def alone(parts, folder):
     """Each record of the pool annotated in a file of its own."""
-    return {line: run(parts, toy.vcf(folder / "a.vcf", line, header=HEADER), rbp_min=0.2)[1] for line in POOL}
+    return {
+        line: run(parts, toy.vcf(folder / "a.vcf", line, header=HEADER), rbp_min=0.2)[1]
+        for line in POOL
+    }
 
 
 def sort_key(line):
@@ -353,9 +474,14 @@ def sort_key(line):
 
 
 @bounded(25)
-@given(lines=st.lists(st.sampled_from(POOL), min_size=1, max_size=12), threads=st.integers(1, 3),
-       chunk=st.sampled_from((1, 2, 3, 7, 1000)))
-def test_no_byte_depends_on_order_neighbours_workers_or_chunks(parts, bundle, folder, alone, lines, threads, chunk):
+@given(
+    lines=st.lists(st.sampled_from(POOL), min_size=1, max_size=12),
+    threads=st.integers(1, 3),
+    chunk=st.sampled_from((1, 2, 3, 7, 1000)),
+)
+def test_no_byte_depends_on_order_neighbours_workers_or_chunks(
+    parts, bundle, folder, alone, lines, threads, chunk
+):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(spine, "CHUNK", chunk)
         path = toy.vcf(folder / "o.vcf", *lines, header=HEADER)
@@ -377,15 +503,20 @@ def test_regions_put_together_give_the_whole(parts, folder, alone, cuts, indexed
         path = pysam.tabix_index(path + ".gz", preset="vcf", force=True)
     bounds = [1, *sorted(cuts), 2000]
     regions = [f"c:{a}-{b - 1}" for a, b in zip(bounds, bounds[1:])] + ["d", "x"]
-    found = [line for r in regions for line in run(parts, path, Regions.parse(r, "pos"), indexed, rbp_min=0.2)[1]]
+    found = [
+        line
+        for r in regions
+        for line in run(parts, path, Regions.parse(r, "pos"), indexed, rbp_min=0.2)[1]
+    ]
     assert found == [out for line in lines for out in alone[line]]
 
 
-# ------------------------------------------------------------------------------------- deltas by hand, and statuses
+# --------------------------------------------------------------------- deltas by hand, and statuses
 
 
 class Given:
-    """Stands for a Predictor: the sites' probabilities are told, by genomic position (0-based) of ref and of alt."""
+    """Stands for a Predictor: the sites' probabilities are told, by genomic position (0-based) of
+    ref and of alt."""
 
     def __init__(self, predictor, ref, alt):
         self._predictor, self._told = predictor, (ref, alt)
@@ -405,34 +536,53 @@ class Given:
 
 
 def test_deltas_of_a_deleted_exon_are_those_worked_out_by_hand(folder, bundle):
-    """Exon 701-860 and 120 bases on either side, 400 in all, go: 581-980. Acceptor 701 and donor 860 go with
-    it; donor 560 before the deletion falls from 0.7 to 0.3; acceptor 1010 behind it, index 609 of alt, rises."""
+    """Exon 701-860 and 120 bases on either side, 400 in all, go: 581-980. Acceptor 701 and donor
+    860 go with it; donor 560 before the deletion falls from 0.7 to 0.3; acceptor 1010 behind it,
+    index 609 of alt, rises."""
     a, d = 0, 1
-    ref = {(d, 559): 0.7, (a, 700): 0.9, (d, 859): 0.8, (a, 1009): 0.4, (a, 545): 0.25, (d, 1040): 0.9}
-    alt = {(d, 559): 0.3, (a, 609): 0.75, (a, 545): 0.31, (d, 600): 0.11}  # (d, 1040) lies beyond D: not compared
+    ref = {
+        (d, 559): 0.7,
+        (a, 700): 0.9,
+        (d, 859): 0.8,
+        (a, 1009): 0.4,
+        (a, 545): 0.25,
+        (d, 1040): 0.9,
+    }
+    alt = {
+        (d, 559): 0.3,
+        (a, 609): 0.75,
+        (a, 545): 0.31,
+        (d, 600): 0.11,
+    }  # (d, 1040) lies beyond D: not compared
     bases = toy.random_bases(2000, seed=3)
     assert bases[579] != bases[979] and bases[580] != bases[980]  # one placement
     genome = Genome(toy.fasta(folder / "h.fa", c=bases))
     for strand in "+-":
-        genes = load_annotation(toy.gtf(folder / "h.gtf", ("G", "c", strand, [(400, 560), (701, 860), (1010, 1200)])))
+        genes = load_annotation(
+            toy.gtf(folder / "h.gtf", ("G", "c", strand, [(400, 560), (701, 860), (1010, 1200)]))
+        )
         predictor = Given(Predictor(bundle), ref, alt)
         record = ("c", 580, bases[579:980], bases[579])
         (info,) = infos((genome, genes, predictor), folder, [record], rbp_min=NONE, max_allele=400)
         assert info["SAMVAR_STATUS"] == "OK" and info["SAMVAR_MAX"] == "0.9000"
         ((_, _, _, found, *row),) = rows(info, 580)
         assert found == strand
-        # acceptor gain 0.75 - 0.4 at 1010, loss 0.9 at 701; donor gain 0.11 at alt 600 = ref 1000, loss 0.8 at 860
+        # acceptor gain 0.75 - 0.4 at 1010, loss 0.9 at 701; donor gain 0.11 at alt 600 = ref 1000,
+        # loss 0.8 at 860
         assert row[:4] == ["0.3500", "0.9000", "0.1100", "0.8000"]
         assert row[4:8] == [(1010, 0), (701, 0), (1001, 0), (860, 0)]
 
 
 def by_hand(predictor, change, gene, gap):
-    """{place: [AG, AL, DG, DL]} of a change within a gene, its bases deleted or inserted at one of its `gaps`, from
-    the model's own probabilities."""
+    """{place: [AG, AL, DG, DL]} of a change within a gene, its bases deleted or inserted at one of
+    its `gaps`, from the model's own probabilities."""
     at, gone, added = gap
     _, contig, strand, exons = gene
     low, high = exons[0][0] - 1, exons[-1][1]
-    inside = lambda i: change.bases[i] if low <= i < high and i < len(change.bases) and i >= 0 else "N"  # noqa: E731
+
+    def inside(i):
+        return change.bases[i] if low <= i < high and i < len(change.bases) and i >= 0 else "N"
+
     start, end = change.span[0] - D - F, change.span[1] + D + F
     reach = predictor.reach if strand == "+" else predictor.reach[::-1]
     ref = "".join(map(inside, range(start - reach[0], end + reach[1])))
@@ -446,7 +596,10 @@ def by_hand(predictor, change, gene, gap):
             y = np.mean([m(x)[0, 1:].exp().numpy() for m in predictor.models], 0)
         p.append(y if strand == "+" else y[:, ::-1])
     out = {}
-    put = lambda place, r, a: out.__setitem__(place, [a[0] - r[0], r[0] - a[0], a[1] - r[1], r[1] - a[1]])  # noqa: E731
+
+    def put(place, r, a):
+        out[place] = [a[0] - r[0], r[0] - a[0], a[1] - r[1], r[1] - a[1]]
+
     nothing = (0.0, 0.0)
     for i in range(change.span[0] - D, change.span[1] + D):
         r = p[0][:, i - start]
@@ -477,8 +630,13 @@ def test_deltas_are_those_of_the_placement_that_explains_least(parts, folder, ch
         deltas = np.array([float(v) for v in row[4:8]])
         expected = [np.clip(np.array(list(t.values())).max(0), 0, None) for t in best]
         assert any(np.allclose(deltas, e, atol=1e-4) for e in expected), (record, gene)
-        assert any(all(p in t and t[p][i] > max(v[i] for v in t.values()) - 1e-5 for i, p in enumerate(row[8:12]))
-                   for t in best), (record, gene)
+        assert any(
+            all(
+                p in t and t[p][i] > max(v[i] for v in t.values()) - 1e-5
+                for i, p in enumerate(row[8:12])
+            )
+            for t in best
+        ), (record, gene)
 
 
 def expected_status(contig, pos, ref, alt, max_allele):
@@ -506,8 +664,11 @@ def expected_status(contig, pos, ref, alt, max_allele):
     else:
         change = Change(contig, start, len(ref), alt.upper())
         span, longest = change.span, max(change.gone, change.added)
-    over = [(g[3][0][0] - 1, g[3][-1][1]) for g in GENES
-            if g[1] == contig and g[3][0][0] - 1 < span[1] and span[0] < g[3][-1][1]]
+    over = [
+        (g[3][0][0] - 1, g[3][-1][1])
+        for g in GENES
+        if g[1] == contig and g[3][0][0] - 1 < span[1] and span[0] < g[3][-1][1]
+    ]
     if not over:
         return "NO_GENE"
     if longest > max_allele:
@@ -525,7 +686,11 @@ def any_records(draw):
     contig = draw(st.sampled_from(("c",) * 6 + ("d", "d", "chrc", "e", "x", "chr", "C")))
     bases = BASES.get(contig.removeprefix("chr"), "ACGT")
     edges = EDGES.get(contig.removeprefix("chr"), (1, len(bases)))
-    pos = draw(st.one_of(st.sampled_from(edges), st.sampled_from((-1, 0, 1, len(bases), len(bases) + 1, 10**12))))
+    pos = draw(
+        st.one_of(
+            st.sampled_from(edges), st.sampled_from((-1, 0, 1, len(bases), len(bases) + 1, 10**12))
+        )
+    )
     pos += draw(st.integers(-25, 25))
     n = draw(st.one_of(st.integers(1, 8), st.integers(30, 130)))
     ref = bases[max(pos - 1, 0) : max(pos - 1, 0) + n] or "A"
@@ -537,10 +702,34 @@ def any_records(draw):
         ref = {"N": "N", "IUPAC": "R", ".": ".", "-": "-"}[kind] + ref[1:]
     if draw(st.booleans()):
         ref = ref.lower()
-    odd = ("*", "<DEL>", "<NON_REF>", "<*>", "<INS:ME:ALU>", "A[c:5[", "]c:5]A", "[x:1[T", "A]<ctg>:7]", ".A", "ACG.",
-           "R", "ACN", "N", "A-", "0", "A*", "!", "ac gt")
-    plain = st.one_of(st.text("ACGTacgt", min_size=1, max_size=6), st.just(ref[:1]), st.just(ref), st.just(ref[::-1]),
-                      st.text("ACGT", min_size=20, max_size=22).map(lambda t: ref[:1] + 2 * t))
+    odd = (
+        "*",
+        "<DEL>",
+        "<NON_REF>",
+        "<*>",
+        "<INS:ME:ALU>",
+        "A[c:5[",
+        "]c:5]A",
+        "[x:1[T",
+        "A]<ctg>:7]",
+        ".A",
+        "ACG.",
+        "R",
+        "ACN",
+        "N",
+        "A-",
+        "0",
+        "A*",
+        "!",
+        "ac gt",
+    )
+    plain = st.one_of(
+        st.text("ACGTacgt", min_size=1, max_size=6),
+        st.just(ref[:1]),
+        st.just(ref),
+        st.just(ref[::-1]),
+        st.text("ACGT", min_size=20, max_size=22).map(lambda t: ref[:1] + 2 * t),
+    )
     alts = draw(st.lists(st.one_of(plain, plain, st.sampled_from(odd)), min_size=1, max_size=3))
     assume(alts != ["."])
     return contig, pos, ref, ",".join(alts)
@@ -558,9 +747,13 @@ def test_status_is_the_first_that_applies(parts, folder, records):
         assert ("SAMVAR" in info) == any(scored)
 
 
-@pytest.mark.parametrize("pos, text, status", [
-    (300, "G" * 1000, "OK"), (300, "G" * 1001, "TOO_LONG"), (950, "G" * 1001, "NO_GENE")])
-def test_an_insertion_longer_than_the_frame_is_scored_up_to_the_limit(parts, folder, pos, text, status):
+@pytest.mark.parametrize(
+    "pos, text, status",
+    [(300, "G" * 1000, "OK"), (300, "G" * 1001, "TOO_LONG"), (950, "G" * 1001, "NO_GENE")],
+)
+def test_an_insertion_longer_than_the_frame_is_scored_up_to_the_limit(
+    parts, folder, pos, text, status
+):
     base = BASES["c"][pos - 1]
     other = "T" if base != "T" else "A"
     text = other + text[1:-1] + ("T" if BASES["c"][pos] != "T" else "A")

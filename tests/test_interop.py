@@ -16,10 +16,14 @@ from .tools import need
 
 BASES = toy.random_bases(3000, seed=5)
 CHANGE = {"A": "C", "C": "G", "G": "T", "T": "A"}
-HEADER = ("##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>",
-          '##INFO=<ID=END,Number=1,Type=Integer,Description="x">',
-          '##INFO=<ID=DP,Number=1,Type=Integer,Description="x">', '##ALT=<ID=DEL,Description="x">',
-          '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">')
+HEADER = (
+    "##fileformat=VCFv4.2",
+    "##contig=<ID=c,length=3000>",
+    '##INFO=<ID=END,Number=1,Type=Integer,Description="x">',
+    '##INFO=<ID=DP,Number=1,Type=Integer,Description="x">',
+    '##ALT=<ID=DEL,Description="x">',
+    '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">',
+)
 
 
 def snv(pos, info="DP=3"):
@@ -35,24 +39,47 @@ def world(tmp_path_factory):
     need("bcftools", "tabix", "bgzip")
     folder = tmp_path_factory.mktemp("interop")
     (folder / "m").mkdir()
-    files = ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a",
-             toy.gtf(folder / "g.gtf", ("G1", "c", "+", [(301, 500), (701, 2400)])),
-             "--model", toy.bundle(folder / "m"), "--no-version", "--threads", "1"]
+    files = [
+        "-f",
+        toy.fasta(folder / "g.fa", c=BASES),
+        "-a",
+        toy.gtf(folder / "g.gtf", ("G1", "c", "+", [(301, 500), (701, 2400)])),
+        "--model",
+        toy.bundle(folder / "m"),
+        "--no-version",
+        "--threads",
+        "1",
+    ]
     two = ",".join(b for b in "ACGT" if b != BASES[699])
-    records = [snv(10), snv(690), deletion(695, 12), f"c\t700\t.\t{BASES[699]}\t{two}\t.\tPASS\tDP=1\tGT\t1/2",
-               f"c\t702\t.\t{BASES[701]}\t{BASES[701]}ACG\t.\tPASS\tDP=1\tGT\t0/1",
-               f"c\t705\t.\t{BASES[704]}\t<DEL>\t.\tPASS\tEND=720\tGT\t0/1", snv(710), snv(716), deletion(718, 5),
-               snv(719), snv(900, ".")]
+    records = [
+        snv(10),
+        snv(690),
+        deletion(695, 12),
+        f"c\t700\t.\t{BASES[699]}\t{two}\t.\tPASS\tDP=1\tGT\t1/2",
+        f"c\t702\t.\t{BASES[701]}\t{BASES[701]}ACG\t.\tPASS\tDP=1\tGT\t0/1",
+        f"c\t705\t.\t{BASES[704]}\t<DEL>\t.\tPASS\tEND=720\tGT\t0/1",
+        snv(710),
+        snv(716),
+        deletion(718, 5),
+        snv(719),
+        snv(900, "."),
+    ]
     path = toy.vcf(folder / "x.vcf", *records, header=HEADER, columns="\tFORMAT\tS")
-    sh(f"bgzip -k {path} && tabix -p vcf {path}.gz && bcftools view -Ob -o {folder}/x.bcf {path} && "
-       f"bcftools index {folder}/x.bcf && cp {path}.gz {folder}/csi.vcf.gz && bcftools index -c {folder}/csi.vcf.gz")
+    sh(
+        f"bgzip -k {path} && tabix -p vcf {path}.gz && bcftools view -Ob -o {folder}/x.bcf {path} "
+        "&& "
+        f"bcftools index {folder}/x.bcf && cp {path}.gz {folder}/csi.vcf.gz && bcftools index -c "
+        f"{folder}/csi.vcf.gz"
+    )
     out = str(folder / "out.vcf")
     samvar(path, *files, "-o", out)
     return dict(folder=folder, files=files, vcf=path, out=out)
 
 
 def sh(command, **options):
-    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True, **options)
+    return subprocess.run(
+        command, shell=True, check=True, capture_output=True, text=True, **options
+    )
 
 
 def samvar(*args, fails=False):
@@ -71,9 +98,18 @@ def test_bcftools_reads_the_output_without_a_warning(world):
 
 
 def test_norm_splits_the_per_allele_fields(world):
-    split = sh(f"bcftools norm -m- {world['out']} | bcftools query -f '%POS %ALT %SAMVAR_MAX %SAMVAR_STATUS\\n'").stdout
-    whole = sh(f"bcftools query -f '%SAMVAR_MAX\\n' -i 'POS=700' {world['out']}").stdout.strip().split(",")
-    assert [line.split()[2] for line in split.splitlines() if line.startswith("700 ")] == [str(float(v)) for v in whole]
+    split = sh(
+        f"bcftools norm -m- {world['out']} | bcftools query -f '%POS %ALT %SAMVAR_MAX "
+        "%SAMVAR_STATUS\\n'"
+    ).stdout
+    whole = (
+        sh(f"bcftools query -f '%SAMVAR_MAX\\n' -i 'POS=700' {world['out']}")
+        .stdout.strip()
+        .split(",")
+    )
+    assert [line.split()[2] for line in split.splitlines() if line.startswith("700 ")] == [
+        str(float(v)) for v in whole
+    ]
 
 
 def test_split_vep_takes_the_packed_fields_apart(world):
@@ -81,8 +117,12 @@ def test_split_vep_takes_the_packed_fields_apart(world):
     columns = "-d -f '%POS %ALLELE %SYMBOL %DS_AL\\n'"
     table = sh(f"{rename} {world['out']} | bcftools +split-vep - -a SAMVAR {columns}").stdout
     with open(world["out"]) as f:
-        packed = [(line.split("\t")[1], row.split("|")) for line in f if "SAMVAR=" in line
-                  for row in line.split("SAMVAR=")[1].split(";")[0].split("\t")[0].split(",")]
+        packed = [
+            (line.split("\t")[1], row.split("|"))
+            for line in f
+            if "SAMVAR=" in line
+            for row in line.split("SAMVAR=")[1].split(";")[0].split("\t")[0].split(",")
+        ]
     assert table.splitlines() == [f"{pos} {row[0]} {row[1]} {row[6]}" for pos, row in packed]
 
 
@@ -94,7 +134,10 @@ def test_annotate_removes_the_fields(world):
 
 def test_one_pipe_through_stdin_and_stdout(world):
     command = " ".join([sys.executable, "-m", "samvar.cli", "annotate", "-", *world["files"]])
-    piped = sh(f"bcftools view --no-version {world['vcf']} | {command} 2>/dev/null | bcftools view --no-version -H")
+    piped = sh(
+        f"bcftools view --no-version {world['vcf']} | {command} 2>/dev/null | bcftools view "
+        "--no-version -H"
+    )
     assert piped.stderr == "" and piped.stdout == sh(f"bcftools view -H {world['out']}").stdout
 
 
@@ -110,12 +153,33 @@ def test_outputs_are_indexed_and_the_same_in_every_form(world, form, flag):
 
 
 @pytest.mark.parametrize("overlap, number", [("pos", 0), ("record", 1), ("variant", 2)])
-@pytest.mark.parametrize("regions", ["c:700-716", "c:707-708", "c:702", "c:703-705", "c:702-703",
-                                     "c:719-730,c:700-706,c:704-709", "c"])
+@pytest.mark.parametrize(
+    "regions",
+    [
+        "c:700-716",
+        "c:707-708",
+        "c:702",
+        "c:703-705",
+        "c:702-703",
+        "c:719-730,c:700-706,c:704-709",
+        "c",
+    ],
+)
 def test_regions_select_what_bcftools_selects(world, overlap, number, regions):
-    expected = sh(f"bcftools view -H -r {regions} --regions-overlap {number} {world['vcf']}.gz | cut -f 1-5").stdout
+    expected = sh(
+        f"bcftools view -H -r {regions} --regions-overlap {number} {world['vcf']}.gz | cut -f 1-5"
+    ).stdout
     for source in ("x.vcf", "x.vcf.gz", "csi.vcf.gz", "x.bcf"):
-        got = samvar(world["folder"] / source, *world["files"], "-O", "v", "-r", regions, "--regions-overlap", overlap)
+        got = samvar(
+            world["folder"] / source,
+            *world["files"],
+            "-O",
+            "v",
+            "-r",
+            regions,
+            "--regions-overlap",
+            overlap,
+        )
         lines = [line for line in got.stdout.splitlines() if not line.startswith("#")]
         assert "".join("\t".join(line.split("\t")[:5]) + "\n" for line in lines) == expected, source
 
@@ -123,8 +187,18 @@ def test_regions_select_what_bcftools_selects(world, overlap, number, regions):
 @pytest.mark.parametrize("source", ["x.bcf", "x.vcf", "x.vcf.gz"])
 def test_files_that_are_pipes(world, source):
     """As `<(bcftools view ...)` of a shell gives them: no file to open twice."""
-    command = " ".join([sys.executable, "-m", "samvar.cli", "annotate", f"<(cat {world['folder'] / source})", "-O", "v",
-                        *world["files"]])
+    command = " ".join(
+        [
+            sys.executable,
+            "-m",
+            "samvar.cli",
+            "annotate",
+            f"<(cat {world['folder'] / source})",
+            "-O",
+            "v",
+            *world["files"],
+        ]
+    )
     got = sh(f"bash -c '{command}' | grep -v '^#'").stdout
     assert got == sh(f"grep -v '^#' {world['out']}").stdout
 
@@ -133,7 +207,9 @@ def test_a_new_index_takes_the_place_of_the_other_kind(world, tmp_path):
     out = tmp_path / "o.vcf.gz"
     for flag, there, gone in (("-W=tbi", "tbi", "csi"), ("-W", "csi", "tbi")):
         samvar(world["vcf"], *world["files"], "-o", out, flag)
-        assert (tmp_path / f"o.vcf.gz.{there}").exists() and not (tmp_path / f"o.vcf.gz.{gone}").exists()
+        assert (tmp_path / f"o.vcf.gz.{there}").exists() and not (
+            tmp_path / f"o.vcf.gz.{gone}"
+        ).exists()
     again = samvar(out, *world["files"], "--overwrite", "-r", "c:690-700", "-o", tmp_path / "p.vcf")
     assert "older" not in again.stderr
     os.utime(tmp_path / "o.vcf.gz.csi", (0, 0))
@@ -149,7 +225,9 @@ def test_a_header_that_htslib_refuses_is_named(world, tmp_path):
 
 def test_what_bcf_needs_declared_is_named(world, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", "c\t10\t.\tA\tC\t.\t.\tNEW=1", header=HEADER)
-    failed = samvar(path, *world["files"], "-o", tmp_path / "out.bcf", "--allow-ref-mismatch", fails=True)
+    failed = samvar(
+        path, *world["files"], "-o", tmp_path / "out.bcf", "--allow-ref-mismatch", fails=True
+    )
     assert "INFO NEW is not declared" in failed.stderr
     assert not (tmp_path / "out.bcf").exists()
 
@@ -157,11 +235,26 @@ def test_what_bcf_needs_declared_is_named(world, tmp_path):
 def test_truncated_bcf_is_noticed(world, tmp_path):
     path = tmp_path / "x.bcf"
     path.write_bytes((world["folder"] / "x.bcf").read_bytes()[:-28])
-    assert "truncated" in samvar(path, *world["files"], "-o", tmp_path / "out.vcf", fails=True).stderr
-    command = [sys.executable, "-m", "samvar.cli", "annotate", "-", *world["files"], "-o", str(tmp_path / "out.vcf")]
+    assert (
+        "truncated" in samvar(path, *world["files"], "-o", tmp_path / "out.vcf", fails=True).stderr
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "samvar.cli",
+        "annotate",
+        "-",
+        *world["files"],
+        "-o",
+        str(tmp_path / "out.vcf"),
+    ]
     with open(path, "rb") as stdin:
         failed = subprocess.run(command, stdin=stdin, capture_output=True, text=True)
-    assert failed.returncode == 1 and "truncated" in failed.stderr and not (tmp_path / "out.vcf").exists()
+    assert (
+        failed.returncode == 1
+        and "truncated" in failed.stderr
+        and not (tmp_path / "out.vcf").exists()
+    )
 
 
 def test_spliceai_layout_and_table(world, tmp_path):
@@ -178,15 +271,23 @@ def test_spliceai_layout_and_table(world, tmp_path):
         for a, b in zip(ours, theirs):
             a, b = a.split("|"), b.split("|")
             assert a[:2] == b[:2] and [v.split("+")[0] for v in a[9:13]] == b[6:]
-            assert all(abs(float(x) - float(y)) <= 0.0051 and len(y) == 4 for x, y in zip(a[5:9], b[2:6]))
+            assert all(
+                abs(float(x) - float(y)) <= 0.0051 and len(y) == 4 for x, y in zip(a[5:9], b[2:6])
+            )
             assert [str(record.pos), a[0], a[1]] in [[r[1], r[4], r[6]] for r in rows]
     zipped = tmp_path / "t.tsv.gz"
     samvar(world["vcf"], *world["files"], "-o", tmp_path / "other.vcf", "--tsv", zipped)
     assert gzip.decompress(zipped.read_bytes()) == table.read_bytes()
     for more in (["--tsv", out], ["--stats", out]):
-        same = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], "-o", str(out), *map(str, more)])
+        same = CliRunner().invoke(
+            main, ["annotate", world["vcf"], *world["files"], "-o", str(out), *map(str, more)]
+        )
         assert same.exit_code == 2 and "two outputs have the same name" in same.stderr
-    for more in (["--tsv", world["vcf"]], ["--stats", world["files"][1]], ["-o", world["files"][3]]):
+    for more in (
+        ["--tsv", world["vcf"]],
+        ["--stats", world["files"][1]],
+        ["-o", world["files"][3]],
+    ):
         lost = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], *more])
         assert lost.exit_code == 2 and "is an input" in lost.stderr
     failed = samvar(out, *world["files"], "--spliceai-compat", fails=True)
@@ -196,7 +297,9 @@ def test_spliceai_layout_and_table(world, tmp_path):
     without = samvar(out, *world["files"], "--overwrite", "--mask").stdout_bytes
     assert b"SAMVAR=" in without and b"SpliceAI" not in without.replace(b"--spliceai-compat", b"")
     theirs = tmp_path / "theirs.vcf"
-    theirs.write_bytes(out.read_bytes().replace(b"Splice deltas of samvar", b"SpliceAIv1.3.1 variant annotation"))
+    theirs.write_bytes(
+        out.read_bytes().replace(b"Splice deltas of samvar", b"SpliceAIv1.3.1 variant annotation")
+    )
     kept = samvar(theirs, *world["files"], "--overwrite").stdout_bytes
     assert kept.count(b"SpliceAI=") == out.read_bytes().count(b"SpliceAI=") > 0
     refused = samvar(theirs, *world["files"], "--spliceai-compat", "--overwrite", fails=True)

@@ -19,8 +19,10 @@ from samvar.scoring.predictor import Predictor
 from . import toy
 
 BASES = toy.random_bases(3000, seed=31)
-GENES = (("G1", "c", "+", [(101, 300), (601, 800), (1101, 1300), (1700, 1900)]),
-         ("G2", "c", "-", [(1501, 1800), (2101, 2260), (2600, 2800)]))
+GENES = (
+    ("G1", "c", "+", [(101, 300), (601, 800), (1101, 1300), (1700, 1900)]),
+    ("G2", "c", "-", [(1501, 1800), (2101, 2260), (2600, 2800)]),
+)
 CHANNEL = 2 + toy.RBPS.index("BBB2")
 
 
@@ -28,18 +30,28 @@ CHANNEL = 2 + toy.RBPS.index("BBB2")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("knockout")
     (folder / "m").mkdir()
-    return ["-f", toy.fasta(folder / "g.fa", c=BASES), "-a", toy.gtf(folder / "g.gtf", *GENES),
-            "--model", toy.bundle(folder / "m", seeds=(0, 3))]
+    return [
+        "-f",
+        toy.fasta(folder / "g.fa", c=BASES),
+        "-a",
+        toy.gtf(folder / "g.gtf", *GENES),
+        "--model",
+        toy.bundle(folder / "m", seeds=(0, 3)),
+    ]
 
 
 @pytest.fixture(scope="module")
 def parts(files):
-    return Genome(files[1]), load_annotation(files[3]).genes, Predictor(load_bundle(files[5]), threads=2)
+    return (
+        Genome(files[1]),
+        load_annotation(files[3]).genes,
+        Predictor(load_bundle(files[5]), threads=2),
+    )
 
 
 def edited(predictor, window, edit):
-    """(2, n) in genome order: mean of the seeds, the whole window's bottleneck (channels, columns from `reach` before
-    the frame, transcript order) after `edit`."""
+    """(2, n) in genome order: mean of the seeds, the whole window's bottleneck (channels, columns
+    from `reach` before the frame, transcript order) after `edit`."""
     out = []
     for model in predictor.models:
         with torch.no_grad():
@@ -68,6 +80,7 @@ def test_emptied_and_without_are_edits_of_the_bottleneck(parts, strand):
     columns = np.flatnonzero(allele.bottleneck[CHANNEL] > 0)
     assert len(columns) > 1
     for column, p in zip(columns, allele.without([(CHANNEL, int(c)) for c in columns])):
+
         def one(u, at, column=column):
             u[0, CHANNEL, at + (column if gene.strand == "+" else 149 - column)] = 0
 
@@ -81,20 +94,38 @@ def table(path):
 
 def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
     out = tmp_path / "k.tsv"
-    run = lambda *args: CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, *map(str, args)])  # noqa: E731
+
+    def run(*args):
+        return CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, *map(str, args)])
+
     assert run("-o", out).exit_code == 0
     rows = table(out)
     found = {(r["gene"], r["kind"], int(r["position"])) for r in rows if r["annotated"] == "1"}
-    assert found == {("G1", "donor", 300), ("G1", "acceptor", 601), ("G1", "donor", 800), ("G1", "acceptor", 1101),
-                     ("G1", "donor", 1300), ("G1", "acceptor", 1700), ("G2", "donor", 2600), ("G2", "acceptor", 2260),
-                     ("G2", "donor", 2101), ("G2", "acceptor", 1800)}
+    assert found == {
+        ("G1", "donor", 300),
+        ("G1", "acceptor", 601),
+        ("G1", "donor", 800),
+        ("G1", "acceptor", 1101),
+        ("G1", "donor", 1300),
+        ("G1", "acceptor", 1700),
+        ("G2", "donor", 2600),
+        ("G2", "acceptor", 2260),
+        ("G2", "donor", 2101),
+        ("G2", "acceptor", 1800),
+    }
     for r in rows:
         p, without = float(r["probability"]), float(r["without"])
         assert r["annotated"] == "1" or max(p, without) >= 0.0199
-        assert p < 0.01 or float(r["log2_change"]) == pytest.approx(np.log2(max(p, 1e-6) / max(without, 1e-6)), abs=0.1)
+        assert p < 0.01 or float(r["log2_change"]) == pytest.approx(
+            np.log2(max(p, 1e-6) / max(without, 1e-6)), abs=0.1
+        )
     (tmp_path / "names").write_text("G2\n")
     assert run("-o", out, "-r", "c:2000-2200", "--genes", tmp_path / "names").exit_code == 0
-    assert table(out) == [r for r in rows if r["gene"] == "G2" and 2000 <= int(r["position"]) <= 2200] != []
+    assert (
+        table(out)
+        == [r for r in rows if r["gene"] == "G2" and 2000 <= int(r["position"]) <= 2200]
+        != []
+    )
     (tmp_path / "names").write_text("nobody\n")
     assert "none of the genes" in run("--genes", tmp_path / "names").stderr
     wrong = CliRunner().invoke(main, ["knockout", "--rbp", "XYZ", *files])
@@ -103,22 +134,39 @@ def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
 
 def test_a_site_whose_base_is_unknown_has_no_probability(files, tmp_path):
     fasta = toy.fasta(tmp_path / "n.fa", c=BASES[:800] + "N" * 400 + BASES[1200:])
-    result = CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, "-f", fasta, "-r", "c:601-1300",
-                                       "-o", str(tmp_path / "k.tsv")])
+    result = CliRunner().invoke(
+        main,
+        [
+            "knockout",
+            "--rbp",
+            "BBB2",
+            *files,
+            "-f",
+            fasta,
+            "-r",
+            "c:601-1300",
+            "-o",
+            str(tmp_path / "k.tsv"),
+        ],
+    )
     assert result.exit_code == 0
     found = {int(r["position"]): r for r in table(tmp_path / "k.tsv") if r["annotated"] == "1"}
-    assert {p for p, r in found.items() if r["probability"] == r["without"] == r["log2_change"] == "."} == {1101}
+    assert {
+        p for p, r in found.items() if r["probability"] == r["without"] == r["log2_change"] == "."
+    } == {1101}
     assert set(found) == {601, 800, 1101, 1300} and "nan" not in (tmp_path / "k.tsv").read_text()
 
 
-SHORT = (("S1", "c", "+", [(101, 300), (601, 610), (1101, 1160), (1700, 1900)]),
-         ("S2", "c", "-", [(1501, 1800), (2101, 2135), (2600, 2800)]))
+SHORT = (
+    ("S1", "c", "+", [(101, 300), (601, 610), (1101, 1160), (1700, 1900)]),
+    ("S2", "c", "-", [(1501, 1800), (2101, 2135), (2600, 2800)]),
+)
 
 
 @pytest.mark.parametrize("exons", (GENES, SHORT))
 def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
-    """Counted again from the whole model's sites: the first gene has two internal exons, the second one. Neither half
-    goes beyond an exon's other end."""
+    """Counted again from the whole model's sites: the first gene has two internal exons, the second
+    one. Neither half goes beyond an exon's other end."""
     genome, _, predictor = parts
     genes = load_annotation(toy.gtf(tmp_path / "g.gtf", *exons)).genes
     m = rna_map(genome, genes, predictor, "BBB2")
@@ -132,9 +180,11 @@ def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
                 to_acceptor = position - start if gene.strand == "+" else end - 1 - position
                 to_donor = position - (end - 1) if gene.strand == "+" else start - position
                 within = to_acceptor < end - start, to_donor > start - end
-                halves = [(half, (distance - m.edges[half, 0]) // BIN)
-                          for half, distance in enumerate((to_acceptor, to_donor)) if within[half]
-                          and m.edges[half, 0] <= distance < m.edges[half, -1] + BIN]
+                halves = [
+                    (half, (distance - m.edges[half, 0]) // BIN)
+                    for half, distance in enumerate((to_acceptor, to_donor))
+                    if within[half] and m.edges[half, 0] <= distance < m.edges[half, -1] + BIN
+                ]
                 for place in halves:
                     bases[place] += 1
                     counts[place] += site
@@ -146,24 +196,46 @@ def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
 
 
 def test_map_table_and_figure(files, tmp_path):
-    result = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, "--map", str(tmp_path / "m.tsv"),
-                                       "--figure", str(tmp_path / "m.svg")])
+    result = CliRunner().invoke(
+        main,
+        [
+            "knockout",
+            "--rbp",
+            "AAA1",
+            *files,
+            "--map",
+            str(tmp_path / "m.tsv"),
+            "--figure",
+            str(tmp_path / "m.svg"),
+        ],
+    )
     assert result.exit_code == 0 and not result.stdout
     rows = table(tmp_path / "m.tsv")
     assert len(rows) == 50 and {r["exons"] for r in rows} == {"3"}
     assert (tmp_path / "m.svg").read_text().count("<svg") == 1
-    both = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, "--map", str(tmp_path / "m.tsv"), "-o", "-"])
+    both = CliRunner().invoke(
+        main, ["knockout", "--rbp", "AAA1", *files, "--map", str(tmp_path / "m.tsv"), "-o", "-"]
+    )
     assert both.exit_code == 0 and both.stdout.count("\n") > 3
-    for wrong, message in ((["--map", "-"], "cannot go to stdout"), (["--figure", "m.pdf"], ".svg or .png"),
-                           (["--map", "x.tsv", "--figure", "./x.tsv"], "two outputs have the same name")):
+    for wrong, message in (
+        (["--map", "-"], "cannot go to stdout"),
+        (["--figure", "m.pdf"], ".svg or .png"),
+        (["--map", "x.tsv", "--figure", "./x.tsv"], "two outputs have the same name"),
+    ):
         refused = CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *wrong])
         assert refused.exit_code == 2 and message in refused.stderr
-    run = lambda *more: CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *map(str, more)])  # noqa: E731
+
+    def run(*more):
+        return CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", *files, *map(str, more)])
+
     elsewhere = run("--map", tmp_path / "m.tsv", "-r", "c:2150-2200,chrZ")
     assert elsewhere.exit_code == 0 and "g.fa: chrZ\n" in elsewhere.stderr
     assert {r["exons"] for r in table(tmp_path / "m.tsv")} == {"1"}
-    for wrong, message in ((["-r", "c:9-3"], "positions count from 1"), (["-r", "d"], "no internal exon"),
-                           (["--genes", files[1] + ".gz"], "no plain text")):
+    for wrong, message in (
+        (["-r", "c:9-3"], "positions count from 1"),
+        (["-r", "d"], "no internal exon"),
+        (["--genes", files[1] + ".gz"], "no plain text"),
+    ):
         (tmp_path / "x").unlink(missing_ok=True)
         with open(files[1] + ".gz", "wb") as f:
             f.write(b"\x1f\x8b\xff")
@@ -171,4 +243,7 @@ def test_map_table_and_figure(files, tmp_path):
         assert result.exit_code == 1 and message in result.stderr and not (tmp_path / "x").exists()
     assert "there is no folder" in run("--map", tmp_path / "nowhere" / "x").stderr
     other = toy.fasta(tmp_path / "other.fa", zz="ACGT" * 100)
-    assert "share no contig" in CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", "-f", other, *files[2:]]).stderr
+    assert (
+        "share no contig"
+        in CliRunner().invoke(main, ["knockout", "--rbp", "AAA1", "-f", other, *files[2:]]).stderr
+    )

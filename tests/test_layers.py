@@ -1,4 +1,5 @@
-"""Imports point downward: every module of the package imports from its own room or from a lower one, in no circle."""
+"""Imports point downward: every module of the package imports from its own room or from a lower
+one, in no circle."""
 
 import ast
 import os
@@ -75,13 +76,17 @@ def test_no_import_points_upward(graph):
 def test_no_import_goes_round_in_a_circle(graph):
     below = {module: set(targets) for module, targets in graph.items()}
     while leaves := {module for module, targets in below.items() if not targets}:
-        below = {module: targets - leaves for module, targets in below.items() if module not in leaves}
+        below = {
+            module: targets - leaves for module, targets in below.items() if module not in leaves
+        }
     assert not below
 
 
 def test_a_circle_and_an_upward_arrow_are_seen(tmp_path):
     path = tmp_path / "genome.py"
     path.write_text("from ..scoring.deltas import compute\n\ndef f():\n    from . import genes\n")
-    found = imports("samvar.genomics.genome", str(path), {"samvar.scoring.deltas", "samvar.genomics.genes"})
+    found = imports(
+        "samvar.genomics.genome", str(path), {"samvar.scoring.deltas", "samvar.genomics.genes"}
+    )
     assert found == {"samvar.scoring.deltas", "samvar.genomics.genes"}
     assert layer("samvar.scoring.deltas") > layer("samvar.genomics.genome")

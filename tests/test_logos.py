@@ -1,4 +1,5 @@
-"""`samvar motifs`: counts around planted sites worked out by hand, and around a model's own by its whole tensors."""
+"""`samvar motifs`: counts around planted sites worked out by hand, and around a model's own by its
+whole tensors."""
 
 import re
 import sys
@@ -23,7 +24,13 @@ from samvar.views.logos import Motif
 from . import toy
 
 WORD = "GATTACAGATC"
-PLANTED = {100: "T", 200: "G", 300: "T", 400: "G", 500: "G"}  # 0-based centre of a site -> the base 8 further on
+PLANTED = {
+    100: "T",
+    200: "G",
+    300: "T",
+    400: "G",
+    500: "G",
+}  # 0-based centre of a site -> the base 8 further on
 CENTRE = 10
 
 
@@ -40,14 +47,18 @@ def planted():
     psam = np.full((2, 11, 4), 0.01)
     psam[0, range(11), encode(WORD)] = psam[1, range(11), encode("GGGGGGGGGGG")] = 1
     fixed = FixedMotifs.from_psams(torch.tensor(psam), torch.ones(2), torch.arange(2))
-    model = SAM(Config(channels=4, lssi_channels=4, lstm_units=2, stack_widths=(3,), adjust_widths=(3,)), fixed)
+    model = SAM(
+        Config(channels=4, lssi_channels=4, lstm_units=2, stack_widths=(3,), adjust_widths=(3,)),
+        fixed,
+    )
     model.motifs.pre.threshold.fill_(4.0)  # a perfect site has affinity 5, any other at most 0.05
     model.motifs.adjust, model.motifs.adjust_crop = LikesG(), 0
     return Predictor(Bundle("planted", "am", [model.eval()], [7], ["X/1", "Y"], 30, "", ""))
 
 
 def world(folder, reverse=False, bases=None, exons=((1, 50), (391, 450), (601, 620))):
-    """Genome and annotation of one gene, bases 11 to 620 of 650 by its chosen transcript; or their mirror image."""
+    """Genome and annotation of one gene, bases 11 to 620 of 650 by its chosen transcript; or their
+    mirror image."""
     if bases is None:
         text = list("A" * 650)
         for at, base in PLANTED.items():
@@ -55,9 +66,14 @@ def world(folder, reverse=False, bases=None, exons=((1, 50), (391, 450), (601, 6
         bases = "".join(text)
     exons = [(11 if s == 1 else s, e) for s, e in exons]
     if reverse:
-        bases, exons = toy.revcomp(bases), [(len(bases) + 1 - e, len(bases) + 1 - s) for s, e in exons][::-1]
+        bases, exons = (
+            toy.revcomp(bases),
+            [(len(bases) + 1 - e, len(bases) + 1 - s) for s, e in exons][::-1],
+        )
     fasta = toy.fasta(folder / "g.fa", c=bases)
-    return Genome(fasta), load_annotation(toy.gtf(folder / "g.gtf", ("G", "c", "-" if reverse else "+", exons)))
+    return Genome(fasta), load_annotation(
+        toy.gtf(folder / "g.gtf", ("G", "c", "-" if reverse else "+", exons))
+    )
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -68,27 +84,41 @@ def test_counts_at_planted_sites(planted, tmp_path, reverse):
     expected[:, 0] = 3
     expected[5:16] = 3 * np.eye(4, dtype=int)[encode(WORD)]
     fm, am = expected.copy(), expected.copy()
-    fm[18], am[18] = (0, 0, 1, 2), (0, 0, 3, 0)  # three of equal affinity: the first three, T G T; AM: those with G
+    fm[18], am[18] = (
+        (0, 0, 1, 2),
+        (0, 0, 3, 0),
+    )  # three of equal affinity: the first three, T G T; AM: those with G
     assert own.rbp == "X/1" and own.fm.tolist() == fm.tolist() and own.am.tolist() == am.tolist()
     assert (own.sites, own.shared, own.exonic) == (3, 1, 1)
-    assert other.sites == other.shared == 0 and np.isnan(other.distance) and not other.difference.any()
+    assert (
+        other.sites == other.shared == 0 and np.isnan(other.distance) and not other.difference.any()
+    )
     assert (found.positions, found.exonic, found.genes) == (610 - 20, 30 + 60 + 10, 1)
     assert found.density(own) == pytest.approx((300 / 590, 100 / 100, 200 / 490))
     np.testing.assert_allclose(own.difference[18], (0, 0, 2 / 3, -2 / 3))
     assert not np.delete(own.difference, 18, 0).any()
     assert own.distance == pytest.approx((1 / 3 + log2(3 / 2)) / 2)
     header, first, second = (line.split("\t") for line in logos.table(found))
-    assert tuple(header) == logos.COLUMNS and first[:2] == ["X/1", "3"] and first[5] == "33.3" and first[8] == "0.4591"
+    assert (
+        tuple(header) == logos.COLUMNS
+        and first[:2] == ["X/1", "3"]
+        and first[5] == "33.3"
+        and first[8] == "0.4591"
+    )
     assert second == ["Y", "0", "0.0000", "0.0000", "0.0000", ".", ".", ".", "."]
 
 
 def test_only_known_bases_count(planted, tmp_path):
     genome, annotation = world(tmp_path)
     bases = genome._fasta.fetch("c")
-    found = logos.collect(*world(tmp_path, bases=bases[:210] + "N" + bases[211:]), planted)  # 10 after the second site
+    found = logos.collect(
+        *world(tmp_path, bases=bases[:210] + "N" + bases[211:]), planted
+    )  # 10 after the second site
     assert found.positions == 590 - 21 and found.motifs[0].sites == 2
     assert found.motifs[0].am[CENTRE].sum() == found.motifs[0].fm[CENTRE].sum() == 2
-    few = logos.collect(genome, annotation, planted, max_bases=400)  # up to base 420, which leaves out the last site
+    few = logos.collect(
+        genome, annotation, planted, max_bases=400
+    )  # up to base 420, which leaves out the last site
     assert few.positions == 400 and few.motifs[0].sites == 2
     with pytest.raises(ContigMismatchError, match="no known sequence"):
         logos.collect(*world(tmp_path, bases="N" * 650), planted)
@@ -106,7 +136,10 @@ def test_letters_share_the_information_of_their_position():
 
 
 BASES = toy.random_bases(3000, seed=5)
-GENES = (("G1", "c", "+", [(101, 300), (801, 1400)]), ("G2", "c", "-", [(1601, 1700), (2501, 2900)]))
+GENES = (
+    ("G1", "c", "+", [(101, 300), (801, 1400)]),
+    ("G2", "c", "-", [(1601, 1700), (2501, 2900)]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +149,9 @@ def predictor(tmp_path_factory):
 
 @pytest.fixture
 def random(tmp_path):
-    return Genome(toy.fasta(tmp_path / "r.fa", c=BASES)), load_annotation(toy.gtf(tmp_path / "r.gtf", *GENES))
+    return Genome(toy.fasta(tmp_path / "r.fa", c=BASES)), load_annotation(
+        toy.gtf(tmp_path / "r.gtf", *GENES)
+    )
 
 
 def test_sites_are_those_that_the_whole_model_detects(random, predictor, monkeypatch):
@@ -125,12 +160,16 @@ def test_sites_are_those_that_the_whole_model_detects(random, predictor, monkeyp
     model, pieces = predictor.models[0], [BASES[100:1400], toy.revcomp(BASES[1600:2900])]
     active, affinity = [], []
     for piece in pieces:
-        x = one_hot(torch.from_numpy(encode("N" * DETECT_REACH[0] + piece + "N" * DETECT_REACH[1])[None]))
+        x = one_hot(
+            torch.from_numpy(encode("N" * DETECT_REACH[0] + piece + "N" * DETECT_REACH[1])[None])
+        )
         with torch.no_grad():
             active.append((model.detect(x).motifs[0] > 0).numpy()[:, CENTRE:-CENTRE])
             affinity.append(model.motifs.fixed(crop(x, 15, 5))[0].numpy()[:, CENTRE:-CENTRE])
     active, affinity = np.concatenate(active, 1), np.concatenate(affinity, 1)
-    windows = np.concatenate([np.lib.stride_tricks.sliding_window_view(encode(p), 21) for p in pieces])
+    windows = np.concatenate(
+        [np.lib.stride_tricks.sliding_window_view(encode(p), 21) for p in pieces]
+    )
     found = logos.collect(*random, predictor)
     assert found.positions == 2 * 1280 and len(found.motifs) == 3
     for channel, motif in enumerate(found.motifs):
@@ -138,18 +177,26 @@ def test_sites_are_those_that_the_whole_model_detects(random, predictor, monkeyp
         fm = np.argsort(-affinity[channel], kind="stable")[:n]
         assert n > 20 and motif.sites == n and motif.shared == len(set(am) & set(fm))
         for counts, sites in ((motif.am, am), (motif.fm, fm)):
-            assert counts.tolist() == [[int((windows[sites, i] == b).sum()) for b in range(4)] for i in range(21)]
+            assert counts.tolist() == [
+                [int((windows[sites, i] == b).sum()) for b in range(4)] for i in range(21)
+            ]
         assert (motif.am.sum(1) == n).all() and (motif.fm.sum(1) == n).all()
         np.testing.assert_allclose(motif.difference.sum(1), 0, atol=1e-12)
         assert 0 < motif.distance < 21 and motif.exonic <= n
 
 
 def test_the_mirror_image_gives_the_same_counts(random, predictor, tmp_path):
-    mirrored = [(name, "c", dict(["+-", "-+"])[strand], [(3001 - e, 3001 - s) for s, e in exons][::-1])
-                for name, _, strand, exons in GENES]
-    other = Genome(toy.fasta(tmp_path / "m.fa", c=toy.revcomp(BASES))), load_annotation(
-        toy.gtf(tmp_path / "m.gtf", *mirrored))
-    for one, two in zip(logos.collect(*random, predictor).motifs, logos.collect(*other, predictor).motifs):
+    mirrored = [
+        (name, "c", dict(["+-", "-+"])[strand], [(3001 - e, 3001 - s) for s, e in exons][::-1])
+        for name, _, strand, exons in GENES
+    ]
+    other = (
+        Genome(toy.fasta(tmp_path / "m.fa", c=toy.revcomp(BASES))),
+        load_annotation(toy.gtf(tmp_path / "m.gtf", *mirrored)),
+    )
+    for one, two in zip(
+        logos.collect(*random, predictor).motifs, logos.collect(*other, predictor).motifs
+    ):
         assert one.fm.tolist() == two.fm.tolist() and one.am.tolist() == two.am.tolist()
         assert (one.exonic, one.shared) == (two.exonic, two.shared)
 
@@ -176,7 +223,10 @@ def test_the_page_is_well_formed_and_self_contained(planted, tmp_path):
     assert (tmp_path / "t.tsv").read_text().splitlines() == logos.table(found)
     text = (tmp_path / "p.html").read_text()
     page = ElementTree.fromstring(text)  # as XML, which is stricter
-    assert set(re.findall(r"https?://[^\"'\s<)]*", text)) == {"http://www.w3.org/1999/xlink", "http://www.w3.org/2000/svg"}
+    assert set(re.findall(r"https?://[^\"'\s<)]*", text)) == {
+        "http://www.w3.org/1999/xlink",
+        "http://www.w3.org/2000/svg",
+    }
     assert not re.search(r"<(script|link|img|iframe|object)\b|@import|url\(", text)
     ids = re.findall(r'\bid="([^"]*)"', text)
     assert len(ids) == len(set(ids)) and set(re.findall(r'href="#([^"]*)"', text)) <= set(ids)
@@ -185,9 +235,14 @@ def test_the_page_is_well_formed_and_self_contained(planted, tmp_path):
     pictures = sorted(p.name for p in (tmp_path / "svg").iterdir())
     assert pictures == ["X%2F1.svg", "Y.svg"]
     letters = {name: ElementTree.parse(tmp_path / "svg" / name).getroot() for name in pictures}
-    drawn = lambda root, colour: sum(f"fill: {colour}" in e.get("style", "") for e in root.iter())  # noqa: E731
+
+    def drawn(root, colour):
+        return sum(f"fill: {colour}" in e.get("style", "") for e in root.iter())
+
     n = {base: drawn(letters["X%2F1.svg"], colour) for base, colour in logos.COLOURS.items()}
-    assert n == dict(A=2 * 13, C=2 * 2, G=2 * 2 + 2 + 1, T=2 * 3 + 1 + 1)  # FM, AM; at +8 both, and the difference
+    assert n == dict(
+        A=2 * 13, C=2 * 2, G=2 * 2 + 2 + 1, T=2 * 3 + 1 + 1
+    )  # FM, AM; at +8 both, and the difference
     assert not any(drawn(letters["Y.svg"], c) for c in logos.COLOURS.values())
 
 
@@ -201,12 +256,25 @@ def test_without_logomaker_it_says_how_to_get_it(planted, tmp_path, monkeypatch)
 
 def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
     (tmp_path / "m").mkdir()
-    args = ["motifs", "-f", str(tmp_path / "r.fa"), "-a", str(tmp_path / "r.gtf"),
-            "--model", toy.bundle(tmp_path / "m", seeds=(0, 3))]
+    args = [
+        "motifs",
+        "-f",
+        str(tmp_path / "r.fa"),
+        "-a",
+        str(tmp_path / "r.gtf"),
+        "--model",
+        toy.bundle(tmp_path / "m", seeds=(0, 3)),
+    ]
     expected = logos.table(logos.collect(*random, predictor, ["BBB2"], max_bases=900))
     result = CliRunner().invoke(main, [*args, "--rbp", "BBB2", "--max-bases", "900"])
     assert result.exit_code == 0 and result.stdout.splitlines() == expected
-    result = CliRunner().invoke(main, [*args, "--rbp", "BBB2", "--max-bases", "900", "--table", str(tmp_path / "t")])
-    assert result.exit_code == 0 and not result.stdout and (tmp_path / "t").read_text().splitlines() == expected
+    result = CliRunner().invoke(
+        main, [*args, "--rbp", "BBB2", "--max-bases", "900", "--table", str(tmp_path / "t")]
+    )
+    assert (
+        result.exit_code == 0
+        and not result.stdout
+        and (tmp_path / "t").read_text().splitlines() == expected
+    )
     result = CliRunner().invoke(main, [*args, "--chroms", "chr7"])
     assert result.exit_code == 1 and "no gene on chr7" in result.stderr

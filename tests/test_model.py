@@ -42,16 +42,19 @@ def test_unknown_kind_is_refused():
         Config(kind="xm")
 
 
-# ------------------------------------------------------------------------------------------------ fixed motifs
+# ------------------------------------------------------------------------------------- fixed motifs
 
 
 def test_fixed_motif_by_hand():
-    """One RBP, two PSAMs; the second is the first with the best base at the centre moved from A to C."""
+    """One RBP, two PSAMs; the second is the first with the best base at the centre moved from A to
+    C."""
     psam = torch.ones(2, 11, 4)
     psam[0, 5] = torch.tensor([1.0, 0.5, 0.25, 0.125])
     psam[1, 5] = torch.tensor([0.5, 1.0, 0.25, 0.125])
     f = FixedMotifs.from_psams(psam, torch.tensor([2.0, 1.0]), torch.tensor([0, 0]))
-    for base, expected in zip("ACGT", (5 * (1 + 0.5 * 0.5), 5 * (0.5 + 0.5 * 1), 5 * 1.5 * 0.25, 5 * 1.5 * 0.125)):
+    for base, expected in zip(
+        "ACGT", (5 * (1 + 0.5 * 0.5), 5 * (0.5 + 0.5 * 1), 5 * 1.5 * 0.25, 5 * 1.5 * 0.125)
+    ):
         x = one_hot(code("T" * 5 + base + "T" * 5))
         assert_close(f(x), torch.full((1, 1, 1), expected))
 
@@ -65,7 +68,7 @@ def test_fixed_motif_covers_five_bases_either_side_and_unknown_bases_count_one()
     assert f(one_hot(code("CAAAANAAAAG"))).item() == 0  # unknown centre
 
 
-# ------------------------------------------------------------------------------------------------ LSSI
+# --------------------------------------------------------------------------------------------- LSSI
 
 
 def test_lssi_is_at_the_floor_where_a_core_base_is_unknown():
@@ -81,11 +84,12 @@ def test_lssi_is_at_the_floor_where_a_core_base_is_unknown():
     x[:, :, 40] = 0
     out = m(x)
     floor = (out == LSSI_FLOOR).nonzero()[:, 1:].tolist()
-    # output i is position i + 20: acceptors one or two bases after the N, donors one or two before it
+    # output i is position i + 20: acceptors one or two bases after the N, donors one or two before
+    # it
     assert floor == [[0, 21], [0, 22], [1, 18], [1, 19]]
 
 
-# ------------------------------------------------------------------------------------------------ sparse layer
+# ------------------------------------------------------------------------------------- sparse layer
 
 
 def test_sparse_layer_keeps_the_asked_share_and_freezes_at_evaluation():
@@ -123,7 +127,9 @@ def test_unknown_bases_are_left_out_of_statistics_and_quantile():
     for values in (x, x_other):
         layer = Sparse(3, affine=True)
         layer.density = 0.1
-        results.append((crop(layer(values, known), 0, 200), layer.threshold, layer.norm.running_mean))
+        results.append(
+            (crop(layer(values, known), 0, 200), layer.threshold, layer.norm.running_mean)
+        )
     for a, b in zip(*results):
         assert_close(a, b)
 
@@ -137,7 +143,7 @@ def test_masked_norm_equals_batch_norm_where_all_is_known():
     assert_close(ours.running_var, theirs.running_var)
 
 
-# ------------------------------------------------------------------------------------------------ attention
+# ---------------------------------------------------------------------------------------- attention
 
 
 def test_attention_equals_its_definition():
@@ -149,8 +155,12 @@ def test_attention_equals_its_definition():
     q, k = layer.query(v), layer.key(v)
     for i in (7, 100, 292):
         at = torch.arange(i - 7, i + 8)
-        weight = torch.softmax(torch.einsum("nd,ndj->nj", q[:, :, i], k[:, :, at]) / 2 + layer.bias, -1)
-        assert_close(out[:, :, i - 7], torch.einsum("nj,ncj->nc", weight, v[:, :, at]), atol=1e-5, rtol=1e-4)
+        weight = torch.softmax(
+            torch.einsum("nd,ndj->nj", q[:, :, i], k[:, :, at]) / 2 + layer.bias, -1
+        )
+        assert_close(
+            out[:, :, i - 7], torch.einsum("nj,ncj->nc", weight, v[:, :, at]), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_uniform_attention_is_the_mean_of_the_band():
@@ -173,7 +183,7 @@ def test_stack_is_the_identity_when_its_units_add_nothing():
     assert_close(stack(x), crop(x, 6, 6))
 
 
-# ------------------------------------------------------------------------------------------------ the whole
+# ---------------------------------------------------------------------------------------- the whole
 
 
 @pytest.mark.parametrize("kind", ["fm", "am"])
@@ -223,7 +233,9 @@ def test_a_change_reaches_no_further_than_the_reach_says():
     at = 250
     x[:, :, at] = x[:, :, at].roll(1, dims=-1)
     m(x)
-    moved = (seen[0] - seen[1]).abs().amax((0, 2)).nonzero().flatten() + left  # positions of the input
+    moved = (seen[0] - seen[1]).abs().amax(
+        (0, 2)
+    ).nonzero().flatten() + left  # positions of the input
     assert len(moved) and moved.min() >= at - right and moved.max() <= at + left
 
 
@@ -238,7 +250,9 @@ def test_motifs_are_zero_where_the_base_is_unknown():
 
 def test_adjusted_sites_are_among_the_best_fixed_sites():
     m = toy.model("am")
-    torch.nn.init.constant_(m.motifs.adjust.leave.bias, 5.0)  # an adjustment that would switch everything on
+    torch.nn.init.constant_(
+        m.motifs.adjust.leave.bias, 5.0
+    )  # an adjustment that would switch everything on
     m.motifs.main.norm.bias.data.fill_(50.0)
     x = toy.sequence(2, 400, seed=6)
     known = torch.ones(2, 1, 400 - 20)
@@ -254,7 +268,9 @@ def test_influence_needs_a_site():
     edge = m.config.aggregate_reach
     seen = []
     m.aggregator.lstm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    m.aggregate(Detection(torch.full((1, 2, 2 * edge + 50), LSSI_FLOOR), torch.zeros(1, 3, 2 * edge + 50)))
+    m.aggregate(
+        Detection(torch.full((1, 2, 2 * edge + 50), LSSI_FLOOR), torch.zeros(1, 3, 2 * edge + 50))
+    )
     assert_close(seen[0], seen[0][:, :1].expand_as(seen[0]))
 
 

@@ -20,7 +20,9 @@ ROOT = os.path.join(os.path.dirname(__file__), "..")
 def test_bundled_weights_are_what_their_manifest_says(name):
     bundle = load_bundle(name)
     assert bundle.name == name and len(bundle.rbps) == 79
-    assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {"am"} == {bundle.kind}
+    assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {
+        "am"
+    } == {bundle.kind}
 
 
 def test_the_promised_bundles_are_there():
@@ -60,7 +62,15 @@ def test_models_are_told_by_what_their_scores_depend_on():
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), ROOT]  # sdist, then wheel
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(folder),
+        ROOT,
+    ]  # sdist, then wheel
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return folder
@@ -74,31 +84,63 @@ def test_wheel_and_sdist_carry_the_weights(built):
         for names in (z.namelist(), t.getnames()):
             for name in bundled():
                 assert any(n.endswith(f"samvar/weights/{name}/manifest.json") for n in names)
-                assert any(f"samvar/weights/{name}/" in n and n.endswith(".safetensors") for n in names)
+                assert any(
+                    f"samvar/weights/{name}/" in n and n.endswith(".safetensors") for n in names
+                )
         inside = {n.partition("/")[2] for n in t.getnames()}
-    assert {"examples/minigenes.vcf", "examples/snakemake/Snakefile", "tests/toy.py", "tests/__init__.py",
-            "train/default/commands.sh", "train/evaluate/suite.sh"} <= inside
+    assert {
+        "examples/minigenes.vcf",
+        "examples/snakemake/Snakefile",
+        "tests/toy.py",
+        "tests/__init__.py",
+        "train/default/commands.sh",
+        "train/evaluate/suite.sh",
+    } <= inside
 
 
 def test_wheel_annotates_in_a_clean_environment(built, tmp_path, examples):
-    """Only the dependencies are shared with this environment: samvar itself comes from the wheel."""
+    """Only the dependencies are shared with this environment: samvar itself comes from the
+    wheel."""
     (wheel,) = built.glob("*.whl")
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     python = venv / "bin" / "python"
-    site = subprocess.run([python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], check=True,
-                          capture_output=True, text=True).stdout.strip()
+    site = subprocess.run(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
     with zipfile.ZipFile(wheel) as z:
         z.extractall(site)
     with open(os.path.join(site, "dependencies.pth"), "w") as f:
         f.write(sysconfig.get_path("purelib") + "\n")
-    where = subprocess.run([python, "-c", "import samvar; print(samvar.__file__)"], check=True, capture_output=True,
-                           text=True, cwd=tmp_path).stdout
+    where = subprocess.run(
+        [python, "-c", "import samvar; print(samvar.__file__)"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    ).stdout
     assert where.startswith(str(site))
     for name in ("minigenes.fa", "minigenes.gtf", "minigenes.vcf"):
         with open(examples(name)) as source, open(tmp_path / name, "w") as copy:
             copy.write(source.read())
-    result = subprocess.run([python, "-m", "samvar.cli", "annotate", "minigenes.vcf", "-f", "minigenes.fa", "-a",
-                             "minigenes.gtf"], cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(
+        [
+            python,
+            "-m",
+            "samvar.cli",
+            "annotate",
+            "minigenes.vcf",
+            "-f",
+            "minigenes.fa",
+            "-a",
+            "minigenes.gtf",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stderr
     assert "SAMVAR_STATUS=OK" in result.stdout

@@ -23,7 +23,11 @@ def test_forms_of_a_region_and_merging():
 def test_a_known_contig_may_have_colons(tmp_path):
     names = ["HLA-A*01:01", "chr7"]
     r = Regions.parse("HLA-A*01:01,HLA-A*01:01:5-9,HLA-B*02:03", names=names)
-    assert r.on("HLA-A*01:01")[0][0] == 0 and r.on("HLA-A*01:01")[0][1] > 9 and r.on("HLA-B*02") == [(2, 3)]
+    assert (
+        r.on("HLA-A*01:01")[0][0] == 0
+        and r.on("HLA-A*01:01")[0][1] > 9
+        and r.on("HLA-B*02") == [(2, 3)]
+    )
     assert Regions.parse("HLA-A*01:01:5-9", names=names).on("HLA-A*01:01") == [(4, 9)]
     path = tmp_path / "r.txt"
     path.write_text("HLA-A*01:01\n")
@@ -54,7 +58,9 @@ def test_a_deletion_from_before_the_region(overlap, selected):
 def test_variant_leaves_out_what_all_alts_share_with_ref():
     r = Regions.parse("1:10-10", "variant")
     assert first(r, 10, "AC", ("A",)) is None and first(r, 10, "AC", ("A", "T")) == 0
-    assert first(r, 9, "A", ("AT",)) is None and first(r, 10, "A", ("AT",)) is None  # an insertion lies between two
+    assert (
+        first(r, 9, "A", ("AT",)) is None and first(r, 10, "A", ("AT",)) is None
+    )  # an insertion lies between two
     assert first(Regions.parse("1:2-3,1:9-10", "variant"), 9, "A", ("AT",)) == 1
 
 

@@ -29,7 +29,9 @@ def genome(tmp_path_factory):
 
 
 def window(genome, pos, ref, alt, strand="+", **where):
-    return make_window(genome, gene(strand, **where), normalise(genome, "c", pos, ref, alt), DISTANCE, FLANK, REACH)
+    return make_window(
+        genome, gene(strand, **where), normalise(genome, "c", pos, ref, alt), DISTANCE, FLANK, REACH
+    )
 
 
 def base(genome, pos, n=1):
@@ -56,7 +58,10 @@ def test_window_of_an_snv_on_either_strand(genome):
 
 def test_outside_the_gene_is_unknown(genome):
     w = window(genome, 80, base(genome, 80), other(base(genome, 80)), start=78)
-    assert decode(w.ref).startswith("N" * (78 - (79 - FRAME - 6))) and decode(w.ref)[6 + FRAME - 1] != "N"
+    assert (
+        decode(w.ref).startswith("N" * (78 - (79 - FRAME - 6)))
+        and decode(w.ref)[6 + FRAME - 1] != "N"
+    )
     assert w.known == 1  # of the gene's part
 
 
@@ -68,15 +73,26 @@ def test_alignment_of_a_deletion_and_an_insertion(genome):
     insertion = window(genome, 120, base(genome, 120), base(genome, 120) + "GGT")
     a = align(insertion, insertion.variant)
     new = a.ref == ABSENT
-    assert a.offset[new].tolist() == [1, 2, 3] and set(a.position[new]) == {insertion.variant.start - 1}
+    assert a.offset[new].tolist() == [1, 2, 3] and set(a.position[new]) == {
+        insertion.variant.start - 1
+    }
     assert (np.diff(a.alt) == 1).all()
 
 
 @pytest.mark.parametrize("strand", "+-")
 def test_a_delins_has_one_gap_and_its_other_bases_map_one_to_one(genome, strand):
-    w = window(genome, 120, base(genome, 120, 4), other(base(genome, 120)) + other(base(genome, 123)), strand=strand)
+    w = window(
+        genome,
+        120,
+        base(genome, 120, 4),
+        other(base(genome, 120)) + other(base(genome, 123)),
+        strand=strand,
+    )
     assert (len(w.variant.ref), len(w.variant.alt)) == (4, 2)
-    gaps = [align(w, placed).position[align(w, placed).alt == ABSENT].tolist() for placed in placements(w)]
+    gaps = [
+        align(w, placed).position[align(w, placed).alt == ABSENT].tolist()
+        for placed in placements(w)
+    ]
     start = w.variant.start
     assert gaps == [[start + k, start + k + 1] for k in ((2, 1, 0) if strand == "+" else (0, 1, 2))]
     n = w.end - w.start

@@ -1,4 +1,5 @@
-"""The scripts behind the numbers, on small inputs: areas against their definition, whole runs on toy genes."""
+"""The scripts behind the numbers, on small inputs: areas against their definition, whole runs on
+toy genes."""
 
 import csv
 import glob
@@ -24,9 +25,12 @@ from . import toy
 from .test_training import make_genome
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
-SCRIPTS = sorted(os.path.relpath(p, ROOT) for pattern in ("train/evaluate/*.py", "train/default/*.py",
-                                                          "tests/benchmarks/*.py")
-                 for p in glob.glob(os.path.join(ROOT, pattern)) if os.path.basename(p) != "common.py")
+SCRIPTS = sorted(
+    os.path.relpath(p, ROOT)
+    for pattern in ("train/evaluate/*.py", "train/default/*.py", "tests/benchmarks/*.py")
+    for p in glob.glob(os.path.join(ROOT, pattern))
+    if os.path.basename(p) != "common.py"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -71,20 +75,27 @@ def test_a_bootstrap_draws_whole_clusters():
 
     label, value = np.array([True, False] * 20), np.array([0.9, 0.1] * 19 + [0.1, 0.9])
     together = bootstrap(auroc, label, value, [i // 2 for i in range(40)])
-    assert together[0] == pytest.approx(auroc(label, value)) and together[1] < together[0] < together[2] == 1.0
+    assert (
+        together[0] == pytest.approx(auroc(label, value))
+        and together[1] < together[0] < together[2] == 1.0
+    )
     assert bootstrap(auroc, label, value, ["one"] * 40) == [together[0]] * 3
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder laid out as the real data: genes of two genomes, their tables, and variants measured in them."""
+    """A folder laid out as the real data: genes of two genomes, their tables, and variants measured
+    in them."""
     folder = tmp_path_factory.mktemp("data")
     for name in ("genome", "annotation", "variants", "exons"):
         (folder / name).mkdir()
     rng = np.random.default_rng(5)
     variants = {"mfass.hg19": [], "clinvar_201609.hg19": [], "cispliceai_functional.hg38": []}
-    for build, names in (("hg19", ["mfass.hg19", "clinvar_201609.hg19"]), ("hg38", ["cispliceai_functional.hg38"]),
-                         ("extra", [])):
+    for build, names in (
+        ("hg19", ["mfass.hg19", "clinvar_201609.hg19"]),
+        ("hg38", ["cispliceai_functional.hg38"]),
+        ("extra", []),
+    ):
         fasta, gtf = make_genome(folder, name=f"{build}g", genes=24, seed=len(build))
         pysam.tabix_compress(fasta, str(folder / "genome" / f"{build}.fa.gz"))
         genes = load_annotation(gtf).genes
@@ -92,19 +103,54 @@ def data(tmp_path_factory):
             with gzip.open(folder / "annotation" / "refseq.hg38.bed12+gene.gz", "wt") as f:
                 for g in genes:
                     start, end, exons = g.start, g.end, sorted(g.chosen.exons)
-                    row = [g.contig, start, end, f"{g.symbol}.1", 0, g.strand, end, end, 0, len(exons),
-                           ",".join(str(e - s) for s, e in exons), ",".join(str(s - start) for s, _ in exons), g.symbol]
+                    row = [
+                        g.contig,
+                        start,
+                        end,
+                        f"{g.symbol}.1",
+                        0,
+                        g.strand,
+                        end,
+                        end,
+                        0,
+                        len(exons),
+                        ",".join(str(e - s) for s, e in exons),
+                        ",".join(str(s - start) for s, _ in exons),
+                        g.symbol,
+                    ]
                     f.write("\t".join(map(str, row)) + "\n")
         else:
             name = "canonical.hg19.tsv.gz" if build == "hg19" else "extra.tsv.gz"
             with gzip.open(folder / "annotation" / name, "wt") as f:
                 origin = ["chrom"] if build == "extra" else []
-                f.write("\t".join(["gene", "has_paralog", "contig" if origin else "chrom", "strand", "tx_start1",
-                                   "tx_end1", "exon_ends1", "exon_starts1", *origin]) + "\n")
+                f.write(
+                    "\t".join(
+                        [
+                            "gene",
+                            "has_paralog",
+                            "contig" if origin else "chrom",
+                            "strand",
+                            "tx_start1",
+                            "tx_end1",
+                            "exon_ends1",
+                            "exon_starts1",
+                            *origin,
+                        ]
+                    )
+                    + "\n"
+                )
                 for i, g in enumerate(genes):
                     exons = sorted(g.chosen.exons)
-                    row = [g.symbol, i % 4 // 3, g.contig, g.strand, g.start + 1, g.end,
-                           "".join(f"{e}," for _, e in exons[:-1]), "".join(f"{s + 1}," for s, _ in exons[1:])]
+                    row = [
+                        g.symbol,
+                        i % 4 // 3,
+                        g.contig,
+                        g.strand,
+                        g.start + 1,
+                        g.end,
+                        "".join(f"{e}," for _, e in exons[:-1]),
+                        "".join(f"{s + 1}," for s, _ in exons[1:]),
+                    ]
                     f.write("\t".join(map(str, row + [g.contig] * len(origin))) + "\n")
         bases = pysam.FastaFile(fasta)
         for table in names:
@@ -112,15 +158,30 @@ def data(tmp_path_factory):
                 for s, e in sorted(g.chosen.exons)[1:-1]:
                     for at in (s - 10, s - 5, s + 20, e, e + 8):
                         ref = bases.fetch(g.contig, at, at + 1)
-                        variants[table].append((g, at, ref, toy.revcomp(ref), s, e, bool(rng.random() < 0.4)))
+                        variants[table].append(
+                            (g, at, ref, toy.revcomp(ref), s, e, bool(rng.random() < 0.4))
+                        )
     for table, rows in variants.items():
         with gzip.open(folder / "variants" / f"{table}.tsv.gz", "wt") as f:
             out = None
             for i, (g, at, ref, alt, s, e, hit) in enumerate(rows):
-                row = dict(ID=f"{g.symbol}.1:c.{i}", chrom=g.contig, pos=at + 1, ref=ref, alt=alt, strand=g.strand,
-                           ref_status="match" if i % 50 else "uncovered", SpliceAffecting=int(hit), symbol=g.symbol,
-                           clinsig=["Benign", "Pathogenic"][hit], conflicted=0, exon_start1=s + 1, exon_end1=e,
-                           psi_ref=0.9, col10_delta=-0.8 if hit else 0.0)
+                row = dict(
+                    ID=f"{g.symbol}.1:c.{i}",
+                    chrom=g.contig,
+                    pos=at + 1,
+                    ref=ref,
+                    alt=alt,
+                    strand=g.strand,
+                    ref_status="match" if i % 50 else "uncovered",
+                    SpliceAffecting=int(hit),
+                    symbol=g.symbol,
+                    clinsig=["Benign", "Pathogenic"][hit],
+                    conflicted=0,
+                    exon_start1=s + 1,
+                    exon_end1=e,
+                    psi_ref=0.9,
+                    col10_delta=-0.8 if hit else 0.0,
+                )
                 out = out or csv.DictWriter(f, row, delimiter="\t")
                 if not i:
                     out.writeheader()
@@ -134,11 +195,24 @@ def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
     out, table = tmp_path / "v.json", tmp_path / "v.tsv.gz"
     (tmp_path / "toy").mkdir()
     bundle = toy.bundle(tmp_path / "toy")
-    run(monkeypatch, "train/evaluate/variants.py", data, "--bundle", bundle, "--json", out, "--table", table)
+    run(
+        monkeypatch,
+        "train/evaluate/variants.py",
+        data,
+        "--bundle",
+        bundle,
+        "--json",
+        out,
+        "--table",
+        table,
+    )
     result = json.loads(out.read_text())
     with gzip.open(table, "rt") as f:
         rows = list(csv.DictReader(f, delimiter="\t"))
-    for title, of in (("MFASS <= -0.5", "mfass.hg19"), ("CI-SpliceAI functional", "cispliceai_functional.hg38")):
+    for title, of in (
+        ("MFASS <= -0.5", "mfass.hg19"),
+        ("CI-SpliceAI functional", "cispliceai_functional.hg38"),
+    ):
         with gzip.open(data / "variants" / f"{of}.tsv.gz", "rt") as f:
             there = sum(r["ref_status"] == "match" for r in csv.DictReader(f, delimiter="\t"))
         mine = [r for r in rows if r["set"] == title]
@@ -153,25 +227,78 @@ def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
 
 
 def test_a_peer_is_compared_on_the_rows_that_both_score(tmp_path, monkeypatch):
-    rows = [("chr2", label, ours, theirs) for label, ours, theirs in
-            [(1, 0.9, 0.8), (1, 0.4, 0.9), (1, 0.6, None), (0, 0.5, 0.1), (0, 0.1, 0.2), (0, None, 0.9)] * 5]
+    rows = [
+        ("chr2", label, ours, theirs)
+        for label, ours, theirs in [
+            (1, 0.9, 0.8),
+            (1, 0.4, 0.9),
+            (1, 0.6, None),
+            (0, 0.5, 0.1),
+            (0, 0.1, 0.2),
+            (0, None, 0.9),
+        ]
+        * 5
+    ]
     rows += [("chr1", 1, 0.1, 0.6), ("chr1", 0, 0.2, 0.3)] * 5
     (tmp_path / "scores").mkdir()
-    with gzip.open(tmp_path / "table.tsv.gz", "wt") as table, open(tmp_path / "scores" / "mfass.vcf", "w") as vcf:
-        print("set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX", "cluster", sep="\t", file=table)
+    with (
+        gzip.open(tmp_path / "table.tsv.gz", "wt") as table,
+        open(tmp_path / "scores" / "mfass.vcf", "w") as vcf,
+    ):
+        print(
+            "set",
+            "chrom",
+            "pos",
+            "ref",
+            "alt",
+            "class",
+            "label",
+            "SAMVAR_MAX",
+            "cluster",
+            sep="\t",
+            file=table,
+        )
         print("##fileformat=VCFv4.2", file=vcf)
         for i, (chrom, label, ours, theirs) in enumerate(rows):
-            print("MFASS <= -0.5", chrom, i, "A", "C", "intronic", label, ours or ".", i, sep="\t", file=table)
-            scores = f"SpliceAI=C|X|0.00|{theirs}|0.00|0.00|1|2|3|4,C|Y|.|.|.|.|.|.|.|." if theirs else "DP=1"
+            print(
+                "MFASS <= -0.5",
+                chrom,
+                i,
+                "A",
+                "C",
+                "intronic",
+                label,
+                ours or ".",
+                i,
+                sep="\t",
+                file=table,
+            )
+            scores = (
+                f"SpliceAI=C|X|0.00|{theirs}|0.00|0.00|1|2|3|4,C|Y|.|.|.|.|.|.|.|."
+                if theirs
+                else "DP=1"
+            )
             print(chrom, i, i, "A", "C", ".", ".", scores, sep="\t", file=vcf)
-    run(monkeypatch, "train/evaluate/peers.py", tmp_path, tmp_path / "table.tsv.gz", "--scores", tmp_path / "scores",
-        "--sets", "MFASS <= -0.5", "--json", tmp_path / "out.json")
+    run(
+        monkeypatch,
+        "train/evaluate/peers.py",
+        tmp_path,
+        tmp_path / "table.tsv.gz",
+        "--scores",
+        tmp_path / "scores",
+        "--sets",
+        "MFASS <= -0.5",
+        "--json",
+        tmp_path / "out.json",
+    )
     with open(tmp_path / "out.json") as f:
         found = json.load(f)["MFASS <= -0.5"]
     assert (found["rows"], found["scored_by_both"], found["not_by_spliceai"]) == (40, 30, 5)
     both, apart = found["all"], found["validation and test chromosomes"]
     assert (both["n"], both["positive"]) == (30, 15) and (apart["n"], apart["positive"]) == (10, 5)
-    assert both["SpliceAI"]["auroc"][0] == 1 and both["samvar"]["auroc"][0] == pytest.approx(5.5 / 9)
+    assert both["SpliceAI"]["auroc"][0] == 1 and both["samvar"]["auroc"][0] == pytest.approx(
+        5.5 / 9
+    )
     assert both["samvar - SpliceAI"]["auroc"][0] == pytest.approx(5.5 / 9 - 1)
     assert apart["samvar"]["auroc"][0] == 0 and "core site" not in found
 
@@ -180,15 +307,29 @@ def test_accuracy_of_a_bundle_is_measured(data, tmp_path, monkeypatch):
     out = tmp_path / "k.json"
     (tmp_path / "toy").mkdir()
     bundle = toy.bundle(tmp_path / "toy", seeds=(0, 1))
-    run(monkeypatch, "train/evaluate/topk.py", data, "--bundle", bundle, "--single", "--threads", 1, "--json", out)
+    run(
+        monkeypatch,
+        "train/evaluate/topk.py",
+        data,
+        "--bundle",
+        bundle,
+        "--single",
+        "--threads",
+        1,
+        "--json",
+        out,
+    )
     result = json.loads(out.read_text())
     single = [result[f"validation, am, model {i}"]["topk_mean"] for i in (1, 2)]
-    assert all(0 <= k <= 100 for k in [*single, result["validation, am, mean of the seeds"]["topk_mean"]])
+    assert all(
+        0 <= k <= 100 for k in [*single, result["validation, am, mean of the seeds"]["topk_mean"]]
+    )
     assert {k.split(",")[0] for k in result} == {"validation", "test"}
 
 
 def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypatch):
-    """Sites read by another model are as many as by their own; without sites, core scores are all there is."""
+    """Sites read by another model are as many as by their own; without sites, core scores are all
+    there is."""
     (tmp_path / "toy").mkdir()
     kinds = {}
     for kind in ("fm", "am"):
@@ -199,11 +340,25 @@ def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypa
     (tmp_path / "toy" / "config.json").write_text(json.dumps(config | dict(kinds=kinds)))
     write_manifest(bundle)
     out = tmp_path / "k.json"
-    run(monkeypatch, "train/evaluate/topk.py", data, "--bundle", bundle, "--sets", "validation", "--threads", 1,
-        "--json", out)
+    run(
+        monkeypatch,
+        "train/evaluate/topk.py",
+        data,
+        "--bundle",
+        bundle,
+        "--sets",
+        "validation",
+        "--threads",
+        1,
+        "--json",
+        out,
+    )
     result = json.loads(out.read_text())
     for kind in ("fm", "am"):
-        own, read = result[f"validation, {kind}"], result[f"validation, binarised {kind.upper()} sites read by the FM"]
+        own, read = (
+            result[f"validation, {kind}"],
+            result[f"validation, binarised {kind.upper()} sites read by the FM"],
+        )
         assert 0 < own["density"] == read["density"] < 0.5
         without = result[f"validation, {kind} without motif sites"]
         assert without["n_acceptor"] == own["n_acceptor"] and len(own["core_share"]) == 2
@@ -214,13 +369,26 @@ def test_growth_is_measured_on_as_many_records_as_asked_for(data, tmp_path, monk
 
     from samvar.genomics.genome import Genome
 
-    fasta, table = str(data / "genome" / "hg19.fa.gz"), str(data / "annotation" / "canonical.hg19.tsv.gz")
+    fasta, table = (
+        str(data / "genome" / "hg19.fa.gz"),
+        str(data / "annotation" / "canonical.hg19.tsv.gz"),
+    )
     found = snvs(Genome(fasta), table, 50, 40)
     assert len(set(found)) == 50 and found == sorted(found)
     bases = pysam.FastaFile(fasta)
     assert all(bases.fetch(c, p - 1, p) == ref != alt for c, p, ref, alt in found)
     out = tmp_path / "g.json"
-    run(monkeypatch, "tests/benchmarks/growth.py", data, "--json", out, "--records", 3, 10**6, "--options=--no-cache")
+    run(
+        monkeypatch,
+        "tests/benchmarks/growth.py",
+        data,
+        "--json",
+        out,
+        "--records",
+        3,
+        10**6,
+        "--options=--no-cache",
+    )
     rows = json.loads(out.read_text())["rows"]
     assert set(rows) == {"dense 3", "sparse 3"} and all(r["seconds"] > 0 for r in rows.values())
     assert "dense 1000000" in capsys.readouterr().err  # said to be left out
@@ -231,7 +399,15 @@ def test_changed_windows_of_the_experiments():
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 4000).astype(np.uint8)
-    gene = dict(codes=codes, acceptors=[1000, 2000], donors=[900, 1100], name="g", chrom="c", split=TRAIN, paralog=None)
+    gene = dict(
+        codes=codes,
+        acceptors=[1000, 2000],
+        donors=[900, 1100],
+        name="g",
+        chrom="c",
+        split=TRAIN,
+        paralog=None,
+    )
     data = Dataset.from_genes([gene])
     reverse = experiments.Reverse(data, TRAIN, (12, 8), 800, (400,), 0.5, 1)
     reversed_ = 0
@@ -251,10 +427,15 @@ def test_shapes_are_what_they_are_called():
     v = torch.randn(1, 6, 40)
     heads = shapes.Heads(BandedAttention(6, 4, 5), 2)
     first, second = (head(v) for head in heads.heads)
-    assert torch.equal(heads(v)[:, ::2], first[:, ::2]) and torch.equal(heads(v)[:, 1::2], second[:, 1::2])
+    assert torch.equal(heads(v)[:, ::2], first[:, ::2]) and torch.equal(
+        heads(v)[:, 1::2], second[:, 1::2]
+    )
     sparse = shapes.SparsePerRBP(3, affine=True)
     sparse.density = 0.1
-    x = torch.randn(4, 3, 4000) * torch.tensor([1.0, 5.0, 0.2])[:, None] + torch.tensor([0.0, 9.0, -3.0])[:, None]
+    x = (
+        torch.randn(4, 3, 4000) * torch.tensor([1.0, 5.0, 0.2])[:, None]
+        + torch.tensor([0.0, 9.0, -3.0])[:, None]
+    )
     with torch.no_grad():
         for _ in range(100):
             sparse(x, torch.ones(4, 1, 4000))
@@ -266,19 +447,56 @@ def test_shapes_are_trained_and_scored(tmp_path, monkeypatch):
     import shapes
 
     rng = np.random.default_rng(0)
-    genes = [dict(codes=rng.integers(0, 4, 3000).astype(np.uint8), acceptors=[1000, 2000], donors=[900, 1100],
-                  name=f"g{i}", chrom="c", split=split, paralog=False) for i, split in enumerate((TRAIN, VALIDATION))]
-    motifs = dict(psam=rng.uniform(0.1, 1, (4, 11, 4)).astype(np.float32), a0=np.ones(4, np.float32),
-                  rbp=np.array([0, 0, 1, 2]), names=np.array(["A", "B", "C"]))
+    genes = [
+        dict(
+            codes=rng.integers(0, 4, 3000).astype(np.uint8),
+            acceptors=[1000, 2000],
+            donors=[900, 1100],
+            name=f"g{i}",
+            chrom="c",
+            split=split,
+            paralog=False,
+        )
+        for i, split in enumerate((TRAIN, VALIDATION))
+    ]
+    motifs = dict(
+        psam=rng.uniform(0.1, 1, (4, 11, 4)).astype(np.float32),
+        a0=np.ones(4, np.float32),
+        rbp=np.array([0, 0, 1, 2]),
+        names=np.array(["A", "B", "C"]),
+    )
     data = Dataset.from_genes(genes, motifs)
     (tmp_path / "lssi").mkdir()
     save_run(str(tmp_path / "lssi"), LSSI(8), dict(kind="lssi", channels=8, step=1, steps=1))
-    monkeypatch.setattr(shapes, "RECIPE", replace(shapes.RECIPE, steps=2, channels=8, batch_bases=1200,
-                                                  validate_every=2, windows=(600,), density_end=0.05))
-    found = {name: shapes.run(name, data, str(tmp_path / "lssi"), str(tmp_path / "out"))
-             for name in ("fm", "two heads", "threshold per RBP", "am, 4 times the candidates", "LSTM of 80")}
+    monkeypatch.setattr(
+        shapes,
+        "RECIPE",
+        replace(
+            shapes.RECIPE,
+            steps=2,
+            channels=8,
+            batch_bases=1200,
+            validate_every=2,
+            windows=(600,),
+            density_end=0.05,
+        ),
+    )
+    found = {
+        name: shapes.run(name, data, str(tmp_path / "lssi"), str(tmp_path / "out"))
+        for name in (
+            "fm",
+            "two heads",
+            "threshold per RBP",
+            "am, 4 times the candidates",
+            "LSTM of 80",
+        )
+    }
     assert all(r["nats_per_kilobase"] > 0 and 0 <= r["topk_mean"] <= 100 for r in found.values())
-    assert found["two heads"]["parameters"] > found["fm"]["parameters"] == found["threshold per RBP"]["parameters"]
+    assert (
+        found["two heads"]["parameters"]
+        > found["fm"]["parameters"]
+        == found["threshold per RBP"]["parameters"]
+    )
     assert found["LSTM of 80"]["megamacs_per_base"] > 0
     again = shapes.run("fm", data, str(tmp_path / "lssi"), str(tmp_path / "out"))
     assert again == found["fm"]

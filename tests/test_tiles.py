@@ -1,4 +1,5 @@
-"""Shared reference tensors with the change spliced in give what the whole model gives on the whole window."""
+"""Shared reference tensors with the change spliced in give what the whole model gives on the whole
+window."""
 
 from contextlib import nullcontext
 
@@ -21,8 +22,11 @@ from . import toy
 LENGTH = 2500
 BASES = toy.random_bases(LENGTH, seed=9)
 BASES = BASES[:700] + "N" * 40 + BASES[740:1200] + "CAG" * 12 + BASES[1236:]
-GENES = [Gene(s, s, "c", s, start, end, (Transcript("T", ((start, start + 50), (end - 50, end))),))
-         for s in "+-" for start, end in ((30, 1300), (1000, LENGTH))]
+GENES = [
+    Gene(s, s, "c", s, start, end, (Transcript("T", ((start, start + 50), (end - 50, end))),))
+    for s in "+-"
+    for start, end in ((30, 1300), (1000, LENGTH))
+]
 
 
 def predictor_of(folder, **options):
@@ -36,10 +40,17 @@ def genome(tmp_path_factory):
 
 
 def variants(rng, n):
-    """(pos, REF, ALT) of SNVs, MNVs, insertions, deletions and delins, a third of them next to an end or the N."""
+    """(pos, REF, ALT) of SNVs, MNVs, insertions, deletions and delins, a third of them next to an
+    end or the N."""
     for _ in range(n):
         near = int(rng.choice([31, 1001, 1300, LENGTH, 700, 745, 512, 1024]))
-        at = int(np.clip(near + rng.integers(-30, 30) if rng.random() < 0.35 else rng.integers(1, LENGTH), 1, LENGTH))
+        at = int(
+            np.clip(
+                near + rng.integers(-30, 30) if rng.random() < 0.35 else rng.integers(1, LENGTH),
+                1,
+                LENGTH,
+            )
+        )
         kind = rng.integers(5)
         size = int(rng.choice([1, 2, 5, 20, 90]))
         new = toy.random_bases(size, seed=int(rng.integers(1 << 30)))
@@ -50,8 +61,12 @@ def variants(rng, n):
             yield at, ref, alt
 
 
-@pytest.mark.parametrize("kind, flank, distance, n", [("am", 30, 50, 1500), ("fm", 45, 10, 700), ("am", 0, 3, 300)])
-def test_scores_are_those_of_the_plain_path(genome, tmp_path, kind, flank, distance, n, monkeypatch):
+@pytest.mark.parametrize(
+    "kind, flank, distance, n", [("am", 30, 50, 1500), ("fm", 45, 10, 700), ("am", 0, 3, 300)]
+)
+def test_scores_are_those_of_the_plain_path(
+    genome, tmp_path, kind, flank, distance, n, monkeypatch
+):
     monkeypatch.setattr(tiles, "TILE", 96)
     predictor = predictor_of(tmp_path / kind, kind=kind, seeds=(0, 1), flank=flank)
     rng = np.random.default_rng(flank)
@@ -77,8 +92,11 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
     windows = []
     for pos, ref, alt in variants(np.random.default_rng(5), 60):
         variant = normalise(genome, "c", pos, ref, alt)
-        windows += [make_window(genome, g, variant, 50, 30, predictor.reach) for g in GENES
-                    if g.start < variant.span[1] and variant.span[0] < g.end]
+        windows += [
+            make_window(genome, g, variant, 50, 30, predictor.reach)
+            for g in GENES
+            if g.start < variant.span[1] and variant.span[0] < g.end
+        ]
     plain = [toy.plain_scores(predictor.models, w) for w in windows]
     predictor.batches = Batches(predictor.models, torch.device("cpu"))
     predictor.ahead(windows[:-3])
@@ -91,13 +109,18 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
         for alone, among in zip(predictor.batches.score([w])[0], f):
             np.testing.assert_allclose(alone, among, atol=1e-6)
     half = Batches(predictor.models, torch.device("cpu"), "bf16").score(windows[:10])
-    differences = [np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)]
+    differences = [
+        np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)
+    ]
     assert 0 < max(differences) < 0.05
 
 
 def test_a_batch_stays_on_its_device(monkeypatch):
-    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are errors."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
+    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are
+    errors."""
+    monkeypatch.setattr(
+        torch, "autocast", lambda *_, **__: nullcontext()
+    )  # which knows no such device
     batches = Batches([toy.model(), toy.model(seed=1)], torch.device("meta"))
     with torch.inference_mode():
         p = batches._run([np.zeros(300, np.uint8)] * 3, 30, 4)
@@ -111,26 +134,41 @@ def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):
     predictor = Predictor(load_bundle("default"))
     for pos, ref, alt in variants(np.random.default_rng(0), 12):
         variant = normalise(genome, "c", pos, ref, alt)
-        gene = next((g for g in GENES if g.start < variant.span[1] and variant.span[0] < g.end), None)
+        gene = next(
+            (g for g in GENES if g.start < variant.span[1] and variant.span[0] < g.end), None
+        )
         if gene:
             window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
-            for found, plain in zip(predictor.score(window), toy.plain_scores(predictor.models, window)):
+            for found, plain in zip(
+                predictor.score(window), toy.plain_scores(predictor.models, window)
+            ):
                 np.testing.assert_allclose(found, plain, atol=1e-5)
 
 
 def test_the_gate_is_fed_the_same_values_wherever_a_base_stands(genome):
     """Bit for bit: else a motif at its threshold could be a site in one allele alone."""
     fixed = load_bundle("default").models[0].motifs.fixed
-    affinities = lambda start, end: fixed(one_hot(torch.from_numpy(genome.codes("c", start, end)[None])))  # noqa: E731
+
+    def affinities(start, end):
+        return fixed(one_hot(torch.from_numpy(genome.codes("c", start, end)[None])))
+
     whole = affinities(800, 1600)
     for start, size in ((0, 51), (7, 64), (100, 31), (333, 257)):
-        assert affinities(800 + start, 800 + start + size + 10).equal(whole[..., start : start + size])
+        assert affinities(800 + start, 800 + start + size + 10).equal(
+            whole[..., start : start + size]
+        )
 
 
 def test_forgotten_tiles_are_made_again(genome, tmp_path, monkeypatch):
     predictor = predictor_of(tmp_path / "k")
-    window = make_window(genome, GENES[0], normalise(genome, "c", 400, BASES[399], "ACGT".replace(BASES[399], "")[0]),
-                         50, 30, predictor.reach)
+    window = make_window(
+        genome,
+        GENES[0],
+        normalise(genome, "c", 400, BASES[399], "ACGT".replace(BASES[399], "")[0]),
+        50,
+        30,
+        predictor.reach,
+    )
     before = predictor.score(window)
     monkeypatch.setattr(tiles, "KEPT", 2)
     monkeypatch.setattr(tiles, "TILE", 64)

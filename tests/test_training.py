@@ -61,7 +61,9 @@ def make_genome(folder, name="g", genes=12, seed=0, shift=0):
         contigs[contig] += "".join(rng.choice(list("ACGT"), 50))
         at = len(contigs[contig])
         contigs[contig] += bases
-        rows.append((f"{name}{i}", contig, strand, [(at + s + 1 + shift, at + e) for s, e in exons]))
+        rows.append(
+            (f"{name}{i}", contig, strand, [(at + s + 1 + shift, at + e) for s, e in exons])
+        )
     contigs = {k: v + "A" * 50 for k, v in contigs.items()}
     return toy.fasta(folder / f"{name}.fa", **contigs), toy.gtf(folder / f"{name}.gtf", *rows)
 
@@ -72,7 +74,9 @@ def motif_folder(folder):
     for name, widths in (("AAA1", (11, 10)), ("BBB2", (11,))):
         with open(folder / f"{name}.txt", "w") as f:
             for i, width in enumerate(widths):
-                f.write(f"# PSAM {i}\nPSAM  A0={0.5 / (i + 1)} n={width}\n#\tA\tC\tG\tU\tconsensus\n")
+                f.write(
+                    f"# PSAM {i}\nPSAM  A0={0.5 / (i + 1)} n={width}\n#\tA\tC\tG\tU\tconsensus\n"
+                )
                 for row in rng.uniform(0.05, 1, (width, 4)):
                     f.write("\t".join(f"{v / row.max():.5f}" for v in row) + "\ta\n")
     return str(folder)
@@ -97,7 +101,7 @@ def packed(data, tmp_path_factory):
     return path
 
 
-# ------------------------------------------------------------------------------------------------ dataset
+# ------------------------------------------------------------------------------------------ dataset
 
 
 def test_packing_is_exact():
@@ -123,13 +127,17 @@ def test_what_is_no_dataset_is_refused(tmp_path):
 
 def test_genes_are_in_transcript_orientation_and_split(data):
     assert set(data.splits) == {"train", "validation"}  # test genes are never packed
-    assert set(data.chroms[data.genes("train")]) == {"chrA"} and set(data.chroms[data.genes("validation")]) == {"chr1"}
+    assert set(data.chroms[data.genes("train")]) == {"chrA"} and set(
+        data.chroms[data.genes("validation")]
+    ) == {"chr1"}
     for g in range(len(data)):
         codes, labels = data.window(g, 0, int(data.offsets[g + 1] - data.offsets[g]))
         text = "".join("ACGTN"[c] for c in codes)
         acceptors, donors = np.flatnonzero(labels == 1), np.flatnonzero(labels == 2)
         assert len(acceptors) == len(donors) == 4
-        assert all(text[a - 2 : a] == "AG" for a in acceptors) and all(text[d + 1 : d + 3] == "GT" for d in donors)
+        assert all(text[a - 2 : a] == "AG" for a in acceptors) and all(
+            text[d + 1 : d + 3] == "GT" for d in donors
+        )
 
 
 def test_windows_beyond_the_gene_are_unknown_and_not_scored(data):
@@ -139,7 +147,9 @@ def test_windows_beyond_the_gene_are_unknown_and_not_scored(data):
 
 
 def test_sampler_depends_on_seed_rank_and_step_alone(data):
-    make = lambda **k: WindowSampler(data, "train", (20, 10), 400, (100, 50), 0.5, **({"seed": 1} | k))  # noqa: E731
+    def make(**k):
+        return WindowSampler(data, "train", (20, 10), 400, (100, 50), 0.5, **({"seed": 1} | k))
+
     a, b = make().batch(7), make().batch(7)
     assert all((x == y).all() for x, y in zip(a, b))
     assert not all(np.array_equal(x, y) for x, y in zip(a, make(rank=1).batch(7)))
@@ -160,29 +170,46 @@ def test_decoy_windows_hold_the_strongest_of_some_decoys_of_the_split(data):
         asked.append((kind, at))
         return -at  # the first one in the data is the strongest
 
-    sampler = WindowSampler(data, "train", (0, 0), 20, (1,), 0.0, seed=0, decoy_share=1.0, strength=strength)
+    sampler = WindowSampler(
+        data, "train", (0, 0), 20, (1,), 0.0, seed=0, decoy_share=1.0, strength=strength
+    )
     codes, labels = sampler.batch(0)
     assert (labels == 0).all() and len(asked) == 20 and {kind for kind, _ in asked} == {1, 2}
     for code, (kind, at) in zip(codes[:, 0], asked):
         assert code == data.codes[at.min()]
         gene = np.searchsorted(data.offsets, at, "right") - 1
         assert set(data.splits[gene]) == {"train"} and (data.labels[at] == 0).all()
-        core = [data.codes[at - 2], data.codes[at - 1]] if kind == 1 else [data.codes[at + 1], data.codes[at + 2]]
-        assert (core[0] == (0 if kind == 1 else 2)).all() and (core[1] == (2 if kind == 1 else 3)).all()
+        core = (
+            [data.codes[at - 2], data.codes[at - 1]]
+            if kind == 1
+            else [data.codes[at + 1], data.codes[at + 2]]
+        )
+        assert (core[0] == (0 if kind == 1 else 2)).all() and (
+            core[1] == (2 if kind == 1 else 3)
+        ).all()
 
 
-@pytest.mark.parametrize("mutate,indels,moved", [(0.3, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.3, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "mutate,indels,moved", [(0.3, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.3, 1.0, 1.0)]
+)
 def test_changed_windows_keep_their_sites(mutate, indels, moved):
     rng = np.random.default_rng(0)
     lengths, changes = set(), 0
     for _ in range(50):
         codes, labels = rng.integers(0, 4, 3000).astype(np.uint8), np.zeros(3000, np.uint8)
         labels[[700, 1500, 1600]], labels[2000:2010], codes[2000:2010] = (1, 2, 1), IGNORE, UNKNOWN
-        new, kinds = changed(rng, codes, labels, mutate, indels, moved, lambda n: np.full(n, 3, np.uint8))
+        new, kinds = changed(
+            rng, codes, labels, mutate, indels, moved, lambda n: np.full(n, 3, np.uint8)
+        )
         lengths.add(len(new))
         assert len(new) == len(kinds)
-        before, after = np.flatnonzero((labels > 0) & (labels < 3)), np.flatnonzero((kinds > 0) & (kinds < 3))
-        assert (labels[before] == kinds[after]).all() and ((new == UNKNOWN) == (kinds == IGNORE)).all()
+        before, after = (
+            np.flatnonzero((labels > 0) & (labels < 3)),
+            np.flatnonzero((kinds > 0) & (kinds < 3)),
+        )
+        assert (labels[before] == kinds[after]).all() and (
+            (new == UNKNOWN) == (kinds == IGNORE)
+        ).all()
         for a, b in zip(before, after):
             assert (codes[a - KEEP : a + KEEP + 1] == new[b - KEEP : b + KEEP + 1]).all()
         assert after[2] - after[1] == 100  # nothing is put between sites so near to each other
@@ -196,7 +223,9 @@ def test_changed_windows_keep_their_sites(mutate, indels, moved):
 
 
 def test_augmented_windows_have_the_shape_of_plain_ones(data):
-    sampler = WindowSampler(data, "train", (20, 10), 400, (100,), 1.0, seed=3, mutate=0.1, indels=1.0)
+    sampler = WindowSampler(
+        data, "train", (20, 10), 400, (100,), 1.0, seed=3, mutate=0.1, indels=1.0
+    )
     codes, labels = sampler.batch(0)
     assert codes.shape == (4, 130) and labels.shape == (4, 100)
     assert all((x == y).all() for x, y in zip((codes, labels), sampler.batch(0)))
@@ -204,7 +233,7 @@ def test_augmented_windows_have_the_shape_of_plain_ones(data):
     assert not np.array_equal(codes, plain[0])
 
 
-# ------------------------------------------------------------------------------------------------ prepare
+# ------------------------------------------------------------------------------------------ prepare
 
 
 def test_annotation_that_is_off_by_one_is_refused(tmp_path, source):
@@ -222,18 +251,24 @@ def test_chromosomes_are_known_by_either_name(tmp_path):
             handle.write(text)
     os.path.exists(fasta + ".fai") and os.unlink(fasta + ".fai")
     data = prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
-    assert set(data.chroms[data.genes("train")]) == {"A"} and set(data.chroms[data.genes("validation")]) == {"1"}
+    assert set(data.chroms[data.genes("train")]) == {"A"} and set(
+        data.chroms[data.genes("validation")]
+    ) == {"1"}
     with pytest.raises(DatasetError, match="no validation gene"):
         prep.prepare([(fasta, gtf)], {"chr3"}, {"chr5"}, set(), report=lambda _: None)
     said: list[str] = []
     prep.prepare([(fasta, gtf)], {"chr1", "chr3"}, {"chr5"}, set(), report=said.append)
-    assert [line for line in said if "chr3" in line] == ["no gene of the annotation lies on chr3 (--validation)"]
+    assert [line for line in said if "chr3" in line] == [
+        "no gene of the annotation lies on chr3 (--validation)"
+    ]
 
 
 def test_chromosomes_are_left_out_altogether(tmp_path, source):
     fasta, gtf, _ = source
     said: list[str] = []
-    data = prep.prepare([(fasta, gtf)], {"chr1"}, set(), set(), report=said.append, leave_out={"chr5"})
+    data = prep.prepare(
+        [(fasta, gtf)], {"chr1"}, set(), set(), report=said.append, leave_out={"chr5"}
+    )
     assert set(data.chroms) == {"chrA", "chr1"} and data.meta["left_out"] == ["chr5"]
     storage = dict(precision="fp16", windows=1, largest_error=0)
     text = card(dict(name="x", kinds={}, flank=60), dict(storage=storage), data)
@@ -253,9 +288,18 @@ def test_a_motif_file_that_is_none_is_named(tmp_path):
 def test_genes_too_short_for_indels_are_an_error(data):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 90).astype(np.uint8)
-    crowded = dict(codes=codes, acceptors=[*range(0, 90, 4)], donors=[1], name="g", chrom="c", split="train",
-                   paralog=None)
-    sampler = WindowSampler(Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0)
+    crowded = dict(
+        codes=codes,
+        acceptors=[*range(0, 90, 4)],
+        donors=[1],
+        name="g",
+        chrom="c",
+        split="train",
+        paralog=None,
+    )
+    sampler = WindowSampler(
+        Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0
+    )
     with pytest.raises(DatasetError, match="indels"):
         sampler._stretch(rng, 100)
 
@@ -266,15 +310,51 @@ def test_a_model_starts_only_from_one_with_the_same_motifs(packed, lssi, source,
     folder = motif_folder(tmp_path / "other")
     os.rename(f"{folder}/BBB2.txt", f"{folder}/AAA0.txt")  # the same matrices in another order
     fasta, gtf, _ = source
-    made = CliRunner().invoke(main, ["train", "prepare", "-f", fasta, "-a", gtf, "--validation", "chr1", "--test",
-                                     "chr5", "--motifs", folder, "-o", str(tmp_path / "d.npz")])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "prepare",
+            "-f",
+            fasta,
+            "-a",
+            gtf,
+            "--validation",
+            "chr1",
+            "--test",
+            "chr5",
+            "--motifs",
+            folder,
+            "-o",
+            str(tmp_path / "d.npz"),
+        ],
+    )
     assert made.exit_code == 0, made.stderr
-    train("lssi", toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8), "-d",
-          tmp_path / "d.npz", "-o", tmp_path / "lssi")
+    train(
+        "lssi",
+        toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8),
+        "-d",
+        tmp_path / "d.npz",
+        "-o",
+        tmp_path / "lssi",
+    )
     for kind in ("fm", "am"):
-        refused = CliRunner().invoke(main, ["train", kind, recipe, "-d", str(tmp_path / "d.npz"), "--lssi",
-                                            str(tmp_path / "lssi"), "--start-from", str(tmp_path / "fm"), "-o",
-                                            str(tmp_path / "x")])
+        refused = CliRunner().invoke(
+            main,
+            [
+                "train",
+                kind,
+                recipe,
+                "-d",
+                str(tmp_path / "d.npz"),
+                "--lssi",
+                str(tmp_path / "lssi"),
+                "--start-from",
+                str(tmp_path / "fm"),
+                "-o",
+                str(tmp_path / "x"),
+            ],
+        )
         assert refused.exit_code == 1 and "other motifs" in refused.stderr
 
 
@@ -284,22 +364,40 @@ def test_runs_are_not_written_over(packed, lssi, tmp_path):
         train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / name)
     before = (tmp_path / "a" / "model.safetensors").read_bytes()
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
-    for command in (["bundle", "--name", "x", "--fm", a, "-d", packed, "-o", a], ["average", b, "-d", packed, "-o", a]):
+    for command in (
+        ["bundle", "--name", "x", "--fm", a, "-d", packed, "-o", a],
+        ["average", b, "-d", packed, "-o", a],
+    ):
         refused = CliRunner().invoke(main, ["train", *command])
         assert refused.exit_code == 1 and "choose another folder" in refused.stderr
         assert (tmp_path / "a" / "model.safetensors").read_bytes() == before
     mean = str(tmp_path / "mean")
     average = ["train", "average", a, b, "-d", packed, "-o", mean]
     assert CliRunner().invoke(main, average).exit_code == 0
-    for command in (average, ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o", mean]):
+    for command in (
+        average,
+        ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o", mean],
+    ):
         refused = CliRunner().invoke(main, command)
         assert refused.exit_code == 1 and "choose another folder" in refused.stderr
     assert "averaged" in json.loads((tmp_path / "mean" / "model.json").read_text())
     out = tmp_path / "bundle"
     bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(out), "--fm", a]
-    assert CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0 and (out / "fm.2.safetensors").exists()
-    assert CliRunner().invoke(main, bundle).exit_code == 0 and not (out / "fm.2.safetensors").exists()
-    scale = dict(kind="fm", sha256=load_bundle(str(out)).sha256, n=1, effects={}, least_effect=0.0005, least_delta=0.05)
+    assert (
+        CliRunner().invoke(main, [*bundle, "--fm", b]).exit_code == 0
+        and (out / "fm.2.safetensors").exists()
+    )
+    assert (
+        CliRunner().invoke(main, bundle).exit_code == 0 and not (out / "fm.2.safetensors").exists()
+    )
+    scale = dict(
+        kind="fm",
+        sha256=load_bundle(str(out)).sha256,
+        n=1,
+        effects={},
+        least_effect=0.0005,
+        least_delta=0.05,
+    )
     add_to_bundle(str(out), scale)
     add_to_bundle(str(out), scale | dict(kind="am"))
     assert CliRunner().invoke(main, bundle).exit_code == 0
@@ -311,14 +409,42 @@ def test_runs_are_not_written_over(packed, lssi, tmp_path):
 def test_a_dataset_without_validation_genes_can_be_used_to_the_end(source, tmp_path):
     fasta, gtf, motifs = source
     packed, run = str(tmp_path / "d.npz"), str(tmp_path / "fm")
-    made = CliRunner().invoke(main, ["train", "prepare", "-f", fasta, "-a", gtf, "--validation", "", "--test", "chr5",
-                                     "--motifs", motifs, "-o", packed])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "prepare",
+            "-f",
+            fasta,
+            "-a",
+            gtf,
+            "--validation",
+            "",
+            "--test",
+            "chr5",
+            "--motifs",
+            motifs,
+            "-o",
+            packed,
+        ],
+    )
     assert made.exit_code == 0, made.stderr
     core = toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8)
     train("lssi", core, "-d", packed, "-o", tmp_path / "lssi")
-    train("fm", toml(tmp_path / "r.toml", steps=1, **TINY), "-d", packed, "--lssi", tmp_path / "lssi", "-o", run)
-    made = CliRunner().invoke(main, ["train", "bundle", "--name", "x", "--fm", run, "-d", packed, "-o",
-                                     str(tmp_path / "b")])
+    train(
+        "fm",
+        toml(tmp_path / "r.toml", steps=1, **TINY),
+        "-d",
+        packed,
+        "--lssi",
+        tmp_path / "lssi",
+        "-o",
+        run,
+    )
+    made = CliRunner().invoke(
+        main,
+        ["train", "bundle", "--name", "x", "--fm", run, "-d", packed, "-o", str(tmp_path / "b")],
+    )
     assert made.exit_code == 0, made.stderr
     assert load_bundle(str(tmp_path / "b")).kind == "fm"
 
@@ -326,11 +452,34 @@ def test_a_dataset_without_validation_genes_can_be_used_to_the_end(source, tmp_p
 def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=3, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--minutes", "0")
-    bundle = ["train", "bundle", "--name", "x", "-d", packed, "-o", str(tmp_path / "b"), "--fm", str(tmp_path / "fm")]
+    bundle = [
+        "train",
+        "bundle",
+        "--name",
+        "x",
+        "-d",
+        packed,
+        "-o",
+        str(tmp_path / "b"),
+        "--fm",
+        str(tmp_path / "fm"),
+    ]
     refused = CliRunner().invoke(main, bundle)
     assert refused.exit_code == 1 and "step 1 of 3" in refused.stderr
-    refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", packed, "--start-from", str(tmp_path / "fm"), "-o",
-                                        str(tmp_path / "am")])
+    refused = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "am",
+            recipe,
+            "-d",
+            packed,
+            "--start-from",
+            str(tmp_path / "fm"),
+            "-o",
+            str(tmp_path / "am"),
+        ],
+    )
     assert refused.exit_code == 1 and "step 1 of 3" in refused.stderr
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--resume")
     assert CliRunner().invoke(main, bundle).exit_code == 0
@@ -347,7 +496,10 @@ def test_leaking_genes_are_told_from_repeats():
     held = [dict(name="H", codes=codes, **sites)]
     fresh = rng.integers(0, 4, 600).astype(np.uint8)
     copies = [codes[100:300], reverse_complement(codes[100:300]), fresh]
-    train = [dict(name=str(i), codes=np.concatenate((fresh[100 * i : 100 * i + 50], c))) for i, c in enumerate(copies)]
+    train = [
+        dict(name=str(i), codes=np.concatenate((fresh[100 * i : 100 * i + 50], c)))
+        for i, c in enumerate(copies)
+    ]
     assert {i: name for i, (name, _) in prep.leaks(train, held).items()} == {0: "H", 1: "H"}
     assert prep.leaks([train[0]] * 2, held) == {}  # in three genes: a repeat
     assert prep.leaks(train[2:], held) == {}
@@ -367,7 +519,11 @@ def test_words_differ_where_sequences_differ():
 
 def test_motif_files(source):
     m = prep.read_motifs(source[2])
-    assert m["psam"].shape == (3, 11, 4) and m["rbp"].tolist() == [0, 0, 1] and m["names"].tolist() == ["AAA1", "BBB2"]
+    assert (
+        m["psam"].shape == (3, 11, 4)
+        and m["rbp"].tolist() == [0, 0, 1]
+        and m["names"].tolist() == ["AAA1", "BBB2"]
+    )
     assert (m["psam"][1, 0] == 1).all()  # a PSAM of width 10 starts at p-4
     np.testing.assert_allclose(m["a0"], [0.5, 0.25, 0.5])
 
@@ -378,20 +534,27 @@ def test_real_motifs(shared):
     np.testing.assert_allclose(m["psam"].max(2), 1, atol=1e-4)
 
 
-# ------------------------------------------------------------------------------------------------ recipes
+# ------------------------------------------------------------------------------------------ recipes
 
 
 def test_recipe_errors_name_the_key(tmp_path):
     path = tmp_path / "r.toml"
-    for text, message in (("steps = 1\nlearning = 2", "learning"), ("steps = 'x'", "steps"), ("lr = 1.0", "missing"),
-                          ("steps = [", "TOML"), ("steps = 1\nprecision = 'fp8'", "precision"),
-                          ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density"),
-                          ("steps = 1\ntrain_core = 1", "train_core"), ("steps = true", "steps"),
-                          ("steps = 1\nwindows = [1.5]", "windows"), ("steps = 1\nwindows = ['a']", "windows"),
-                          ("steps = 1\ndensity_until = 2", "density_until"),
-                          ("steps = 1\nreduction = 1.0", "reduction"),
-                          *((f"steps = 1\n{key} = -1", key) for key in ("seed", "lr", "weight_decay", "clip")),
-                          *((f"steps = 1\n{key} = 0", key) for key in ("channels", "attention_dim", "batch_bases"))):
+    for text, message in (
+        ("steps = 1\nlearning = 2", "learning"),
+        ("steps = 'x'", "steps"),
+        ("lr = 1.0", "missing"),
+        ("steps = [", "TOML"),
+        ("steps = 1\nprecision = 'fp8'", "precision"),
+        ("steps = 1\ndensity_end = 0.5\ndensity_start = 0.1", "density"),
+        ("steps = 1\ntrain_core = 1", "train_core"),
+        ("steps = true", "steps"),
+        ("steps = 1\nwindows = [1.5]", "windows"),
+        ("steps = 1\nwindows = ['a']", "windows"),
+        ("steps = 1\ndensity_until = 2", "density_until"),
+        ("steps = 1\nreduction = 1.0", "reduction"),
+        *((f"steps = 1\n{key} = -1", key) for key in ("seed", "lr", "weight_decay", "clip")),
+        *((f"steps = 1\n{key} = 0", key) for key in ("channels", "attention_dim", "batch_bases")),
+    ):
         path.write_text(text)
         with pytest.raises(RecipeError, match=message):
             load_recipe(str(path), SamRecipe)
@@ -410,11 +573,22 @@ def test_shipped_recipes_are_valid():
                 load_recipe(os.path.join(root, name), LssiRecipe if "lssi" in name else SamRecipe)
 
 
-# ------------------------------------------------------------------------------------------------ training
+# ----------------------------------------------------------------------------------------- training
 
 
-TINY = dict(channels=8, attention_dim=4, batch_bases=400, windows=[100, 200], density_start=0.3, density_end=0.1,
-            validate_every=5, validate_bases=700, checkpoint_every=5, lr=1e-3, warmup=2)
+TINY = dict(
+    channels=8,
+    attention_dim=4,
+    batch_bases=400,
+    windows=[100, 200],
+    density_start=0.3,
+    density_end=0.1,
+    validate_every=5,
+    validate_bases=700,
+    checkpoint_every=5,
+    lr=1e-3,
+    warmup=2,
+)
 
 
 def toml(path, **values):
@@ -431,8 +605,18 @@ def train(*args):
 @pytest.fixture(scope="module")
 def lssi(packed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lssi")
-    recipe = toml(folder / "r.toml", steps=200, channels=16, sites=16, decoys=64, others=64, lr=0.01, warmup=10,
-                  validate_every=100, checkpoint_every=100)
+    recipe = toml(
+        folder / "r.toml",
+        steps=200,
+        channels=16,
+        sites=16,
+        decoys=64,
+        others=64,
+        lr=0.01,
+        warmup=10,
+        validate_every=100,
+        checkpoint_every=100,
+    )
     train("lssi", recipe, "-d", packed, "-o", folder / "run")
     return folder / "run"
 
@@ -449,10 +633,19 @@ def states(folder):
     return model, saved
 
 
-@pytest.mark.parametrize("kind, schedule, core", [("fm", "geometric", False), ("am", "accuracy", True)])
+@pytest.mark.parametrize(
+    "kind, schedule, core", [("fm", "geometric", False), ("am", "accuracy", True)]
+)
 def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedule, core):
-    recipe = toml(tmp_path / "r.toml", steps=20, density_schedule=schedule, target=1.0, train_core=core,
-                  motif_dropout=0.3 * core, **TINY)
+    recipe = toml(
+        tmp_path / "r.toml",
+        steps=20,
+        density_schedule=schedule,
+        target=1.0,
+        train_core=core,
+        motif_dropout=0.3 * core,
+        **TINY,
+    )
     common = [kind, recipe, "-d", packed, "--lssi", lssi]
     train(*common, "-o", tmp_path / "whole")
     said = train(*common, "-o", tmp_path / "parts", "--minutes", "0")
@@ -466,13 +659,30 @@ def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedul
         for name, value in slot.items():
             assert torch.equal(value, b[1]["optimizer"]["state"][key][name])
     rows = [(tmp_path / d / "metrics.tsv").read_text().splitlines() for d in ("whole", "parts")]
-    drop = lambda lines: [line.split("\t")[:1] + line.split("\t")[4:] for line in lines]  # noqa: E731
-    assert drop(rows[0]) == drop(rows[1]) and len(rows[0]) == 5  # but for time and the loss averaged since the start
+
+    def drop(lines):
+        return [line.split("\t")[:1] + line.split("\t")[4:] for line in lines]
+
+    assert (
+        drop(rows[0]) == drop(rows[1]) and len(rows[0]) == 5
+    )  # but for time and the loss averaged since the start
 
 
 def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=2, **TINY)
-    args = ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o", str(tmp_path / "run"), "--threads", "1"]
+    args = [
+        "train",
+        "fm",
+        recipe,
+        "-d",
+        packed,
+        "--lssi",
+        str(lssi),
+        "-o",
+        str(tmp_path / "run"),
+        "--threads",
+        "1",
+    ]
     assert CliRunner().invoke(main, args).exit_code == 0
     again = CliRunner().invoke(main, args)
     assert again.exit_code == 1 and "--resume" in again.stderr
@@ -481,13 +691,30 @@ def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lss
     assert other.exit_code == 1 and "another recipe" in other.stderr
 
 
-def test_the_accuracy_schedule_needs_validation_genes_and_tells_where_it_ended(data, packed, lssi, tmp_path):
-    recipe = SamRecipe(**TINY | dict(steps=5, density_schedule="accuracy", density_end=0.01, target=0.0))
-    train("fm", toml(tmp_path / "r.toml", **{k: v for k, v in vars(recipe).items() if k != "seed"}), "-d", packed,
-          "--lssi", lssi, "-o", tmp_path / "fm")
+def test_the_accuracy_schedule_needs_validation_genes_and_tells_where_it_ended(
+    data, packed, lssi, tmp_path
+):
+    recipe = SamRecipe(
+        **TINY | dict(steps=5, density_schedule="accuracy", density_end=0.01, target=0.0)
+    )
+    train(
+        "fm",
+        toml(tmp_path / "r.toml", **{k: v for k, v in vars(recipe).items() if k != "seed"}),
+        "-d",
+        packed,
+        "--lssi",
+        lssi,
+        "-o",
+        tmp_path / "fm",
+    )
     density = load_run(str(tmp_path / "fm"))[1]["density"]
-    assert density == pytest.approx(recipe.density_start * recipe.reduction) and density > recipe.density_end
-    made = CliRunner().invoke(main, ["train", "average", str(tmp_path / "fm"), "-d", packed, "-o", str(tmp_path / "a")])
+    assert (
+        density == pytest.approx(recipe.density_start * recipe.reduction)
+        and density > recipe.density_end
+    )
+    made = CliRunner().invoke(
+        main, ["train", "average", str(tmp_path / "fm"), "-d", packed, "-o", str(tmp_path / "a")]
+    )
     assert made.exit_code == 0 and load_run(str(tmp_path / "a"))[1]["density"] == density
     without = replace(data, splits=np.full_like(data.splits, TRAIN))
     with pytest.raises(RecipeError, match="validation genes"):
@@ -502,7 +729,10 @@ def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):
     own = ["--lssi", lssi, "--start-from", tmp_path / "fm"]
     am = ["am", recipe, "-d", packed, "-o", tmp_path / "am"]
     train(*am, *own, "--minutes", "0")
-    for options, differs in ((["--lssi", tmp_path / "lssi", *own[2:]], "lssi"), (own[:2], "start_from")):
+    for options, differs in (
+        (["--lssi", tmp_path / "lssi", *own[2:]], "lssi"),
+        (own[:2], "start_from"),
+    ):
         refused = CliRunner().invoke(main, ["train", *map(str, am), *map(str, options), "--resume"])
         assert refused.exit_code == 1 and f"differs in its {differs}:" in refused.stderr
     train(*am, *own, "--resume")
@@ -512,15 +742,41 @@ def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):
 def test_core_sites_start_from_those_of_another_run(packed, lssi, tmp_path):
     shape = dict(steps=1, lr=1e-12, sites=8, decoys=8, others=8)
     same = toml(tmp_path / "l.toml", channels=16, **shape)
-    train("fm", toml(tmp_path / "r.toml", steps=1, **TINY), "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    train(
+        "fm",
+        toml(tmp_path / "r.toml", steps=1, **TINY),
+        "-d",
+        packed,
+        "--lssi",
+        lssi,
+        "-o",
+        tmp_path / "fm",
+    )
     for name, start in (("a", lssi), ("b", tmp_path / "fm")):
         train("lssi", same, "-d", packed, "--start-from", start, "-o", tmp_path / name)
-        assert load_run(str(tmp_path / name))[1]["started_from"]["kind"] == ("lssi" if start is lssi else "fm")
-        theirs, ours = load_file(lssi / "model.safetensors"), load_file(tmp_path / name / "model.safetensors")
+        assert load_run(str(tmp_path / name))[1]["started_from"]["kind"] == (
+            "lssi" if start is lssi else "fm"
+        )
+        theirs, ours = (
+            load_file(lssi / "model.safetensors"),
+            load_file(tmp_path / name / "model.safetensors"),
+        )
         for key, value in theirs.items():
             torch.testing.assert_close(ours[key], value)
-    refused = CliRunner().invoke(main, ["train", "lssi", toml(tmp_path / "m.toml", channels=8, **shape), "-d", packed,
-                                        "--start-from", str(lssi), "-o", str(tmp_path / "c")])
+    refused = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "lssi",
+            toml(tmp_path / "m.toml", channels=8, **shape),
+            "-d",
+            packed,
+            "--start-from",
+            str(lssi),
+            "-o",
+            str(tmp_path / "c"),
+        ],
+    )
     assert refused.exit_code == 1 and "channels" in refused.stderr
 
 
@@ -528,7 +784,18 @@ def test_am_starts_from_fm_and_keeps_the_core_sites(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=5, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
     recipe = toml(tmp_path / "a.toml", steps=1, **(TINY | {"lr": 1e-9}))
-    train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "am", "--start-from", tmp_path / "fm")
+    train(
+        "am",
+        recipe,
+        "-d",
+        packed,
+        "--lssi",
+        lssi,
+        "-o",
+        tmp_path / "am",
+        "--start-from",
+        tmp_path / "fm",
+    )
     fm, am = (load_file(tmp_path / kind / "model.safetensors") for kind in ("fm", "am"))
     core = load_file(lssi / "model.safetensors")
     for key, value in core.items():
@@ -544,45 +811,118 @@ def test_a_run_starts_from_one_of_its_kind_with_other_core_sites(packed, lssi, t
     train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "a")
     other = toml(tmp_path / "l.toml", steps=1, channels=16, sites=8, decoys=8, others=8)
     train("lssi", other, "-d", packed, "-o", tmp_path / "lssi")
-    train("am", recipe, "-d", packed, "--lssi", tmp_path / "lssi", "-o", tmp_path / "b", "--start-from", tmp_path / "a")
+    train(
+        "am",
+        recipe,
+        "-d",
+        packed,
+        "--lssi",
+        tmp_path / "lssi",
+        "-o",
+        tmp_path / "b",
+        "--start-from",
+        tmp_path / "a",
+    )
     a, b, core = (load_file(tmp_path / d / "model.safetensors") for d in ("a", "b", "lssi"))
     assert torch.equal(b["lssi.acceptor.net.0.weight"], core["acceptor.net.0.weight"])
-    torch.testing.assert_close(b["aggregator.first.enter.weight"], a["aggregator.first.enter.weight"])
+    torch.testing.assert_close(
+        b["aggregator.first.enter.weight"], a["aggregator.first.enter.weight"]
+    )
     torch.testing.assert_close(b["motifs.adjust.enter.weight"], a["motifs.adjust.enter.weight"])
-    refused = CliRunner().invoke(main, ["train", "fm", recipe, "-d", packed, "--lssi", str(lssi), "-o",
-                                        str(tmp_path / "c"), "--start-from", str(tmp_path / "a")])
+    refused = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "fm",
+            recipe,
+            "-d",
+            packed,
+            "--lssi",
+            str(lssi),
+            "-o",
+            str(tmp_path / "c"),
+            "--start-from",
+            str(tmp_path / "a"),
+        ],
+    )
     assert refused.exit_code == 1 and "start from" in refused.stderr
 
 
 def test_core_sites_are_trained_along_and_taken_on(packed, lssi, tmp_path):
     own = toml(tmp_path / "r.toml", steps=3, train_core=True, **TINY)
     train("am", own, "-d", packed, "--lssi", lssi, "-o", tmp_path / "a")
-    train("am", toml(tmp_path / "s.toml", steps=3, seed=2, train_core=True, **TINY), "-d", packed, "--start-from",
-          tmp_path / "a", "-o", tmp_path / "b")
+    train(
+        "am",
+        toml(tmp_path / "s.toml", steps=3, seed=2, train_core=True, **TINY),
+        "-d",
+        packed,
+        "--start-from",
+        tmp_path / "a",
+        "-o",
+        tmp_path / "b",
+    )
     frozen = toml(tmp_path / "f.toml", steps=1, **TINY)
     train("am", frozen, "-d", packed, "--start-from", tmp_path / "b", "-o", tmp_path / "c")
-    core, a, b, c = (load_file(p / "model.safetensors") for p in (lssi, *(tmp_path / x for x in "abc")))
+    core, a, b, c = (
+        load_file(p / "model.safetensors") for p in (lssi, *(tmp_path / x for x in "abc"))
+    )
     name = "acceptor.net.0.weight"
-    assert not torch.equal(core[name], a["lssi." + name]) and not torch.equal(a["lssi." + name], b["lssi." + name])
+    assert not torch.equal(core[name], a["lssi." + name]) and not torch.equal(
+        a["lssi." + name], b["lssi." + name]
+    )
     assert torch.equal(b["lssi." + name], c["lssi." + name])
-    made = CliRunner().invoke(main, ["train", "average", str(tmp_path / "a"), str(tmp_path / "b"), "-d", packed,
-                                     "-o", str(tmp_path / "mean")])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "average",
+            str(tmp_path / "a"),
+            str(tmp_path / "b"),
+            "-d",
+            packed,
+            "-o",
+            str(tmp_path / "mean"),
+        ],
+    )
     assert made.exit_code == 0, made.stderr
     mean = load_file(tmp_path / "mean" / "model.safetensors")
     torch.testing.assert_close(mean["lssi." + name], (a["lssi." + name] + b["lssi." + name]) / 2)
-    made = CliRunner().invoke(main, ["train", "bundle", "--name", "x", "--am", str(tmp_path / "mean"), "-d", packed,
-                                     "-o", str(tmp_path / "bundle")])
-    assert made.exit_code == 0 and "core sites trained along" in (tmp_path / "bundle" / "CARD.md").read_text()
-    nothing = CliRunner().invoke(main, ["train", "am", frozen, "-d", packed, "-o", str(tmp_path / "d")])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "bundle",
+            "--name",
+            "x",
+            "--am",
+            str(tmp_path / "mean"),
+            "-d",
+            packed,
+            "-o",
+            str(tmp_path / "bundle"),
+        ],
+    )
+    assert (
+        made.exit_code == 0
+        and "core sites trained along" in (tmp_path / "bundle" / "CARD.md").read_text()
+    )
+    nothing = CliRunner().invoke(
+        main, ["train", "am", frozen, "-d", packed, "-o", str(tmp_path / "d")]
+    )
     assert nothing.exit_code == 1 and "--lssi" in nothing.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*meta parameter")
 @pytest.mark.parametrize("kind", ["fm", "am"])
 def test_a_step_stays_on_its_device(data, lssi, monkeypatch, kind):
-    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are errors."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no such device
-    monkeypatch.setattr(Sparse, "_quantile", lambda self, z, known: z.amax())  # the known values: no fixed number
+    """PyTorch's device without memory stands in for a GPU: there, too, sums of tensors on two are
+    errors."""
+    monkeypatch.setattr(
+        torch, "autocast", lambda *_, **__: nullcontext()
+    )  # which knows no such device
+    monkeypatch.setattr(
+        Sparse, "_quantile", lambda self, z, known: z.amax()
+    )  # the known values: no fixed number
     recipe = SamRecipe(steps=1, motif_dropout=0.5, train_core=True, **TINY)
     task = SamTask(kind, data, recipe, torch.device("meta"), str(lssi))
     task.start_step(0)
@@ -594,7 +934,9 @@ def test_a_step_stays_on_its_device(data, lssi, monkeypatch, kind):
 @pytest.mark.parametrize("kind", ["lssi", "am"])
 def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path, kind):
     shape = dict(channels=8, sites=8, decoys=8, others=8) if kind == "lssi" else TINY
-    recipe = toml(tmp_path / "r.toml", **(shape | dict(steps=4, validate_every=4, checkpoint_every=4)))
+    recipe = toml(
+        tmp_path / "r.toml", **(shape | dict(steps=4, validate_every=4, checkpoint_every=4))
+    )
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -615,9 +957,19 @@ def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path, kind):
     args = ["train", kind, recipe, "-d", packed, "-o", tmp_path / "run", "--threads", "1"]
     args += ["--lssi", lssi] if kind == "am" else []
     workers = [
-        subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                         env=os.environ | dict(RANK=str(r), WORLD_SIZE="2", LOCAL_RANK=str(r), MASTER_ADDR="127.0.0.1",
-                                               MASTER_PORT=str(port)))
+        subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, args)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ
+            | dict(
+                RANK=str(r),
+                WORLD_SIZE="2",
+                LOCAL_RANK=str(r),
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=str(port),
+            ),
+        )
         for r in range(2)
     ]
     for worker in workers:
@@ -626,11 +978,12 @@ def test_two_ranks_end_with_the_same_weights(packed, lssi, tmp_path, kind):
         assert b"equal 2" in out
 
 
-# ------------------------------------------------------------------------------------------------ evaluation
+# --------------------------------------------------------------------------------------- evaluation
 
 
 def test_top_k_by_hand():
-    """Two genes, three acceptors, one donor; two of the three best acceptor scores are acceptors."""
+    """Two genes, three acceptors, one donor; two of the three best acceptor scores are
+    acceptors."""
     labels = np.array([1, 0, 1, 0, 2, 1])
     gene = np.array([0, 0, 0, 1, 1, 1])
     acceptor = np.array([0.9, 0.8, 0.7, 0.1, 0.0, 0.2])
@@ -651,7 +1004,9 @@ def test_density_and_entropy_of_the_evaluation(data):
     n = int(data.offsets[g + 1] - data.offsets[g])
     codes, _ = data.window(g, 0, n, *model.config.reach)
     edge = model.config.aggregate_reach
-    one = model.detect(torch.nn.functional.one_hot(torch.from_numpy(codes[None]).long(), 5)[..., :4].mT.float())
+    one = model.detect(
+        torch.nn.functional.one_hot(torch.from_numpy(codes[None]).long(), 5)[..., :4].mT.float()
+    )
     own = one.motifs[0, :, edge : edge + n]
     assert scores.known == sum(data.offsets[genes + 1] - data.offsets[genes])
     assert len(genes) == 2 and 0 < scores.density < 0.3
@@ -660,13 +1015,23 @@ def test_density_and_entropy_of_the_evaluation(data):
     d = 0.001
     alone.nonzero, alone.known = np.array([1.0] * 79), 1000
     assert alone.density == pytest.approx(d)
-    assert alone.entropy_bound(2.8) == pytest.approx(79 * (-d * np.log2(d) - (1 - d) * np.log2(1 - d) + d * 2.8))
+    assert alone.entropy_bound(2.8) == pytest.approx(
+        79 * (-d * np.log2(d) - (1 - d) * np.log2(1 - d) + d * 2.8)
+    )
 
 
 def test_evaluation_reports_the_numbers_it_promises(data):
     result = evaluate([toy.model("am")], data, data.genes("validation"), torch.device("cpu"))
-    for key in ("topk_acceptor", "topk_donor", "topk_mean", "n_acceptor", "n_donor", "n_genes", "density",
-                "entropy_bits_per_base"):
+    for key in (
+        "topk_acceptor",
+        "topk_donor",
+        "topk_mean",
+        "n_acceptor",
+        "n_donor",
+        "n_genes",
+        "density",
+        "entropy_bits_per_base",
+    ):
         assert np.isfinite(result[key])
     assert result["n_acceptor"] == 8 and result["n_genes"] == 2
     assert result["lssi"]["topk_mean"] <= 100
@@ -693,7 +1058,9 @@ def test_an_evaluated_ensemble_is_the_mean_of_its_seeds(data):
     genes = data.genes("validation")
     each = [score([m], data, genes, torch.device("cpu")) for m in models]
     both = score(models, data, genes, torch.device("cpu"))
-    np.testing.assert_allclose(np.exp(both.model), np.mean([np.exp(e.model) for e in each], 0), atol=1e-6)
+    np.testing.assert_allclose(
+        np.exp(both.model), np.mean([np.exp(e.model) for e in each], 0), atol=1e-6
+    )
     assert both.density == pytest.approx(np.mean([e.density for e in each]))
 
 
@@ -710,29 +1077,84 @@ def test_scores_do_not_depend_on_the_batch(data):
     np.testing.assert_allclose(a.model, b.model, atol=1e-4)
 
 
-# ------------------------------------------------------------------------------------------------ bundle
+# ------------------------------------------------------------------------------------------- bundle
 
 
 def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path):
     fasta, gtf, _ = source
     recipe = toml(tmp_path / "r.toml", steps=5, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
-    result = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(tmp_path / "fm"),
-                                       "--chroms", "chr5", "--json", str(tmp_path / "e.json"), "--threads", "1"])
+    result = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "evaluate",
+            "-f",
+            fasta,
+            "-a",
+            gtf,
+            "--run",
+            str(tmp_path / "fm"),
+            "--chroms",
+            "chr5",
+            "--json",
+            str(tmp_path / "e.json"),
+            "--threads",
+            "1",
+        ],
+    )
     assert result.exit_code == 0, result.stderr
     numbers = json.loads((tmp_path / "e.json").read_text())
     assert numbers["n_genes"] == 2 and numbers["kind"] == "fm"
-    refused = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(tmp_path / "fm"),
-                                        "--no-paralogs", "--json", "-"])
+    refused = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "evaluate",
+            "-f",
+            fasta,
+            "-a",
+            gtf,
+            "--run",
+            str(tmp_path / "fm"),
+            "--no-paralogs",
+            "--json",
+            "-",
+        ],
+    )
     assert refused.exit_code == 1 and "has_paralog" in refused.stderr
-    core = CliRunner().invoke(main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(lssi), "--json", "-"])
+    core = CliRunner().invoke(
+        main, ["train", "evaluate", "-f", fasta, "-a", gtf, "--run", str(lssi), "--json", "-"]
+    )
     assert core.exit_code == 1 and "run of core sites" in core.stderr
     out = str(tmp_path / "bundle")
-    made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "fm"), "--flank", "60",
-                                     "-d", packed, "--evaluation", f"test={tmp_path / 'e.json'}", "-o", out])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "bundle",
+            "--name",
+            "mine",
+            "--fm",
+            str(tmp_path / "fm"),
+            "--flank",
+            "60",
+            "-d",
+            packed,
+            "--evaluation",
+            f"test={tmp_path / 'e.json'}",
+            "-o",
+            out,
+        ],
+    )
     assert made.exit_code == 0, made.stderr
     bundle = load_bundle(out)
-    assert (bundle.name, bundle.kind, bundle.flank, bundle.rbps) == ("mine", "fm", 60, ["AAA1", "BBB2"])
+    assert (bundle.name, bundle.kind, bundle.flank, bundle.rbps) == (
+        "mine",
+        "fm",
+        60,
+        ["AAA1", "BBB2"],
+    )
     metrics = json.loads((tmp_path / "bundle" / "metrics.json").read_text())
     assert metrics["storage"]["largest_error"] < 0.02
     card = (tmp_path / "bundle" / "CARD.md").read_text()
@@ -745,22 +1167,66 @@ def test_from_training_to_a_bundle_that_annotates(source, packed, lssi, tmp_path
 
     several = tmp_path / "several.json"
     several.write_text(json.dumps({"title A": numbers, "exons": dict(n=7, acceptors=3, donors=4)}))
-    options = ["train", "bundle", "--name", "soft", "-d", packed, "--temperature", "2", "--evaluation", str(several),
-               "-o", str(tmp_path / "soft"), "--fm", str(tmp_path / "fm")]
+    options = [
+        "train",
+        "bundle",
+        "--name",
+        "soft",
+        "-d",
+        packed,
+        "--temperature",
+        "2",
+        "--evaluation",
+        str(several),
+        "-o",
+        str(tmp_path / "soft"),
+        "--fm",
+        str(tmp_path / "fm"),
+    ]
     assert CliRunner().invoke(main, options).exit_code == 0
     soft = load_bundle(str(tmp_path / "soft")).models[0]
-    torch.testing.assert_close(soft(x), torch.log_softmax(bundle.models[0](x) / 2, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        soft(x), torch.log_softmax(bundle.models[0](x) / 2, 1), atol=1e-5, rtol=0
+    )
     card = (tmp_path / "soft" / "CARD.md").read_text()
     assert "| title A | fm |" in card and "| exons | 7 | 3 | 4 |" in card
 
     slow = toml(tmp_path / "slow.toml", steps=1, **TINY | {"lr": 1e-12})
-    train("fm", slow, "-d", packed, "--lssi", lssi, "--start-from", f"{tmp_path / 'soft'}:fm", "-o", tmp_path / "on")
+    train(
+        "fm",
+        slow,
+        "-d",
+        packed,
+        "--lssi",
+        lssi,
+        "--start-from",
+        f"{tmp_path / 'soft'}:fm",
+        "-o",
+        tmp_path / "on",
+    )
     on, description = load_run(str(tmp_path / "on"))
     torch.testing.assert_close(on.aggregator.classes.weight, soft.aggregator.classes.weight)
     assert on.config.temperature == 1 and description["started_from"]["name"] == "soft:fm"
-    nowhere = CliRunner().invoke(main, ["train", "fm", slow, "-d", packed, "--lssi", str(lssi), "--start-from",
-                                        "nothing", "-o", str(tmp_path / "c")])
-    assert nowhere.exit_code == 1 and "neither the folder of a samvar train run nor a bundle" in nowhere.stderr
+    nowhere = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "fm",
+            slow,
+            "-d",
+            packed,
+            "--lssi",
+            str(lssi),
+            "--start-from",
+            "nothing",
+            "-o",
+            str(tmp_path / "c"),
+        ],
+    )
+    assert (
+        nowhere.exit_code == 1
+        and "neither the folder of a samvar train run nor a bundle" in nowhere.stderr
+    )
     twice = CliRunner().invoke(main, [*options, "--fm", str(tmp_path / "fm")])
     assert twice.exit_code == 1 and "given twice" in twice.stderr
     untitled = CliRunner().invoke(main, [*options, "--evaluation", str(tmp_path / "e.json")])
@@ -775,18 +1241,41 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "start")
     for seed in (2, 3):
         recipe = toml(tmp_path / f"{seed}.toml", steps=4, seed=seed, **TINY)
-        train("fm", recipe, "-d", packed, "--lssi", lssi, "--start-from", tmp_path / "start",
-              "-o", tmp_path / str(seed))
+        train(
+            "fm",
+            recipe,
+            "-d",
+            packed,
+            "--lssi",
+            lssi,
+            "--start-from",
+            tmp_path / "start",
+            "-o",
+            tmp_path / str(seed),
+        )
     description = json.loads((tmp_path / "start" / "model.json").read_text())
     description["config"]["temperature"] = 2.5  # as in a bundle; a start is told by its shape alone
     (tmp_path / "start" / "model.json").write_text(json.dumps(description))
-    train("fm", recipe, "-d", packed, "--lssi", lssi, "--start-from", tmp_path / "start", "-o", tmp_path / "4")
+    train(
+        "fm",
+        recipe,
+        "-d",
+        packed,
+        "--lssi",
+        lssi,
+        "--start-from",
+        tmp_path / "start",
+        "-o",
+        tmp_path / "4",
+    )
     runs = [str(tmp_path / name) for name in "23"]
     options = ["train", "average", *runs, "-d", packed, "--threads", "1", "-o"]
     for out in ("mean", "again"):
         made = CliRunner().invoke(main, [*options, str(tmp_path / out)])
         assert made.exit_code == 0, made.stderr
-    a, b, mean, again = (load_file(f"{tmp_path / d}/model.safetensors") for d in (*"23", "mean", "again"))
+    a, b, mean, again = (
+        load_file(f"{tmp_path / d}/model.safetensors") for d in (*"23", "mean", "again")
+    )
     weight = "aggregator.second.units.0.conv1.weight"
     assert not torch.equal(a[weight], b[weight])
     torch.testing.assert_close(mean[weight], (a[weight] + b[weight]) / 2)
@@ -795,12 +1284,31 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
     assert [r["recipe"]["seed"] for r in description["averaged"]] == [2, 3]
     assert {r["started_from"]["name"] for r in description["averaged"]} == {"start"}
     assert model.motifs.main.norm.running_var.isfinite().all()
-    made = CliRunner().invoke(main, ["train", "bundle", "--name", "mine", "--fm", str(tmp_path / "mean"), "-d", packed,
-                                     "-o", str(tmp_path / "bundle")])
+    made = CliRunner().invoke(
+        main,
+        [
+            "train",
+            "bundle",
+            "--name",
+            "mine",
+            "--fm",
+            str(tmp_path / "mean"),
+            "-d",
+            packed,
+            "-o",
+            str(tmp_path / "bundle"),
+        ],
+    )
     card = (tmp_path / "bundle" / "CARD.md").read_text()
-    assert made.exit_code == 0 and "fm, one of 2 averaged at 0.1 |" in card and ", from start (" in card
+    assert (
+        made.exit_code == 0
+        and "fm, one of 2 averaged at 0.1 |" in card
+        and ", from start (" in card
+    )
     for wrong in ([runs[0], runs[0]], [runs[0], lssi], [lssi]):
-        refused = CliRunner().invoke(main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")])
+        refused = CliRunner().invoke(
+            main, ["train", "average", *wrong, "-d", packed, "-o", str(tmp_path / "x")]
+        )
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()
 
 
@@ -809,7 +1317,9 @@ def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_pa
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
     model, _ = load_run(str(tmp_path / "fm"))
     r = load_recipe(recipe, SamRecipe)
-    sampler = WindowSampler(data, "train", model.config.reach, r.batch_bases, r.windows, r.site_share, r.seed)
+    sampler = WindowSampler(
+        data, "train", model.config.reach, r.batch_bases, r.windows, r.site_share, r.seed
+    )
     means = []
     for step in range(7):
         x = one_hot(torch.from_numpy(sampler.batch(step)[0]))
@@ -821,6 +1331,8 @@ def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_pa
 
 
 def test_training_imports_no_genomics_library():
-    code = "import sys, samvar.training.sam, samvar.training.lssi, samvar.training.loop\n" \
-           "assert not {'pysam', 'cyvcf2', 'pyfaidx'} & set(sys.modules)"
+    code = (
+        "import sys, samvar.training.sam, samvar.training.lssi, samvar.training.loop\n"
+        "assert not {'pysam', 'cyvcf2', 'pyfaidx'} & set(sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

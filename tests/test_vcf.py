@@ -13,7 +13,10 @@ from samvar.formats.vcf import VcfReader, open_output
 from samvar.formats.vcf.bgzf import BGZF_EOF
 from samvar.formats.vcf.record import Record, insert_header
 
-HEADER = b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+HEADER = (
+    b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n"
+    b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+)
 RECORD = b"1\t5\t.\tA\tC,<DEL>\t.\t.\tDP=3;X\n"
 
 
@@ -47,7 +50,9 @@ def test_stdin(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 @pytest.mark.parametrize("rest", [b"", b"\tGT\t0/1"])
-@pytest.mark.parametrize("info, expected", [(b".", b"A=1;B"), (b"DP=3;X", b"DP=3;X;A=1;B"), (b"", b"A=1;B")])
+@pytest.mark.parametrize(
+    "info, expected", [(b".", b"A=1;B"), (b"DP=3;X", b"DP=3;X;A=1;B"), (b"", b"A=1;B")]
+)
 def test_only_info_changes(tmp_path, end, rest, info, expected):
     line = b"1\t5\t.\tA\t.\t.\t.\t"
     _, (record,) = read(tmp_path, HEADER + line + info + rest + end)
@@ -57,7 +62,11 @@ def test_only_info_changes(tmp_path, end, rest, info, expected):
 
 
 def test_header_lines_stand_before_chrom_with_its_line_end():
-    assert insert_header([b"##a\r\n", b"#CHROM\r\n"], ["##b"]) == [b"##a\r\n", b"##b\r\n", b"#CHROM\r\n"]
+    assert insert_header([b"##a\r\n", b"#CHROM\r\n"], ["##b"]) == [
+        b"##a\r\n",
+        b"##b\r\n",
+        b"#CHROM\r\n",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -103,16 +112,30 @@ def indexed(request, tmp_path_factory):
     """A file of several blocks and its index: path, number of records."""
     path, n = tmp_path_factory.mktemp("indexed") / f"x.{request.param}", 900
     names = [hashlib.sha512(bytes([i % 256, i // 256])).hexdigest() for i in range(n)]
-    lines = [f"1\t{i + 1}\t{name}\tA\tC,<DEL>\t{i / 8}\tPASS\tDP={i};AF=0.5,.;X\tGT:DP\t0/1:3\t1|2:.\n"
-             for i, name in enumerate(names)]
+    lines = [
+        f"1\t{i + 1}\t{name}\tA\tC,<DEL>\t{i / 8}\tPASS\tDP={i};AF=0.5,.;X\tGT:DP\t0/1:3\t1|2:.\n"
+        for i, name in enumerate(names)
+    ]
     with open_output(str(path), "b" if request.param == "bcf" else "z", "csi") as out:
-        out.start([
-            b"##fileformat=VCFv4.2\n", b"##contig=<ID=1,length=9000>\n",
-            *(b'##INFO=<ID=%b,Number=%b,Type=%b,Description="x">\n' % d
-              for d in ((b"DP", b"1", b"Integer"), (b"AF", b"A", b"Float"), (b"X", b"0", b"Flag"))),
-            *(b'##FORMAT=<ID=%b,Number=1,Type=%b,Description="x">\n' % d
-              for d in ((b"GT", b"String"), (b"DP", b"Integer"))),
-            b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS\tT\n"])
+        out.start(
+            [
+                b"##fileformat=VCFv4.2\n",
+                b"##contig=<ID=1,length=9000>\n",
+                *(
+                    b'##INFO=<ID=%b,Number=%b,Type=%b,Description="x">\n' % d
+                    for d in (
+                        (b"DP", b"1", b"Integer"),
+                        (b"AF", b"A", b"Float"),
+                        (b"X", b"0", b"Flag"),
+                    )
+                ),
+                *(
+                    b'##FORMAT=<ID=%b,Number=1,Type=%b,Description="x">\n' % d
+                    for d in ((b"GT", b"String"), (b"DP", b"Integer"))
+                ),
+                b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS\tT\n",
+            ]
+        )
         for i, line in enumerate(lines):
             out.write(Record(line.encode(), 0, "1", i + 1, "A", ("C", "<DEL>")), [])
     return path, n
@@ -139,9 +162,13 @@ def test_damage_is_noticed_through_an_index(indexed, tmp_path, damage):
     assert len(blocks) > 2
     middle = blocks[len(blocks) // 2]
     broken = tmp_path / path.name
-    broken.write_bytes(data[:middle] if damage == "cut" else data[: middle + 99] + b"XXX" + data[middle + 102 :])
+    broken.write_bytes(
+        data[:middle] if damage == "cut" else data[: middle + 99] + b"XXX" + data[middle + 102 :]
+    )
     (tmp_path / (path.name + ".csi")).write_bytes((path.parent / (path.name + ".csi")).read_bytes())
-    with pytest.raises(VcfError, match="truncated.*end marker" if damage == "cut" else "or its index .*damaged"):
+    with pytest.raises(
+        VcfError, match="truncated.*end marker" if damage == "cut" else "or its index .*damaged"
+    ):
         by_index(broken)
 
 
@@ -152,19 +179,27 @@ def bcf(path, lines, header=HEADER):
             out.write(Record(line, 0, "1", 5, "A", ("C",)), [])
 
 
-COLUMNS = HEADER.replace(b"#CHROM", b'##INFO=<ID=S,Number=1,Type=String,Description="caf\xe9 \xc2\x85">\n'
-                         b'##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n#CHROM')
+COLUMNS = HEADER.replace(
+    b"#CHROM",
+    b'##INFO=<ID=S,Number=1,Type=String,Description="caf\xe9 \xc2\x85">\n'
+    b'##FORMAT=<ID=GT,Number=1,Type=String,Description="x">\n#CHROM',
+)
 SAMPLES = COLUMNS.replace(b"INFO\n", b"INFO\tFORMAT\tS\n")
 
 
-@pytest.mark.parametrize("line, header, reason", [
-    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n", SAMPLES, "has 11 columns, the header 10"),
-    (b"1\t5\t.\tA\tC\t.\t.\t.\n", SAMPLES, "has 8 columns, the header 10"),
-    (b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n", COLUMNS, "is no UTF-8"),
-    (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\n", SAMPLES, "htslib refuses it"),
-])
+@pytest.mark.parametrize(
+    "line, header, reason",
+    [
+        (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/1\t1/1\n", SAMPLES, "has 11 columns, the header 10"),
+        (b"1\t5\t.\tA\tC\t.\t.\t.\n", SAMPLES, "has 8 columns, the header 10"),
+        (b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n", COLUMNS, "is no UTF-8"),
+        (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\n", SAMPLES, "htslib refuses it"),
+    ],
+)
 def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
-    with pytest.raises(VcfError, match=f"^the record at 1:5 cannot be written as BCF: .*{reason}[^\t]*$"):
+    with pytest.raises(
+        VcfError, match=f"^the record at 1:5 cannot be written as BCF: .*{reason}[^\t]*$"
+    ):
         bcf(tmp_path / "x.bcf", [line], header)
 
 
@@ -176,7 +211,9 @@ def test_bcf_that_is_no_utf8_is_read_byte_for_byte(tmp_path):
     with pysam.BGZFile(str(path), "wb") as f:
         f.write(data.replace(b"cafe", b"caf\xe9"))
     with VcfReader(str(path)) as reader:
-        assert reader.contigs == ["1"] and [r.line for r in reader] == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
+        assert reader.contigs == ["1"] and [r.line for r in reader] == [
+            b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"
+        ]
     pysam.bcftools.index("-f", str(path))
     assert by_index(path) == [b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n"]
 

@@ -16,9 +16,14 @@ from . import toy
 def made(tmp_path):
     bases = toy.random_bases(1500, seed=3)
     (tmp_path / "m").mkdir()
-    files = ["-f", toy.fasta(tmp_path / "g.fa", c=bases), "-a",
-             toy.gtf(tmp_path / "g.gtf", ("G", "c", "+", [(101, 300), (501, 1400)])),
-             "--model", toy.bundle(tmp_path / "m")]
+    files = [
+        "-f",
+        toy.fasta(tmp_path / "g.fa", c=bases),
+        "-a",
+        toy.gtf(tmp_path / "g.gtf", ("G", "c", "+", [(101, 300), (501, 1400)])),
+        "--model",
+        toy.bundle(tmp_path / "m"),
+    ]
     change = {"A": "C", "C": "G", "G": "T", "T": "A"}
     records = [("c", p, bases[p - 1], change[bases[p - 1]]) for p in range(300, 520, 20)]
     path = toy.vcf(tmp_path / "x.vcf", *records, ("c", 5, bases[4], change[bases[4]]))
@@ -42,7 +47,9 @@ def test_a_bcf_whose_scores_are_whole_numbers_is_verified(made):
     folder, files, _ = made
     bases, out = "".join((folder / "g.fa").read_text().split()[1:]), str(folder / "out.bcf")
     same = [("c", p, bases[p - 1], bases[p - 1]) for p in (320, 340)]  # every delta is 0
-    vcf = toy.vcf(folder / "same.vcf", *same, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=1500>"))
+    vcf = toy.vcf(
+        folder / "same.vcf", *same, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=1500>")
+    )
     assert run("annotate", vcf, *files, "-o", out).exit_code == 0
     with pysam.VariantFile(out) as f:
         assert [r.info["SAMVAR_MAX"] for r in f] == [(0.0,), (0.0,)]
@@ -55,16 +62,27 @@ def test_structured_header_lines_have_an_id_and_are_read_without_too(made):
     hashed = str(folder / "hashed.vcf")
     assert run("annotate", str(folder / "x.vcf"), *files, "-o", hashed, "--md5").exit_code == 0
     with pysam.VariantFile(hashed) as f:
-        ids = {r.key: r["ID"] for r in f.header.records if r.type == "STRUCTURED" and r.key.startswith("samvar")}
-    assert ids == dict(samvar_model="toy", samvar_reference="g.fa", samvar_contig="c", samvar_annotation="g.gtf")
-    change(hashed, lambda text: re.sub("(samvar_(?:model|reference|annotation)=<)ID=[^,]*,", r"\1", text))
+        ids = {
+            r.key: r["ID"]
+            for r in f.header.records
+            if r.type == "STRUCTURED" and r.key.startswith("samvar")
+        }
+    assert ids == dict(
+        samvar_model="toy", samvar_reference="g.fa", samvar_contig="c", samvar_annotation="g.gtf"
+    )
+    change(
+        hashed,
+        lambda text: re.sub("(samvar_(?:model|reference|annotation)=<)ID=[^,]*,", r"\1", text),
+    )
     assert run("verify", hashed, *files).exit_code == 0
 
 
 def test_an_edited_score_is_found(made):
     _, files, out = made
     text = out.read_text()
-    value = next(e for e in text.splitlines()[-5].split("\t")[7].split(";") if e.startswith("SAMVAR_MAX="))
+    value = next(
+        e for e in text.splitlines()[-5].split("\t")[7].split(";") if e.startswith("SAMVAR_MAX=")
+    )
     out.write_text(text.replace(value, "SAMVAR_MAX=0.9876"))
     result = run("verify", str(out), *files)
     assert result.exit_code == 1 and "SAMVAR_MAX is 0.9876, scored again" in result.stderr
@@ -103,9 +121,14 @@ def test_another_base_is_found_where_the_header_tells_the_md5(made):
     change(files[1], lambda text: text.lower())
     assert run("verify", hashed, *files).exit_code == 0  # the same bases
     change(files[1], lambda text: text[:-2] + "acgt"["acgt".index(text[-2]) - 1] + text[-1])
-    assert run("verify", str(out), *files).exit_code == 0  # 100 bases from any variant: no score tells
+    assert (
+        run("verify", str(out), *files).exit_code == 0
+    )  # 100 bases from any variant: no score tells
     result = run("verify", hashed, *files)
-    assert result.exit_code == 1 and "reference: c is not the sequence that the file was made with" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "reference: c is not the sequence that the file was made with" in result.stderr
+    )
 
 
 def test_a_file_made_with_bf16_is_verified_as_such(made):
@@ -124,7 +147,10 @@ def test_another_kind_of_the_same_bundle_is_found(made):
     _, files, out = made
     out.write_text(out.read_text().replace("Kind=am", "Kind=fm"))
     result = run("verify", str(out), *files, "--records", "0")
-    assert result.exit_code == 1 and "model: the file was made with fm, this one is am" in result.stderr
+    assert (
+        result.exit_code == 1
+        and "model: the file was made with fm, this one is am" in result.stderr
+    )
 
 
 def test_a_vcf_without_provenance_is_refused(made):
@@ -135,7 +161,11 @@ def test_a_vcf_without_provenance_is_refused(made):
 
 def test_header_lines_are_read():
     line = '<Name="a,\\"b",Kind=am,Seeds=1+2,Sha256=0f>'
-    assert attribute(line, "Name") == 'a,\\"b' and attribute(line, "Sha256") == "0f" and attribute(line, "X") == ""
+    assert (
+        attribute(line, "Name") == 'a,\\"b'
+        and attribute(line, "Sha256") == "0f"
+        and attribute(line, "X") == ""
+    )
     assert options_of("distance=7,mask=True,rbp_min=0.1").distance == 7
     with pytest.raises(VcfError, match="not understood"):
         options_of("new_option=1")

@@ -1,5 +1,5 @@
-"""The scatter-gather workflow of examples/snakemake gives what a single run gives; that of examples/nextflow is not
-run."""
+"""The scatter-gather workflow of examples/snakemake gives what a single run gives; that of
+examples/nextflow is not run."""
 
 import gzip
 import subprocess
@@ -23,9 +23,18 @@ def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
     need("bcftools", "tabix", "snakemake")
     change = {"A": "C", "C": "G", "G": "T", "T": "A"}
     records = [("c", p, BASES[p - 1], change[BASES[p - 1]]) for p in (50, 690, 999)]
-    records += [("c", 1000, BASES[999:1012], BASES[999]),  # a deletion from the last base of a region into the next
-                ("c", 1000, BASES[999], BASES[999] + "ACG"), ("c", 1001, BASES[1000:1003], BASES[1000]),
-                ("c", 2001, BASES[2000], change[BASES[2000]]), ("other", 7, "A", "C")]
+    records += [
+        (
+            "c",
+            1000,
+            BASES[999:1012],
+            BASES[999],
+        ),  # a deletion from the last base of a region into the next
+        ("c", 1000, BASES[999], BASES[999] + "ACG"),
+        ("c", 1001, BASES[1000:1003], BASES[1000]),
+        ("c", 2001, BASES[2000], change[BASES[2000]]),
+        ("other", 7, "A", "C"),
+    ]
     vcf = toy.vcf(tmp_path / "in.vcf", *records, header=HEADER)
     pysam.tabix_compress(vcf, vcf + ".gz")
     pysam.tabix_index(vcf + ".gz", preset="vcf")
@@ -34,13 +43,34 @@ def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
     pysam.faidx(fasta)
     gtf = toy.gtf(tmp_path / "g.gtf", ("G", "c", "+", [(601, 1200), (1501, 2300)]))
     model = toy.bundle(tmp_path / "m")
-    settings = dict(vcf=vcf + ".gz", fasta=fasta, annotation=gtf, window=1000, output="out.vcf.gz",
-                    samvar=f"{sys.executable} -m samvar.cli", options=f"--model {model}")
+    settings = dict(
+        vcf=vcf + ".gz",
+        fasta=fasta,
+        annotation=gtf,
+        window=1000,
+        output="out.vcf.gz",
+        samvar=f"{sys.executable} -m samvar.cli",
+        options=f"--model {model}",
+    )
     done = subprocess.run(
-        ["snakemake", "-s", examples("snakemake/Snakefile"), "--cores", "2", "-d", str(tmp_path), "--config",
-         *(f"{k}={v}" for k, v in settings.items())], capture_output=True, text=True)
+        [
+            "snakemake",
+            "-s",
+            examples("snakemake/Snakefile"),
+            "--cores",
+            "2",
+            "-d",
+            str(tmp_path),
+            "--config",
+            *(f"{k}={v}" for k, v in settings.items()),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     files = ["-f", fasta, "-a", gtf, "--model", model]
-    single = CliRunner().invoke(main, ["annotate", vcf + ".gz", *files, "--no-version"]).stdout_bytes
+    single = (
+        CliRunner().invoke(main, ["annotate", vcf + ".gz", *files, "--no-version"]).stdout_bytes
+    )
     assert gzip.decompress((tmp_path / "out.vcf.gz").read_bytes()) == single
     assert single.count(b"SAMVAR_STATUS=OK") == 6

@@ -18,14 +18,27 @@ def fixed_motifs(seed=0):
     rng = np.random.default_rng(seed)
     psam = rng.uniform(0.01, 1, (4, 11, 4)) ** 2
     psam /= psam.max(2, keepdims=True)
-    return FixedMotifs.from_psams(torch.tensor(psam), torch.tensor([1.0, 0.5, 2.0, 3.0]), torch.tensor([0, 0, 1, 2]))
+    return FixedMotifs.from_psams(
+        torch.tensor(psam), torch.tensor([1.0, 0.5, 2.0, 3.0]), torch.tensor([0, 0, 1, 2])
+    )
 
 
 def model(kind="am", seed=0, **config):
-    """A tiny SAM with random weights, norms that have seen data, and a threshold that leaves about 5 % of values."""
+    """A tiny SAM with random weights, norms that have seen data, and a threshold that leaves about
+    5 % of values."""
     torch.manual_seed(seed)
-    shape = dict(channels=8, lssi_channels=8, attention_reach=12, attention_dim=4, lstm_units=4, stack_widths=(3, 3),
-                 adjust_widths=(3, 3, 1)) | config
+    shape = (
+        dict(
+            channels=8,
+            lssi_channels=8,
+            attention_reach=12,
+            attention_dim=4,
+            lstm_units=4,
+            stack_widths=(3, 3),
+            adjust_widths=(3, 3, 1),
+        )
+        | config
+    )
     m = SAM(Config(kind=kind, **shape), fixed_motifs())
     for p in m.lssi.parameters():
         p.data.mul_(3)
@@ -39,7 +52,11 @@ def model(kind="am", seed=0, **config):
 def sequence(n, length, seed=None):
     """Random one-hot (n, 4, length)."""
     g = torch.Generator().manual_seed(seed) if seed is not None else None
-    return torch.nn.functional.one_hot(torch.randint(0, 4, (n, length), generator=g), 4).transpose(1, 2).float()
+    return (
+        torch.nn.functional.one_hot(torch.randint(0, 4, (n, length), generator=g), 4)
+        .transpose(1, 2)
+        .float()
+    )
 
 
 def bundle(folder, kind="am", seeds=(0,), flank=30):
@@ -49,7 +66,14 @@ def bundle(folder, kind="am", seeds=(0,), flank=30):
         m = model(kind, seed)
         file = f"{kind}.{seed}.safetensors"
         save_file({k: v.contiguous() for k, v in m.state_dict().items()}, f"{folder}/{file}")
-        members.append(dict(seed=seed, file=file, sha256=sha256_file(f"{folder}/{file}"), config=m.config.to_dict()))
+        members.append(
+            dict(
+                seed=seed,
+                file=file,
+                sha256=sha256_file(f"{folder}/{file}"),
+                config=m.config.to_dict(),
+            )
+        )
     with open(f"{folder}/config.json", "w") as f:
         json.dump(dict(format=1, name="toy", flank=flank, rbps=RBPS, kinds={kind: members}), f)
     write_manifest(str(folder))
@@ -63,7 +87,9 @@ def random_bases(n, seed=0):
 def fasta(path, **contigs):
     with open(path, "w") as f:
         for name, bases in contigs.items():
-            f.write(f">{name}\n" + "".join(bases[i : i + 60] + "\n" for i in range(0, len(bases), 60)))
+            f.write(
+                f">{name}\n" + "".join(bases[i : i + 60] + "\n" for i in range(0, len(bases), 60))
+            )
     if os.path.exists(f"{path}.fai"):
         os.unlink(f"{path}.fai")
     return str(path)
@@ -82,7 +108,9 @@ def gtf(path, *genes):
 def vcf(path, *records, header=("##fileformat=VCFv4.2",), columns=""):
     """Records as (contig, pos, ref, alt) or whole lines."""
     lines = [*header, "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO" + columns]
-    lines += [r if isinstance(r, str) else f"{r[0]}\t{r[1]}\t.\t{r[2]}\t{r[3]}\t.\t.\t." for r in records]
+    lines += [
+        r if isinstance(r, str) else f"{r[0]}\t{r[1]}\t.\t{r[2]}\t{r[3]}\t.\t.\t." for r in records
+    ]
     with open(path, "w") as f:
         f.write("\n".join(lines) + "\n")
     return str(path)

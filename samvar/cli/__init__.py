@@ -1,4 +1,5 @@
-"""The command line: options in, one library call each, errors turned into messages and exit codes."""
+"""The command line: options in, one library call each, errors turned into messages and exit
+codes."""
 
 from __future__ import annotations
 
@@ -20,8 +21,12 @@ COMMANDS = {
 }
 
 
-@click.group(cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, modules=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="samvar")
 def main() -> None:
     """What a variant does to splicing, and which RNA-binding-protein sites it does it through."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that half-written files go
+    signal.signal(
+        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
+    )  # so that half-written files go

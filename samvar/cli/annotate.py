@@ -28,7 +28,8 @@ from .options import (
 
 
 class OptionalValues(click.Command):
-    """Lets -W and --strict stand alone or take a value after "=", as in bcftools, never the next argument."""
+    """Lets -W and --strict stand alone or take a value after "=", as in bcftools, never the next
+    argument."""
 
     INDEX = "--write-index", "csi"
     ALONE = {"-W": INDEX, "--write-index": INDEX, "--strict": ("--strict", "0.01")}
@@ -47,13 +48,22 @@ class OptionalValues(click.Command):
 def region_options(command):
     for option in reversed(
         [
-            click.option("-r", "--regions", help="Only these: CONTIG:FROM-TO,...; by index if there is one."),
-            click.option("-R", "--regions-file", help="The same from a file: CONTIG FROM TO, 1-based, or .bed."),
+            click.option(
+                "-r", "--regions", help="Only these: CONTIG:FROM-TO,...; by index if there is one."
+            ),
+            click.option(
+                "-R",
+                "--regions-file",
+                help="The same from a file: CONTIG FROM TO, 1-based, or .bed.",
+            ),
             click.option("-t", "--targets", help="As -r, but reads the whole input."),
             click.option("-T", "--targets-file", help="As -R, but reads the whole input."),
-            click.option("--regions-overlap", type=click.Choice(["pos", "record", "variant"]),
-                         help="What must lie in a region: POS, REF, or REF without what ALT shares with it "
-                              "[default: record, with -t/-T pos]."),
+            click.option(
+                "--regions-overlap",
+                type=click.Choice(["pos", "record", "variant"]),
+                help="What must lie in a region: POS, REF, or REF without what ALT shares with it "
+                "[default: record, with -t/-T pos].",
+            ),
         ]
     ):
         command = option(command)
@@ -79,7 +89,8 @@ def _regions(regions, regions_file, targets, targets_file, regions_overlap, name
 
 
 def _form(output: str, output_type: str | None, input_form: str) -> str:
-    """Form of the output: -O, else the suffix of -o, else the input's; text on a pipe where that is compressed text."""
+    """Form of the output: -O, else the suffix of -o, else the input's; text on a pipe where that is
+    compressed text."""
     if output_type:
         return output_type
     for suffixes, form in (((".bcf",), "b"), ((".gz", ".bgz"), "z"), ((".vcf",), "v")):
@@ -93,40 +104,121 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @fasta_option
 @annotation_option
 @click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
-@click.option("-O", "--output-type", type=click.Choice(["v", "z", "b", "u"]),
-              help="v VCF, z BGZF VCF, b BCF, u uncompressed BCF [default: by the suffix of -o, else as the input].")
-@click.option("-W", "--write-index", type=click.Choice(["tbi", "csi"]), help="-W[=tbi|csi]: index the output file.")
+@click.option(
+    "-O",
+    "--output-type",
+    type=click.Choice(["v", "z", "b", "u"]),
+    help="v VCF, z BGZF VCF, b BCF, u uncompressed BCF [default: by the suffix of -o, else as the "
+    "input].",
+)
+@click.option(
+    "-W",
+    "--write-index",
+    type=click.Choice(["tbi", "csi"]),
+    help="-W[=tbi|csi]: index the output file.",
+)
 @region_options
 @model_option
-@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 5000),
-              help="Sites within so many bases of the variant are compared.")
-@click.option("--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones.")
-@click.option("--transcript-extent", is_flag=True,
-              help="Show the model each gene's chosen transcript alone, not the union of its transcripts.")
-@click.option("--rbp-min", default=0.1, show_default=True, type=NumberRange(0),
-              help="List changed sites for deltas of at least this.")
-@click.option("--rbp-max", default=10, show_default=True, type=click.IntRange(0), help="List so many sites at most.")
-@click.option("--max-allele", default=1000, show_default=True, type=click.IntRange(1),
-              help="Longest trimmed allele that is scored.")
-@click.option("--spliceai-compat", is_flag=True, help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.")
-@click.option("--tsv", callback=file_only,
-              help="Write the rows of SAMVAR to this file, too, tab-separated (.gz: gzipped).")
+@click.option(
+    "-D",
+    "--distance",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, 5000),
+    help="Sites within so many bases of the variant are compared.",
+)
+@click.option(
+    "--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones."
+)
+@click.option(
+    "--transcript-extent",
+    is_flag=True,
+    help="Show the model each gene's chosen transcript alone, not the union of its transcripts.",
+)
+@click.option(
+    "--rbp-min",
+    default=0.1,
+    show_default=True,
+    type=NumberRange(0),
+    help="List changed sites for deltas of at least this.",
+)
+@click.option(
+    "--rbp-max",
+    default=10,
+    show_default=True,
+    type=click.IntRange(0),
+    help="List so many sites at most.",
+)
+@click.option(
+    "--max-allele",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Longest trimmed allele that is scored.",
+)
+@click.option(
+    "--spliceai-compat",
+    is_flag=True,
+    help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.",
+)
+@click.option(
+    "--tsv",
+    callback=file_only,
+    help="Write the rows of SAMVAR to this file, too, tab-separated (.gz: gzipped).",
+)
 @click.option("--overwrite", is_flag=True, help="Replace samvar's INFO fields of an earlier run.")
-@click.option("--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA.")
-@click.option("--strict", type=NumberRange(0, 1), metavar="[=SHARE]",
-              help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].")
+@click.option(
+    "--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA."
+)
+@click.option(
+    "--strict",
+    type=NumberRange(0, 1),
+    metavar="[=SHARE]",
+    help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].",
+)
 @click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
-@click.option("--md5", is_flag=True, help="Put the MD5 of each contig with genes into the header, for verify.")
+@click.option(
+    "--md5", is_flag=True, help="Put the MD5 of each contig with genes into the header, for verify."
+)
 @click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
-@click.option("--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy.")
+@click.option(
+    "--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy."
+)
 @workers_option
 @device_option
-@click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-              help="Of the aggregator on a GPU.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Of the aggregator on a GPU.",
+)
 @user_errors
-def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, regions_file, targets, targets_file,
-             regions_overlap, model_name, tsv, overwrite, strict, no_version, md5, stats, no_cache, threads, device,
-             precision, **options) -> None:
+def annotate(
+    vcf,
+    fasta,
+    annotation,
+    output,
+    output_type,
+    write_index,
+    regions,
+    regions_file,
+    targets,
+    targets_file,
+    regions_overlap,
+    model_name,
+    tsv,
+    overwrite,
+    strict,
+    no_version,
+    md5,
+    stats,
+    no_cache,
+    threads,
+    device,
+    precision,
+    **options,
+) -> None:
     """Write VCF or BCF (- for stdin) with splice deltas and their causes in INFO."""
     started = time.monotonic()
     from contextlib import ExitStack
@@ -155,37 +247,73 @@ def annotate(vcf, fasta, annotation, output, output_type, write_index, regions, 
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision)
     genome = Genome(fasta)
-    selection, indexed = _regions(regions, regions_file, targets, targets_file, regions_overlap, genome.lengths)
+    selection, indexed = _regions(
+        regions, regions_file, targets, targets_file, regions_overlap, genome.lengths
+    )
     with ExitStack() as stack:
-        reader = stack.enter_context(VcfReader(vcf, [f.key for f in chosen.fields], overwrite, selection, indexed,
-                                               {info.SPLICEAI.key: info.OWN_SPLICEAI}))
+        reader = stack.enter_context(
+            VcfReader(
+                vcf,
+                [f.key for f in chosen.fields],
+                overwrite,
+                selection,
+                indexed,
+                {info.SPLICEAI.key: info.OWN_SPLICEAI},
+            )
+        )
         if reader.stale_index:
-            say(f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that has changed since")
-        tell_unknown(selection, [*reader.contigs, *genome.lengths], f"neither in the header of {vcf} nor in {fasta}")
+            say(
+                f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that "
+                "has changed since"
+            )
+        tell_unknown(
+            selection,
+            [*reader.contigs, *genome.lengths],
+            f"neither in the header of {vcf} nor in {fasta}",
+        )
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
         genes = load_annotation(annotation, cache=not no_cache)
         if chosen.transcript_extent:
             genes = genes.of_chosen_transcripts()
-        predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads, precision))
+        predictor = stack.enter_context(
+            Predictor(load_bundle(model_name), device, threads, precision)
+        )
         table = None
         if tsv:
             part = stack.enter_context(complete_file(tsv))
-            table = stack.enter_context(gzip.open(part, "wt") if tsv.endswith(".gz") else open(part, "w"))
+            table = stack.enter_context(
+                gzip.open(part, "wt") if tsv.endswith(".gz") else open(part, "w")
+            )
             table.write("\t".join(info.TSV_COLUMNS) + "\n")
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
         counts = run(reader, writer, genome, genes, predictor, chosen, command, table, md5)
     if stats:
-        write_json(stats, _stats(counts, genome, genes, predictor, chosen,
-                                  dict(start=loaded - started, run=time.monotonic() - loaded)))
+        write_json(
+            stats,
+            _stats(
+                counts,
+                genome,
+                genes,
+                predictor,
+                chosen,
+                dict(start=loaded - started, run=time.monotonic() - loaded),
+            ),
+        )
     found = ", ".join(f"{name} {n}" for name, n in counts.statuses.most_common() if n)
-    say(f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: {found or 'none'}")
+    say(
+        f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: "
+        f"{found or 'none'}"
+    )
     if strict is not None and counts.mismatch_share > strict:
-        say(f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared differ from {fasta} "
-             f"(--strict={strict:g})")
+        say(
+            f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared "
+            f"differ from {fasta} "
+            f"(--strict={strict:g})"
+        )
         sys.exit(EXIT_STRICT)
 
 
@@ -198,12 +326,22 @@ def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float])
 
     b = predictor.bundle
     return dict(
-        records=counts.records, without_alt=counts.without_alt, alleles=sum(counts.statuses.values()),
-        statuses=dict(counts.statuses), attributed=counts.attributed, residual_above_0_001=counts.incomplete,
+        records=counts.records,
+        without_alt=counts.without_alt,
+        alleles=sum(counts.statuses.values()),
+        statuses=dict(counts.statuses),
+        attributed=counts.attributed,
+        residual_above_0_001=counts.incomplete,
         seconds={k: round(v, 3) for k, v in seconds.items()},
         model=dict(name=b.name, kind=b.kind, seeds=b.seeds, sha256=b.sha256),
         reference=dict(file=genome.name, sha256=genome.digest()),
-        annotation=dict(file=genes.name, sha256=genes.digest), params=vars(options),
-        versions=dict(samvar=__version__, python=platform.python_version(), torch=torch.__version__,
-                      numpy=numpy.__version__, pysam=pysam.__version__),
+        annotation=dict(file=genes.name, sha256=genes.digest),
+        params=vars(options),
+        versions=dict(
+            samvar=__version__,
+            python=platform.python_version(),
+            torch=torch.__version__,
+            numpy=numpy.__version__,
+            pysam=pysam.__version__,
+        ),
     )

@@ -24,18 +24,43 @@ from .options import (
 @annotation_option
 @click.option("--vcf", help="Look up WHAT, as CHR:POS or an ID, in this file.")
 @model_option
-@click.option("-D", "--distance", default=50, show_default=True, type=click.IntRange(1, 1000),
-              help="Sites within so many bases of the variant are compared and shown.")
-@click.option("--rbp-min", default=0.1, show_default=True, type=NumberRange(0),
-              help="Take apart deltas of at least this, and the largest.")
-@click.option("--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does.")
+@click.option(
+    "-D",
+    "--distance",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Sites within so many bases of the variant are compared and shown.",
+)
+@click.option(
+    "--rbp-min",
+    default=0.1,
+    show_default=True,
+    type=NumberRange(0),
+    help="Take apart deltas of at least this, and the largest.",
+)
+@click.option(
+    "--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does."
+)
 @click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
 @click.option("--svg", callback=file_only, help="Draw the landscape: vector graphics.")
 @click.option("--png", callback=file_only, help="Draw the landscape: pixels.")
 @click.option("--html", callback=file_only, help="Write a self-contained page.")
 @user_errors
-def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain_check, json_file, svg, png,
-            html) -> None:
+def explain(
+    what,
+    fasta,
+    annotation,
+    vcf,
+    model_name,
+    distance,
+    rbp_min,
+    explain_check,
+    json_file,
+    svg,
+    png,
+    html,
+) -> None:
     """Why one variant changes splicing; or the sites and motifs of a region."""
     import torch
 
@@ -54,7 +79,10 @@ def explain(what, fasta, annotation, vcf, model_name, distance, rbp_min, explain
         if region:
             found = [explanation.explain_region(genome, genes, predictor, *region)]
         else:
-            found = [explanation.explain(genome, genes, predictor, *variant, options) for variant in asked]
+            found = [
+                explanation.explain(genome, genes, predictor, *variant, options)
+                for variant in asked
+            ]
     if json_file != "-":
         to_stdout("\n".join(text.to_text(e, explain_check) for e in found))
     if json_file:

@@ -26,19 +26,37 @@ from .options import (
 @annotation_option
 @model_option
 @click.option("-r", "--regions", help="Only there: CONTIG:FROM-TO,...")
-@click.option("--genes", type=click.Path(exists=True, dir_okay=False), help="Only genes (ids, symbols) of this file.")
-@click.option("-o", "--output", help="Table of sites [default: - (stdout), or none with --map or --figure].")
-@click.option("--map", "map_file", callback=file_only, help="Write an RNA map over internal exons to this table.")
+@click.option(
+    "--genes",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Only genes (ids, symbols) of this file.",
+)
+@click.option(
+    "-o", "--output", help="Table of sites [default: - (stdout), or none with --map or --figure]."
+)
+@click.option(
+    "--map",
+    "map_file",
+    callback=file_only,
+    help="Write an RNA map over internal exons to this table.",
+)
 @click.option("--figure", callback=file_only, help="Draw the RNA map: .svg or .png.")
-@click.option("--exons", default=1000, show_default=True, type=click.IntRange(1), help="Exons of the RNA map, at most.")
+@click.option(
+    "--exons",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Exons of the RNA map, at most.",
+)
 @workers_option
 @user_errors
-def knockout(rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons,
-             threads) -> None:
+def knockout(
+    rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons, threads
+) -> None:
     """Splice sites without an RBP's motif, and its RNA map.
 
-    The table has every site that is annotated, or predicted with or without the motif. With --map or --figure alone
-    (no -o) the table of sites is left out.
+    The table has every site that is annotated, or predicted with or without the motif. With --map
+    or --figure alone (no -o) the table of sites is left out.
     """
     from .. import files
     from ..formats.regions import Regions

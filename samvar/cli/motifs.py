@@ -20,12 +20,21 @@ from .options import (
 @fasta_option
 @annotation_option
 @model_option
-@click.option("--rbp", "rbps", multiple=True, metavar="NAME", help="Only this RBP; repeat for several.")
+@click.option(
+    "--rbp", "rbps", multiple=True, metavar="NAME", help="Only this RBP; repeat for several."
+)
 @click.option("--chroms", help="Only genes of these chromosomes, comma-separated.")
-@click.option("--max-bases", default=2_000_000, show_default=True, type=click.IntRange(1),
-              help="Look at so many bases of pre-mRNA, genes in the annotation's order.")
+@click.option(
+    "--max-bases",
+    default=2_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Look at so many bases of pre-mRNA, genes in the annotation's order.",
+)
 @click.option("--table", "table_file", help="Write the numbers to this file, tab-separated.")
-@click.option("--svg", type=click.Path(file_okay=False), help="Folder for the logos: a picture for each RBP.")
+@click.option(
+    "--svg", type=click.Path(file_okay=False), help="Folder for the logos: a picture for each RBP."
+)
 @click.option("--html", callback=file_only, help="Write a self-contained page of all logos.")
 @user_errors
 def motifs(fasta, annotation, model_name, rbps, chroms, max_bases, table_file, svg, html) -> None:

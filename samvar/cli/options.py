@@ -41,7 +41,9 @@ def names_in(path: str) -> set[str]:
         try:
             return set(handle.read().split())
         except UnicodeDecodeError as e:
-            raise SamvarError(f"{path} is no plain text: give names separated by blanks or line ends") from e
+            raise SamvarError(
+                f"{path} is no plain text: give names separated by blanks or line ends"
+            ) from e
 
 
 def user_errors(command):
@@ -64,7 +66,11 @@ def user_errors(command):
                 say("samvar: interrupted")
                 sys.exit(EXIT_INTERRUPT)
             known = isinstance(e, (SamvarError, OSError))
-            say(f"samvar: error: {e}" if known else f"samvar: internal error: {type(e).__name__}: {e}; see --debug")
+            say(
+                f"samvar: error: {e}"
+                if known
+                else f"samvar: internal error: {type(e).__name__}: {e}; see --debug"
+            )
             sys.exit(EXIT_ERROR)
 
     return wrapped
@@ -79,7 +85,11 @@ def file_only(ctx, param, value):
 
 def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
     """Refuse one file for two outputs, or for an input and an output."""
-    files = [os.path.realpath(o) for o in outputs if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))]
+    files = [
+        os.path.realpath(o)
+        for o in outputs
+        if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))
+    ]
     if lost := {os.path.realpath(i) for i in inputs if i} & set(files):
         raise click.UsageError(f"{min(lost)} is an input: give the output another name")
     if len(set(files)) < len(files):
@@ -99,7 +109,8 @@ def _cpus() -> int:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for. `modules`: name of each -> module that has it."""
+    """A group whose commands are imported when they are asked for. `modules`: name of each ->
+    module that has it."""
 
     def __init__(self, *args, modules: dict[str, str], **kwargs):
         super().__init__(*args, **kwargs)
@@ -117,28 +128,47 @@ class NumberRange(click.FloatRange):
 
     def convert(self, value, param, ctx):
         number = super().convert(value, param, ctx)
-        return self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+        return (
+            self.fail(f"{value!r} is not a number.", param, ctx) if math.isnan(number) else number
+        )
 
-fasta_option = click.option("-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped.")
 
-
-annotation_option = click.option(
-    "-a", "--annotation", required=True, help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped."
+fasta_option = click.option(
+    "-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped."
 )
 
 
-threads_option = click.option("--threads", type=click.IntRange(1), callback=_use_threads, expose_value=False,
-                              help="CPU threads.")
+annotation_option = click.option(
+    "-a",
+    "--annotation",
+    required=True,
+    help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped.",
+)
 
 
-workers_option = click.option("--threads", default=_cpus, show_default="all", type=click.IntRange(1),
-                              help="CPU threads.")
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    callback=_use_threads,
+    expose_value=False,
+    help="CPU threads.",
+)
 
-device_option = click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
+
+workers_option = click.option(
+    "--threads", default=_cpus, show_default="all", type=click.IntRange(1), help="CPU threads."
+)
+
+device_option = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."
+)
 
 
 model_option = click.option(
-    "--model", "model_name", default="default", show_default=True,
+    "--model",
+    "model_name",
+    default="default",
+    show_default=True,
     help="Weight bundle: a bundled name or a folder; NAME:fm for its fixed-motif model.",
 )
 
@@ -157,4 +187,7 @@ def genome_and_genes(fasta: str, annotation: str):
 def tell_unknown(regions, names, where: str) -> None:
     """Warn of contigs that no record or gene can be on."""
     if regions and (unknown := regions.unknown(names)):
-        say(f"samvar: regions on contigs that are {where}: {', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}")
+        say(
+            f"samvar: regions on contigs that are {where}: "
+            f"{', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}"
+        )

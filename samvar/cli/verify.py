@@ -14,12 +14,18 @@ from .options import EXIT_ERROR, annotation_option, device_option, fasta_option,
 @fasta_option
 @annotation_option
 @click.option("--model", "model_name", help="Bundle to score with [default: that of the header].")
-@click.option("--records", default=100, show_default=True, type=click.IntRange(0), help="How many to score again.")
+@click.option(
+    "--records",
+    default=100,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many to score again.",
+)
 @device_option
 @user_errors
 def verify(vcf, fasta, annotation, model_name, records, device) -> None:
-    """Check an annotated VCF: model, reference (names and lengths of its contigs; their bases, where the header tells
-    an MD5) and annotation by checksum, and the scores of a random sample."""
+    """Check an annotated VCF: model, reference (names and lengths of its contigs; their bases,
+    where the header tells an MD5) and annotation by checksum, and the scores of a random sample."""
     from ..formats.annotation import load_annotation
     from ..formats.vcf import VcfReader
     from ..genomics.genome import Genome
@@ -41,5 +47,7 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     if report.problems:
         say(f"samvar: {vcf} is not what these files give ({len(report.problems)} differences)")
         sys.exit(EXIT_ERROR)
-    say(f"samvar: {vcf} verified: model, reference (names and lengths of contigs), annotation, and "
-         f"{report.rescored} records scored again")
+    say(
+        f"samvar: {vcf} verified: model, reference (names and lengths of contigs), annotation, and "
+        f"{report.rescored} records scored again"
+    )

@@ -1,6 +1,7 @@
 """Genes from GTF, GFF3, BED12 + gene, the SpliceAI table or the canonical exon table.
 
-Inside samvar every coordinate is 0-based and half-open; these readers are the only place that converts.
+Inside samvar every coordinate is 0-based and half-open; these readers are the only place that
+converts.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ CACHED_FROM = 1_000_000  # characters of an annotation that is worth keeping par
 
 
 def load_annotation(path: str, cache: bool = False) -> Annotation:
-    """Read a gene annotation, plain or gzipped, its dialect told by its content; `cache`: keep the parsed genes in the
-    user's cache folder, and take them from there next time.
+    """Read a gene annotation, plain or gzipped, its dialect told by its content; `cache`: keep the
+    parsed genes in the user's cache folder, and take them from there next time.
 
     Raises AnnotationError when the file is unreadable, in no known form, or without a transcript.
     """
@@ -35,12 +36,16 @@ def load_annotation(path: str, cache: bool = False) -> Annotation:
         raise AnnotationError(f"annotation file not found: {path}") from e
     except (OSError, EOFError, zlib.error) as e:
         raise AnnotationError(f"cannot read annotation {path}: {e}") from e
-    lines = [x for x in (line.rstrip("\r") for line in text.split("\n"))
-             if x.strip() and not x.startswith(("track ", "browser "))]
+    lines = [
+        x
+        for x in (line.rstrip("\r") for line in text.split("\n"))
+        if x.strip() and not x.startswith(("track ", "browser "))
+    ]
     reader = _sniff(lines)
     if reader is None:
         raise AnnotationError(
-            f"{path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or canonical exon table"
+            f"{path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or canonical "
+            "exon table"
         )
     try:
         genes = list(reader(lines))

@@ -14,7 +14,8 @@ def _numbers(text: str) -> list[int]:
 
 
 def read_bed12(lines: list[str]) -> Iterator[Gene]:
-    """BED12, 0-based half-open, with the gene symbol in a 13th column (else the name is the gene)."""
+    """BED12, 0-based half-open, with the gene symbol in a 13th column (else the name is the
+    gene)."""
     grouped: dict[tuple, list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
@@ -23,8 +24,14 @@ def read_bed12(lines: list[str]) -> Iterator[Gene]:
         start, thick = int(f[1]), (int(f[6]), int(f[7]))
         sizes, offsets = _numbers(f[10]), _numbers(f[11])
         if not len(sizes) == len(offsets) == int(f[9]):
-            raise ValueError(f"blockSizes and blockStarts are not blockCount ({f[9]}) numbers: {line[:100]!r}")
-        exons = merge(exons_of([start + o for o in offsets], [start + o + n for o, n in zip(offsets, sizes)], line))
+            raise ValueError(
+                f"blockSizes and blockStarts are not blockCount ({f[9]}) numbers: {line[:100]!r}"
+            )
+        exons = merge(
+            exons_of(
+                [start + o for o in offsets], [start + o + n for o, n in zip(offsets, sizes)], line
+            )
+        )
         cds = sum(max(0, min(e, thick[1]) - max(s, thick[0])) for s, e in exons)
         symbol = f[12] if len(f) > 12 else f[3]
         grouped[symbol, symbol, f[0], f[5]].append(Transcript(f[3], exons, cds))
@@ -33,7 +40,8 @@ def read_bed12(lines: list[str]) -> Iterator[Gene]:
 
 
 def read_spliceai(lines: list[str]) -> Iterator[Gene]:
-    """SpliceAI's #NAME CHROM STRAND TX_START TX_END EXON_START EXON_END; starts 0-based, ends 1-based."""
+    """SpliceAI's #NAME CHROM STRAND TX_START TX_END EXON_START EXON_END; starts 0-based, ends
+    1-based."""
     grouped: dict[tuple, list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
@@ -46,9 +54,11 @@ def read_spliceai(lines: list[str]) -> Iterator[Gene]:
 
 
 def read_canonical(lines: list[str]) -> Iterator[Gene]:
-    """gene has_paralog chrom|contig strand tx_start1 tx_end1 exon_ends1 exon_starts1 [chrom]; 1-based inclusive.
+    """gene has_paralog chrom|contig strand tx_start1 tx_end1 exon_ends1 exon_starts1 [chrom];
+    1-based inclusive.
 
-    exon_ends1 are last bases of exons that an intron follows on the genome, exon_starts1 first bases of the next exon.
+    exon_ends1 are last bases of exons that an intron follows on the genome, exon_starts1 first
+    bases of the next exon.
     """
     header = lines[0].split("\t")
     for line in lines[1:]:
@@ -57,5 +67,12 @@ def read_canonical(lines: list[str]) -> Iterator[Gene]:
         ends = _numbers(row["exon_ends1"]) + [int(row["tx_end1"])]
         exons = tuple(exons_of([s - 1 for s in starts], ends, line))
         contig = row.get("contig") or row["chrom"]
-        yield from loci(row["gene"], row["gene"], contig, row["strand"], [Transcript(row["gene"], exons)],
-                         origin=row["chrom"], paralog=row["has_paralog"] == "1")
+        yield from loci(
+            row["gene"],
+            row["gene"],
+            contig,
+            row["strand"],
+            [Transcript(row["gene"], exons)],
+            origin=row["chrom"],
+            paralog=row["has_paralog"] == "1",
+        )

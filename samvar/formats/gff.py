@@ -39,7 +39,8 @@ _KEPT = {"exon", "cds"}
 
 
 def read_gff(lines: list[str]) -> Iterator[Gene]:
-    """GTF and GFF3 of GENCODE, Ensembl, RefSeq, MANE, FlyBase, WormBase and TAIR style; 1-based inclusive."""
+    """GTF and GFF3 of GENCODE, Ensembl, RefSeq, MANE, FlyBase, WormBase and TAIR style; 1-based
+    inclusive."""
     gtf = _is_gtf(_telling(lines))
     exons: dict[tuple, set] = defaultdict(set)  # (owner, contig, strand) -> intervals
     cds: dict[tuple, int] = defaultdict(int)
@@ -99,16 +100,19 @@ def read_gff(lines: list[str]) -> Iterator[Gene]:
 
 
 def _telling(lines: list[str]) -> str:
-    """The line by which GTF and GFF3 are told apart: the first of an exon, as AUGUSTUS has bare ids in others; else the
-    first."""
+    """The line by which GTF and GFF3 are told apart: the first of an exon, as AUGUSTUS has bare ids
+    in others; else the first."""
     features = (line for line in lines if line[0] != "#" and line.count("\t") >= 8)
     first = next(features)
-    return next((x for x in chain([first], features) if x.split("\t", 3)[2].lower() in _KEPT), first)
+    return next(
+        (x for x in chain([first], features) if x.split("\t", 3)[2].lower() in _KEPT), first
+    )
 
 
 def _gtf_owner(attributes: dict[str, list[str]], genes: dict[str, str]) -> list[tuple[str, str]]:
-    """(gene, transcript) of a row, none where it has neither: RefSeq gives transcripts of different genes one id, or an
-    empty one. `genes`: gene of each transcript so far, for rows that do not say."""
+    """(gene, transcript) of a row, none where it has neither: RefSeq gives transcripts of different
+    genes one id, or an empty one. `genes`: gene of each transcript so far, for rows that do not
+    say."""
     transcript = _first(attributes, "transcript_id") or _first(attributes, "gene_id")
     gene = _first(attributes, "gene_id") or genes.get(transcript, transcript)
     genes.setdefault(transcript, gene)

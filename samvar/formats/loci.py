@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from ..genomics.genes import Gene, Transcript
 
 
-def loci(gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[Transcript], **more) -> Iterator[Gene]:
+def loci(
+    gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[Transcript], **more
+) -> Iterator[Gene]:
     """One Gene for each group of overlapping transcripts; none where the strand is not known."""
     if strand not in ("+", "-"):
         return
@@ -16,8 +18,17 @@ def loci(gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[
     for t in sorted(transcripts, key=lambda t: (t.start, t.end, t.id)) + [None]:
         if group and (t is None or t.start >= end):
             ordered = tuple(sorted(group, key=Transcript.preference))
-            yield Gene(gene_id, symbol, contig, strand, group[0].start, end, ordered, more.get("origin") or contig,
-                       more.get("paralog"))
+            yield Gene(
+                gene_id,
+                symbol,
+                contig,
+                strand,
+                group[0].start,
+                end,
+                ordered,
+                more.get("origin") or contig,
+                more.get("paralog"),
+            )
             group, end = [], 0
         if t is not None:
             group.append(t)
@@ -25,7 +36,8 @@ def loci(gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[
 
 
 def exons_of(starts: list[int], ends: list[int], line: str) -> list[tuple[int, int]]:
-    """A line's exons, half-open. Raises ValueError when they are not whole, or end before they start."""
+    """A line's exons, half-open. Raises ValueError when they are not whole, or end before they
+    start."""
     if len(starts) != len(ends):
         raise ValueError(f"{len(starts)} starts and {len(ends)} ends of exons: {line[:100]!r}")
     if any(start >= end for start, end in zip(starts, ends)):

@@ -20,8 +20,9 @@ _INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)")
 class Regions:
     """Disjoint intervals (0-based, half-open) of each contig, under whatever of its names.
 
-    `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of REF (to END where INFO has it),
-    "variant" the same without the bases that REF and all ALTs begin with; of an insertion both bases beside it.
+    `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of REF (to END
+    where INFO has it), "variant" the same without the bases that REF and all ALTs begin with; of an
+    insertion both bases beside it.
     """
 
     def __init__(self, intervals: Iterable[tuple[str, int, int]], overlap: str = "record"):
@@ -40,8 +41,8 @@ class Regions:
 
     @classmethod
     def parse(cls, text: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
-        """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by commas. What is one
-        of `names` is that contig, whatever colons it has."""
+        """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by
+        commas. What is one of `names` is that contig, whatever colons it has."""
         _refuse_exclusion(text)
         known = set(map(contig_key, names))
         parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
@@ -51,7 +52,8 @@ class Regions:
 
     @classmethod
     def read(cls, path: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
-        """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in .bed or .bed.gz."""
+        """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in
+        .bed or .bed.gz."""
         _refuse_exclusion(path)
         known = set(map(contig_key, names))
         bed = path.endswith((".bed", ".bed.gz"))
@@ -59,7 +61,9 @@ class Regions:
         try:
             with open(path, "rb") as handle:
                 data = handle.read()
-            lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
+            lines = (
+                (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
+            )
         except (OSError, UnicodeDecodeError, EOFError, zlib.error) as e:
             raise RegionError(f"cannot read regions {path}: {e}") from e
         for number, line in enumerate(lines, 1):
@@ -68,14 +72,20 @@ class Regions:
             f = line.split()
             if len(f) == 1 and not bed:
                 found.append(_interval(f[0], known))
-            elif len(f) < 2 + bed or not all(v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]):
-                raise RegionError(f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected")
+            elif len(f) < 2 + bed or not all(
+                v.isdigit() for v in f[1 : 3 if bed or len(f) > 2 else 2]
+            ):
+                raise RegionError(
+                    f"{path}, line {number}: CONTIG, FROM, TO separated by tabs expected"
+                )
             else:
                 start = int(f[1]) - (not bed)
                 end = int(f[2]) if len(f) > 2 else start + 1
                 if start < 0 or end < start + (not bed):
-                    raise RegionError(f"{path}, line {number}: the interval ends before it starts, or starts "
-                                      f"before {int(not bed)}")
+                    raise RegionError(
+                        f"{path}, line {number}: the interval ends before it starts, or starts "
+                        f"before {int(not bed)}"
+                    )
                 if start < end:
                     found.append((f[0], start, end))
         if not found:
@@ -91,8 +101,11 @@ class Regions:
         """The intervals of a contig, ascending."""
         return self._intervals.get(contig_key(contig), [])
 
-    def first(self, contig: str, pos: int, ref: str, alts: tuple[str, ...], info: bytes) -> int | None:
-        """Index in `on(contig)` of the first interval that selects a record (`pos` 1-based); None where none does."""
+    def first(
+        self, contig: str, pos: int, ref: str, alts: tuple[str, ...], info: bytes
+    ) -> int | None:
+        """Index in `on(contig)` of the first interval that selects a record (`pos` 1-based); None
+        where none does."""
         intervals = self.on(contig)
         if not intervals:
             return None
@@ -115,7 +128,10 @@ class Regions:
 
 def _refuse_exclusion(text: str) -> None:
     if text.startswith("^"):
-        raise RegionError(f"{text}: a leading ^, for all but these regions, is not supported: give the regions to keep")
+        raise RegionError(
+            f"{text}: a leading ^, for all but these regions, is not supported: give the regions "
+            "to keep"
+        )
 
 
 def _interval(text: str, known: set[str]) -> tuple[str, int, int]:

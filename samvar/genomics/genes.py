@@ -1,4 +1,5 @@
-"""Genes, their transcripts and splice sites, and which of them lie over an interval. 0-based, half-open."""
+"""Genes, their transcripts and splice sites, and which of them lie over an interval. 0-based,
+half-open."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ _BIN = 1 << 17
 
 @dataclass(frozen=True)
 class Transcript:
-    """Exons as ascending (start, end), 0-based half-open; `rank` 2 MANE Select, 1 Ensembl canonical, 0 neither."""
+    """Exons as ascending (start, end), 0-based half-open; `rank` 2 MANE Select, 1 Ensembl
+    canonical, 0 neither."""
 
     id: str
     exons: tuple[tuple[int, int], ...]
@@ -36,10 +38,12 @@ class Transcript:
 
 @dataclass(frozen=True)
 class Gene:
-    """One locus: transcripts of one gene id on one contig and strand that overlap each other, the chosen one first.
+    """One locus: transcripts of one gene id on one contig and strand that overlap each other, the
+    chosen one first.
 
-    [start, end) is the union of the transcripts. `origin` is the chromosome that a contig was cut from (the contig
-    itself unless the annotation says otherwise); `paralog` is None where the annotation does not tell.
+    [start, end) is the union of the transcripts. `origin` is the chromosome that a contig was cut
+    from (the contig itself unless the annotation says otherwise); `paralog` is None where the
+    annotation does not tell.
     """
 
     id: str
@@ -57,7 +61,8 @@ class Gene:
         return self.transcripts[0]
 
     def sites(self, transcripts: Iterable[Transcript] | None = None) -> tuple[set[int], set[int]]:
-        """Positions (0-based) of acceptors (first exonic bases) and donors (last exonic bases) of introns."""
+        """Positions (0-based) of acceptors (first exonic bases) and donors (last exonic bases) of
+        introns."""
         upstream, downstream = set(), set()
         for t in self.transcripts if transcripts is None else transcripts:
             for (_, end), (start, _) in zip(t.exons, t.exons[1:]):
@@ -67,7 +72,8 @@ class Gene:
 
 
 class Annotation:
-    """All genes, in order of contig and start, with a look-up by interval. `digest` is the sha256 of the file."""
+    """All genes, in order of contig and start, with a look-up by interval. `digest` is the sha256
+    of the file."""
 
     def __init__(self, genes: list[Gene], path: str = "", digest: str = ""):
         self.genes = sorted(genes, key=lambda g: (g.contig, g.start, g.end, g.id, g.strand))
@@ -79,7 +85,8 @@ class Annotation:
                 self._bins[g.contig, i].append(g)
 
     def overlapping(self, contig: str, start: int, end: int) -> list[Gene]:
-        """Genes whose interval touches [start, end) (0-based); an empty span must lie between two bases of the gene."""
+        """Genes whose interval touches [start, end) (0-based); an empty span must lie between two
+        bases of the gene."""
         name = self.contigs.find(contig)
         if name is None:
             return []

@@ -41,7 +41,8 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
 
 
 def contig_key(name: str) -> str:
-    """What files that name a contig differently have in common: no chr, in whatever case, and M for MT and MtDNA."""
+    """What files that name a contig differently have in common: no chr, in whatever case, and M for
+    MT and MtDNA."""
     bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
     return "M" if bare in ("MT", "Mt", "MtDNA") else bare
 
@@ -64,12 +65,17 @@ def _head(path: str) -> bytes:
 
 
 def _make_index(path: str) -> None:
-    """What is missing of the index; each file appears when it is complete, .fai last: other runs may look for it."""
-    files = {"--fai-idx": path + ".fai"} | ({"--gzi-idx": path + ".gzi"} if _head(path)[:2] == GZIP else {})
+    """What is missing of the index; each file appears when it is complete, .fai last: other runs
+    may look for it."""
+    files = {"--fai-idx": path + ".fai"} | (
+        {"--gzi-idx": path + ".gzi"} if _head(path)[:2] == GZIP else {}
+    )
     if all(map(os.path.exists, files.values())):
         return
     with ExitStack() as stack:
-        parts = [(option, stack.enter_context(complete_file(file))) for option, file in files.items()]
+        parts = [
+            (option, stack.enter_context(complete_file(file))) for option, file in files.items()
+        ]
         try:
             pysam.faidx(path, *(x for part in parts for x in part), catch_stdout=False)
         except pysam.SamtoolsError as e:
@@ -77,7 +83,8 @@ def _make_index(path: str) -> None:
 
 
 class Genome:
-    """A FASTA file, plain or bgzipped; makes the index where it is missing and the folder can be written.
+    """A FASTA file, plain or bgzipped; makes the index where it is missing and the folder can be
+    written.
 
     Raises GenomeError when the file or its index cannot be read.
     """
@@ -93,33 +100,50 @@ class Genome:
             _make_index(path)
             self._fasta = pysam.FastaFile(path)
         except (OSError, ValueError) as e:
-            if not os.path.exists(path + ".fai") and not os.access(os.path.dirname(os.path.abspath(path)), os.W_OK):
+            if not os.path.exists(path + ".fai") and not os.access(
+                os.path.dirname(os.path.abspath(path)), os.W_OK
+            ):
                 raise GenomeError(
-                    f"FASTA {path} has no index and its folder cannot be written: link the FASTA into a folder of "
+                    f"FASTA {path} has no index and its folder cannot be written: link the FASTA "
+                    "into a folder of "
                     "yours, or ask its owner to run: samtools faidx"
                 ) from e
             if (head := _head(path))[:2] == GZIP and head[12:] != b"BC":
-                raise GenomeError(f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress it, or: "
-                                  f"gzip -dc {path} | bgzip > new.fa.gz") from e
+                raise GenomeError(
+                    f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress "
+                    "it, or: "
+                    f"gzip -dc {path} | bgzip > new.fa.gz"
+                ) from e
             raise GenomeError(
-                f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with bgzip; make its index "
+                f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with "
+                "bgzip; make its index "
                 f"with: samtools faidx {path}"
             ) from e
         self.lengths: dict[str, int] = dict(zip(self._fasta.references, self._fasta.lengths))
         self._names = ContigNames(self.lengths)
         if not self.lengths:
-            raise GenomeError(f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}")
+            raise GenomeError(
+                f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}"
+            )
         try:
             fits = self._index_fits()
-        except (ValueError, OSError, EOFError, zlib.error):  # a number that is none, or no block where one should be
+        except (
+            ValueError,
+            OSError,
+            EOFError,
+            zlib.error,
+        ):  # a number that is none, or no block where one should be
             fits = False
         if not fits:
-            raise GenomeError(f"the index {path}.fai does not fit the FASTA: it is another version's, or the FASTA has "
-                              f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}")
+            raise GenomeError(
+                f"the index {path}.fai does not fit the FASTA: it is another version's, or the "
+                "FASTA has "
+                f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}"
+            )
 
     def _index_fits(self) -> bool:
-        """Whether every sequence starts, after its name, where the index says (of a compressed FASTA: whether the last
-        one ends where the file does)."""
+        """Whether every sequence starts, after its name, where the index says (of a compressed
+        FASTA: whether the last one ends where the file does)."""
         with open(self.path, "rb") as fasta, open(self.path + ".fai") as index:
             compressed, end = fasta.read(2) == GZIP, 0
             for line in index:
@@ -128,12 +152,18 @@ class Genome:
                     fasta.seek(end)
                     between = fasta.read(max(int(offset) - end, 0))
                     title = between.strip()
-                    if title.split()[:1] != [b">" + name.encode()] or b"\n" in title or between[-1:] != b"\n":
+                    if (
+                        title.split()[:1] != [b">" + name.encode()]
+                        or b"\n" in title
+                        or between[-1:] != b"\n"
+                    ):
                         return False
                 full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
                 end = int(offset) + full * int(width) + rest + (int(length) > 0)
             if compressed:
-                blocks = np.fromfile(self.path + ".gzi", "<u8")[1:].reshape(-1, 2)  # where each starts, and in the text
+                blocks = np.fromfile(self.path + ".gzi", "<u8")[1:].reshape(
+                    -1, 2
+                )  # where each starts, and in the text
                 start, before = max([[0, 0], *blocks[blocks[:, 1] <= end][-1:].tolist()])
                 fasta.seek(start)
                 text = gzip.GzipFile(fileobj=fasta)
@@ -158,8 +188,11 @@ class Genome:
             with self._lock:
                 return self._fasta.fetch(contig, start, end)
         except (OSError, ValueError) as e:
-            raise GenomeError(f"cannot read {contig}:{start + 1}-{end} from {self.path} ({e}); is its .fai up to date? "
-                              f"Make it with: samtools faidx {self.path}") from e
+            raise GenomeError(
+                f"cannot read {contig}:{start + 1}-{end} from {self.path} ({e}); is its .fai up to "
+                "date? "
+                f"Make it with: samtools faidx {self.path}"
+            ) from e
 
     def md5(self, contig: str) -> str:
         """MD5 of a contig's bases in upper case, as in SAM's M5. Reads all of it."""

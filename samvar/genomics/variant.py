@@ -1,4 +1,5 @@
-"""Alleles: their status, and the change they make, trimmed and with all its equivalent placements."""
+"""Alleles: their status, and the change they make, trimmed and with all its equivalent
+placements."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ SCORED = frozenset({Status.OK, Status.LOW_CONTEXT})
 class Variant:
     """Replace `ref` by `alt` at `start` (0-based, of the contig); codes 0-3, common ends trimmed.
 
-    A pure insertion or deletion makes the same haplotype when moved up to `left` bases back or `right` bases on.
+    A pure insertion or deletion makes the same haplotype when moved up to `left` bases back or
+    `right` bases on.
     """
 
     contig: str
@@ -47,7 +49,8 @@ class Variant:
 
     @property
     def span(self) -> tuple[int, int]:
-        """[start, end) of all equivalent placements, 0-based; empty for an insertion with a single placement."""
+        """[start, end) of all equivalent placements, 0-based; empty for an insertion with a single
+        placement."""
         return self.start - self.left, self.start + len(self.ref) + self.right
 
     def placed(self, start: int) -> Variant:
@@ -55,12 +58,21 @@ class Variant:
         shift = start - self.start
         if not -self.left <= shift <= self.right:
             raise ValueError(f"{start} is no placement of {self}")
-        return Variant(self.contig, start, np.roll(self.ref, -shift), np.roll(self.alt, -shift), self.left + shift,
-                       self.right - shift)
+        return Variant(
+            self.contig,
+            start,
+            np.roll(self.ref, -shift),
+            np.roll(self.alt, -shift),
+            self.left + shift,
+            self.right - shift,
+        )
 
 
-def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: str) -> Status | None:
-    """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name; `pos` 1-based."""
+def allele_status(
+    genome: Genome, contig: str | None, pos: int, ref: str, alt: str
+) -> Status | None:
+    """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name;
+    `pos` 1-based."""
     if alt == "*":
         return Status.STAR
     if any(c in alt for c in "[]") or (len(alt) > 1 and "." in (alt[0], alt[-1])):
@@ -82,7 +94,8 @@ def allele_status(genome: Genome, contig: str | None, pos: int, ref: str, alt: s
 
 
 def normalise(genome: Genome, contig: str, pos: int, ref: str, alt: str) -> Variant:
-    """Trim what REF and ALT share (suffix, then prefix) and find how far the change can be moved. `pos` is 1-based."""
+    """Trim what REF and ALT share (suffix, then prefix) and find how far the change can be moved.
+    `pos` is 1-based."""
     a, b, start = encode(ref), encode(alt), pos - 1
     if np.array_equal(a, b):
         return Variant(contig, start, a, b)
@@ -106,8 +119,8 @@ def _run(same: np.ndarray) -> int:
 
 
 def _shift(genome: Genome, contig: str, edge: int, block: np.ndarray, direction: int) -> int:
-    """How far `block` can be moved: as long as the flanking sequence goes on repeating it. `edge`: first flanking base
-    on the right, or the base after the last on the left."""
+    """How far `block` can be moved: as long as the flanking sequence goes on repeating it. `edge`:
+    first flanking base on the right, or the base after the last on the left."""
     moved, chunk = 0, max(4 * len(block), 64)
     while True:
         if direction > 0:

@@ -13,7 +13,8 @@ class Detection(NamedTuple):
     """What the model has found in a sequence: the bottleneck.
 
     lssi    (N, 2, L): log-probabilities of acceptor and donor, floored at -10
-    motifs  (N, 79, L): activations of the RBP motif sites, at the centre of the site, zero where there is none
+    motifs  (N, 79, L): activations of the RBP motif sites, at the centre of the site, zero where
+            there is none
     """
 
     lssi: torch.Tensor

@@ -22,8 +22,9 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Background:
-    """`n` alleles in genes, and of each RBP and core site the strongest effects among them, descending; under the
-    model of one bundle alone. Counted are effects of at least `least_effect` on deltas of at least `least_delta`."""
+    """`n` alleles in genes, and of each RBP and core site the strongest effects among them,
+    descending; under the model of one bundle alone. Counted are effects of at least `least_effect`
+    on deltas of at least `least_delta`."""
 
     n: int
     effects: dict[str, list[float]]
@@ -31,8 +32,8 @@ class Background:
     least_delta: float
 
     def percentile(self, name: str, effect: float, delta: float) -> float | None:
-        """Percent of the alleles in which this RBP's strongest effect is smaller than its effect on a delta; None where
-        such effects are not counted."""
+        """Percent of the alleles in which this RBP's strongest effect is smaller than its effect on
+        a delta; None where such effects are not counted."""
         if abs(effect) < self.least_effect or delta < self.least_delta:
             return None
         kept = self.effects.get(name, [])
@@ -43,9 +44,9 @@ class Background:
 class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
-    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is of all that the
-    scores depend on (`identity`). `background`: effects of random variants (`samvar train background`), None where the
-    bundle has none for these models.
+    `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is
+    of all that the scores depend on (`identity`). `background`: effects of random variants (`samvar
+    train background`), None where the bundle has none for these models.
     """
 
     name: str
@@ -69,7 +70,8 @@ def sha256_file(path: str) -> str:
 
 
 def build(config: dict, state: dict[str, torch.Tensor]) -> SAM:
-    """A SAM of shape `config` with the tensors of `state` (any float precision), in evaluation mode, fp32."""
+    """A SAM of shape `config` with the tensors of `state` (any float precision), in evaluation
+    mode, fp32."""
     fixed = FixedMotifs(state["motifs.fixed.log_psam"].float(), state["motifs.fixed.mix"].float())
     model = SAM(Config(**config), fixed)
     model.load_state_dict(state)
@@ -82,37 +84,56 @@ def bundled() -> list[str]:
 
 
 def load_bundle(name: str) -> Bundle:
-    """`name`: a bundled name or a folder, with :fm or :am appended for one kind (else am where there is one).
+    """`name`: a bundled name or a folder, with :fm or :am appended for one kind (else am where
+    there is one).
 
     Raises BundleError when the bundle is not there, incomplete, or differs from its manifest.
     """
     place, _, kind = name.partition(":") if name.endswith((":am", ":fm")) else (name, "", "")
     folder = os.path.join(FOLDER, place) if place in bundled() else place
     if not os.path.isfile(os.path.join(folder, MANIFEST)):
-        raise BundleError(f"no weight bundle {place!r}; bundled: {', '.join(bundled()) or 'none'}; or give a folder")
+        raise BundleError(
+            f"no weight bundle {place!r}; bundled: {', '.join(bundled()) or 'none'}; or give a "
+            "folder"
+        )
     verify(folder)
     try:
         with open(os.path.join(folder, "config.json")) as handle:
             config = json.load(handle)
         if config["format"] != FORMAT:
-            raise BundleError(f"bundle {folder} has format {config['format']}, this samvar reads {FORMAT}")
+            raise BundleError(
+                f"bundle {folder} has format {config['format']}, this samvar reads {FORMAT}"
+            )
         kind = kind or ("am" if "am" in config["kinds"] else "fm")
         if kind not in config["kinds"]:
-            raise BundleError(f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}")
+            raise BundleError(
+                f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}"
+            )
         members = config["kinds"][kind]
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
         sha256 = identity(config, kind)
-        return Bundle(config["name"], kind, models, [m["seed"] for m in members], config["rbps"], config["flank"],
-                      sha256, folder, background_of(folder, kind, sha256))
+        return Bundle(
+            config["name"],
+            kind,
+            models,
+            [m["seed"] for m in members],
+            config["rbps"],
+            config["flank"],
+            sha256,
+            folder,
+            background_of(folder, kind, sha256),
+        )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
 
 
 def identity(config: dict, kind: str) -> str:
-    """sha256 of what the scores of one kind depend on, by config.json: checksums of the tensors, shapes, names of the
-    RBPs, and flank."""
+    """sha256 of what the scores of one kind depend on, by config.json: checksums of the tensors,
+    shapes, names of the RBPs, and flank."""
     models = [(m["sha256"], m["config"]) for m in config["kinds"][kind]]
-    content = json.dumps(dict(flank=config["flank"], rbps=config["rbps"], models=models), sort_keys=True)
+    content = json.dumps(
+        dict(flank=config["flank"], rbps=config["rbps"], models=models), sort_keys=True
+    )
     return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -146,7 +167,10 @@ def verify(folder: str) -> None:
             manifest = json.load(handle)
         for name, expected in manifest.items():
             if sha256_file(os.path.join(folder, name)) != expected:
-                raise BundleError(f"{os.path.join(folder, name)} is not the file its manifest names (sha256 differs): "
-                                  f"damaged or edited; install samvar, or make the bundle, anew")
+                raise BundleError(
+                    f"{os.path.join(folder, name)} is not the file its manifest names (sha256 "
+                    "differs): "
+                    f"damaged or edited; install samvar, or make the bundle, anew"
+                )
     except (OSError, ValueError, AttributeError) as e:
         raise BundleError(f"cannot verify bundle {folder}: {e}") from e

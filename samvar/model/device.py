@@ -8,7 +8,8 @@ from ..errors import SamvarError
 
 
 def device_of(name: str) -> torch.device:
-    """The device of that name: cpu, cuda, cuda:N; with `exact_fp32`. Raises SamvarError when it is not there."""
+    """The device of that name: cpu, cuda, cuda:N; with `exact_fp32`. Raises SamvarError when it is
+    not there."""
     try:
         device = torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as e:
@@ -19,7 +20,8 @@ def device_of(name: str) -> torch.device:
 
 
 def exact_fp32() -> None:
-    """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to TF32."""
+    """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to
+    TF32."""
     cudnn = torch.backends.cudnn
     if hasattr(cudnn, "conv"):  # torch >= 2.9
         cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"

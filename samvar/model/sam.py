@@ -1,33 +1,41 @@
 """The SAM model of RNA splicing, one file, in the order of Figure 2 of its paper.
 
-Gupta et al., "Improved modeling of RNA-binding protein motifs in an interpretable neural model of RNA splicing",
-Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
+Gupta et al., "Improved modeling of RNA-binding protein motifs in an interpretable neural model of
+RNA splicing", Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
 
-    x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation; N, outside the gene: 0000
+    x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation;
+                         N, outside the gene: 0000
     panel a  LSSI        core acceptor and donor models: two log-probabilities per base
     panel b  FixedMotifs affinities of 79 RNA-binding proteins from 318 PSAMs
-    panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values above zero
-    panel g  Motifs      FM sites (twice as many as are kept), each adjusted by a network that sees 21 bases
+    panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values
+             above zero
+    panel g  Motifs      FM sites (twice as many as are kept), each adjusted by a network that sees
+             21 bases
     panels d, e  Aggregator  which sites act where: residual stacks, banded attention, BiLSTM
-    SAM.detect(x) -> Detection;  SAM.aggregate(Detection) -> log-probabilities of none, acceptor, donor
+    SAM.detect(x) -> Detection
+    SAM.aggregate(Detection) -> log-probabilities of none, acceptor, donor
 
-Between `detect` and `aggregate` lies the bottleneck: everything the model knows of the sequence is two LSSI
-scores per base and a handful of motif sites. Knock-out and attribution are edits of that tensor.
+Between `detect` and `aggregate` lies the bottleneck: everything the model knows of the sequence is
+two LSSI scores per base and a handful of motif sites. Knock-out and attribution are edits of that
+tensor.
 
 Labels: 1 acceptor = first exonic base, 2 donor = last exonic base.
 
 Deviations from the paper:
-* Every layer before the LSTM is a valid (unpadded) convolution over a window longer by the reach on either side,
-  so that the same sequence gives the same tensor wherever it stands; the LSTM sees the scored frame alone.
-  The paper's context of 200 bases a side cuts off part of the reach; here nothing is cut.
+* Every layer before the LSTM is a valid (unpadded) convolution over a window longer by the reach on
+  either side, so that the same sequence gives the same tensor wherever it stands; the LSTM sees the
+  scored frame alone. The paper's context of 200 bases a side cuts off part of the reach; here
+  nothing is cut.
 * Attention has a learned bias per relative position instead of a sinusoid of the absolute one.
-* LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds where a core
-  intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds of the sparse layer see
-  known bases only.
-* LSSI models are two logistic ones. They may be trained on with the rest (`train_core`): still models of 23 and 9
-  bases, but then what the aggregator is best told of these, no longer the probability of a site.
+* LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds
+  where a core intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds
+  of the sparse layer see known bases only.
+* LSSI models are two logistic ones. They may be trained on with the rest (`train_core`): still
+  models of 23 and 9 bases, but then what the aggregator is best told of these, no longer the
+  probability of a site.
 * The forget gates of the LSTM start at memories of 1 to 400 bases.
-* An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM sites" is exact.
+* An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM
+  sites" is exact.
 """
 
 from __future__ import annotations
@@ -50,7 +58,8 @@ DETECT_REACH = (20, MOTIF_REACH)  # bases that `detect` needs before and after a
 
 @dataclass(frozen=True)
 class Config:
-    """Shape of a model. `kind` is "fm" (fixed motifs) or "am" (adjusted motifs); `channels` is the width C."""
+    """Shape of a model. `kind` is "fm" (fixed motifs) or "am" (adjusted motifs); `channels` is the
+    width C."""
 
     kind: str = "am"
     channels: int = 64
@@ -77,7 +86,8 @@ class Config:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Bases before and after a scored position that it depends on, the LSTM apart: (268, 258) at full size."""
+        """Bases before and after a scored position that it depends on, the LSTM apart: (268, 258)
+        at full size."""
         return DETECT_REACH[0] + self.aggregate_reach, DETECT_REACH[1] + self.aggregate_reach
 
     def to_dict(self) -> dict:
@@ -112,11 +122,12 @@ class _SumOverRanks(torch.autograd.Function):
         return grad
 
 
-# ---------------------------------------------------------------------------------------------- panel a: core sites
+# ------------------------------------------------------------------------------ panel a: core sites
 
 
 class CoreSite(nn.Module):
-    """One core splice-site model: a convolution over `left + 1 + right` bases, five 1x1 layers, one log-probability."""
+    """One core splice-site model: a convolution over `left + 1 + right` bases, five 1x1 layers, one
+    log-probability."""
 
     def __init__(self, left: int, right: int, channels: int = 100):
         super().__init__()
@@ -131,7 +142,8 @@ class CoreSite(nn.Module):
 
 
 class LSSI(nn.Module):
-    """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on with the rest."""
+    """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on
+    with the rest."""
 
     def __init__(self, channels: int = 100):
         super().__init__()
@@ -140,13 +152,22 @@ class LSSI(nn.Module):
         self.donor = CoreSite(*LSSI_SPAN[DONOR], channels)
 
     def forward(self, x):
-        """x (N, 4, L) -> log-probabilities (N, 2, L - 26), acceptor then donor, of positions 20 .. L - 7."""
+        """x (N, 4, L) -> log-probabilities (N, 2, L - 26), acceptor then donor, of positions 20 ..
+        L - 7."""
         (al, ar), (dl, dr) = LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR]
         left, right = max(al, dl), max(ar, dr)
         log_p = F.logsigmoid(
-            torch.stack([self.acceptor(crop(x, left - al, right - ar)), self.donor(crop(x, left - dl, right - dr))], 1)
+            torch.stack(
+                [
+                    self.acceptor(crop(x, left - al, right - ar)),
+                    self.donor(crop(x, left - dl, right - dr)),
+                ],
+                1,
+            )
         )
-        known = x.sum(1)  # (N, L); core intronic bases: the two before an acceptor, the two after a donor
+        known = x.sum(
+            1
+        )  # (N, L); core intronic bases: the two before an acceptor, the two after a donor
         n = x.shape[-1]
         core_a = known[:, left - 2 : n - right - 2] * known[:, left - 1 : n - right - 1]
         core_d = known[:, left + 1 : n - right + 1] * known[:, left + 2 : n - right + 2]
@@ -154,11 +175,12 @@ class LSSI(nn.Module):
         return torch.where(torch.stack([core_a, core_d], 1) > 0, log_p, LSSI_FLOOR)
 
 
-# -------------------------------------------------------------------------------------------- panel b: fixed motifs
+# ---------------------------------------------------------------------------- panel b: fixed motifs
 
 
 class FixedMotifs(nn.Module):
-    """f_r(p) = 5 * sum_k (A0_k / max A0) * prod_j PSAM_k[j, x_{p+j-5}], all PSAMs as one convolution of log-affinities.
+    """f_r(p) = 5 * sum_k (A0_k / max A0) * prod_j PSAM_k[j, x_{p+j-5}], all PSAMs as one
+    convolution of log-affinities.
 
     log_psam  (K, 4, 11): logarithm of the affinities, columns at p-5 .. p+5
     mix       (R, K): 5 A0_k / max A0 where PSAM k is one of RBP r's, else 0
@@ -171,35 +193,43 @@ class FixedMotifs(nn.Module):
 
     @classmethod
     def from_psams(cls, psam, a0, rbp) -> FixedMotifs:
-        """From affinities (K, 11, 4) relative to the best base (1 in a column that is not there), the affinity
-        scale A0 (K,) of each PSAM and the index (K,) of its RBP."""
+        """From affinities (K, 11, 4) relative to the best base (1 in a column that is not there),
+        the affinity scale A0 (K,) of each PSAM and the index (K,) of its RBP."""
         mix = torch.zeros(int(rbp.max()) + 1, len(rbp))
         mix[rbp, torch.arange(len(rbp))] = a0.float()
         mix = 5 * mix / mix.amax(1, keepdim=True)
         return cls(psam.float().clamp(min=1e-12).log().transpose(1, 2).contiguous(), mix)
 
     def forward(self, x):
-        """x (N, 4, L) -> affinities (N, R, L - 10); unknown bases have factor 1, an unknown centre gives 0."""
+        """x (N, 4, L) -> affinities (N, R, L - 10); unknown bases have factor 1, an unknown centre
+        gives 0."""
         with torch.autocast(x.device.type, enabled=False):
             filters = self.log_psam.unsqueeze(2)
-            log_affinity = F.conv2d(x.unsqueeze(2).contiguous(memory_format=torch.channels_last), filters)
-            affinity = log_affinity.clamp(min=NO_AFFINITY).exp()  # an exp that underflows takes five times as long
+            log_affinity = F.conv2d(
+                x.unsqueeze(2).contiguous(memory_format=torch.channels_last), filters
+            )
+            affinity = log_affinity.clamp(
+                min=NO_AFFINITY
+            ).exp()  # an exp that underflows takes five times as long
             f = F.conv2d(affinity, self.mix[:, :, None, None]).squeeze(2)
             return f * crop(x, 5, 5).sum(1, keepdim=True)
 
 
-# -------------------------------------------------------------------------------------------- panel c: sparse layer
+# ---------------------------------------------------------------------------- panel c: sparse layer
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch norm whose training statistics can be confined to known positions and are shared over all ranks."""
+    """Batch norm whose training statistics can be confined to known positions and are shared over
+    all ranks."""
 
     def forward(self, x, known=None):  # x (N, C, 1, L), known (N, 1, 1, L) or None
         if not self.training or (known is None and not _distributed()):
             return super().forward(x)
         x = x.float()
         weight = torch.ones_like(x[:, :1]) if known is None else known
-        sums = torch.cat([(x * weight).sum((0, 2, 3)), (x * x * weight).sum((0, 2, 3)), weight.sum().view(1)])
+        sums = torch.cat(
+            [(x * weight).sum((0, 2, 3)), (x * x * weight).sum((0, 2, 3)), weight.sum().view(1)]
+        )
         if _distributed():
             sums = _SumOverRanks.apply(sums)
         total = sums[-1].clamp(min=1)
@@ -217,10 +247,12 @@ class Norm(nn.BatchNorm2d):
 
 
 class Sparse(nn.Module):
-    """y = ReLU(norm(x) - t), with one t for all channels such that a share `density` of the values stays above it.
+    """y = ReLU(norm(x) - t), with one t for all channels such that a share `density` of the values
+    stays above it.
 
-    In training t follows the batch's quantile, t <- 0.9 t + 0.1 q, without gradient; at evaluation it is frozen.
-    `density` is set by the trainer. The quantile is taken over every fourth position, and is the mean over ranks.
+    In training t follows the batch's quantile, t <- 0.9 t + 0.1 q, without gradient; at evaluation
+    it is frozen. `density` is set by the trainer. The quantile is taken over every fourth position,
+    and is the mean over ranks.
     """
 
     def __init__(self, channels: int, affine: bool):
@@ -250,7 +282,7 @@ class Sparse(nn.Module):
         return q
 
 
-# ------------------------------------------------------------------------------------------- panel f: residual stack
+# -------------------------------------------------------------------------- panel f: residual stack
 
 
 class Unit(nn.Module):
@@ -270,7 +302,8 @@ class Unit(nn.Module):
 
 
 class Stack(nn.Module):
-    """1x1 in to C channels, residual units, 1x1 out; the output is shorter by `stack_reach` on either side."""
+    """1x1 in to C channels, residual units, 1x1 out; the output is shorter by `stack_reach` on
+    either side."""
 
     def __init__(self, c_in: int, c_out: int, channels: int, widths: tuple[int, ...]):
         super().__init__()
@@ -283,11 +316,12 @@ class Stack(nn.Module):
         return self.leave(self.units(self.enter(x))).squeeze(2)
 
 
-# ------------------------------------------------------------------------------------------ panel g: adjusted motifs
+# ------------------------------------------------------------------------- panel g: adjusted motifs
 
 
 class Motifs(nn.Module):
-    """Fixed motifs behind the sparse layer, or (kind "am") fixed motifs, adjusted, behind the sparse layer."""
+    """Fixed motifs behind the sparse layer, or (kind "am") fixed motifs, adjusted, behind the
+    sparse layer."""
 
     def __init__(self, config: Config, fixed: FixedMotifs):
         super().__init__()
@@ -314,27 +348,35 @@ class Motifs(nn.Module):
             return self.main(f, known)
         candidate = self.pre(f, known)
         chosen = (candidate > 0).float()
-        adjusted = chosen * (candidate + self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float())
+        adjusted = chosen * (
+            candidate + self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float()
+        )
         return self.main(adjusted, known) * chosen
 
 
-# --------------------------------------------------------------------------------------- panels d and e: aggregator
+# ----------------------------------------------------------------------- panels d and e: aggregator
 
 
 class BandedAttention(nn.Module):
-    """One head over |i - j| <= reach: softmax(q_i . k_j / sqrt(d) + bias[j - i]) weights v_j; in blocks of queries."""
+    """One head over |i - j| <= reach: softmax(q_i . k_j / sqrt(d) + bias[j - i]) weights v_j; in
+    blocks of queries."""
 
     BLOCK = 128
 
     def __init__(self, channels: int, dim: int, reach: int):
         super().__init__()
         self.query, self.key = nn.Conv1d(channels, dim, 1), nn.Conv1d(channels, dim, 1)
-        self.bias = nn.Parameter(-torch.arange(-reach, reach + 1).abs() / 25.0)  # near before far, to start with
+        self.bias = nn.Parameter(
+            -torch.arange(-reach, reach + 1).abs() / 25.0
+        )  # near before far, to start with
         self.reach = reach
 
     def forward(self, v):  # (N, c, L) -> (N, c, L - 2 reach)
         n, b, span = v.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
-        q = crop(self.query(v), self.reach, self.reach).transpose(1, 2) * self.query.out_channels**-0.5
+        q = (
+            crop(self.query(v), self.reach, self.reach).transpose(1, 2)
+            * self.query.out_channels**-0.5
+        )
         k = self.key(v)
         # bias[i, j]: of the block's query i for its key j, which lies j - i - reach from it
         bias = F.pad(self.bias, (b - 1, b - 1), value=float("-inf")).unfold(0, span, 1).flip(0)
@@ -342,13 +384,16 @@ class BandedAttention(nn.Module):
         for start in range(0, n, b):
             end = min(start + b, n)
             keys = slice(start, end + 2 * self.reach)
-            score = q[:, start:end] @ k[..., keys] + bias[: end - start, : end - start + 2 * self.reach]
+            score = (
+                q[:, start:end] @ k[..., keys] + bias[: end - start, : end - start + 2 * self.reach]
+            )
             out.append(torch.softmax(score, -1).to(v.dtype) @ v[..., keys].transpose(1, 2))
         return torch.cat(out, 1).transpose(1, 2)
 
 
 class Aggregator(nn.Module):
-    """From two LSSI scores and the motif sites of every base to the log-probabilities of none, acceptor, donor."""
+    """From two LSSI scores and the motif sites of every base to the log-probabilities of none,
+    acceptor, donor."""
 
     def __init__(self, config: Config, motifs: int):
         super().__init__()
@@ -359,15 +404,18 @@ class Aggregator(nn.Module):
         self.first = Stack(n, n, config.channels, config.stack_widths)
         self.attention = BandedAttention(n, config.attention_dim, config.attention_reach)
         self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
-        self.lstm = nn.LSTM(2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True)
+        self.lstm = nn.LSTM(
+            2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True
+        )
         self.classes = nn.Linear(2 * config.lstm_units, 3)
         self.temperature = config.temperature
         self._initialise(config)
 
     @torch.no_grad()
     def _initialise(self, config: Config) -> None:
-        """Before training the core term is the LSSI, every site passes the gate (w = 1) and the LSTM remembers some
-        1 to 400 bases (forget gates as in chrono initialisation, Tallec & Ollivier 2018)."""
+        """Before training the core term is the LSSI, every site passes the gate (w = 1) and the
+        LSTM remembers some 1 to 400 bases (forget gates as in chrono initialisation, Tallec &
+        Ollivier 2018)."""
         self.lssi_in.weight.copy_(torch.eye(2))
         self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
         self.lssi_out.bias.zero_()
@@ -391,40 +439,55 @@ class Aggregator(nn.Module):
         scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1)
         return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
 
-    def gate(self, v, u):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
+    def gate(
+        self, v, u
+    ):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u
 
     def read(self, h, lssi, same: tuple[int, int] = (0, 0)):
-        """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities (N, 3, n). The LSTM
-        sees all L positions; each direction stops after the last one that is asked for. `same`: so many positions at
-        the start and at the end hold the same in all N rows, and are read once."""
+        """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities
+        (N, 3, n). The LSTM sees all L positions; each direction stops after the last one that is
+        asked for. `same`: so many positions at the start and at the end hold the same in all N
+        rows, and are read once."""
         margin, n = (h.shape[-1] - lssi.shape[-1]) // 2, lssi.shape[-1]
         h = h.transpose(1, 2).float()
         with torch.autocast(h.device.type, enabled=False):
             if margin:
                 forward = self._direction(h[:, : margin + n], "", min(same[0], margin))[:, -n:]
-                backward = self._direction(h[:, margin:].flip(1), "_reverse", min(same[1], margin))[:, -n:].flip(1)
+                backward = self._direction(h[:, margin:].flip(1), "_reverse", min(same[1], margin))[
+                    :, -n:
+                ].flip(1)
                 memory = torch.cat((forward, backward), 2)
             else:
                 memory = self.lstm(h)[0]
             core = self.lssi_out(lssi.transpose(1, 2).float())
             out = self.classes(memory) + core
-            return torch.log_softmax(out if self.training else out / self.temperature, -1).transpose(1, 2)
+            return torch.log_softmax(
+                out if self.training else out / self.temperature, -1
+            ).transpose(1, 2)
 
-    def _direction(self, h, suffix: str, same: int):  # (N, L, 2 units) -> (N, L - same, units), one way of the LSTM
-        weights = [getattr(self.lstm, f"{w}_l0{suffix}") for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        run = lambda x, state: torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)  # noqa: E731
+    def _direction(self, h, suffix: str, same: int):
+        """h (N, L, 2 units) -> (N, L - same, units), one way of the LSTM."""
+        weights = [
+            getattr(self.lstm, f"{w}_l0{suffix}")
+            for w in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        ]
+
+        def run(x, state):
+            return torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)
+
         state = (h.new_zeros(1, 1, self.lstm.hidden_size),) * 2
         if same:
             state = run(h[:1, :same], state)[1:]
         return run(h[:, same:], tuple(s.expand(-1, len(h), -1).contiguous() for s in state))[0]
 
 
-# ------------------------------------------------------------------------------------------------------- the model
+# ---------------------------------------------------------------------------------------- the model
 
 
 class SAM(nn.Module):
-    """The whole model. `reach` bases before and after the scored positions must be fed: see `Config.reach`."""
+    """The whole model. `reach` bases before and after the scored positions must be fed: see
+    `Config.reach`."""
 
     def __init__(self, config: Config, fixed: FixedMotifs):
         super().__init__()
@@ -441,7 +504,8 @@ class SAM(nn.Module):
         return Detection(lssi, crop(self.motifs(x), left - MOTIF_REACH, right - MOTIF_REACH))
 
     def aggregate(self, found: Detection) -> torch.Tensor:
-        """Detection of length L -> log-probabilities (N, 3, L - 2 aggregate_reach) of none, acceptor, donor."""
+        """Detection of length L -> log-probabilities (N, 3, L - 2 aggregate_reach) of none,
+        acceptor, donor."""
         return self.aggregator(found.lssi, found.motifs)
 
     def forward(self, x):
@@ -450,16 +514,19 @@ class SAM(nn.Module):
 
 
 def one_hot(codes: torch.Tensor) -> torch.Tensor:
-    """Base codes (N, L), 0-3 = A C G T and 4 = unknown -> one-hot float (N, 4, L), 0000 where unknown."""
+    """Base codes (N, L), 0-3 = A C G T and 4 = unknown -> one-hot float (N, 4, L), 0000 where
+    unknown."""
     table = torch.cat([torch.eye(4, device=codes.device), torch.zeros(1, 4, device=codes.device)])
     return table[codes.long()].transpose(1, 2)
 
 
 def warm_start_am(am: SAM, fm: SAM) -> None:
-    """Start an AM as the trained FM: same aggregator, no adjustment, the FM's sites where they are candidates.
+    """Start an AM as the trained FM: same aggregator, no adjustment, the FM's sites where they are
+    candidates.
 
-    The AM's main norm divides by the spread of its sparse input, which it has to be shown first: call this after the
-    AM's norms have seen data (a few forward passes in training mode), so that scale and offset can be carried over.
+    The AM's main norm divides by the spread of its sparse input, which it has to be shown first:
+    call this after the AM's norms have seen data (a few forward passes in training mode), so that
+    scale and offset can be carried over.
     """
     am.aggregator.load_state_dict(fm.aggregator.state_dict())
     main, pre, source = am.motifs.main, am.motifs.pre, fm.motifs.main
@@ -470,5 +537,7 @@ def warm_start_am(am: SAM, fm: SAM) -> None:
         pre.norm.running_var.copy_(source.norm.running_var)
         std = torch.sqrt(main.norm.running_var + main.norm.eps)
         main.norm.weight.copy_(source.norm.weight * std)
-        main.norm.bias.copy_(source.norm.bias + source.norm.weight * (pre.threshold + main.norm.running_mean))
+        main.norm.bias.copy_(
+            source.norm.bias + source.norm.weight * (pre.threshold + main.norm.running_mean)
+        )
         main.threshold.copy_(source.threshold)

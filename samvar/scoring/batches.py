@@ -12,15 +12,18 @@ from ..genomics.genome import UNKNOWN
 from ..genomics.window import Window
 from ..model.sam import SAM, crop, one_hot
 
-ROWS, RARE_ROWS = 256, 16  # haplotypes of a batch on a GPU: as long as an SNV's, and of any other length
+ROWS, RARE_ROWS = (
+    256,
+    16,
+)  # haplotypes of a batch on a GPU: as long as an SNV's, and of any other length
 BASES = 600_000  # of a batch at most
 
 
 class Batches:
     """The models on a device, given whole haplotypes (`SAM.forward`) in batches of equal length.
 
-    How many rows a batch has depends on the length alone, so that no digit depends on what else is scored; unknown
-    bases fill it where fewer are left.
+    How many rows a batch has depends on the length alone, so that no digit depends on what else is
+    scored; unknown bases fill it where fewer are left.
     `precision` "bf16" is that of the aggregator; what is found in the sequence stays fp32.
     """
 
@@ -31,14 +34,22 @@ class Batches:
     @torch.inference_mode()
     def score(self, windows: list[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
         """What `Predictor.score` gives, of each window."""
-        places: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(list)  # window and side
+        places: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(
+            list
+        )  # window and side
         for i, w in enumerate(windows):
             of_snv = len(w.ref) + 1 - (w.variant.span[1] - w.variant.span[0])
             for side, codes in enumerate((w.ref, w.alt)):
                 n = min(ROWS if len(codes) == of_snv else RARE_ROWS, max(BASES // len(codes), 1))
                 places[len(codes), w.flank, n].append((i, side))
-        rows = [(some, self._run([(windows[i].ref, windows[i].alt)[side] for i, side in some], flank, n))
-                for (_, flank, n), at in places.items() for some in (at[k : k + n] for k in range(0, len(at), n))]
+        rows = [
+            (
+                some,
+                self._run([(windows[i].ref, windows[i].alt)[side] for i, side in some], flank, n),
+            )
+            for (_, flank, n), at in places.items()
+            for some in (at[k : k + n] for k in range(0, len(at), n))
+        ]
         found: list[list] = [[None, None] for _ in windows]
         for some, p in rows:  # only here the host waits for the device
             for (i, side), row in zip(some, p.cpu().numpy()):

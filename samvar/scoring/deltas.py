@@ -33,10 +33,10 @@ class Deltas(NamedTuple):
 
 
 def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, mask: bool = False) -> Deltas:
-    """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions by S seeds, in
-    genome order -> deltas. A deleted base has alt probability 0, an inserted one ref probability 0; of all
-    placements that with the smallest sum of deltas counts, the 3'-most of equals. `mask` removes gains at annotated and
-    losses at unannotated sites.
+    """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions
+    by S seeds, in genome order -> deltas. A deleted base has alt probability 0, an inserted one ref
+    probability 0; of all placements that with the smallest sum of deltas counts, the 3'-most of
+    equals. `mask` removes gains at annotated and losses at unannotated sites.
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
     best: tuple[float, np.ndarray, Variant, Alignment] | None = None
@@ -66,8 +66,8 @@ def _change(ref: np.ndarray, alt: np.ndarray, alignment: Alignment) -> np.ndarra
 
 
 def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
-    """Column of the largest change; of equals the one nearest the variant, a base of ref before an inserted one, then
-    the 5' one of the transcript."""
+    """Column of the largest change; of equals the one nearest the variant, a base of ref before an
+    inserted one, then the 5' one of the transcript."""
     ties = np.flatnonzero(change == change.max())
     start, end = window.variant.span
     position = alignment.position[ties]
@@ -81,6 +81,9 @@ def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
 def _allowed(window: Window, alignment: Alignment) -> np.ndarray:
     """(4, n): 1 where a delta counts under --mask."""
     annotated = np.array(
-        [np.isin(alignment.position, list(s)) & (alignment.offset == 0) for s in window.gene.sites()]
+        [
+            np.isin(alignment.position, list(s)) & (alignment.offset == 0)
+            for s in window.gene.sites()
+        ]
     )[list(SITE_OF)]
     return np.where(SIGN[:, None] > 0, ~annotated, annotated)

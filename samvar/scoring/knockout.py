@@ -1,4 +1,5 @@
-"""In-silico knock-out: what splice sites would be without an RBP's motif sites, all of them or one at a time."""
+"""In-silico knock-out: what splice sites would be without an RBP's motif sites, all of them or one
+at a time."""
 
 from __future__ import annotations
 
@@ -47,11 +48,19 @@ class EditableAllele:
     @torch.no_grad()
     def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> EditableAllele:
         margin = window.flank
-        frames = [haplotype(reference, window, margin, window.end - window.start + margin, in_alt)
-                  for reference in predictor.references]
-        mean = lambda parts: window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))  # noqa: E731
-        return cls(frames, mean([u[..., margin - f.first : f.length - margin - f.first] for f, u in frames]),
-                   mean([f.probabilities(u) for f, u in frames]))
+        frames = [
+            haplotype(reference, window, margin, window.end - window.start + margin, in_alt)
+            for reference in predictor.references
+        ]
+
+        def mean(parts: list[torch.Tensor]) -> np.ndarray:
+            return window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))
+
+        return cls(
+            frames,
+            mean([u[..., margin - f.first : f.length - margin - f.first] for f, u in frames]),
+            mean([f.probabilities(u) for f, u in frames]),
+        )
 
     @torch.no_grad()
     def without(self, entries: list[tuple[int, int]]) -> np.ndarray:
@@ -62,32 +71,49 @@ class EditableAllele:
                 some = entries[i : i + BATCH]
                 edited = u.repeat(len(some), 1, 1)
                 for k, (channel, column) in enumerate(some):
-                    at = self.probability.shape[1] - 1 - column if frame.window.gene.strand == "-" else column
-                    edited[k, channel, frame.window.flank - frame.first + at] = LSSI_FLOOR if channel < 2 else 0.0
+                    at = (
+                        self.probability.shape[1] - 1 - column
+                        if frame.window.gene.strand == "-"
+                        else column
+                    )
+                    edited[k, channel, frame.window.flank - frame.first + at] = (
+                        LSSI_FLOOR if channel < 2 else 0.0
+                    )
                 p = frame.probabilities(edited).cpu().numpy()
                 total[i : i + BATCH] += frame.window.to_genome(p) / len(self.frames)
         return total
 
 
-def region_window(genome: Genome, gene: Gene, contig: str, start: int, end: int, predictor: Predictor) -> Window:
+def region_window(
+    genome: Genome, gene: Gene, contig: str, start: int, end: int, predictor: Predictor
+) -> Window:
     """The window of [start, end), 0-based, in which nothing changes. `contig`: the FASTA's name."""
     codes = genome.codes(contig, start, end)
-    return make_window(genome, gene, Variant(contig, start, codes, codes), 0, predictor.bundle.flank, predictor.reach)
+    return make_window(
+        genome,
+        gene,
+        Variant(contig, start, codes, codes),
+        0,
+        predictor.bundle.flank,
+        predictor.reach,
+    )
 
 
 def channel_of(predictor: Predictor, rbp: str) -> int:
     """Row of an RBP in the bottleneck. Raises SamvarError when the model has no such RBP."""
     if rbp not in predictor.bundle.rbps:
-        raise SamvarError(f"the model has no RBP {rbp!r}; it has {', '.join(predictor.bundle.rbps)}")
+        raise SamvarError(
+            f"the model has no RBP {rbp!r}; it has {', '.join(predictor.bundle.rbps)}"
+        )
     return 2 + predictor.bundle.rbps.index(rbp)
 
 
-# ------------------------------------------------------------------------------------------ a motif zeroed everywhere
+# ------------------------------------------------------------------------ a motif zeroed everywhere
 
 
 class Change(NamedTuple):
-    """A splice site (position 0-based) with and without an RBP's motif sites, nan where its base is unknown;
-    `annotated` in any transcript."""
+    """A splice site (position 0-based) with and without an RBP's motif sites, nan where its base is
+    unknown; `annotated` in any transcript."""
 
     contig: str
     position: int
@@ -101,8 +127,8 @@ class Change(NamedTuple):
 
 @torch.no_grad()
 def emptied(predictor: Predictor, window: Window, channel: int) -> tuple[np.ndarray, np.ndarray]:
-    """(2, n) twice, in genome order: site probabilities as they are, and with a channel of the bottleneck emptied in
-    the whole frame and all that reaches into it; means of the seeds."""
+    """(2, n) twice, in genome order: site probabilities as they are, and with a channel of the
+    bottleneck emptied in the whole frame and all that reaches into it; means of the seeds."""
     n = window.end - window.start + 2 * window.flank
     pairs = []
     for reference in predictor.references:
@@ -110,31 +136,57 @@ def emptied(predictor: Predictor, window: Window, channel: int) -> tuple[np.ndar
         u = reference.get(window, "bottleneck", window.origin - reach, window.origin + n + reach)
         edited = u.clone()
         edited[:, channel] = LSSI_FLOOR if channel < 2 else 0.0
-        pairs.append(Haplotype(reference, window, n, -reach, n + reach, 0).probabilities(torch.cat((u, edited))))
+        pairs.append(
+            Haplotype(reference, window, n, -reach, n + reach, 0).probabilities(
+                torch.cat((u, edited))
+            )
+        )
     p = window.to_genome(torch.stack(pairs).mean(0).cpu().numpy())
     return p[0], p[1]
 
 
-def changes(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: str,
-            regions: Regions | None = None) -> Iterator[Change]:
-    """Every site that is annotated, or has a probability of `SEEN` with or without the RBP's motif, in order."""
+def changes(
+    genome: Genome,
+    genes: Iterable[Gene],
+    predictor: Predictor,
+    rbp: str,
+    regions: Regions | None = None,
+) -> Iterator[Change]:
+    """Every site that is annotated, or has a probability of `SEEN` with or without the RBP's motif,
+    in order."""
     channel = channel_of(predictor, rbp)
-    windows = (region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions))
-    for window, (p, without) in _mapped(predictor, lambda w: emptied(predictor, w, channel), windows):
+    windows = (
+        region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions)
+    )
+    for window, (p, without) in _mapped(
+        predictor, lambda w: emptied(predictor, w, channel), windows
+    ):
         gene, start = window.gene, window.start
         unknown = genome.codes(window.variant.contig, start, window.end) == UNKNOWN
         p[:, unknown] = without[:, unknown] = np.nan
         sites = gene.sites()
         wanted = [(0, window.end)] if regions is None else regions.on(gene.contig)
-        for at in (i for low, high in wanted for i in range(max(low, start), min(high, window.end))):
+        for at in (
+            i for low, high in wanted for i in range(max(low, start), min(high, window.end))
+        ):
             for kind, annotated in enumerate(sites):
                 before, after = float(p[kind, at - start]), float(without[kind, at - start])
                 if at in annotated or max(before, after) >= SEEN:
-                    yield Change(gene.contig, at, gene.strand, gene.symbol, KINDS[kind], at in annotated, before, after)
+                    yield Change(
+                        gene.contig,
+                        at,
+                        gene.strand,
+                        gene.symbol,
+                        KINDS[kind],
+                        at in annotated,
+                        before,
+                        after,
+                    )
 
 
-def _mapped(predictor: Predictor, function: Callable[[Window], T],
-            windows: Iterable[Window]) -> Iterator[tuple[Window, T]]:
+def _mapped(
+    predictor: Predictor, function: Callable[[Window], T], windows: Iterable[Window]
+) -> Iterator[tuple[Window, T]]:
     """(window, function(window)) of each, on the workers."""
     windows = iter(windows)
     while some := list(islice(windows, CHUNK)):
@@ -146,17 +198,30 @@ def table(found: Iterable[Change]) -> Iterator[str]:
     yield "\t".join(("contig", "position", *Change._fields[2:], "log2_change"))
     for c in found:
         log2 = np.log2(np.maximum(c.probability, 1e-6) / np.maximum(c.without, 1e-6))
-        yield "\t".join((c.contig, str(c.position + 1), c.strand, c.gene, c.kind, str(int(c.annotated)),
-                         _number(c.probability, 4), _number(c.without, 4), _number(log2, 3)))
+        yield "\t".join(
+            (
+                c.contig,
+                str(c.position + 1),
+                c.strand,
+                c.gene,
+                c.kind,
+                str(int(c.annotated)),
+                _number(c.probability, 4),
+                _number(c.without, 4),
+                _number(log2, 3),
+            )
+        )
 
 
 def _number(value: float, digits: int) -> str:
     return "." if np.isnan(value) else f"{value:.{digits}f}"
 
 
-def _stretches(genome: Genome, genes: Iterable[Gene], regions: Regions | None) -> Iterator[tuple[Gene, str, int, int]]:
-    """(gene, the FASTA's contig, start, end): known sequence of the genes that touches the regions, in pieces of STEP
-    bases from the gene's start on, wherever the regions begin."""
+def _stretches(
+    genome: Genome, genes: Iterable[Gene], regions: Regions | None
+) -> Iterator[tuple[Gene, str, int, int]]:
+    """(gene, the FASTA's contig, start, end): known sequence of the genes that touches the regions,
+    in pieces of STEP bases from the gene's start on, wherever the regions begin."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         if contig is None:
@@ -169,18 +234,20 @@ def _stretches(genome: Genome, genes: Iterable[Gene], regions: Regions | None) -
                 yield gene, contig, start, end
 
 
-# --------------------------------------------------------------------------------------------------------- RNA maps
+# ----------------------------------------------------------------------------------------- RNA maps
 
 
 @dataclass(frozen=True)
 class RnaMap:
-    """An RBP's sites around internal exons (the paper's Figure 7), in bins of `BIN` bases, of two halves, each of which
-    ends where the exon does.
+    """An RBP's sites around internal exons (the paper's Figure 7), in bins of `BIN` bases, of two
+    halves, each of which ends where the exon does.
 
-    edges    (2, bins): first base of each bin relative to the acceptor (first half) and the donor (second half)
+    edges    (2, bins): first base of each bin relative to the acceptor (first half) and the donor
+             (second half)
     exons    how many
     sites    (2, bins): sites per exon and base, of the exons that reach there; nan where none does
-    effects  (2, bins): mean over the sites of log2(p / p without the site), of the exon's acceptor and donor together
+    effects  (2, bins): mean over the sites of log2(p / p without the site), of the exon's acceptor
+             and donor together
     counts   (2, bins): sites
     shown    how many sites that are; those of short exons lie in both halves
     """
@@ -194,10 +261,16 @@ class RnaMap:
     shown: int
 
 
-def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: str, most: int = 1000,
-            regions: Regions | None = None) -> RnaMap:
-    """Every site of the RBP around internal exons (the first `most` that touch the regions) of the genes' chosen
-    transcripts, knocked out one at a time.
+def rna_map(
+    genome: Genome,
+    genes: Iterable[Gene],
+    predictor: Predictor,
+    rbp: str,
+    most: int = 1000,
+    regions: Regions | None = None,
+) -> RnaMap:
+    """Every site of the RBP around internal exons (the first `most` that touch the regions) of the
+    genes' chosen transcripts, knocked out one at a time.
 
     Raises SamvarError when there is no such exon with known sequence.
     """
@@ -206,12 +279,18 @@ def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
     edges = np.stack((np.arange(-intron, exon, BIN), np.arange(-exon + 1, intron + 1, BIN)))
     counts, total, bases, exons, shown = np.zeros(edges.shape, int), np.zeros(edges.shape), 0, 0, 0
     windows = islice(_exons(genome, genes, predictor, regions), most)
-    for window, (positions, effect) in _mapped(predictor, lambda w: _exon_effects(predictor, w, channel), windows):
+    for window, (positions, effect) in _mapped(
+        predictor, lambda w: _exon_effects(predictor, w, channel), windows
+    ):
         length = window.end - window.start - 2 * intron
         exons += 1
         bases += np.stack((length - edges[0], length + edges[1] + BIN - 1)).clip(0, BIN)
         bins = (positions - edges[:, :1]) // BIN
-        inside = (bins >= 0) & (bins < edges.shape[1]) & np.stack((positions[0] < length, positions[1] > -length))
+        inside = (
+            (bins >= 0)
+            & (bins < edges.shape[1])
+            & np.stack((positions[0] < length, positions[1] > -length))
+        )
         shown += int(inside.any(0).sum())
         for half in (0, 1):
             np.add.at(counts[half], bins[half, inside[half]], 1)
@@ -222,9 +301,11 @@ def rna_map(genome: Genome, genes: Iterable[Gene], predictor: Predictor, rbp: st
         return RnaMap(rbp, edges, exons, counts / bases, total / counts, counts, shown)
 
 
-def _exons(genome: Genome, genes: Iterable[Gene], predictor: Predictor,
-           regions: Regions | None) -> Iterator[Window]:
-    """Windows of the internal exons, known throughout, with AROUND[0] bases of intron on either side."""
+def _exons(
+    genome: Genome, genes: Iterable[Gene], predictor: Predictor, regions: Regions | None
+) -> Iterator[Window]:
+    """Windows of the internal exons, known throughout, with AROUND[0] bases of intron on either
+    side."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         for start, end in gene.chosen.exons[1:-1] if contig else ():
@@ -235,25 +316,50 @@ def _exons(genome: Genome, genes: Iterable[Gene], predictor: Predictor,
                 yield region_window(genome, gene, contig, low, high, predictor)
 
 
-def _exon_effects(predictor: Predictor, window: Window, channel: int) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (2, sites) of a channel's sites relative to the exon's acceptor and donor, 5' to 3', and what each
-    does: log2 of p / p without it, mean of acceptor and donor."""
+def _exon_effects(
+    predictor: Predictor, window: Window, channel: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (2, sites) of a channel's sites relative to the exon's acceptor and donor, 5' to
+    3', and what each does: log2 of p / p without it, mean of acceptor and donor."""
     sign = 1 if window.gene.strand == "+" else -1
     sites = sorted((window.start + AROUND[0], window.end - AROUND[0] - 1), key=lambda p: sign * p)
     allele = EditableAllele.make(predictor, window)
     columns = np.flatnonzero(allele.bottleneck[channel] > 0)
     without = allele.without([(channel, int(c)) for c in columns])
-    effect = np.mean([np.log2(allele.probability[kind, at - window.start] / without[:, kind, at - window.start])
-                      for kind, at in enumerate(sites)], 0)
+    effect = np.mean(
+        [
+            np.log2(
+                allele.probability[kind, at - window.start] / without[:, kind, at - window.start]
+            )
+            for kind, at in enumerate(sites)
+        ],
+        0,
+    )
     return np.stack([sign * (columns + window.start - at) for at in sites]), effect
 
 
 def map_rows(m: RnaMap) -> Iterator[tuple]:
-    """Rows of the table: rbp, anchor, first base relative to it, exons, sites, sites per exon and base, effect."""
+    """Rows of the table: rbp, anchor, first base relative to it, exons, sites, sites per exon and
+    base, effect."""
     for half, anchor in enumerate(KINDS):
         for i, edge in enumerate(m.edges[half]):
-            yield (m.rbp, anchor, int(edge), m.exons, int(m.counts[half, i]), _number(m.sites[half, i], 6),
-                   _number(m.effects[half, i], 4))
+            yield (
+                m.rbp,
+                anchor,
+                int(edge),
+                m.exons,
+                int(m.counts[half, i]),
+                _number(m.sites[half, i], 6),
+                _number(m.effects[half, i], 4),
+            )
 
 
-MAP_COLUMNS = ("rbp", "anchor", "position", "exons", "sites", "sites_per_exon_and_base", "mean_log2_change")
+MAP_COLUMNS = (
+    "rbp",
+    "anchor",
+    "position",
+    "exons",
+    "sites",
+    "sites_per_exon_and_base",
+    "mean_log2_change",
+)

@@ -23,13 +23,15 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Predictor:
-    """Runs the models of a bundle, one window a call, on `threads` workers of one intra-op thread each: no digit
-    depends on what else is scored. On a GPU windows announced by `ahead` are scored in `Batches`, while the workers
-    take deltas apart. As a context manager it drops at the end what no worker has begun. Raises SamvarError when the
-    device is not there.
+    """Runs the models of a bundle, one window a call, on `threads` workers of one intra-op thread
+    each: no digit depends on what else is scored. On a GPU windows announced by `ahead` are scored
+    in `Batches`, while the workers take deltas apart. As a context manager it drops at the end what
+    no worker has begun. Raises SamvarError when the device is not there.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1, precision: str = "fp32"):
+    def __init__(
+        self, bundle: Bundle, device: str = "cpu", threads: int = 1, precision: str = "fp32"
+    ):
         self.bundle = bundle
         _return_memory()
         self.models: list[SAM] = [m.eval().requires_grad_(False) for m in bundle.models]
@@ -59,15 +61,16 @@ class Predictor:
             self._waiting.update({id(w): (scores, i) for i, w in enumerate(windows)})
 
     def score(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """(p_ref (S, 2, n), p_alt (S, 2, m)) of the S seeds: acceptor and donor probability of the compared positions,
-        in genome order."""
+        """(p_ref (S, 2, n), p_alt (S, 2, m)) of the S seeds: acceptor and donor probability of the
+        compared positions, in genome order."""
         if self.batches:
             scores, i = self._waiting.pop(id(window), (None, 0))
             return scores.result()[i] if scores else self.batches.score([window])[0]
         return self.exact(window)
 
     def exact(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """What `score` gives, whatever the device: on the CPU and in fp32, as deltas are taken apart."""
+        """What `score` gives, whatever the device: on the CPU and in fp32, as deltas are taken
+        apart."""
         pairs = [self._score(reference, window) for reference in self.references]
         ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
         return window.to_genome(ref), window.to_genome(alt)
@@ -77,7 +80,9 @@ class Predictor:
         model, margin = reference.model, window.flank
         n = window.end - window.start + 2 * margin
         h = reference.get(window, "h", window.origin, window.origin + n)
-        lssi = reference.get(window, "bottleneck", window.origin + margin, window.origin + n - margin)[:, :2]
+        lssi = reference.get(
+            window, "bottleneck", window.origin + margin, window.origin + n - margin
+        )[:, :2]
         alt, stretch = alternative(reference, window)
         if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
             p = read(model, h, lssi)
@@ -90,7 +95,8 @@ class Predictor:
 
 
 def _return_memory() -> None:
-    """Have glibc give large temporaries back to the system: it would keep more the longer it runs."""
+    """Have glibc give large temporaries back to the system: it would keep more the longer it
+    runs."""
     with suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)
         allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)

@@ -1,7 +1,9 @@
-"""What the local layers make of the reference, computed once; and of an edited stretch, spliced into it.
+"""What the local layers make of the reference, computed once; and of an edited stretch, spliced
+into it.
 
-Everything before the LSTM is local and the same wherever it stands, so the tensors of a gene are kept in tiles and
-shared by all variants there, and for an allele only what its change can reach is computed anew.
+Everything before the LSTM is local and the same wherever it stands, so the tensors of a gene are
+kept in tiles and shared by all variants there, and for an allele only what its change can reach is
+computed anew.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ KEPT = 512  # tensors of a tile: one for each of four stages
 
 
 class Reference:
-    """The reference's tensors under one model, in tiles of fixed place and size, so that no digit of them depends on
-    who asks. Safe to share between threads."""
+    """The reference's tensors under one model, in tiles of fixed place and size, so that no digit
+    of them depends on who asks. Safe to share between threads."""
 
     def __init__(self, model: SAM):
         self.model = model
@@ -32,7 +34,8 @@ class Reference:
         self._lock = threading.Lock()
 
     def get(self, window: Window, stage: str, first: int, last: int) -> torch.Tensor:
-        """(1, C, last - first): bases [first, last) of the window's gene, in transcript orientation, after `stage`.
+        """(1, C, last - first): bases [first, last) of the window's gene, in transcript
+        orientation, after `stage`.
 
         bottleneck  LSSI acceptor and donor, motif sites (81)
         v           the first stack (81)
@@ -40,7 +43,12 @@ class Reference:
         h           the second stack: the input of the LSTM (80)
         """
         numbers = range(first // TILE, -(-last // TILE))
-        return join([self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE] for i in numbers])
+        return join(
+            [
+                self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE]
+                for i in numbers
+            ]
+        )
 
     def _tile(self, window: Window, stage: str, index: int) -> torch.Tensor:
         gene = window.gene
@@ -56,7 +64,9 @@ class Reference:
                 self._kept.move_to_end(key)
         if mine:
             try:
-                future.set_result(getattr(self, f"_{stage}")(window, index * TILE, (index + 1) * TILE))
+                future.set_result(
+                    getattr(self, f"_{stage}")(window, index * TILE, (index + 1) * TILE)
+                )
             except BaseException as e:
                 future.set_exception(e)
                 raise
@@ -75,8 +85,11 @@ class Reference:
     @torch.no_grad()
     def _g(self, window: Window, first: int, last: int) -> torch.Tensor:
         reach = self.model.config.attention_reach
-        return gate(self.model, self.get(window, "v", first - reach, last + reach),
-                    self.get(window, "bottleneck", first, last))
+        return gate(
+            self.model,
+            self.get(window, "v", first - reach, last + reach),
+            self.get(window, "bottleneck", first, last),
+        )
 
     @torch.no_grad()
     def _h(self, window: Window, first: int, last: int) -> torch.Tensor:
@@ -85,12 +98,18 @@ class Reference:
 
 
 def join(parts: list[torch.Tensor]) -> torch.Tensor:
-    """(N, C, ...) one after the other; the channels of a base lie together in memory, as convolutions like it."""
-    return parts[0] if len(parts) == 1 else torch.cat([p.transpose(1, 2) for p in parts], 1).transpose(1, 2)
+    """(N, C, ...) one after the other; the channels of a base lie together in memory, as
+    convolutions like it."""
+    return (
+        parts[0]
+        if len(parts) == 1
+        else torch.cat([p.transpose(1, 2) for p in parts], 1).transpose(1, 2)
+    )
 
 
 def detect(model: SAM, codes) -> torch.Tensor:
-    """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, 81, L - 30)."""
+    """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, 81, L -
+    30)."""
     x = one_hot(torch.from_numpy(codes[None]).to(next(model.parameters()).device))
     return torch.cat([d.transpose(1, 2) for d in model.detect(x)], 2).transpose(1, 2)
 
@@ -111,8 +130,8 @@ def embed(model: SAM, bottleneck: torch.Tensor) -> torch.Tensor:
 class Haplotype:
     """A frame that is the reference but for one stretch of its bottleneck.
 
-    The window's frame, `length` bases long. Columns [first, last) of it hold what is given; those before are the
-    reference's, those after the reference's `shift` bases further on.
+    The window's frame, `length` bases long. Columns [first, last) of it hold what is given; those
+    before are the reference's, those after the reference's `shift` bases further on.
     """
 
     reference: Reference
@@ -123,8 +142,8 @@ class Haplotype:
     shift: int
 
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
-        """Bottleneck (B, 81, last - first) of the stretch -> probabilities (B, 2, length - 2 flank) of acceptor and
-        donor, in transcript orientation; differentiable."""
+        """Bottleneck (B, 81, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
+        of acceptor and donor, in transcript orientation; differentiable."""
         h, lssi = self.states(stretch)
         return read(self.reference.model, h, lssi, self.unreached)
 
@@ -159,35 +178,47 @@ class Haplotype:
         return self._reference("bottleneck", self.first, self.last + self.shift, 1)
 
     def _spliced(self, stage: str, new: torch.Tensor, place: tuple[int, int]):
-        """Function (first, last) -> columns of the frame after `stage`, those at `place` being `new`."""
+        """Function (first, last) -> columns of the frame after `stage`, those at `place` being
+        `new`."""
+
         def columns(first: int, last: int) -> torch.Tensor:
             start, end = place
             parts = [new[..., max(first - start, 0) : max(last - start, 0)]]
             if first < start:
                 parts.insert(0, self._reference(stage, first, min(start, last), len(new)))
             if end < last:
-                parts.append(self._reference(stage, max(end, first) + self.shift, last + self.shift, len(new)))
+                parts.append(
+                    self._reference(
+                        stage, max(end, first) + self.shift, last + self.shift, len(new)
+                    )
+                )
             return join(parts)
 
         return columns
 
     def _reference(self, stage: str, first: int, last: int, n: int) -> torch.Tensor:
         origin = self.window.origin
-        return self.reference.get(self.window, stage, origin + first, origin + last).expand(n, -1, -1)
+        return self.reference.get(self.window, stage, origin + first, origin + last).expand(
+            n, -1, -1
+        )
 
 
-def alternative(reference: Reference, window: Window,
-                placed: Variant | None = None) -> tuple[Haplotype, torch.Tensor]:
-    """The alternative allele: the stretch of its frame that the change can reach, wherever the change is `placed`, and
-    the bottleneck of that stretch."""
+def alternative(
+    reference: Reference, window: Window, placed: Variant | None = None
+) -> tuple[Haplotype, torch.Tensor]:
+    """The alternative allele: the stretch of its frame that the change can reach, wherever the
+    change is `placed`, and the bottleneck of that stretch."""
     places = [window.place(p) for p in (window.placed, placed or window.placed)]
-    return haplotype(reference, window, min(start for start, _ in places), max(end for _, end in places))
+    return haplotype(
+        reference, window, min(start for start, _ in places), max(end for _, end in places)
+    )
 
 
-def haplotype(reference: Reference, window: Window, start: int, end: int,
-              in_alt: bool = True) -> tuple[Haplotype, torch.Tensor]:
-    """One of the alleles: the stretch of its frame that bases [start, end) of the ref frame can reach, the change among
-    them, and the bottleneck of that stretch."""
+def haplotype(
+    reference: Reference, window: Window, start: int, end: int, in_alt: bool = True
+) -> tuple[Haplotype, torch.Tensor]:
+    """One of the alleles: the stretch of its frame that bases [start, end) of the ref frame can
+    reach, the change among them, and the bottleneck of that stretch."""
     before, after = DETECT_REACH
     shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
     first, last = start - after, end - shift + before
@@ -197,6 +228,8 @@ def haplotype(reference: Reference, window: Window, start: int, end: int,
     return Haplotype(reference, window, n - shift, first, last, shift), stretch
 
 
-def read(model: SAM, h: torch.Tensor, lssi: torch.Tensor, same: tuple[int, int] = (0, 0)) -> torch.Tensor:
+def read(
+    model: SAM, h: torch.Tensor, lssi: torch.Tensor, same: tuple[int, int] = (0, 0)
+) -> torch.Tensor:
     """What `Aggregator.read` takes -> probabilities (B, 2, n) of acceptor and donor."""
     return model.aggregator.read(h, lssi, same)[:, 1:].exp()

@@ -1,4 +1,5 @@
-"""The mean of several runs' weights as one model: a "soup" (Wortsman et al., ICML 2022), as fast as each of them."""
+"""The mean of several runs' weights as one model: a "soup" (Wortsman et al., ICML 2022), as fast as
+each of them."""
 
 from __future__ import annotations
 
@@ -17,13 +18,16 @@ from .settle import settle
 
 
 @torch.no_grad()
-def average(runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None) -> None:
+def average(
+    runs: list[str], data: Dataset, folder: str, device: torch.device, density: float | None = None
+) -> None:
     """Write the mean of `runs`, as a finished run of the first one's recipe, to `folder`.
 
-    The runs must share kind, shape, dataset and, unless they were trained along, core sites, and should come from one
-    starting point: weights of unrelated runs have no useful mean. Statistics of the norms and the thresholds of the
-    sparse layers are those of the mean model on training windows, at `density` (that at the first run's end).
-    Raises RecipeError where the runs do not fit together.
+    The runs must share kind, shape, dataset and, unless they were trained along, core sites, and
+    should come from one starting point: weights of unrelated runs have no useful mean. Statistics
+    of the norms and the thresholds of the sparse layers are those of the mean model on training
+    windows, at `density` (that at the first run's end). Raises RecipeError where the runs do not
+    fit together.
     """
     if len(set(runs)) < len(runs):
         raise RecipeError("a run is given twice")
@@ -38,24 +42,40 @@ def average(runs: list[str], data: Dataset, folder: str, device: torch.device, d
     for run, model, description in zip(runs, models, descriptions):
         with open(os.path.join(run, "recipe.json")) as handle:
             recipes.append(json.load(handle))
-        same = [description[k] == descriptions[0][k] for k in ("rbps", "data")] + [model.config == models[0].config]
+        same = [description[k] == descriptions[0][k] for k in ("rbps", "data")] + [
+            model.config == models[0].config
+        ]
         core = zip(model.lssi.parameters(), models[0].lssi.parameters())
-        same.append(any(r.get("train_core") for r in recipes) or all(torch.equal(a, b) for a, b in core))
+        same.append(
+            any(r.get("train_core") for r in recipes) or all(torch.equal(a, b) for a, b in core)
+        )
         if not all(same) or description["data"] != data.digest():
-            raise RecipeError(f"{run} and {runs[0]} cannot be averaged: they must share shape, core sites and the "
-                              "dataset given with -d")
+            raise RecipeError(
+                f"{run} and {runs[0]} cannot be averaged: they must share shape, core sites and "
+                "the "
+                "dataset given with -d"
+            )
     states = [m.state_dict() for m in models]
-    mean = {k: torch.stack([s[k].double() for s in states]).mean(0).to(v.dtype) if v.is_floating_point() else v
-            for k, v in states[0].items()}
+    mean = {
+        k: torch.stack([s[k].double() for s in states]).mean(0).to(v.dtype)
+        if v.is_floating_point()
+        else v
+        for k, v in states[0].items()
+    }
     model = models[0].to(device)
     model.load_state_dict(mean)
     recipe = recipe_from(recipes[0], SamRecipe)
     density = density or descriptions[0].get("density", recipe.density_end)
     model.motifs.set_density(density)
     settle(model, data, recipe, device)
-    averaged = [dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")),
-                     started_from=description.get("started_from"))
-                for recipe, run, description in zip(recipes, runs, descriptions)]
+    averaged = [
+        dict(
+            recipe=recipe,
+            sha256=sha256_file(os.path.join(run, "model.safetensors")),
+            started_from=description.get("started_from"),
+        )
+        for recipe, run, description in zip(recipes, runs, descriptions)
+    ]
     os.makedirs(folder, exist_ok=True)
     write(os.path.join(folder, "recipe.json"), json.dumps(recipes[0], indent=1))
     save_run(folder, model, descriptions[0] | dict(averaged=averaged, density=density))

@@ -24,10 +24,15 @@ LEAST_DELTA, LEAST_EFFECT = 0.05, 0.0005  # below these an effect counts as none
 CHUNK = 200
 
 
-def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: Options,
-            say: Callable[[str], None]) -> dict:
-    """sources: (VCF, FASTA, annotation). For every scored allele and gene, and every RBP and core site, the strongest
-    |effect| on any delta; returned are the number of alleles and genes, and each name's strongest effects, descending.
+def collect(
+    sources: list[tuple[str, str, str]],
+    predictor: Predictor,
+    options: Options,
+    say: Callable[[str], None],
+) -> dict:
+    """sources: (VCF, FASTA, annotation). For every scored allele and gene, and every RBP and core
+    site, the strongest |effect| on any delta; returned are the number of alleles and genes, and
+    each name's strongest effects, descending.
     """
     strongest: dict[str, list[float]] = defaultdict(list)
     n, names = 0, []
@@ -35,7 +40,9 @@ def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: 
         genome, genes = Genome(fasta), load_annotation(annotation)
         with VcfReader(vcf, []) as reader:
             for records in spine.chunks(reader, CHUNK):
-                alleles = [spine.examine(genome, genes, r, alt, options) for r in records for alt in r.alts]
+                alleles = [
+                    spine.examine(genome, genes, r, alt, options) for r in records for alt in r.alts
+                ]
                 spine.score(genome, genes, predictor, alleles, options)
                 for allele in alleles:
                     n += len(allele.windows) if allele.status in SCORED else 0
@@ -45,12 +52,22 @@ def collect(sources: list[tuple[str, str, str]], predictor: Predictor, options: 
         names.append(os.path.basename(vcf))
         say(f"{vcf}: {n} alleles in genes so far")
     if not n:
-        raise SamvarError("no allele of these VCFs could be scored: do VCF, FASTA and annotation belong together?")
+        raise SamvarError(
+            "no allele of these VCFs could be scored: do VCF, FASTA and annotation belong together?"
+        )
     bundle = predictor.bundle
-    return dict(kind=bundle.kind, sha256=bundle.sha256, n=n, files=names, least_delta=LEAST_DELTA,
-                least_effect=LEAST_EFFECT,
-                effects={name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT]
-                         for name in (*CORE, *bundle.rbps)})
+    return dict(
+        kind=bundle.kind,
+        sha256=bundle.sha256,
+        n=n,
+        files=names,
+        least_delta=LEAST_DELTA,
+        least_effect=LEAST_EFFECT,
+        effects={
+            name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT]
+            for name in (*CORE, *bundle.rbps)
+        },
+    )
 
 
 def _strongest(causes) -> dict[str, float]:

@@ -31,8 +31,12 @@ CHECKED_WINDOWS = 64  # validation windows on which the stored precision is comp
 
 
 def halve(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of convolutions and linear layers in half precision; norms, biases, thresholds and motifs stay fp32."""
-    return {k: v.half() if v.dim() > 1 and not k.startswith("motifs.fixed.") else v for k, v in state.items()}
+    """Weights of convolutions and linear layers in half precision; norms, biases, thresholds and
+    motifs stay fp32."""
+    return {
+        k: v.half() if v.dim() > 1 and not k.startswith("motifs.fixed.") else v
+        for k, v in state.items()
+    }
 
 
 def files_of(folder: str) -> list[str]:
@@ -46,25 +50,40 @@ def files_of(folder: str) -> list[str]:
         with open(os.path.join(folder, MANIFEST)) as handle:
             listed = set(json.load(handle)) | {MANIFEST}
     if found - listed:
-        raise RecipeError(f"{folder} holds {sorted(found - listed)[0]}, which is of no bundle; choose another folder")
+        raise RecipeError(
+            f"{folder} holds {sorted(found - listed)[0]}, which is of no bundle; choose another "
+            "folder"
+        )
     return sorted(listed)
 
 
 @torch.inference_mode()
 def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
-    """Largest difference of a site probability over random windows of validation genes (train genes, if none)."""
+    """Largest difference of a site probability over random windows of validation genes (train
+    genes, if none)."""
     split = VALIDATION if len(data.genes(VALIDATION)) else TRAIN
-    sampler = WindowSampler(data, split, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0)
+    sampler = WindowSampler(
+        data, split, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0
+    )
     codes, _ = sampler.batch(0)
     parts = (one_hot(torch.from_numpy(codes[i : i + 8])) for i in range(0, len(codes), 8))
     return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)
 
 
-def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, data: Dataset,
-                evaluations: dict[str, dict], half: bool = True, temperature: float = 1.0) -> None:
-    """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`: title -> numbers of
-    `samvar train evaluate` or of a script in train/, printed in the card and kept in metrics.json.
-    `temperature`: what the models' outputs are divided by before the softmax."""
+def make_bundle(
+    folder: str,
+    name: str,
+    runs: dict[str, list[str]],
+    flank: int,
+    data: Dataset,
+    evaluations: dict[str, dict],
+    half: bool = True,
+    temperature: float = 1.0,
+) -> None:
+    """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`:
+    title -> numbers of `samvar train evaluate` or of a script in train/, printed in the card and
+    kept in metrics.json. `temperature`: what the models' outputs are divided by before the
+    softmax."""
     earlier = files_of(folder)
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
@@ -86,8 +105,14 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
             file = f"{kind}.{i}.safetensors"
             tensors[file] = halve(state) if half else state
             errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
-            members.append(dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
-                           | {k: description[k] for k in ("averaged", "density", "started_from") if description.get(k)})
+            members.append(
+                dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
+                | {
+                    k: description[k]
+                    for k in ("averaged", "density", "started_from")
+                    if description.get(k)
+                }
+            )
         config["kinds"][kind] = members
     os.makedirs(folder, exist_ok=True)
     scales = {background_file(folder, kind): kind for kind in ("am", "fm")}
@@ -105,8 +130,9 @@ def make_bundle(folder: str, name: str, runs: dict[str, list[str]], flank: int, 
         fits = kind in config["kinds"] and background_of(folder, kind, identity(config, kind))
         if os.path.exists(path) and not fits:
             os.unlink(path)
-    metrics["storage"] = dict(precision="fp16" if half else "fp32", largest_error=max(errors),
-                              windows=CHECKED_WINDOWS)
+    metrics["storage"] = dict(
+        precision="fp16" if half else "fp32", largest_error=max(errors), windows=CHECKED_WINDOWS
+    )
     for file, content in (("config.json", config), ("metrics.json", metrics)):
         with open(os.path.join(folder, file), "w") as handle:
             json.dump(content, handle, indent=1)

@@ -17,7 +17,8 @@ from ..model.sam import LSSI
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
-    """`description` says the kind (lssi, fm, am), the shape and, for SAM models, the names of the RBPs."""
+    """`description` says the kind (lssi, fm, am), the shape and, for SAM models, the names of the
+    RBPs."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with complete_file(os.path.join(folder, "model.safetensors")) as part:
         save_file(tensors, part)
@@ -25,7 +26,8 @@ def save_run(folder: str, model: nn.Module, description: dict) -> None:
 
 
 def refuse_finished(folder: str) -> None:
-    """Raises RecipeError where a bundle, a finished or an averaged run lies in `folder`: none is written over."""
+    """Raises RecipeError where a bundle, a finished or an averaged run lies in `folder`: none is
+    written over."""
     finished = os.path.exists(os.path.join(folder, MANIFEST))
     with suppress(FileNotFoundError), open(os.path.join(folder, "model.json")) as handle:
         description = json.load(handle)
@@ -34,9 +36,11 @@ def refuse_finished(folder: str) -> None:
         raise RecipeError(f"{folder} holds finished weights: choose another folder")
 
 
-def load_run(folder: str, kind: str | None = None, unfinished: bool = False) -> tuple[nn.Module, dict]:
-    """(model in evaluation mode, its description) of a finished run of this kind, or of any; `unfinished`: or of one
-    that is not.
+def load_run(
+    folder: str, kind: str | None = None, unfinished: bool = False
+) -> tuple[nn.Module, dict]:
+    """(model in evaluation mode, its description) of a finished run of this kind, or of any;
+    `unfinished`: or of one that is not.
 
     Raises RecipeError when the folder holds no weights, or not those of such a run.
     """
@@ -45,11 +49,16 @@ def load_run(folder: str, kind: str | None = None, unfinished: bool = False) -> 
             description = json.load(handle)
         state = load_file(os.path.join(folder, "model.safetensors"))
     except (OSError, ValueError, SafetensorError) as e:
-        raise RecipeError(f"{folder} holds no trained weights ({e}); is it the folder of a samvar train run?") from e
+        raise RecipeError(
+            f"{folder} holds no trained weights ({e}); is it the folder of a samvar train run?"
+        ) from e
     if kind and description["kind"] != kind:
         raise RecipeError(f"{folder} is a run of kind {description['kind']}, not {kind}")
     if not unfinished and description["step"] < description["steps"]:
-        raise RecipeError(f"{folder} is at step {description['step']} of {description['steps']}: go on with --resume")
+        raise RecipeError(
+            f"{folder} is at step {description['step']} of {description['steps']}: go on with "
+            "--resume"
+        )
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)
@@ -68,17 +77,23 @@ def sha256_of(about: dict | None) -> str | None:
 
 
 def load_start(place: str, kind: str | None = None) -> tuple[nn.Module, dict]:
-    """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) -> (model, what it is:
-    name, kind, sha256 of the tensors or of the bundle). With `kind` only a run of that kind will do. Raises RecipeError
-    where it is none of these."""
+    """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) ->
+    (model, what it is: name, kind, sha256 of the tensors or of the bundle). With `kind` only a run
+    of that kind will do. Raises RecipeError where it is none of these."""
     if kind or os.path.exists(os.path.join(place, "model.json")):
         model, description = load_run(place, kind)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
-        return model, dict(name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256)
+        return model, dict(
+            name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256
+        )
     try:
         bundle = load_bundle(place)
     except BundleError as e:
-        raise RecipeError(f"{place} is neither the folder of a samvar train run nor a bundle ({e})") from e
+        raise RecipeError(
+            f"{place} is neither the folder of a samvar train run nor a bundle ({e})"
+        ) from e
     if len(bundle.models) > 1:
         raise RecipeError(f"bundle {place} has {len(bundle.models)} models; a run starts from one")
-    return bundle.models[0], dict(name=f"{bundle.name}:{bundle.kind}", kind=bundle.kind, sha256=bundle.sha256)
+    return bundle.models[0], dict(
+        name=f"{bundle.name}:{bundle.kind}", kind=bundle.kind, sha256=bundle.sha256
+    )

@@ -19,7 +19,10 @@ UNKNOWN = 4
 IGNORE = 255  # label of a base that is not scored: unknown, or outside the gene
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 FORMAT = 1
-CORE = {ACCEPTOR: ((-2, 0), (-1, 2)), DONOR: ((1, 2), (2, 3))}  # AG before an acceptor, GT after a donor
+CORE = {
+    ACCEPTOR: ((-2, 0), (-1, 2)),
+    DONOR: ((1, 2), (2, 3)),
+}  # AG before an acceptor, GT after a donor
 
 
 def pack(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +56,8 @@ class Dataset:
     codes     (B,) uint8: 0-3 A C G T, 4 unknown
     labels    (B,) uint8: 0 none, 1 acceptor, 2 donor, 255 where the base is unknown
     offsets   (G + 1,): gene g is [offsets[g], offsets[g + 1])
-    names, chroms, splits, paralogs (G,): symbol, chromosome of origin, train/validation/test, 1/0/-1 (not known)
+    names, chroms, splits, paralogs (G,): symbol, chromosome of origin, train/validation/test,
+    1/0/-1 (not known)
     motifs    psam (K, 11, 4), a0 (K,), rbp (K,), names of the RBPs; empty where prepared without
     meta      where it came from
     """
@@ -69,8 +73,14 @@ class Dataset:
     meta: dict
 
     @classmethod
-    def from_genes(cls, genes: list[dict], motifs: dict[str, np.ndarray] | None = None, meta: dict | None = None):
-        """From dicts: codes, acceptors and donors (0-based in the gene's orientation), name, chrom, split, paralog."""
+    def from_genes(
+        cls,
+        genes: list[dict],
+        motifs: dict[str, np.ndarray] | None = None,
+        meta: dict | None = None,
+    ):
+        """From dicts: codes, acceptors and donors (0-based in the gene's orientation), name, chrom,
+        split, paralog."""
         lengths = [len(g["codes"]) for g in genes]
         offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
         codes = np.concatenate([g["codes"] for g in genes]) if genes else np.zeros(0, np.uint8)
@@ -80,18 +90,36 @@ class Dataset:
                 at = o + np.asarray(positions, np.int64)
                 labels[at[codes[at] != UNKNOWN]] = kind
         column = lambda key: np.array([g[key] for g in genes])  # noqa: E731
-        return cls(codes, labels, offsets, column("name"), column("chrom"), column("split"),
-                   np.array([-1 if g["paralog"] is None else int(g["paralog"]) for g in genes], np.int8),
-                   motifs or {}, meta or {})
+        return cls(
+            codes,
+            labels,
+            offsets,
+            column("name"),
+            column("chrom"),
+            column("split"),
+            np.array([-1 if g["paralog"] is None else int(g["paralog"]) for g in genes], np.int8),
+            motifs or {},
+            meta or {},
+        )
 
     def save(self, path: str) -> None:
         packed, runs = pack(self.codes)
         sites = np.flatnonzero((self.labels == ACCEPTOR) | (self.labels == DONOR))
         with open(path, "wb") as handle:
             np.savez_compressed(
-                handle, format=FORMAT, packed=packed, runs=runs, sites=sites, kinds=self.labels[sites],
-                offsets=self.offsets, names=self.names, chroms=self.chroms, splits=self.splits, paralogs=self.paralogs,
-                meta=json.dumps(self.meta), **{f"motif_{k}": v for k, v in self.motifs.items()},
+                handle,
+                format=FORMAT,
+                packed=packed,
+                runs=runs,
+                sites=sites,
+                kinds=self.labels[sites],
+                offsets=self.offsets,
+                names=self.names,
+                chroms=self.chroms,
+                splits=self.splits,
+                paralogs=self.paralogs,
+                meta=json.dumps(self.meta),
+                **{f"motif_{k}": v for k, v in self.motifs.items()},
             )
 
     @classmethod
@@ -101,19 +129,39 @@ class Dataset:
             with np.load(path, allow_pickle=False) as z:
                 f = dict(z)
             if int(f["format"]) != FORMAT:
-                raise DatasetError(f"{path} has dataset format {int(f['format'])}; make it anew: samvar train prepare")
+                raise DatasetError(
+                    f"{path} has dataset format {int(f['format'])}; make it anew: samvar train "
+                    "prepare"
+                )
             codes = unpack(f["packed"], f["runs"], int(f["offsets"][-1]))
             labels = np.where(codes == UNKNOWN, np.uint8(IGNORE), np.uint8(0))
             labels[f["sites"]] = f["kinds"]
             motifs = {k.removeprefix("motif_"): v for k, v in f.items() if k.startswith("motif_")}
-            return cls(codes, labels, f["offsets"], f["names"], f["chroms"], f["splits"], f["paralogs"], motifs,
-                       json.loads(str(f["meta"])))
+            return cls(
+                codes,
+                labels,
+                f["offsets"],
+                f["names"],
+                f["chroms"],
+                f["splits"],
+                f["paralogs"],
+                motifs,
+                json.loads(str(f["meta"])),
+            )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as e:
-            raise DatasetError(f"cannot read dataset {path} ({e}); make it with: samvar train prepare") from e
+            raise DatasetError(
+                f"cannot read dataset {path} ({e}); make it with: samvar train prepare"
+            ) from e
 
     def digest(self) -> str:
         """sha256 of bases, labels, splits and motifs."""
-        parts = (self.codes, self.labels, self.offsets, self.splits, *(self.motifs[k] for k in sorted(self.motifs)))
+        parts = (
+            self.codes,
+            self.labels,
+            self.offsets,
+            self.splits,
+            *(self.motifs[k] for k in sorted(self.motifs)),
+        )
         digest = hashlib.sha256()
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -126,8 +174,11 @@ class Dataset:
         """Indices of the genes of a split (all: None)."""
         return np.flatnonzero(self.splits == split) if split else np.arange(len(self))
 
-    def window(self, gene: int, start: int, end: int, left: int = 0, right: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """(codes of [start - left, end + right), labels of [start, end)) in gene coordinates; outside: unknown."""
+    def window(
+        self, gene: int, start: int, end: int, left: int = 0, right: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(codes of [start - left, end + right), labels of [start, end)) in gene coordinates;
+        outside: unknown."""
         low, high = self.offsets[gene], self.offsets[gene + 1]
         return _slice(self.codes, low, high, start - left, end + right, UNKNOWN), _slice(
             self.labels, low, high, start, end, IGNORE

@@ -1,4 +1,5 @@
-"""Top-k accuracy, density and entropy bound of a model on genes, with bootstrap intervals over genes."""
+"""Top-k accuracy, density and entropy bound of a model on genes, with bootstrap intervals over
+genes."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ MAX_LOSS = 0.5  # points of top-k that rounding the activations may cost
 
 @dataclass
 class TopK:
-    """Top-k accuracy in percent: of the k best-scored bases, k the number of true sites, the share that are sites.
+    """Top-k accuracy in percent: of the k best-scored bases, k the number of true sites, the share
+    that are sites.
 
-    `mean` is that of acceptor and donor; `interval` the 95 % bootstrap interval of the mean over genes.
+    `mean` is that of acceptor and donor; `interval` the 95 % bootstrap interval of the mean over
+    genes.
     """
 
     acceptor: float
@@ -58,9 +61,14 @@ class _Ranking:
         return 100 * float(counted @ self.hit) / k if k else math.nan
 
 
-def top_k(scores: np.ndarray, labels: np.ndarray, gene: np.ndarray, n_genes: int, resamples: int = 1000) -> TopK:
+def top_k(
+    scores: np.ndarray, labels: np.ndarray, gene: np.ndarray, n_genes: int, resamples: int = 1000
+) -> TopK:
     """scores (2, B) of acceptor and donor, labels (B,), gene (B,) index of each base's gene."""
-    rankings = [_Ranking(scores[i], labels == kind, gene, n_genes) for i, kind in enumerate((ACCEPTOR, DONOR))]
+    rankings = [
+        _Ranking(scores[i], labels == kind, gene, n_genes)
+        for i, kind in enumerate((ACCEPTOR, DONOR))
+    ]
     ones = np.ones(n_genes, int)
     rng = np.random.default_rng(0)
     means = [
@@ -69,12 +77,20 @@ def top_k(scores: np.ndarray, labels: np.ndarray, gene: np.ndarray, n_genes: int
     ]
     low, high = np.nanpercentile(means, [2.5, 97.5]) if means else (math.nan, math.nan)
     acceptor, donor = (r.accuracy(ones) for r in rankings)
-    return TopK(acceptor, donor, *(int(r.per_gene.sum()) for r in rankings), n_genes, (float(low), float(high)))
+    return TopK(
+        acceptor,
+        donor,
+        *(int(r.per_gene.sum()) for r in rankings),
+        n_genes,
+        (float(low), float(high)),
+    )
 
 
-def tiles(data: Dataset, genes: Iterable[int], reach: tuple[int, int]) -> Iterator[tuple[int, int, int, np.ndarray]]:
-    """(position of the gene in `genes`, start, end, codes with `reach`) of every tile, lengths equal but for the last
-    of a gene."""
+def tiles(
+    data: Dataset, genes: Iterable[int], reach: tuple[int, int]
+) -> Iterator[tuple[int, int, int, np.ndarray]]:
+    """(position of the gene in `genes`, start, end, codes with `reach`) of every tile, lengths
+    equal but for the last of a gene."""
     for i, gene in enumerate(genes):
         length = int(data.offsets[gene + 1] - data.offsets[gene])
         for start in range(0, length, TILE):
@@ -95,8 +111,9 @@ def _batches(stream, size: int):
 
 @dataclass
 class Scores:
-    """Per base of the evaluated genes: log p (2, B) of acceptor and donor, labels, gene index; and per motif the
-    number of non-zero positions, with the number of known bases and a histogram of rounded activations."""
+    """Per base of the evaluated genes: log p (2, B) of acceptor and donor, labels, gene index; and
+    per motif the number of non-zero positions, with the number of known bases and a histogram of
+    rounded activations."""
 
     model: np.ndarray
     lssi: np.ndarray
@@ -114,8 +131,8 @@ class Scores:
 
     @property
     def core_share(self) -> tuple[float, float]:
-        """Share of bases whose core score of an acceptor, and of a donor, is above the floor (of several models' mean,
-        but for rounding), so that the aggregator is told of them."""
+        """Share of bases whose core score of an acceptor, and of a donor, is above the floor (of
+        several models' mean, but for rounding), so that the aggregator is told of them."""
         return tuple(map(float, (self.lssi > LSSI_FLOOR + 1e-3).mean(1)))
 
     def top_k(self, which: str = "model", resamples: int = 1000) -> TopK:
@@ -133,10 +150,17 @@ def entropy_bound(channels: int, density: float, eta: float) -> float:
 
 
 @torch.inference_mode()
-def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, batch: int = 4,
-          rounding: float | None = None, precision: str = "fp32") -> Scores:
-    """Score every base of the genes in tiles of 5,000 with the mean probability of the models (seeds), and of their
-    core sites.
+def score(
+    models: list[SAM],
+    data: Dataset,
+    genes: np.ndarray,
+    device: torch.device,
+    batch: int = 4,
+    rounding: float | None = None,
+    precision: str = "fp32",
+) -> Scores:
+    """Score every base of the genes in tiles of 5,000 with the mean probability of the models
+    (seeds), and of their core sites.
 
     `rounding`: motif activations become multiples of it.
     """
@@ -159,7 +183,9 @@ def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.dev
                 with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                     found = m.detect(x)
                     if rounding:
-                        level = torch.where(found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0)
+                        level = torch.where(
+                            found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0
+                        )
                         found = Detection(found.lssi, level * rounding)
                     p.append(m.aggregate(found).float().exp())
                 own_core.append(crop(found.lssi, reach, reach).float())
@@ -182,8 +208,17 @@ def score(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.dev
     labels = np.concatenate([data.labels[data.offsets[g] : data.offsets[g + 1]] for g in genes])
     gene = np.repeat(np.arange(len(genes), dtype=np.int32), lengths)
     keep = labels != IGNORE
-    return Scores(out[:, keep], core[:, keep], labels[keep], gene[keep], len(genes), nonzero,
-                  total / max(nonzero.sum(), 1), known, _entropy(levels))
+    return Scores(
+        out[:, keep],
+        core[:, keep],
+        labels[keep],
+        gene[keep],
+        len(genes),
+        nonzero,
+        total / max(nonzero.sum(), 1),
+        known,
+        _entropy(levels),
+    )
 
 
 def _count_levels(levels: dict[int, np.ndarray], here: torch.Tensor, level: torch.Tensor) -> None:
@@ -199,7 +234,8 @@ def _count_levels(levels: dict[int, np.ndarray], here: torch.Tensor, level: torc
 
 
 def _entropy(levels: dict[int, np.ndarray]) -> float:
-    """Bits per non-zero activation: the entropy of each channel's levels, weighted by its number of activations."""
+    """Bits per non-zero activation: the entropy of each channel's levels, weighted by its number of
+    activations."""
     bits = total = 0.0
     for counts in levels.values():
         p = counts[counts > 0] / counts.sum()
@@ -208,29 +244,47 @@ def _entropy(levels: dict[int, np.ndarray]) -> float:
     return bits / total if total else math.nan
 
 
-def evaluate(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, entropy: bool = True) -> dict:
-    """`summary` of the genes, of several models (seeds) that of their mean probability; with `measured_entropy`."""
+def evaluate(
+    models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, entropy: bool = True
+) -> dict:
+    """`summary` of the genes, of several models (seeds) that of their mean probability; with
+    `measured_entropy`."""
     scores = score(models, data, genes, device)
-    return summary(scores) | (measured_entropy(models, data, genes, device, scores) if entropy else {})
+    return summary(scores) | (
+        measured_entropy(models, data, genes, device, scores) if entropy else {}
+    )
 
 
 def summary(scores: Scores) -> dict:
-    """The numbers of an evaluation, ready for JSON: percent for top-k, bits per base for the nominal entropy bound."""
+    """The numbers of an evaluation, ready for JSON: percent for top-k, bits per base for the
+    nominal entropy bound."""
     full, core = scores.top_k(), scores.top_k("lssi")
     return dict(
-        topk_acceptor=full.acceptor, topk_donor=full.donor, topk_mean=full.mean, topk_interval=full.interval,
-        n_acceptor=full.n_acceptor, n_donor=full.n_donor, n_genes=full.n_genes, density=scores.density,
+        topk_acceptor=full.acceptor,
+        topk_donor=full.donor,
+        topk_mean=full.mean,
+        topk_interval=full.interval,
+        n_acceptor=full.n_acceptor,
+        n_donor=full.n_donor,
+        n_genes=full.n_genes,
+        density=scores.density,
         core_share=scores.core_share,
-        lssi=dict(topk_acceptor=core.acceptor, topk_donor=core.donor, topk_mean=core.mean,
-                  topk_interval=core.interval),
+        lssi=dict(
+            topk_acceptor=core.acceptor,
+            topk_donor=core.donor,
+            topk_mean=core.mean,
+            topk_interval=core.interval,
+        ),
         entropy_bits_per_base_nominal=scores.entropy_bound(NOMINAL_ETA),
     )
 
 
-def measured_entropy(models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, scores: Scores) -> dict:
-    """Entropy bound by the measured strength of sites: activations are rounded to multiples of r, the coarsest r (from
-    a quarter of their mean, in factors of 2) that costs less than 0.5 points of top-k; eta is the entropy of the
-    rounded activations. `scores` are those without rounding."""
+def measured_entropy(
+    models: list[SAM], data: Dataset, genes: np.ndarray, device: torch.device, scores: Scores
+) -> dict:
+    """Entropy bound by the measured strength of sites: activations are rounded to multiples of r,
+    the coarsest r (from a quarter of their mean, in factors of 2) that costs less than 0.5 points
+    of top-k; eta is the entropy of the rounded activations. `scores` are those without rounding."""
     eta, r = 0.0, 0.0
     if scores.activation > 0:
         rounded = lambda step: score(models, data, genes, device, rounding=step)  # noqa: E731
@@ -238,8 +292,11 @@ def measured_entropy(models: list[SAM], data: Dataset, genes: np.ndarray, device
     return dict(entropy_bits_per_base=scores.entropy_bound(eta), eta=eta, rounding=r)
 
 
-def coarsest_rounding(rounded: Callable[[float], Scores], accuracy: float, start: float) -> tuple[float, float]:
-    """(eta, r) of the coarsest r = start * 2^k that costs less than MAX_LOSS; `rounded(r)` scores with rounding r."""
+def coarsest_rounding(
+    rounded: Callable[[float], Scores], accuracy: float, start: float
+) -> tuple[float, float]:
+    """(eta, r) of the coarsest r = start * 2^k that costs less than MAX_LOSS; `rounded(r)` scores
+    with rounding r."""
     good: tuple[float, float] | None = None
     step = start
     while step > start / MAX_FINER:

@@ -17,10 +17,11 @@ MIN_KNOWN = 0.9  # share of a gene's bases that must be known
 def read_genes(
     fasta: str, annotation: str, chroms: set[str] | None = None, min_known: float = MIN_KNOWN
 ) -> list[dict]:
-    """Chosen transcripts as dicts for `Dataset.from_genes`, in transcript orientation; sites 0-based within the gene.
+    """Chosen transcripts as dicts for `Dataset.from_genes`, in transcript orientation; sites
+    0-based within the gene.
 
-    Genes on contigs that the FASTA lacks, on chromosomes not in `chroms`, or with less than `min_known` of their bases
-    known are left out.
+    Genes on contigs that the FASTA lacks, on chromosomes not in `chroms`, or with less than
+    `min_known` of their bases known are left out.
     """
     genome, genes = Genome(fasta), load_annotation(annotation)
     found = []
@@ -34,13 +35,15 @@ def read_genes(
     if not found:
         raise DatasetError(
             f"no gene of {annotation} lies in known sequence of {fasta}"
-            f"{' on ' + ', '.join(sorted(chroms)) if chroms else ''}; do their contig names and builds agree?"
+            f"{' on ' + ', '.join(sorted(chroms)) if chroms else ''}; do their contig names and "
+            "builds agree?"
         )
     return found
 
 
 def merge_genes(sources: list[list[dict]]) -> list[dict]:
-    """The genes of several sources; one that two hold (same name and chromosome) counts once, from the first."""
+    """The genes of several sources; one that two hold (same name and chromosome) counts once, from
+    the first."""
     merged: list[dict] = []
     for found in sources:
         earlier = {(g["name"], g["chrom"]) for g in merged}
@@ -57,12 +60,23 @@ def oriented(gene: Gene, codes: np.ndarray) -> dict:
     else:
         codes = reverse_complement(codes)
         acceptors, donors = np.sort(end - 1 - acceptors), np.sort(end - 1 - donors)
-    return dict(name=gene.symbol, chrom=gene.origin, codes=codes, acceptors=acceptors, donors=donors,
-                paralog=gene.paralog, contig=gene.contig, strand=gene.strand, start=start, end=end)
+    return dict(
+        name=gene.symbol,
+        chrom=gene.origin,
+        codes=codes,
+        acceptors=acceptors,
+        donors=donors,
+        paralog=gene.paralog,
+        contig=gene.contig,
+        strand=gene.strand,
+        start=start,
+        end=end,
+    )
 
 
 def gt_ag_share(genes: Iterable[dict]) -> tuple[float, int]:
-    """(share of introns with GT at the start and AG at the end, number of introns), unknown ones left out."""
+    """(share of introns with GT at the start and AG at the end, number of introns), unknown ones
+    left out."""
     good = total = 0
     for g in genes:
         codes = np.concatenate((g["codes"], [UNKNOWN] * 2))

@@ -1,4 +1,5 @@
-"""The training loop: optimizer, schedule, checkpoints, resume, metrics, data-parallel ranks. Knows no biology."""
+"""The training loop: optimizer, schedule, checkpoints, resume, metrics, data-parallel ranks. Knows
+no biology."""
 
 from __future__ import annotations
 
@@ -23,11 +24,12 @@ from .recipe import Recipe
 
 
 class Task(Protocol):
-    """What is trained: `loss` is that of this rank's share of a step, `status` goes into the metrics, `state` and the
-    weights into the checkpoint."""
+    """What is trained: `loss` is that of this rank's share of a step, `status` goes into the
+    metrics, `state` and the weights into the checkpoint."""
 
     model: nn.Module
-    identity: dict  # kind, checksums of data and of what it starts from: a checkpoint of others is refused
+    # kind, checksums of data and of what it starts from: a checkpoint of others is refused
+    identity: dict
 
     def start_step(self, step: int) -> None: ...
     def loss(self, step: int) -> torch.Tensor: ...
@@ -76,16 +78,26 @@ def average_gradients(params: list[nn.Parameter]) -> None:
     if dist.is_initialized():
         flat = torch.cat([p.grad.flatten() for p in params])
         dist.all_reduce(flat)
-        for p, mean in zip(params, (flat / dist.get_world_size()).split([p.numel() for p in params])):
+        for p, mean in zip(
+            params, (flat / dist.get_world_size()).split([p.numel() for p in params])
+        ):
             p.grad.copy_(mean.view_as(p.grad))
 
 
-def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume: bool = False,
-          minutes: float | None = None, report: Callable[[str], None] = print) -> bool:
+def train(
+    task: Task,
+    recipe: Recipe,
+    folder: str,
+    device: torch.device,
+    resume: bool = False,
+    minutes: float | None = None,
+    report: Callable[[str], None] = print,
+) -> bool:
     """Train until `recipe.steps`, or for `minutes`; True when all steps are done.
 
-    `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and metrics.tsv.
-    Raises RecipeError when `folder` holds another run, a bundle, or a checkpoint and `resume` was not asked for.
+    `folder` receives checkpoint.pt (everything needed to go on), the weights, recipe.json and
+    metrics.tsv. Raises RecipeError when `folder` holds another run, a bundle, or a checkpoint and
+    `resume` was not asked for.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     report = report if rank == 0 else (lambda _: None)
@@ -93,20 +105,31 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
         params, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
-    checkpoint, metrics = os.path.join(folder, "checkpoint.pt"), Metrics(os.path.join(folder, "metrics.tsv"), rank)
+    checkpoint, metrics = (
+        os.path.join(folder, "checkpoint.pt"),
+        Metrics(os.path.join(folder, "metrics.tsv"), rank),
+    )
     os.makedirs(folder, exist_ok=True)
     first, spent, total, count = 0, 0.0, 0.0, 0
     if os.path.exists(checkpoint):
         if not resume:
-            raise RecipeError(f"{folder} holds a checkpoint: go on with --resume, or choose another folder")
+            raise RecipeError(
+                f"{folder} holds a checkpoint: go on with --resume, or choose another folder"
+            )
         saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if _plain(type(recipe)(steps=1)) | saved["recipe"] != _plain(recipe):  # keys it does not know: as by default
+        if _plain(type(recipe)(steps=1)) | saved["recipe"] != _plain(
+            recipe
+        ):  # keys it does not know: as by default
             raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
         identity = task.identity | dict(ranks=world)
-        others = [k for k, v in identity.items() if saved["identity"].get(k, v) != v]  # keys it does not know: the same
+        others = [
+            k for k, v in identity.items() if saved["identity"].get(k, v) != v
+        ]  # keys it does not know: the same
         if others:
-            raise RecipeError(f"{checkpoint} differs in its {', '.join(others)}: go on with the same, or choose "
-                              "another folder")
+            raise RecipeError(
+                f"{checkpoint} differs in its {', '.join(others)}: go on with the same, or choose "
+                "another folder"
+            )
         first, spent, total, count = saved["step"], saved["seconds"], saved["total"], saved["count"]
         task.model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -125,36 +148,58 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
     def save(step: int) -> None:
         if rank == 0:
             task.save_weights(folder, step)
-            state = dict(step=step, seconds=seconds(), total=total, count=count,
-                         recipe=_plain(recipe), identity=task.identity | dict(ranks=world),
-                         model=task.model.state_dict(), optimizer=optimizer.state_dict(), task=task.state())
+            state = dict(
+                step=step,
+                seconds=seconds(),
+                total=total,
+                count=count,
+                recipe=_plain(recipe),
+                identity=task.identity | dict(ranks=world),
+                model=task.model.state_dict(),
+                optimizer=optimizer.state_dict(),
+                task=task.state(),
+            )
             torch.save(state, checkpoint + ".part")
             os.replace(checkpoint + ".part", checkpoint)
 
     try:
-        with tqdm(total=recipe.steps, initial=first, disable=None if rank == 0 else True, unit="step") as bar:
+        with tqdm(
+            total=recipe.steps, initial=first, disable=None if rank == 0 else True, unit="step"
+        ) as bar:
             for step in range(first, recipe.steps):
                 task.start_step(step)
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(recipe, step)
                 task.model.train()
                 optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+                with torch.autocast(
+                    device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
+                ):
                     loss = task.loss(step)
                 loss.backward()
                 average_gradients(params)
                 norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
                 total, count = total + loss.item(), count + 1
                 if not math.isfinite(total + norm.item()):
-                    raise RecipeError(f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'")
+                    raise RecipeError(
+                        f"the loss is not finite at step {step}: lower lr, or use precision = "
+                        "'fp32'"
+                    )
                 optimizer.step()
                 done = step + 1
                 bar.update()
                 if done == recipe.steps:
                     task.finish()
                 if done % recipe.validate_every == 0 or done == recipe.steps:
-                    row = dict(step=done, seconds=round(seconds(), 1), loss=total / count, grad_norm=norm.item(),
-                               lr=learning_rate(recipe, step), **task.status(), **task.validate(done))
+                    row = dict(
+                        step=done,
+                        seconds=round(seconds(), 1),
+                        loss=total / count,
+                        grad_norm=norm.item(),
+                        lr=learning_rate(recipe, step),
+                        **task.status(),
+                        **task.validate(done),
+                    )
                     metrics.add(row)
                     report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
                     total, count = 0.0, 0
@@ -164,7 +209,10 @@ def train(task: Task, recipe: Recipe, folder: str, device: torch.device, resume:
                 if done % recipe.checkpoint_every == 0 or done == recipe.steps or out_of_time:
                     save(done)
                 if out_of_time and done < recipe.steps:
-                    report(f"stopped after {minutes:g} minutes at step {done} of {recipe.steps}; go on with --resume")
+                    report(
+                        f"stopped after {minutes:g} minutes at step {done} of {recipe.steps}; go "
+                        "on with --resume"
+                    )
                     return False
     except KeyboardInterrupt:
         report(f"interrupted; the last checkpoint of {folder} is complete, go on with --resume")
@@ -190,7 +238,9 @@ class Metrics:
         with open(self.path, "a") as handle:
             if new:
                 handle.write("\t".join(row) + "\n")
-            handle.write("\t".join(str(v) if isinstance(v, int) else f"{v:.6g}" for v in row.values()) + "\n")
+            handle.write(
+                "\t".join(str(v) if isinstance(v, int) else f"{v:.6g}" for v in row.values()) + "\n"
+            )
 
     def rewind(self, step: int) -> None:
         """Drop rows after `step`, which a resumed run writes again."""

@@ -16,12 +16,18 @@ from .recipe import LssiRecipe
 
 
 class LssiTask:
-    """All sites, all GT/AG decoys and all other bases, each sampled at its own rate and weighted by the inverse, so
-    that the output is the probability of a site at a base of a gene. `start_from`: a run's folder, or a bundle, whose
-    core sites these start from."""
+    """All sites, all GT/AG decoys and all other bases, each sampled at its own rate and weighted by
+    the inverse, so that the output is the probability of a site at a base of a gene. `start_from`:
+    a run's folder, or a bundle, whose core sites these start from."""
 
-    def __init__(self, data: Dataset, recipe: LssiRecipe, device: torch.device, start_from: str | None = None,
-                 rank: int = 0):
+    def __init__(
+        self,
+        data: Dataset,
+        recipe: LssiRecipe,
+        device: torch.device,
+        start_from: str | None = None,
+        rank: int = 0,
+    ):
         torch.manual_seed(recipe.seed)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         self.model = LSSI(recipe.channels).to(device)
@@ -29,10 +35,14 @@ class LssiTask:
         if source:
             core = core_sites(source)
             if core.channels != recipe.channels:
-                raise RecipeError(f"the core sites of {start_from} have {core.channels} channels, the recipe "
-                                  f"{recipe.channels}")
+                raise RecipeError(
+                    f"the core sites of {start_from} have {core.channels} channels, the recipe "
+                    f"{recipe.channels}"
+                )
             self.model.load_state_dict(core.state_dict())
-        self.identity = dict(kind="lssi", data=data.digest(), start_from=sha256_of(self.started_from))
+        self.identity = dict(
+            kind="lssi", data=data.digest(), start_from=sha256_of(self.started_from)
+        )
         margin = max(max(span) for span in LSSI_SPAN.values())
         self.margin = margin
         # every gene between margins of unknown bases, so that a window is one slice
@@ -46,13 +56,19 @@ class LssiTask:
         self.pools = {kind: self._pools(kind) for kind in CORE}
         for kind, pools in self.pools.items():
             if not len(pools[0]):
-                raise DatasetError(f"the train genes have no {'acceptor' if kind == ACCEPTOR else 'donor'}")
+                raise DatasetError(
+                    f"the train genes have no {'acceptor' if kind == ACCEPTOR else 'donor'}"
+                )
 
     def _pools(self, kind: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(positions of sites, positions of decoys, mask of both)."""
         core = core_bases(self.codes, kind)
         site = self.labels == kind
-        return np.flatnonzero(site), np.flatnonzero(core & ~site & (self.labels != IGNORE)), core | site
+        return (
+            np.flatnonzero(site),
+            np.flatnonzero(core & ~site & (self.labels != IGNORE)),
+            core | site,
+        )
 
     def start_step(self, step: int) -> None:
         pass
@@ -66,7 +82,11 @@ class LssiTask:
         sites, decoys, either = self.pools[kind]
         r = self.recipe
         other = rng.integers(self.margin, len(self.codes) - self.margin, r.others)
-        drawn = [rng.choice(sites, r.sites), rng.choice(decoys, r.decoys) if len(decoys) else decoys[:0], other]
+        drawn = [
+            rng.choice(sites, r.sites),
+            rng.choice(decoys, r.decoys) if len(decoys) else decoys[:0],
+            other,
+        ]
         at = np.concatenate(drawn)
         rates = [len(sites) / r.sites, len(decoys) / max(r.decoys, 1), len(self.codes) / r.others]
         weight = np.repeat(rates, [len(d) for d in drawn]) / len(sites)
@@ -93,7 +113,11 @@ class LssiTask:
             length = int(self.data.offsets[g + 1] - self.data.offsets[g])
             codes, y = self.data.window(g, 0, length, 20, 6)
             log_p = [
-                self.model(one_hot(torch.from_numpy(codes[None, s : s + 100_026]).to(self.device)))[0].cpu().numpy()
+                self.model(one_hot(torch.from_numpy(codes[None, s : s + 100_026]).to(self.device)))[
+                    0
+                ]
+                .cpu()
+                .numpy()
                 for s in range(0, length, 100_000)
             ]
             keep = y != IGNORE
@@ -103,9 +127,13 @@ class LssiTask:
         scores, labels = np.concatenate(scores, 1), np.concatenate(labels)
         found = top_k(scores, labels, np.concatenate(owner), len(genes), resamples=0)
         above = scores > LSSI_FLOOR
-        return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
-                    sites_above_floor=float(np.mean([above[k - 1][labels == k].mean() for k in CORE])),
-                    bases_above_floor=float(above.mean()))
+        return dict(
+            topk_acceptor=found.acceptor,
+            topk_donor=found.donor,
+            topk_mean=found.mean,
+            sites_above_floor=float(np.mean([above[k - 1][labels == k].mean() for k in CORE])),
+            bases_above_floor=float(above.mean()),
+        )
 
     def status(self) -> dict[str, float]:
         return {}
@@ -120,5 +148,14 @@ class LssiTask:
         pass
 
     def save_weights(self, folder: str, step: int) -> None:
-        save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
-                                          channels=self.recipe.channels, started_from=self.started_from))
+        save_run(
+            folder,
+            self.model,
+            dict(
+                self.identity,
+                step=step,
+                steps=self.recipe.steps,
+                channels=self.recipe.channels,
+                started_from=self.started_from,
+            ),
+        )

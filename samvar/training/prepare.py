@@ -1,4 +1,5 @@
-"""Genomes and annotations -> one packed dataset, with the split, the motifs and the checks that keep it honest."""
+"""Genomes and annotations -> one packed dataset, with the split, the motifs and the checks that
+keep it honest."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def words(codes: np.ndarray) -> np.ndarray:
     base = np.uint64(0x9E3779B97F4A7C15)  # odd, hence invertible modulo 2^64
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(len(codes), base))
-        prefix = np.concatenate(([np.uint64(0)], np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers)))
+        prefix = np.concatenate(
+            ([np.uint64(0)], np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers))
+        )
         inverse = np.cumprod(np.full(len(codes), np.uint64(pow(int(base), -1, 1 << 64))))
         hashes = (prefix[K:] - prefix[:n]) * inverse[:n]
     unknown = np.concatenate(([0], np.cumsum(codes == UNKNOWN)))
@@ -37,10 +40,12 @@ def words(codes: np.ndarray) -> np.ndarray:
 
 
 def leaks(train: list[dict], held_out: list[dict]) -> dict[int, tuple[str, int]]:
-    """Train genes that share K-mers with a held-out gene, on either strand: index -> (held-out gene, number).
+    """Train genes that share K-mers with a held-out gene, on either strand: index -> (held-out
+    gene, number).
 
-    Repeats are told without a mask: only words within NEAR bases of a held-out splice site count, and of those only
-    the ones in fewer than REPEAT_GENES genes (interspersed repeats lie deep in introns, or in many genes).
+    Repeats are told without a mask: only words within NEAR bases of a held-out splice site count,
+    and of those only the ones in fewer than REPEAT_GENES genes (interspersed repeats lie deep in
+    introns, or in many genes).
     """
     if not held_out:
         return {}
@@ -74,9 +79,11 @@ def _positions(some: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def read_motifs(folder: str) -> dict[str, np.ndarray]:
-    """RBPamp affinity files NAME.txt -> psam (K, 11, 4) A C G U, a0 (K,), rbp (K,), names; RBPs in alphabetical order.
+    """RBPamp affinity files NAME.txt -> psam (K, 11, 4) A C G U, a0 (K,), rbp (K,), names; RBPs in
+    alphabetical order.
 
-    A PSAM of width 11 covers p-5 .. p+5, one of width 10 p-4 .. p+5 (its first column is filled with 1).
+    A PSAM of width 11 covers p-5 .. p+5, one of width 10 p-4 .. p+5 (its first column is filled
+    with 1).
     """
     paths = sorted(glob.glob(os.path.join(folder, "*.txt")))
     if not paths:
@@ -90,7 +97,9 @@ def read_motifs(folder: str) -> dict[str, np.ndarray]:
             if line.startswith("PSAM"):
                 if rows:
                     if not MOTIF_WIDTH - 1 <= len(rows) <= MOTIF_WIDTH:
-                        raise DatasetError(f"{path}: a PSAM of width {len(rows)}; samvar takes 10 and 11")
+                        raise DatasetError(
+                            f"{path}: a PSAM of width {len(rows)}; samvar takes 10 and 11"
+                        )
                     psams.append([[1.0] * 4] * (MOTIF_WIDTH - len(rows)) + rows)
                     rbps.append(i)
                     rows = []
@@ -98,9 +107,16 @@ def read_motifs(folder: str) -> dict[str, np.ndarray]:
             elif line.strip() and line[0] != "#":
                 rows.append(_affinities(path, line))
     if len(psams) != len(a0s):
-        raise DatasetError(f"the motif files in {folder} have {len(psams)} matrices but {len(a0s)} A0 values")
+        raise DatasetError(
+            f"the motif files in {folder} have {len(psams)} matrices but {len(a0s)} A0 values"
+        )
     names = np.array([os.path.basename(p).removesuffix(".txt") for p in paths])
-    return dict(psam=np.array(psams, np.float32), a0=np.array(a0s, np.float32), rbp=np.array(rbps), names=names)
+    return dict(
+        psam=np.array(psams, np.float32),
+        a0=np.array(a0s, np.float32),
+        rbp=np.array(rbps),
+        names=names,
+    )
 
 
 def _affinities(path: str, line: str) -> list[float]:
@@ -120,27 +136,38 @@ def prepare(
     report: Callable[[str], None] = print,
     leave_out: set[str] = frozenset(),
 ) -> Dataset:
-    """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes are never packed.
+    """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes
+    are never packed.
 
-    Validation: genes without paralogs on the `validation` chromosomes; test: the same on `test`; genes of which the
-    annotation does not tell count as without. Left out: genes with paralogs on these chromosomes, genes named in
-    `held_out`, genes on the `leave_out` chromosomes, and train genes that share a 100-mer with the neighbourhood of a
-    splice site of a validation, test or held-out gene, repeats apart (`leaks`). A gene in two sources counts once.
+    Validation: genes without paralogs on the `validation` chromosomes; test: the same on `test`;
+    genes of which the annotation does not tell count as without. Left out: genes with paralogs on
+    these chromosomes, genes named in `held_out`, genes on the `leave_out` chromosomes, and train
+    genes that share a 100-mer with the neighbourhood of a splice site of a validation, test or
+    held-out gene, repeats apart (`leaks`). A gene in two sources counts once.
 
-    Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is left.
+    Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is
+    left.
     """
     genes: list[dict] = []
     apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
     files, all_found = {}, []
-    validating, testing, left_out = ContigNames(validation), ContigNames(test), ContigNames(leave_out)
+    validating, testing, left_out = (
+        ContigNames(validation),
+        ContigNames(test),
+        ContigNames(leave_out),
+    )
     for fasta, annotation in sources:
         found = read_genes(fasta, annotation)
         share, introns = gt_ag_share(found)
-        report(f"{os.path.basename(annotation)}: {len(found)} genes, {introns} introns, GT-AG {share:.2%}")
+        report(
+            f"{os.path.basename(annotation)}: {len(found)} genes, {introns} introns, GT-AG "
+            f"{share:.2%}"
+        )
         if introns and share < MIN_GT_AG:
             raise DatasetError(
                 f"only {share:.1%} of the {introns} introns of {annotation} are GT-AG in {fasta}: "
-                f"wrong genome build, or coordinates off by one? (at least {MIN_GT_AG:.0%} expected)"
+                f"wrong genome build, or coordinates off by one? (at least {MIN_GT_AG:.0%} "
+                "expected)"
             )
         for path in (fasta, annotation):
             files[os.path.basename(path)] = sha256_file(path)
@@ -158,28 +185,49 @@ def prepare(
             genes.append(dict(g, split=TRAIN))
     for name, chroms, some in ((VALIDATION, validating, genes), (TEST, testing, apart)):
         if chroms.names and not any(chroms.find(g["chrom"]) for g in some):
-            raise DatasetError(f"no {name} gene: no gene without paralogs lies on {', '.join(sorted(chroms.names))}; "
-                               f"choose other chromosomes with --{name} (or '' for none)")
+            raise DatasetError(
+                f"no {name} gene: no gene without paralogs lies on "
+                f"{', '.join(sorted(chroms.names))}; "
+                f"choose other chromosomes with --{name} (or '' for none)"
+            )
         if absent := [c for c in sorted(chroms.names) if not present.find(c)]:
             report(f"no gene of the annotation lies on {', '.join(absent)} (--{name})")
     train = [g for g in genes if g["split"] == TRAIN]
     if not train:
-        raise DatasetError("no train gene is left: every gene is on a validation or test chromosome, or held out")
+        raise DatasetError(
+            "no train gene is left: every gene is on a validation or test chromosome, or held out"
+        )
     dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
     for i, (other, n) in dropped.items():
-        report(f"{train[i]['name']} ({train[i]['chrom']}) shares {n} {K}-mers with {other}: left out")
+        report(
+            f"{train[i]['name']} ({train[i]['chrom']}) shares {n} {K}-mers with {other}: left out"
+        )
     gone = {id(train[i]) for i in dropped}
     genes = [g for g in genes if id(g) not in gone]
     if len(gone) == len(train):
-        raise DatasetError("no train gene is left: each shares sequence with a validation, test or held-out gene")
+        raise DatasetError(
+            "no train gene is left: each shares sequence with a validation, test or held-out gene"
+        )
     motifs = read_motifs(motif_folder) if motif_folder else None
-    data = Dataset.from_genes(genes, motifs, dict(files=files, validation=sorted(validation), test=sorted(test),
-                                                  held_out=sorted(held_out), left_out=sorted(leave_out)))
+    data = Dataset.from_genes(
+        genes,
+        motifs,
+        dict(
+            files=files,
+            validation=sorted(validation),
+            test=sorted(test),
+            held_out=sorted(held_out),
+            left_out=sorted(leave_out),
+        ),
+    )
     for split in (TRAIN, VALIDATION):
         some = [g for g in genes if g["split"] == split]
         share, introns = gt_ag_share(some)
-        report(f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} introns, "
-               f"GT-AG {share:.2%}")
+        report(
+            f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} "
+            "introns, "
+            f"GT-AG {share:.2%}"
+        )
     report(f"{TEST} and held out: {len(apart)} genes, not packed")
     if n := sum(bool(left_out.find(g["chrom"])) for g in merged):
         report(f"{', '.join(sorted(leave_out))}: {n} genes, left out")

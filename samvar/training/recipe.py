@@ -29,13 +29,17 @@ class Recipe:
     clip: float = 1.0  # gradient norm; 0: no clipping
     precision: str = "fp32"  # or "bf16": autocast
     validate_every: int = 500  # steps
-    validate_bases: int = 1_000_000  # validation genes are taken in a fixed random order until so many bases
+    validate_bases: int = (
+        1_000_000  # validation genes are taken in a fixed random order until so many bases
+    )
     checkpoint_every: int = 200  # steps
 
     def __post_init__(self):
         for name, allowed in (("optimizer", ("adamw", "adam")), ("precision", ("fp32", "bf16"))):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}")
+                raise RecipeError(
+                    f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
+                )
         self._at_least(1, "steps", "validate_every", "checkpoint_every")
         self._at_least(0, "seed", "lr", "weight_decay", "warmup", "clip", "validate_bases")
 
@@ -72,7 +76,9 @@ class SamRecipe(Recipe):
     site_share: float = 0.8  # windows drawn around a site; 0: plain tiles as in the paper
     decoy_share: float = 0.0  # windows drawn around strong decoys of the core sites
     mutate: float = 0.0  # share of bases drawn anew, away from sites
-    indels: float = 0.0  # probability that a window loses, and that it receives, a stretch away from sites
+    indels: float = (
+        0.0  # probability that a window loses, and that it receives, a stretch away from sites
+    )
     moved: float = 0.0  # probability that a stretch away from sites stands elsewhere in its window
     train_core: bool = False  # the core splice-site models, too, which else stay as they are
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
@@ -93,8 +99,13 @@ class SamRecipe(Recipe):
                 raise RecipeError(f"{name} must be one or more lengths, in bases")
         self._at_least(1, "channels", "attention_dim", "lstm_units", "batch_bases")
         shares = ("site_share", "decoy_share", "mutate", "indels", "moved", "motif_dropout")
-        if not all(0 <= getattr(self, name) <= 1 for name in shares) or self.site_share + self.decoy_share > 1:
-            raise RecipeError(f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too")
+        if (
+            not all(0 <= getattr(self, name) <= 1 for name in shares)
+            or self.site_share + self.decoy_share > 1
+        ):
+            raise RecipeError(
+                f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too"
+            )
         if self.density_schedule not in ("geometric", "accuracy"):
             raise RecipeError("density_schedule must be geometric or accuracy")
         if not 0 < self.density_end <= self.density_start <= 1:
@@ -119,9 +130,13 @@ def recipe_from(values: dict, kind: type[Recipe], path: str = "recipe") -> Recip
     """Settings -> recipe; see `load_recipe`."""
     types = {f.name: f.type for f in fields(kind)}
     if unknown := sorted(set(values) - set(types)):
-        raise RecipeError(f"{path}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(types))}")
+        raise RecipeError(
+            f"{path}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(types))}"
+        )
     for key, value in values.items():
-        expected = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(types[key], (list, tuple))
+        expected = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(
+            types[key], (list, tuple)
+        )
         if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
             raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
     if "steps" not in values:

@@ -1,4 +1,5 @@
-"""Training of SAM models, fixed motifs (fm) or adjusted (am): everything jointly, the core sites where asked for."""
+"""Training of SAM models, fixed motifs (fm) or adjusted (am): everything jointly, the core sites
+where asked for."""
 
 from __future__ import annotations
 
@@ -22,36 +23,75 @@ WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is ca
 
 
 class SamTask:
-    """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's folder, or a
-    bundle, whose weights this one starts from, its core sites among them where no `lssi` is given."""
+    """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
+    folder, or a bundle, whose weights this one starts from, its core sites among them where no
+    `lssi` is given."""
 
-    def __init__(self, kind: str, data: Dataset, recipe: SamRecipe, device: torch.device, lssi: str | None = None,
-                 start_from: str | None = None, rank: int = 0, fresh: bool = True):
+    def __init__(
+        self,
+        kind: str,
+        data: Dataset,
+        recipe: SamRecipe,
+        device: torch.device,
+        lssi: str | None = None,
+        start_from: str | None = None,
+        rank: int = 0,
+        fresh: bool = True,
+    ):
         torch.manual_seed(recipe.seed)
         if not data.motifs:
-            raise DatasetError("the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER")
+            raise DatasetError(
+                "the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER"
+            )
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         nothing = None, None
         source, self.started_from = load_start(start_from) if start_from else nothing
         core, core_from = load_start(lssi, "lssi") if lssi else nothing
         if not (core or source):
-            raise RecipeError("there are no core sites: give a finished run of them (--lssi), or --start-from")
+            raise RecipeError(
+                "there are no core sites: give a finished run of them (--lssi), or --start-from"
+            )
         core = core_sites(core or source)
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
-        config = Config(kind=kind, channels=recipe.channels, attention_dim=recipe.attention_dim,
-                        lstm_units=recipe.lstm_units, stack_widths=recipe.stack_widths, lssi_channels=core.channels)
+        config = Config(
+            kind=kind,
+            channels=recipe.channels,
+            attention_dim=recipe.attention_dim,
+            lstm_units=recipe.lstm_units,
+            stack_widths=recipe.stack_widths,
+            lssi_channels=core.channels,
+        )
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
         self.model.lssi.load_state_dict(core.state_dict())
         self.model.lssi.requires_grad_(recipe.train_core)
-        self.sampler = WindowSampler(data, TRAIN, config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
-                                     recipe.seed, rank, recipe.decoy_share, self._strength, recipe.mutate,
-                                     recipe.indels, recipe.moved)
+        self.sampler = WindowSampler(
+            data,
+            TRAIN,
+            config.reach,
+            recipe.batch_bases,
+            recipe.windows,
+            recipe.site_share,
+            recipe.seed,
+            rank,
+            recipe.decoy_share,
+            self._strength,
+            recipe.mutate,
+            recipe.indels,
+            recipe.moved,
+        )
         if recipe.density_schedule == "accuracy" and not len(data.genes(VALIDATION)):
-            raise RecipeError("density_schedule = 'accuracy' needs validation genes, and the dataset has none: take "
-                              "'geometric', or prepare it with --validation")
+            raise RecipeError(
+                "density_schedule = 'accuracy' needs validation genes, and the dataset has none: "
+                "take "
+                "'geometric', or prepare it with --validation"
+            )
         self.density, self.target = recipe.density_start, recipe.target
-        self.identity = dict(kind=kind, data=data.digest(), lssi=sha256_of(core_from),
-                             start_from=sha256_of(self.started_from))
+        self.identity = dict(
+            kind=kind,
+            data=data.digest(),
+            lssi=sha256_of(core_from),
+            start_from=sha256_of(self.started_from),
+        )
         if source and fresh:
             self._start_from(source)
 
@@ -64,20 +104,30 @@ class SamTask:
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
     def _start_from(self, source: SAM) -> None:
-        """Take motifs and aggregator of another run or bundle, the core sites staying as they are."""
+        """Take motifs and aggregator of another run or bundle, the core sites staying as they
+        are."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
-        apart = dict(kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature)
-        if kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am")) or replace(source.config, **apart) != config:
-            raise RecipeError(f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
-                              "starts from an am or fm, an fm from an fm, of the same shape (channels, stack_widths, "
-                              "lstm_units, attention_dim)")
+        apart = dict(
+            kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature
+        )
+        if (
+            kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
+            or replace(source.config, **apart) != config
+        ):
+            raise RecipeError(
+                f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
+                "starts from an am or fm, an fm from an fm, of the same shape (channels, "
+                "stack_widths, "
+                "lstm_units, attention_dim)"
+            )
         ours, theirs = (m.motifs.fixed for m in (self.model, source))
         for key, buffer in ours.named_buffers():
             other = theirs.get_buffer(key)
             if buffer.shape != other.shape or not torch.allclose(buffer.cpu(), other):
-                raise RecipeError(f"{name} has other motifs than the dataset: prepare it with the same "
-                                  "--motifs")
+                raise RecipeError(
+                    f"{name} has other motifs than the dataset: prepare it with the same --motifs"
+                )
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
@@ -113,16 +163,22 @@ class SamTask:
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
 
     def _silenced(self, motifs: torch.Tensor, step: int) -> torch.Tensor:
-        """Without the sites of a share of (window, RBP), the others stronger by as much; drawn by the step alone, so
-        that a resumed run draws the same."""
+        """Without the sites of a share of (window, RBP), the others stronger by as much; drawn by
+        the step alone, so that a resumed run draws the same."""
         share = self.recipe.motif_dropout
         if share == 0:
             return motifs
-        kept = np.random.default_rng([self.recipe.seed, self.rank, step, 1]).random((*motifs.shape[:2], 1)) >= share
+        kept = (
+            np.random.default_rng([self.recipe.seed, self.rank, step, 1]).random(
+                (*motifs.shape[:2], 1)
+            )
+            >= share
+        )
         return motifs * torch.from_numpy(kept / max(1 - share, 1e-6)).to(motifs)
 
     def validate(self, step: int) -> dict[str, float]:
-        """Top-k and density on a fixed part of the validation genes; the accuracy schedule acts on it."""
+        """Top-k and density on a fixed part of the validation genes; the accuracy schedule acts on
+        it."""
         genes = validation_genes(self.data, self.recipe.validate_bases)
         if not len(genes):
             return {}
@@ -135,9 +191,14 @@ class SamTask:
                 self.target = max(self.target, accuracy)
             else:
                 self.target -= self.recipe.target_step
-        return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean,
-                    validation_density=scores.density, core_acceptors=scores.core_share[0],
-                    core_donors=scores.core_share[1])
+        return dict(
+            topk_acceptor=found.acceptor,
+            topk_donor=found.donor,
+            topk_mean=found.mean,
+            validation_density=scores.density,
+            core_acceptors=scores.core_share[0],
+            core_donors=scores.core_share[1],
+        )
 
     def status(self) -> dict[str, float]:
         return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
@@ -152,10 +213,19 @@ class SamTask:
         settle(self.model, self.data, self.recipe, self.device, self.rank)
 
     def save_weights(self, folder: str, step: int) -> None:
-        save_run(folder, self.model, dict(self.identity, step=step, steps=self.recipe.steps,
-                                          config=self.model.config.to_dict(), started_from=self.started_from,
-                                          density=self.density,
-                                          rbps=[str(n) for n in self.data.motifs["names"]]))
+        save_run(
+            folder,
+            self.model,
+            dict(
+                self.identity,
+                step=step,
+                steps=self.recipe.steps,
+                config=self.model.config.to_dict(),
+                started_from=self.started_from,
+                density=self.density,
+                rbps=[str(n) for n in self.data.motifs["names"]],
+            ),
+        )
 
 
 def validation_genes(data: Dataset, bases: int) -> np.ndarray:

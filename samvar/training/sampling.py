@@ -1,4 +1,5 @@
-"""Windows drawn from the training genes, plain or with changes that leave the splice sites as they are."""
+"""Windows drawn from the training genes, plain or with changes that leave the splice sites as they
+are."""
 
 from __future__ import annotations
 
@@ -17,22 +18,40 @@ STRETCH = 120  # longest stretch deleted, inserted or moved
 
 
 class WindowSampler:
-    """Windows of the genes of a split: a share of them around a random site, another around a strong decoy, the rest
-    anywhere ("tiles").
+    """Windows of the genes of a split: a share of them around a random site, another around a
+    strong decoy, the rest anywhere ("tiles").
 
     A decoy is the one with the best core score among DECOYS random AGs or GTs that are no sites;
-    `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`, `moved`: see `changed`.
-    The windows of a step depend on (seed, rank, step) alone, those around decoys on `strength`, too: a resumed run sees
-    what an uninterrupted one would.
+    `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`, `moved`: see
+    `changed`. The windows of a step depend on (seed, rank, step) alone, those around decoys on
+    `strength`, too: a resumed run sees what an uninterrupted one would.
     """
 
-    def __init__(self, data: Dataset, split: str, reach: tuple[int, int], batch_bases: int, windows: tuple[int, ...],
-                 site_share: float, seed: int, rank: int = 0, decoy_share: float = 0.0,
-                 strength: Callable[[int, np.ndarray], np.ndarray] | None = None, mutate: float = 0.0,
-                 indels: float = 0.0, moved: float = 0.0):
+    def __init__(
+        self,
+        data: Dataset,
+        split: str,
+        reach: tuple[int, int],
+        batch_bases: int,
+        windows: tuple[int, ...],
+        site_share: float,
+        seed: int,
+        rank: int = 0,
+        decoy_share: float = 0.0,
+        strength: Callable[[int, np.ndarray], np.ndarray] | None = None,
+        mutate: float = 0.0,
+        indels: float = 0.0,
+        moved: float = 0.0,
+    ):
         self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
         self.site_share, self.decoy_share, self.strength = site_share, decoy_share, strength
-        self.mutate, self.indels, self.moved, self.seed, self.rank = mutate, indels, moved, seed, rank
+        self.mutate, self.indels, self.moved, self.seed, self.rank = (
+            mutate,
+            indels,
+            moved,
+            seed,
+            rank,
+        )
         self.genes = data.genes(split)
         if not len(self.genes):
             raise DatasetError(f"the dataset has no {split} genes")
@@ -41,7 +60,9 @@ class WindowSampler:
         if not len(self.sites):
             raise DatasetError(f"the {split} genes of the dataset have no splice site")
         self.decoys = {
-            kind: self._of_split(core_bases(data.codes, kind) & (data.labels == 0)) for kind in CORE if decoy_share
+            kind: self._of_split(core_bases(data.codes, kind) & (data.labels == 0))
+            for kind in CORE
+            if decoy_share
         }
 
     def _of_split(self, mask: np.ndarray) -> np.ndarray:
@@ -50,7 +71,8 @@ class WindowSampler:
         return found[np.isin(np.searchsorted(self.data.offsets, found, "right") - 1, self.genes)]
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of `windows`, N = batch_bases // W."""
+        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of `windows`, N =
+        batch_bases // W."""
         rng = np.random.default_rng([self.seed, self.rank, step])
         width = int(rng.choice(self.lengths))
         drawn = [self._draw(rng, width) for _ in range(max(self.batch_bases // width, 1))]
@@ -62,7 +84,9 @@ class WindowSampler:
         if not (self.mutate or self.indels or self.moved):
             return self.data.window(gene, start, start + width, left, right)
         longer = self.data.window(gene, start - left, start + width + right + STRETCH)
-        codes, labels = changed(rng, *longer, self.mutate, self.indels, self.moved, lambda n: self._stretch(rng, n))
+        codes, labels = changed(
+            rng, *longer, self.mutate, self.indels, self.moved, lambda n: self._stretch(rng, n)
+        )
         return codes[: left + width + right], labels[left : left + width]
 
     def _held(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -92,16 +116,27 @@ class WindowSampler:
             codes, labels = self.data.window(gene, at, at + n)
             if not labels.any():
                 return codes
-        raise DatasetError(f"none of {TRIES} random stretches of {n} bases lies between two sites: the genes are too "
-                           "short for indels; set indels = 0")
+        raise DatasetError(
+            f"none of {TRIES} random stretches of {n} bases lies between two sites: the genes are "
+            "too "
+            "short for indels; set indels = 0"
+        )
 
 
-def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mutate: float, indels: float,
-            moved: float, stretch: Callable[[int], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and labels of a window, changed more than KEEP bases away from sites (after EvoAug, Lee et al. 2023):
-    with probability `indels` 1 to STRETCH bases are deleted, with the same probability as many, `stretch(n)`, are
-    inserted, with probability `moved` as many of the window's own stand elsewhere in it, and a share `mutate` of the
-    bases is drawn anew. Up to STRETCH bases shorter or longer than before."""
+def changed(
+    rng: np.random.Generator,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    mutate: float,
+    indels: float,
+    moved: float,
+    stretch: Callable[[int], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and labels of a window, changed more than KEEP bases away from sites (after EvoAug, Lee
+    et al. 2023): with probability `indels` 1 to STRETCH bases are deleted, with the same
+    probability as many, `stretch(n)`, are inserted, with probability `moved` as many of the
+    window's own stand elsewhere in it, and a share `mutate` of the bases is drawn anew. Up to
+    STRETCH bases shorter or longer than before."""
     if rng.random() < indels:
         n = int(rng.integers(1, STRETCH + 1))
         if len(free := _free(labels, n)):
@@ -111,7 +146,10 @@ def changed(rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray, mut
         n = int(rng.integers(1, STRETCH + 1))
         if len(free := _known(labels)):
             at = rng.choice(free)
-            codes, labels = np.insert(codes, at, stretch(n)), np.insert(labels, at, np.zeros(n, labels.dtype))
+            codes, labels = (
+                np.insert(codes, at, stretch(n)),
+                np.insert(labels, at, np.zeros(n, labels.dtype)),
+            )
     if moved and rng.random() < moved:
         n = int(rng.integers(1, STRETCH + 1))
         if len(free := _free(labels, n)):
@@ -137,4 +175,6 @@ def _free(labels: np.ndarray, n: int) -> np.ndarray:
     """Starts of stretches of n bases with no site in them nor within KEEP bases."""
     sites = np.concatenate(([0], np.cumsum((labels == ACCEPTOR) | (labels == DONOR))))
     start = np.arange(len(labels) - n + 1)
-    return start[sites[np.minimum(start + n + KEEP, len(labels))] == sites[np.maximum(start - KEEP, 0)]]
+    return start[
+        sites[np.minimum(start + n + KEEP, len(labels))] == sites[np.maximum(start - KEEP, 0)]
+    ]

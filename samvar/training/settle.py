@@ -1,4 +1,5 @@
-"""Statistics of a trained model's norms and its thresholds, measured once more when its weights no longer change."""
+"""Statistics of a trained model's norms and its thresholds, measured once more when its weights no
+longer change."""
 
 from __future__ import annotations
 
@@ -14,16 +15,29 @@ PASSES = 100  # batches, at most
 
 
 @torch.no_grad()
-def settle(model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, rank: int = 0) -> None:
-    """Give every norm the median of mean and variance over batches of unchanged training windows, and let the
-    thresholds of the sparse layers follow, at their present density.
+def settle(
+    model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, rank: int = 0
+) -> None:
+    """Give every norm the median of mean and variance over batches of unchanged training windows,
+    and let the thresholds of the sparse layers follow, at their present density.
 
-    The median, not the mean: what passes the gate is rare, and now and then very large, so that a few batches carry the
-    mean variance.
+    The median, not the mean: what passes the gate is rare, and now and then very large, so that a
+    few batches carry the mean variance.
     """
-    sampler = WindowSampler(data, TRAIN, model.config.reach, recipe.batch_bases, recipe.windows, recipe.site_share,
-                            recipe.seed, rank)
-    was_training, seen = model.training, {norm: [] for norm in model.modules() if isinstance(norm, Norm)}
+    sampler = WindowSampler(
+        data,
+        TRAIN,
+        model.config.reach,
+        recipe.batch_bases,
+        recipe.windows,
+        recipe.site_share,
+        recipe.seed,
+        rank,
+    )
+    was_training, seen = (
+        model.training,
+        {norm: [] for norm in model.modules() if isinstance(norm, Norm)},
+    )
     model.train()
     momentum = {norm: norm.momentum for norm in seen}
     for norm in seen:
@@ -34,6 +48,8 @@ def settle(model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, r
         for norm, batches in seen.items():
             batches.append(torch.stack([norm.running_mean, norm.running_var]))
     for norm, batches in seen.items():
-        norm.running_mean[:], norm.running_var[:] = torch.stack(batches).sort(0).values[(len(batches) - 1) // 2]
+        norm.running_mean[:], norm.running_var[:] = (
+            torch.stack(batches).sort(0).values[(len(batches) - 1) // 2]
+        )
         norm.momentum = momentum[norm]
     model.train(was_training)

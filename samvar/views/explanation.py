@@ -1,4 +1,5 @@
-"""One variant or region in full: why each splice site changes, and the landscape of sites and motifs around it."""
+"""One variant or region in full: why each splice site changes, and the landscape of sites and
+motifs around it."""
 
 from __future__ import annotations
 
@@ -24,14 +25,17 @@ from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor
 
 LONGEST_REGION = 2000  # bases that a landscape can show
-MOVES = 1.5  # ratio of a site's probability with and without a motif site that counts as strong (the paper's 1.5, 2/3)
+# ratio of a site's probability with and without a motif site that counts as strong (the paper's
+# 1.5, 2/3)
+MOVES = 1.5
 STIRS = 1.1  # ratio from which an influence is drawn at all
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A motif site of the landscape: activation at a place (position 0-based; offset > 0 within an insertion)."""
+    """A motif site of the landscape: activation at a place (position 0-based; offset > 0 within an
+    insertion)."""
 
     rbp: str
     position: int
@@ -42,7 +46,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Influence:
-    """Ratio of a site's probability as it is to that without one motif site; `mark` indexes Landscape.marks."""
+    """Ratio of a site's probability as it is to that without one motif site; `mark` indexes
+    Landscape.marks."""
 
     mark: int
     kind: int
@@ -91,7 +96,8 @@ class GeneView:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A variant (pos 1-based, ref, alt as given) or a region (ref, alt empty; [pos, end]) with a view of each gene."""
+    """A variant (pos 1-based, ref, alt as given) or a region (ref, alt empty; [pos, end]) with a
+    view of each gene."""
 
     contig: str
     pos: int
@@ -104,10 +110,14 @@ class Explanation:
 
     @property
     def title(self) -> str:
-        return f"{self.contig}:{self.pos} {self.ref}>{self.alt}" if self.alt else f"{self.contig}:{self.pos}-{self.end}"
+        return (
+            f"{self.contig}:{self.pos} {self.ref}>{self.alt}"
+            if self.alt
+            else f"{self.contig}:{self.pos}-{self.end}"
+        )
 
 
-# --------------------------------------------------------------------------------------------------- what is asked for
+# -------------------------------------------------------------------------------- what is asked for
 
 
 def variants(text: str, vcf: str | None = None) -> list[tuple[str, int, str, str]]:
@@ -118,12 +128,19 @@ def variants(text: str, vcf: str | None = None) -> list[tuple[str, int, str, str
     if found := re.fullmatch(r"(.+):(\d+):([^:]+):([^:]+)", text):
         return [(found[1], int(found[2]), found[3], alt) for alt in found[4].split(",")]
     if vcf is None:
-        raise SamvarError(f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
-                          "to look up CHR:POS or an ID, give its VCF: --vcf FILE")
+        raise SamvarError(
+            f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
+            "to look up CHR:POS or an ID, give its VCF: --vcf FILE"
+        )
     place = re.fullmatch(r"(.+):(\d+)", text)
     chosen = Regions([(place[1], int(place[2]) - 1, int(place[2]))], "pos") if place else None
     with VcfReader(vcf, [], regions=chosen, indexed=place is not None) as reader:
-        found = [(r.contig, r.pos, r.ref, alt) for r in reader for alt in r.alts if place or text in _ids(r)]
+        found = [
+            (r.contig, r.pos, r.ref, alt)
+            for r in reader
+            for alt in r.alts
+            if place or text in _ids(r)
+        ]
     if not found:
         raise SamvarError(f"{vcf} has no record {text} with an ALT")
     return found
@@ -144,31 +161,48 @@ def region(text: str) -> tuple[str, int, int] | None:
     return found[1], start, end
 
 
-def explain(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, pos: int, ref: str, alt: str,
-            options: Options) -> Explanation:
-    """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken apart, and always
-    the largest."""
+def explain(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    contig: str,
+    pos: int,
+    ref: str,
+    alt: str,
+    options: Options,
+) -> Explanation:
+    """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
+    apart, and always the largest."""
     record = Record(b"", 0, contig, pos, ref, (alt,))
     allele = examine(genome, annotation, record, alt, options)
     score(genome, annotation, predictor, [allele], replace(options, rbp_min=np.inf))
     views = []
     for window, found in zip(allele.windows, allele.deltas):
         least = min(options.rbp_min, float(found.values.max()))
-        causes = attribution.attribute(predictor, window, predictor.score(window), found, least, knockouts=True)
+        causes = attribution.attribute(
+            predictor, window, predictor.score(window), found, least, knockouts=True
+        )
         sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
-        ref_view, alt_view = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
+        ref_view, alt_view = (
+            landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True)
+        )
         views.append(GeneView(window, ref_view, alt_view, found, causes))
-    return Explanation(contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background)
+    return Explanation(
+        contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background
+    )
 
 
-def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, start: int,
-                   end: int) -> Explanation:
+def explain_region(
+    genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, start: int, end: int
+) -> Explanation:
     """The landscape of [start, end], 1-based. Raises SamvarError when there is nothing to show."""
     name = genome.contig(contig)
     if name is None or not 1 <= start <= end <= genome.lengths[name]:
         raise SamvarError(f"{contig}:{start}-{end} is not in {genome.path}")
     if end - start >= LONGEST_REGION:
-        raise SamvarError(f"{contig}:{start}-{end} is longer than the {LONGEST_REGION} bases that can be shown")
+        raise SamvarError(
+            f"{contig}:{start}-{end} is longer than the {LONGEST_REGION} bases that can be shown"
+        )
     codes = genome.codes(name, start - 1, end)
     genes = annotation.overlapping(name, start - 1, end)
     if not genes:
@@ -176,17 +210,24 @@ def explain_region(genome: Genome, annotation: Annotation, predictor: Predictor,
     if (codes == UNKNOWN).all():
         raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
     windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
-    views = [GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows]
+    views = [
+        GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows
+    ]
     return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
 
 
-# ----------------------------------------------------------------------------------------------------------- landscape
+# ---------------------------------------------------------------------------------------- landscape
 
 
-def landscape(predictor: Predictor, window: Window, alleles: list[EditableAllele], found: scoring.Deltas | None = None,
-              in_alt: bool = False) -> Landscape:
-    """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region) at the compared
-    positions, and which moves which."""
+def landscape(
+    predictor: Predictor,
+    window: Window,
+    alleles: list[EditableAllele],
+    found: scoring.Deltas | None = None,
+    in_alt: bool = False,
+) -> Landscape:
+    """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region)
+    at the compared positions, and which moves which."""
     own = alleles[in_alt]
     n = own.bottleneck.shape[1]
     position, offset = window.start + np.arange(n), np.zeros(n, int)
@@ -214,11 +255,20 @@ def landscape(predictor: Predictor, window: Window, alleles: list[EditableAllele
         for kind, column in sites.tolist():
             ratio = float(probability[kind, column] / max(p[kind, column], 1e-6))
             if max(ratio, 1 / ratio) >= STIRS:
-                influences.append(Influence(i, kind, int(position[column]), int(offset[column]), ratio))
+                influences.append(
+                    Influence(i, kind, int(position[column]), int(offset[column]), ratio)
+                )
     haplotype = window.alt if in_alt else window.ref
     start = window.reach[0] + window.flank
-    return Landscape(position, offset, decode(window.to_genome(haplotype[start : start + n])), probability,
-                     own.bottleneck[:2], marks, influences)
+    return Landscape(
+        position,
+        offset,
+        decode(window.to_genome(haplotype[start : start + n])),
+        probability,
+        own.bottleneck[:2],
+        marks,
+        influences,
+    )
 
 
 def _event(before: float, after: float) -> str:
@@ -229,6 +279,13 @@ def _event(before: float, after: float) -> str:
     return "stronger" if after > before else "weaker"
 
 
-def percentile(p: attribution.Part, cause: attribution.Attribution, background: Background | None) -> float | None:
-    """Where the effect stands among those of random variants, None without such a scale or below its start."""
-    return background.percentile(p.rbp, p.effect, cause.value) if background and p.position is not None else None
+def percentile(
+    p: attribution.Part, cause: attribution.Attribution, background: Background | None
+) -> float | None:
+    """Where the effect stands among those of random variants, None without such a scale or below
+    its start."""
+    return (
+        background.percentile(p.rbp, p.effect, cause.value)
+        if background and p.position is not None
+        else None
+    )

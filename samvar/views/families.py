@@ -7,11 +7,32 @@ import re
 from ..scoring.attribution import Attribution
 
 FAMILIES = {  # of related proteins; others: the name up to its first digit
-    "HNRNPA0": "HNRNPA", "HNRNPA1": "HNRNPA", "HNRNPA2B1": "HNRNPA", "HNRNPC": "HNRNPC", "HNRNPCL1": "HNRNPC",
-    "RALY": "HNRNPC", "HNRNPD": "HNRNPD", "HNRNPDL": "HNRNPD", "HNRNPF": "HNRNPF/H", "HNRNPH2": "HNRNPF/H",
-    "HNRNPK": "PCBP/HNRNPK", "PCBP1": "PCBP/HNRNPK", "PCBP2": "PCBP/HNRNPK", "PCBP4": "PCBP/HNRNPK",
-    "FUBP1": "KHSRP/FUBP", "FUBP3": "KHSRP/FUBP", "KHSRP": "KHSRP/FUBP", "TRA2A": "SR", "EWSR1": "FET", "FUS": "FET",
-    "TAF15": "FET", "RBM4": "RBM4", "RBM4B": "RBM4", "RBM15B": "RBM15", "BOLL": "DAZ", "DAZ3": "DAZ",
+    "HNRNPA0": "HNRNPA",
+    "HNRNPA1": "HNRNPA",
+    "HNRNPA2B1": "HNRNPA",
+    "HNRNPC": "HNRNPC",
+    "HNRNPCL1": "HNRNPC",
+    "RALY": "HNRNPC",
+    "HNRNPD": "HNRNPD",
+    "HNRNPDL": "HNRNPD",
+    "HNRNPF": "HNRNPF/H",
+    "HNRNPH2": "HNRNPF/H",
+    "HNRNPK": "PCBP/HNRNPK",
+    "PCBP1": "PCBP/HNRNPK",
+    "PCBP2": "PCBP/HNRNPK",
+    "PCBP4": "PCBP/HNRNPK",
+    "FUBP1": "KHSRP/FUBP",
+    "FUBP3": "KHSRP/FUBP",
+    "KHSRP": "KHSRP/FUBP",
+    "TRA2A": "SR",
+    "EWSR1": "FET",
+    "FUS": "FET",
+    "TAF15": "FET",
+    "RBM4": "RBM4",
+    "RBM4B": "RBM4",
+    "RBM15B": "RBM15",
+    "BOLL": "DAZ",
+    "DAZ3": "DAZ",
 }
 
 
@@ -21,7 +42,9 @@ def family(rbp: str) -> str:
         return FAMILIES[rbp]
     if rbp.startswith("SRSF"):
         return "SR"
-    return rbp if re.fullmatch(r"RBM\d+|ZNF\d+", rbp) else re.match(r"[A-Z]+?(?=\d|$)|.*", rbp).group()
+    return (
+        rbp if re.fullmatch(r"RBM\d+|ZNF\d+", rbp) else re.match(r"[A-Z]+?(?=\d|$)|.*", rbp).group()
+    )
 
 
 def families(cause: Attribution) -> list[tuple[str, float]]:

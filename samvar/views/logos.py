@@ -1,5 +1,5 @@
-"""What the fixed (FM) and the adjusted motif (AM) of an RBP select at equal density, and the difference, as sequence
-logos (as in Figure 3 of the SAM paper)."""
+"""What the fixed (FM) and the adjusted motif (AM) of an RBP select at equal density, and the
+difference, as sequence logos (as in Figure 3 of the SAM paper)."""
 
 from __future__ import annotations
 
@@ -36,22 +36,35 @@ WIDTH = 2 * MOTIF_REACH + 1  # bases around a site, its centre at index MOTIF_RE
 TILE = 8192
 FEW = 200  # sites below which a logo is mostly noise
 LEAST = 0.008  # letters lower than this share of their panel are not drawn
-COLOURS = dict(A="#009e73", C="#0072b2", G="#e69f00", T="#d55e00")  # Okabe and Ito's, told apart by colour-blind eyes
+COLOURS = dict(
+    A="#009e73", C="#0072b2", G="#e69f00", T="#d55e00"
+)  # Okabe and Ito's, told apart by colour-blind eyes
 ON_DARK = dict(A="#2fc79b", C="#56b4e9", G="#f0b83a", T="#f0794a")
 GREY = "#7a808b"  # text that reads on light and on dark
-COLUMNS = ("rbp", "sites", "density_percent", "density_exons_percent", "density_introns_percent", "shared_percent",
-           "information_fm_bits", "information_am_bits", "distance_bits")
+COLUMNS = (
+    "rbp",
+    "sites",
+    "density_percent",
+    "density_exons_percent",
+    "density_introns_percent",
+    "shared_percent",
+    "information_fm_bits",
+    "information_am_bits",
+    "distance_bits",
+)
 
 
-# ----------------------------------------------------------------------------------------------------------- collection
+# --------------------------------------------------------------------------------------- collection
 
 
 @dataclass(frozen=True)
 class Premrna:
-    """Genes end to end, in transcript orientation, `MOTIF_REACH` unknown bases at either end of each.
+    """Genes end to end, in transcript orientation, `MOTIF_REACH` unknown bases at either end of
+    each.
 
     codes   (n,) base codes
-    usable  (n,) whether a site may lie here: the base and `MOTIF_REACH` more on either side are known
+    usable  (n,) whether a site may lie here: the base and `MOTIF_REACH` more on either side are
+            known
     exonic  (n,) whether in an exon of the chosen transcript
     """
 
@@ -65,7 +78,8 @@ class Premrna:
 class Motif:
     """What an RBP's motifs select: as many FM as AM sites.
 
-    fm, am  (21, 4): counts of A C G T around the sites, in transcript orientation, the centre at index 10
+    fm, am  (21, 4): counts of A C G T around the sites, in transcript orientation, the centre at
+            index 10
     exonic  AM sites in exons; `shared` AM sites that are FM sites, too
     base    (4,): composition of the genes
     """
@@ -88,13 +102,19 @@ class Motif:
 
     @cached_property
     def distance(self) -> float:
-        """Jensen-Shannon divergence of FM and AM in bits, position by position and summed; nan without sites."""
+        """Jensen-Shannon divergence of FM and AM in bits, position by position and summed; nan
+        without sites."""
         fm, am = shares(self.fm), shares(self.am)
         middle = (fm + am) / 2
-        return float((relative_entropy(fm, middle) + relative_entropy(am, middle)).sum() / 2) if self.sites else np.nan
+        return (
+            float((relative_entropy(fm, middle) + relative_entropy(am, middle)).sum() / 2)
+            if self.sites
+            else np.nan
+        )
 
     def letters(self, which: str) -> np.ndarray:
-        """(21, 4): heights of the letters of the logo "fm" or "am", which add up to the bits of each position."""
+        """(21, 4): heights of the letters of the logo "fm" or "am", which add up to the bits of
+        each position."""
         p = shares(getattr(self, which))
         return p * relative_entropy(p, self.base)[:, None]
 
@@ -105,7 +125,8 @@ class Motif:
 
 @dataclass(frozen=True)
 class Logos:
-    """Motifs over `positions` usable bases of `genes` genes, `exonic` of them in exons. `model` names the bundle."""
+    """Motifs over `positions` usable bases of `genes` genes, `exonic` of them in exons. `model`
+    names the bundle."""
 
     motifs: list[Motif]
     positions: int
@@ -114,7 +135,8 @@ class Logos:
     model: str
 
     def density(self, motif: Motif) -> tuple[float, float, float]:
-        """AM sites in percent of the positions: of all, of exons, of introns; nan where there are none."""
+        """AM sites in percent of the positions: of all, of exons, of introns; nan where there are
+        none."""
         sites = motif.sites, motif.exonic, motif.sites - motif.exonic
         places = self.positions, self.exonic, self.positions - self.exonic
         return tuple(100 * s / n if n else np.nan for s, n in zip(sites, places))
@@ -131,25 +153,40 @@ def relative_entropy(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.maximum((p * np.log2(ratio)).sum(-1), 0)
 
 
-def collect(genome: Genome, annotation: Annotation, predictor: Predictor, rbps: Iterable[str] = (),
-            chroms: Iterable[str] = (), max_bases: int = 2_000_000) -> Logos:
-    """FM and AM sites of `rbps` (none named: all), over the pre-mRNA of the genes on `chroms` (none named: all).
+def collect(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    rbps: Iterable[str] = (),
+    chroms: Iterable[str] = (),
+    max_bases: int = 2_000_000,
+) -> Logos:
+    """FM and AM sites of `rbps` (none named: all), over the pre-mRNA of the genes on `chroms` (none
+    named: all).
 
-    Pre-mRNA is the extent of a gene's chosen transcript, everything around it unknown to the model; genes come in the
-    annotation's order until `max_bases` positions are used. AM sites are those of the bundle's first seed; FM sites are
-    as many positions, those with the highest affinity of its fixed motif, of equal ones the first.
+    Pre-mRNA is the extent of a gene's chosen transcript, everything around it unknown to the model;
+    genes come in the annotation's order until `max_bases` positions are used. AM sites are those of
+    the bundle's first seed; FM sites are as many positions, those with the highest affinity of its
+    fixed motif, of equal ones the first.
 
-    Raises SamvarError for a model without AM, an RBP that it lacks, and when no known sequence is left.
+    Raises SamvarError for a model without AM, an RBP that it lacks, and when no known sequence is
+    left.
     """
     bundle = predictor.bundle
     if bundle.kind != "am":
-        raise SamvarError(f"bundle {bundle.name}:{bundle.kind} has fixed motifs alone; give a model with "
-                          "adjusted ones, as --model default")
-    channels = [channel_of(predictor, name) - 2 for name in dict.fromkeys(rbps)] or range(len(bundle.rbps))
+        raise SamvarError(
+            f"bundle {bundle.name}:{bundle.kind} has fixed motifs alone; give a model with "
+            "adjusted ones, as --model default"
+        )
+    channels = [channel_of(predictor, name) - 2 for name in dict.fromkeys(rbps)] or range(
+        len(bundle.rbps)
+    )
     rna = premrna(genome, _selected(annotation, chroms), max_bases)
     if not rna.usable.any():
-        raise ContigMismatchError(f"the genes hold no known sequence: do FASTA {genome.name} and annotation "
-                                  f"{annotation.name} belong together, and does the FASTA have these chromosomes?")
+        raise ContigMismatchError(
+            f"the genes hold no known sequence: do FASTA {genome.name} and annotation "
+            f"{annotation.name} belong together, and does the FASTA have these chromosomes?"
+        )
     channel, position, affinity, adjusted = candidates(predictor.models[0], rna.codes, rna.usable)
     base = shares(np.bincount(rna.codes, minlength=5)[:4])
     motifs = []
@@ -158,18 +195,33 @@ def collect(genome: Genome, annotation: Annotation, predictor: Predictor, rbps: 
         at, f = position[own], affinity[own]
         am = at[adjusted[own]]
         fm = at[np.argsort(-f, kind="stable")[: len(am)]]
-        motifs.append(Motif(bundle.rbps[c], counts(rna.codes, fm), counts(rna.codes, am), int(rna.exonic[am].sum()),
-                            len(np.intersect1d(am, fm, assume_unique=True)), base))
-    return Logos(motifs, int(rna.usable.sum()), int((rna.usable & rna.exonic).sum()), rna.genes,
-                 f"{bundle.name}, seed {bundle.seeds[0]}")
+        motifs.append(
+            Motif(
+                bundle.rbps[c],
+                counts(rna.codes, fm),
+                counts(rna.codes, am),
+                int(rna.exonic[am].sum()),
+                len(np.intersect1d(am, fm, assume_unique=True)),
+                base,
+            )
+        )
+    return Logos(
+        motifs,
+        int(rna.usable.sum()),
+        int((rna.usable & rna.exonic).sum()),
+        rna.genes,
+        f"{bundle.name}, seed {bundle.seeds[0]}",
+    )
 
 
 def _selected(annotation: Annotation, chroms: Iterable[str]) -> list[Gene]:
     names = ContigNames(chroms)
     found = [g for g in annotation.genes if not names.names or names.find(g.origin or g.contig)]
     if not found:
-        raise SamvarError(f"annotation {annotation.name} has no gene on {', '.join(sorted(names.names))}; "
-                          f"it has contigs such as {', '.join(sorted(annotation.contigs.names)[:5])}")
+        raise SamvarError(
+            f"annotation {annotation.name} has no gene on {', '.join(sorted(names.names))}; "
+            f"it has contigs such as {', '.join(sorted(annotation.contigs.names)[:5])}"
+        )
     return found
 
 
@@ -187,7 +239,10 @@ def premrna(genome: Genome, genes: Iterable[Gene], max_bases: int) -> Premrna:
             exonic[first - start : last - start] = True
         if gene.strand == "-":
             codes, exonic = reverse_complement(codes), exonic[::-1]
-        codes, exonic = np.pad(codes, MOTIF_REACH, constant_values=UNKNOWN), np.pad(exonic, MOTIF_REACH)
+        codes, exonic = (
+            np.pad(codes, MOTIF_REACH, constant_values=UNKNOWN),
+            np.pad(exonic, MOTIF_REACH),
+        )
         unknown = np.cumsum(np.pad(codes == UNKNOWN, (1, 0)))
         usable = np.pad(unknown[WIDTH:] == unknown[:-WIDTH], MOTIF_REACH)
         usable &= np.cumsum(usable) <= max_bases - used
@@ -201,11 +256,12 @@ def premrna(genome: Genome, genes: Iterable[Gene], max_bases: int) -> Premrna:
 
 @torch.inference_mode()
 def candidates(model: SAM, codes: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Channel, position, affinity and whether it is an AM site, of every usable position that an AM may select; of each
-    channel in order of position. `codes` and `usable` (n,) as in `Premrna`; a position is an index into them.
+    """Channel, position, affinity and whether it is an AM site, of every usable position that an AM
+    may select; of each channel in order of position. `codes` and `usable` (n,) as in `Premrna`; a
+    position is an index into them.
 
-    These are the positions of highest affinity of a channel, all above one threshold, and more than its AM sites: the
-    best FM sites, as many as there are AM sites, are among them.
+    These are the positions of highest affinity of a channel, all above one threshold, and more than
+    its AM sites: the best FM sites, as many as there are AM sites, are among them.
     """
     motifs, found = model.motifs, []
     starts = range(MOTIF_REACH, len(codes) - MOTIF_REACH, TILE)
@@ -228,12 +284,15 @@ def counts(codes: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.stack([(windows == code).sum(0) for code in range(4)], 1)
 
 
-# --------------------------------------------------------------------------------------------------------------- output
+# ------------------------------------------------------------------------------------------- output
 
 
 def table(logos: Logos) -> list[str]:
     """Tab-separated lines with a header, a row for each RBP; unknown is "."."""
-    return ["\t".join(COLUMNS), *("\t".join([m.rbp, str(m.sites), *_numbers(logos, m)]) for m in logos.motifs)]
+    return [
+        "\t".join(COLUMNS),
+        *("\t".join([m.rbp, str(m.sites), *_numbers(logos, m)]) for m in logos.motifs),
+    ]
 
 
 def _numbers(logos: Logos, m: Motif) -> list[str]:
@@ -242,8 +301,11 @@ def _numbers(logos: Logos, m: Motif) -> list[str]:
     return ["." if np.isnan(v) else f"{v:.{d}f}" for v, d in zip(values, (4, 4, 4, 1, 3, 3, 4))]
 
 
-def write(logos: Logos, table_file: str | None = None, svg: str | None = None, html: str | None = None) -> None:
-    """Write what is asked for, each file whole or not at all; `svg` is a folder, which gets a picture for each RBP."""
+def write(
+    logos: Logos, table_file: str | None = None, svg: str | None = None, html: str | None = None
+) -> None:
+    """Write what is asked for, each file whole or not at all; `svg` is a folder, which gets a
+    picture for each RBP."""
     if table_file:
         files.write(table_file, "\n".join([*table(logos), ""]))
     if svg:
@@ -260,7 +322,9 @@ def style():
     try:
         import logomaker  # noqa: F401
     except ImportError as e:
-        raise SamvarError("drawing logos needs logomaker and matplotlib: pip install 'samvar[plot]'") from e
+        raise SamvarError(
+            "drawing logos needs logomaker and matplotlib: pip install 'samvar[plot]'"
+        ) from e
     return figures.style()
 
 
@@ -287,8 +351,15 @@ def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: st
     drawn = np.where(np.abs(values) < LEAST * (limits[1] - limits[0]), 0, values)
     places = np.arange(-MOTIF_REACH, MOTIF_REACH + 1)
     if drawn.any():
-        logomaker.Logo(pandas.DataFrame(drawn, index=places, columns=list("ACGT")), ax=axes, color_scheme=COLOURS,
-                       font_name="DejaVu Sans", flip_below=False, edgecolor="none", baseline_width=0)
+        logomaker.Logo(
+            pandas.DataFrame(drawn, index=places, columns=list("ACGT")),
+            ax=axes,
+            color_scheme=COLOURS,
+            font_name="DejaVu Sans",
+            flip_below=False,
+            edgecolor="none",
+            baseline_width=0,
+        )
     axes.axhline(0, color=figures.FAINT, lw=0.6, zorder=-1)
     axes.set_xlim(-MOTIF_REACH - 0.7, MOTIF_REACH + 0.7)
     axes.set_ylim(limits)
@@ -298,49 +369,75 @@ def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: st
 
 
 def _svg(motif: Motif) -> str:
-    """The drawing as one small <svg> element, its text in `figures.INK`, its ids unique to the RBP."""
+    """The drawing as one small <svg> element, its text in `figures.INK`, its ids unique to the
+    RBP."""
     figure, out = draw(motif), io.BytesIO()
     with style():
         figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
     text = out.getvalue().decode()
     text = text[text.index("<svg") :].replace("\n", "")
-    for pattern, shorter in ((r"<metadata>.*?</metadata>", ""), (r">\s+<", "><"), (r'<g id="[^"]*">', "<g>"),
-                             (r' clip-path="[^"]*"', ""), (r"(\.\d\d)\d+(?=[^<>]*>)", r"\1")):
+    for pattern, shorter in (
+        (r"<metadata>.*?</metadata>", ""),
+        (r">\s+<", "><"),
+        (r'<g id="[^"]*">', "<g>"),
+        (r' clip-path="[^"]*"', ""),
+        (r"(\.\d\d)\d+(?=[^<>]*>)", r"\1"),
+    ):
         text = re.sub(pattern, shorter, text)
     return own_ids(text, _anchor(motif))
 
 
-LIGHT, DARK = ("; ".join(f"--{base}: {c}" for base, c in some.items()) for some in (COLOURS, ON_DARK))
-STYLE = PAGE_STYLE + f"""
+LIGHT, DARK = (
+    "; ".join(f"--{base}: {c}" for base, c in some.items()) for some in (COLOURS, ON_DARK)
+)
+STYLE = (
+    PAGE_STYLE
+    + f"""
 :root {{ {LIGHT} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {DARK} }} }}
 @media print {{ :root {{ {LIGHT} }} }}
-section {{ border-top: 1px solid var(--line); break-inside: avoid; margin-top: 1.5rem }} a {{ color: inherit }}
+section {{ border-top: 1px solid var(--line); break-inside: avoid; margin-top: 1.5rem }}
+a {{ color: inherit }}
 td.n, th.n {{ text-align: right }}
 """
+)
 
-HEADS = ("RBP", "sites", "density %", "in exons %", "in introns %", "shared %", "FM bits", "AM bits", "distance")
+HEADS = (
+    "RBP",
+    "sites",
+    "density %",
+    "in exons %",
+    "in introns %",
+    "shared %",
+    "FM bits",
+    "AM bits",
+    "distance",
+)
 
 
 def page(logos: Logos) -> str:
-    """One self-contained HTML page, light and dark, that prints: a card for each RBP, those that differ most first,
-    those with few sites last."""
-    order = sorted(logos.motifs, key=lambda m: (m.sites < FEW, -m.distance if m.sites else 1, m.rbp))
+    """One self-contained HTML page, light and dark, that prints: a card for each RBP, those that
+    differ most first, those with few sites last."""
+    order = sorted(
+        logos.motifs, key=lambda m: (m.sites < FEW, -m.distance if m.sites else 1, m.rbp)
+    )
     rows = "".join(_row(logos, m) for m in order)
-    heads = "".join(f'<th class="n">{h}</th>' if i else f"<th>{h}</th>" for i, h in enumerate(HEADS))
+    heads = "".join(
+        f'<th class="n">{h}</th>' if i else f"<th>{h}</th>" for i, h in enumerate(HEADS)
+    )
     cards = "\n".join(_card(logos, m) for m in order)
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8" /><title>samvar: motifs of {escape(logos.model)}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1" /><style>{STYLE}</style></head>
 <body><h1>Fixed and adjusted motifs</h1>
-<p>Model {escape(logos.model)}; {logos.positions:,} bases of {logos.genes} genes, of which {logos.exonic:,} in exons.
-The adjusted motif (AM) is what the model uses; the fixed motif (FM) is shown at as many sites, those of highest
-affinity.</p>
-<p class="note">Logos: information against the base composition of the same genes, centre of the site at 0, from 5' to
-3' of the transcript; AM - FM: difference of the shares of each base. Density: AM sites per 100 bases. Shared: AM sites
-that are FM sites, too. Bits: information of the whole logo. Distance: Jensen-Shannon divergence of FM and AM in bits,
-summed over the positions. With less than {FEW} sites (*) logos and distances are mostly noise: these RBPs
-come last.</p>
+<p>Model {escape(logos.model)}; {logos.positions:,} bases of {logos.genes} genes, of which
+{logos.exonic:,} in exons. The adjusted motif (AM) is what the model uses; the fixed motif (FM) is
+shown at as many sites, those of highest affinity.</p>
+<p class="note">Logos: information against the base composition of the same genes, centre of the
+site at 0, from 5' to 3' of the transcript; AM - FM: difference of the shares of each base. Density:
+AM sites per 100 bases. Shared: AM sites that are FM sites, too. Bits: information of the whole
+logo. Distance: Jensen-Shannon divergence of FM and AM in bits, summed over the positions. With less
+than {FEW} sites (*) logos and distances are mostly noise: these RBPs come last.</p>
 <div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 {cards}
 </body></html>
@@ -363,6 +460,9 @@ def _card(logos: Logos, m: Motif) -> str:
     for base, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{base})")
     few = ", few" if m.sites < FEW else ""
-    return (f'<section id="{_anchor(m)}"><h2>{escape(m.rbp)}</h2><p class="note">distance {distance} bits; '
-            f"{m.sites:,} sites{few} ({density} % of bases; exons {exons} %, introns {introns} %), {shared} % shared; "
-            f'FM {fm} bits, AM {am} bits</p><figure class="scroll">{svg}</figure></section>')
+    return (
+        f'<section id="{_anchor(m)}"><h2>{escape(m.rbp)}</h2>'
+        f'<p class="note">distance {distance} bits; {m.sites:,} sites{few} ({density} % of bases; '
+        f"exons {exons} %, introns {introns} %), {shared} % shared; "
+        f'FM {fm} bits, AM {am} bits</p><figure class="scroll">{svg}</figure></section>'
+    )

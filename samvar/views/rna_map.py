@@ -10,7 +10,8 @@ from .figures import EVENT, FAINT, INK, SITE, saved, style
 
 
 def draw(m: RnaMap, path: str) -> None:
-    """An RNA map: where an RBP's sites lie around internal exons, and what each does to its exon."""
+    """An RNA map: where an RBP's sites lie around internal exons, and what each does to its
+    exon."""
     with style():
         from matplotlib.figure import Figure
 
@@ -21,7 +22,9 @@ def draw(m: RnaMap, path: str) -> None:
             top, bottom = grid[0][half], grid[1][half]
             top.bar(middle, 1000 * np.nan_to_num(m.sites[half]), BIN * 0.9, color=FAINT)
             effect = np.nan_to_num(m.effects[half])
-            bottom.bar(middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"]))
+            bottom.bar(
+                middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"])
+            )
             bottom.axhline(0, color=INK, lw=0.6)
             bottom.set_xlabel(f"bases {title}")
             exon = (0, 50) if half == 0 else (-49.5, 0.5)
@@ -30,5 +33,7 @@ def draw(m: RnaMap, path: str) -> None:
                 axes.spines[["top", "right"]].set_visible(False)
         grid[0][0].set_ylabel("sites per exon\nand 1,000 bases")
         grid[1][0].set_ylabel("mean log2 change of\nthe exon's sites")
-        figure.suptitle(f"{m.rbp}: {m.shown} sites around {m.exons} internal exons (shaded)", fontsize=10)
+        figure.suptitle(
+            f"{m.rbp}: {m.shown} sites around {m.exons} internal exons (shaded)", fontsize=10
+        )
         files.write(path, saved(figure, "png" if path.endswith(".png") else "svg"))

@@ -15,9 +15,17 @@ from .families import families, family
 
 
 def to_dict(e: Explanation) -> dict:
-    """What --json writes; positions are 1-based, strings where they lie within an insertion (anchor+offset)."""
-    return dict(contig=e.contig, pos=e.pos, ref=e.ref, alt=e.alt, end=e.end, status=e.status.name,
-                genes=[_gene_dict(v, e.background) for v in e.genes])
+    """What --json writes; positions are 1-based, strings where they lie within an insertion
+    (anchor+offset)."""
+    return dict(
+        contig=e.contig,
+        pos=e.pos,
+        ref=e.ref,
+        alt=e.alt,
+        end=e.end,
+        status=e.status.name,
+        genes=[_gene_dict(v, e.background) for v in e.genes],
+    )
 
 
 def _gene_dict(view: GeneView, background: Background | None) -> dict:
@@ -26,15 +34,24 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
     if view.deltas is not None:
         d = view.deltas
         where = [_number_place(d.alignment.position[c], d.alignment.offset[c]) for c in d.columns]
-        out["deltas"] = {name: dict(value=float(v), pos=p) for name, v, p in zip(scoring.NAMES, d.values, where)}
+        out["deltas"] = {
+            name: dict(value=float(v), pos=p) for name, v, p in zip(scoring.NAMES, d.values, where)
+        }
         out["sd"] = d.sd
         out["attributed"] = [
-            dict(delta=scoring.NAMES[c.delta], value=c.value, pos=where[c.delta], residual=c.residual,
-                 parts=[_part_dict(p, c, background) for p in c.parts],
-                 families=[dict(family=f, effect=x) for f, x in families(c)])
+            dict(
+                delta=scoring.NAMES[c.delta],
+                value=c.value,
+                pos=where[c.delta],
+                residual=c.residual,
+                parts=[_part_dict(p, c, background) for p in c.parts],
+                families=[dict(family=f, effect=x) for f, x in families(c)],
+            )
             for c in view.causes
         ]
-    out["landscape"] = {name: _landscape_dict(side) for name, side in (("ref", view.ref), ("alt", view.alt)) if side}
+    out["landscape"] = {
+        name: _landscape_dict(side) for name, side in (("ref", view.ref), ("alt", view.alt)) if side
+    }
     return out
 
 
@@ -42,20 +59,53 @@ def _number_place(position, offset) -> int | str:
     return place(int(position), int(offset)) if offset else int(position) + 1
 
 
-def _part_dict(p: attribution.Part, cause: attribution.Attribution, background: Background | None) -> dict:
-    return dict(kind=p.kind, rbp=p.rbp, family=family(p.rbp) if p.kind == "rbp" else None, event=p.event or None,
-                pos=None if p.position is None else _number_place(p.position, p.offset), site=p.site or None,
-                change=p.change, effect=p.effect, knockout=p.knockout, seeds_agree=p.agree == 1.0,
-                percentile=percentile(p, cause, background))
+def _part_dict(
+    p: attribution.Part, cause: attribution.Attribution, background: Background | None
+) -> dict:
+    return dict(
+        kind=p.kind,
+        rbp=p.rbp,
+        family=family(p.rbp) if p.kind == "rbp" else None,
+        event=p.event or None,
+        pos=None if p.position is None else _number_place(p.position, p.offset),
+        site=p.site or None,
+        change=p.change,
+        effect=p.effect,
+        knockout=p.knockout,
+        seeds_agree=p.agree == 1.0,
+        percentile=percentile(p, cause, background),
+    )
 
 
 def _landscape_dict(side: Landscape) -> dict:
-    sites = [dict(kind=KINDS[k], pos=_number_place(side.position[c], side.offset[c]),
-                  probability=float(side.probability[k, c]), lssi=float(side.lssi[k, c])) for k, c in side.sites()]
-    marks = [dict(rbp=m.rbp, pos=_number_place(m.position, m.offset), activation=m.activation, event=m.event)
-             for m in side.marks]
-    moves = [dict(rbp=side.marks[i.mark].rbp, motif=marks[i.mark]["pos"], kind=KINDS[i.kind],
-                  pos=_number_place(i.position, i.offset), ratio=i.ratio) for i in side.influences]
+    sites = [
+        dict(
+            kind=KINDS[k],
+            pos=_number_place(side.position[c], side.offset[c]),
+            probability=float(side.probability[k, c]),
+            lssi=float(side.lssi[k, c]),
+        )
+        for k, c in side.sites()
+    ]
+    marks = [
+        dict(
+            rbp=m.rbp,
+            pos=_number_place(m.position, m.offset),
+            activation=m.activation,
+            event=m.event,
+        )
+        for m in side.marks
+    ]
+    moves = [
+        dict(
+            rbp=side.marks[i.mark].rbp,
+            motif=marks[i.mark]["pos"],
+            kind=KINDS[i.kind],
+            pos=_number_place(i.position, i.offset),
+            ratio=i.ratio,
+        )
+        for i in side.influences
+    ]
     return dict(sites=sites, motifs=marks, influences=moves)
 
 
@@ -65,7 +115,11 @@ def to_text(e: Explanation, check: bool = False, most: int = 12) -> str:
     for view in e.genes:
         g = view.gene
         lines += ["", f"{g.symbol} ({g.id}, {g.chosen.id}, {g.strand} strand)"]
-        lines += _sites_text(view) if view.deltas is None else _causes_text(view, e.background, check, most)
+        lines += (
+            _sites_text(view)
+            if view.deltas is None
+            else _causes_text(view, e.background, check, most)
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -75,17 +129,29 @@ def _sites_text(view: GeneView) -> list[str]:
         at = view.ref.position[column]
         moved = [i for i in view.ref.influences if (i.kind, i.position) == (kind, at)]
         moved.sort(key=lambda i: -abs(np.log(i.ratio)))
-        by = ", ".join(f"{view.ref.marks[i.mark].rbp} at {view.ref.marks[i.mark].position + 1} x{i.ratio:.2g}"
-                       for i in moved[:5])
-        lines.append(f"  {KINDS[kind]:8} {at + 1}  p {view.ref.probability[kind, column]:.3f}  core score "
-                     f"{view.ref.lssi[kind, column]:.1f}" + (f"  moved by {by}" if by else ""))
+        by = ", ".join(
+            f"{view.ref.marks[i.mark].rbp} at {view.ref.marks[i.mark].position + 1} x{i.ratio:.2g}"
+            for i in moved[:5]
+        )
+        lines.append(
+            f"  {KINDS[kind]:8} {at + 1}  p {view.ref.probability[kind, column]:.3f}  core score "
+            f"{view.ref.lssi[kind, column]:.1f}" + (f"  moved by {by}" if by else "")
+        )
     return lines or [f"  no position has a probability of {SEEN} or more"]
 
 
-def _causes_text(view: GeneView, background: Background | None, check: bool, most: int) -> list[str]:
+def _causes_text(
+    view: GeneView, background: Background | None, check: bool, most: int
+) -> list[str]:
     d = view.deltas
-    lines = ["  " + ", ".join(f"{WHAT[n]} {v:.4f} at {place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}"
-                              for n, v, c in zip(scoring.NAMES, d.values, d.columns))]
+    lines = [
+        "  "
+        + ", ".join(
+            f"{WHAT[n]} {v:.4f} at "
+            f"{place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}"
+            for n, v, c in zip(scoring.NAMES, d.values, d.columns)
+        )
+    ]
     for c in view.causes:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
@@ -98,10 +164,22 @@ def _causes_text(view: GeneView, background: Background | None, check: bool, mos
     return lines or ["  no change"]
 
 
-def _row(p: attribution.Part, cause: attribution.Attribution, background: Background | None, check: bool) -> list[str]:
+def _row(
+    p: attribution.Part, cause: attribution.Attribution, background: Background | None, check: bool
+) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
     number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
-    cells = [number(p.effect, 4) + "?" * (p.agree < 1), p.rbp, p.event, place(p.position, p.offset), p.site,
-             number(p.change, 2)]
+    cells = [
+        number(p.effect, 4) + "?" * (p.agree < 1),
+        p.rbp,
+        p.event,
+        place(p.position, p.offset),
+        p.site,
+        number(p.change, 2),
+    ]
     share = percentile(p, cause, background)
-    return cells + ["" if share is None else f"{share:.1f}"] * bool(background) + [number(p.knockout, 4)] * check
+    return (
+        cells
+        + ["" if share is None else f"{share:.1f}"] * bool(background)
+        + [number(p.knockout, 4)] * check
+    )

@@ -3,9 +3,9 @@
 
     python tests/benchmarks/annotate_1kgp.py DATA [--threads 2]
 
-DATA holds vcf/, genome/ and annotation/. A GTF is made from the canonical exon table; the run must return every
-record of 1kgp3_chr20_1-2Mb.hg19.vcf.gz, unchanged but for INFO, with a status for every ALT. Another run, without
-attribution, tells what attribution costs.
+DATA holds vcf/, genome/ and annotation/. A GTF is made from the canonical exon table; the run must
+return every record of 1kgp3_chr20_1-2Mb.hg19.vcf.gz, unchanged but for INFO, with a status for
+every ALT. Another run, without attribution, tells what attribution costs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def write_gtf(table: str, path: str) -> None:
         for g in load_annotation(table).genes:
             ids = f'gene_id "{g.id}"; transcript_id "{g.chosen.id}"; gene_name "{g.symbol}";'
             for start, end in g.chosen.exons:
-                f.write(f"{g.contig}\tcanonical\texon\t{start + 1}\t{end}\t.\t{g.strand}\t.\t{ids}\n")
+                f.write(
+                    f"{g.contig}\tcanonical\texon\t{start + 1}\t{end}\t.\t{g.strand}\t.\t{ids}\n"
+                )
 
 
 def records(path: str) -> list[list[str]]:
@@ -42,7 +44,9 @@ def records(path: str) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--threads", default="2")
     args = parser.parse_args()
@@ -53,9 +57,26 @@ def main() -> None:
         seconds = {}
         for name, options in (("without", ["--rbp-min", "2"]), ("with", [])):
             started = time.monotonic()
-            subprocess.run([sys.executable, "-m", "samvar.cli", "annotate", path(VCF), "-f", path("genome/hg19.fa.gz"),
-                            "-a", gtf, "-o", out, "--threads", args.threads, "--no-cache",
-                            *options], check=True)
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "samvar.cli",
+                    "annotate",
+                    path(VCF),
+                    "-f",
+                    path("genome/hg19.fa.gz"),
+                    "-a",
+                    gtf,
+                    "-o",
+                    out,
+                    "--threads",
+                    args.threads,
+                    "--no-cache",
+                    *options,
+                ],
+                check=True,
+            )
             seconds[name] = time.monotonic() - started
         before, after = records(path(VCF)), records(out)
     assert [r[:7] + r[8:] for r in before] == [r[:7] + r[8:] for r in after]
@@ -71,11 +92,24 @@ def main() -> None:
         residual += len({r[0] for r in rows if r[2] == "RESIDUAL" and abs(float(r[7])) > 1e-3})
     scored = statuses["OK"] + statuses["LOW_CONTEXT"]
     cost = seconds["with"] - seconds["without"]
-    print(json.dumps(dict(
-        records=len(after), statuses=statuses, minutes=seconds["with"] / 60, scored_per_second=scored / seconds["with"],
-        attributed_alleles=attributed, share_with_residual=residual / max(attributed, 1),
-        time_with_attribution=seconds["with"] / seconds["without"], milliseconds_per_attributed=1e3 * cost / attributed,
-        threads=int(args.threads), machine=machine(), model=model()), indent=1))
+    print(
+        json.dumps(
+            dict(
+                records=len(after),
+                statuses=statuses,
+                minutes=seconds["with"] / 60,
+                scored_per_second=scored / seconds["with"],
+                attributed_alleles=attributed,
+                share_with_residual=residual / max(attributed, 1),
+                time_with_attribution=seconds["with"] / seconds["without"],
+                milliseconds_per_attributed=1e3 * cost / attributed,
+                threads=int(args.threads),
+                machine=machine(),
+                model=model(),
+            ),
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""How far from the floor: the arithmetic of one SNV against the machine's matrix rate, and the time it takes.
+"""How far from the floor: the arithmetic of one SNV against the machine's matrix rate, and the time
+it takes.
 
     python tests/benchmarks/floor.py DATA [--model default] [--snvs 300]
 
-DATA holds vcf/, genome/ and annotation/. SNVs of the 1000 Genomes chr20 file, one thread. Operations: 2 per
-multiply-add, of what is computed anew for an allele whose reference is known (convolutions and matrix products counted
-as they run, the LSTM by its shape). The rate is that of 512 x 512 matrix products, the floor operations / rate.
+DATA holds vcf/, genome/ and annotation/. SNVs of the 1000 Genomes chr20 file, one thread.
+Operations: 2 per multiply-add, of what is computed anew for an allele whose reference is known
+(convolutions and matrix products counted as they run, the LSTM by its shape). The rate is that of
+512 x 512 matrix products, the floor operations / rate.
 """
 
 from __future__ import annotations
@@ -44,21 +46,30 @@ def gemm_rate(n: int = 512) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--model", default="default")
     parser.add_argument("--snvs", type=int, default=300)
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
     torch.set_num_threads(1)
-    genome, table = Genome(data("genome", "hg19.fa.gz")), data("annotation", "canonical.hg19.tsv.gz")
+    genome, table = (
+        Genome(data("genome", "hg19.fa.gz")),
+        data("annotation", "canonical.hg19.tsv.gz"),
+    )
     genes, bundle = load_annotation(table), load_bundle(args.model)
     predictor = Predictor(bundle)
     windows = []
-    for pos, ref, alt in real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), table)["snv"][: args.snvs]:
+    for pos, ref, alt in real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), table)["snv"][
+        : args.snvs
+    ]:
         variant = normalise(genome, "chr20", pos, ref, alt)
-        windows += [make_window(genome, g, variant, 50, bundle.flank, predictor.reach)
-                    for g in genes.overlapping("chr20", *variant.span)]
+        windows += [
+            make_window(genome, g, variant, 50, bundle.flank, predictor.reach)
+            for g in genes.overlapping("chr20", *variant.span)
+        ]
     steps = []  # rows times positions that the LSTM goes through, in either direction
     direction = Aggregator._direction
 
@@ -80,11 +91,22 @@ def main() -> None:
     units = bundle.models[0].config.lstm_units
     lstm = 2 * np.sum(steps) / len(operations) * 4 * units * (2 * units + units)
     total, rate = np.mean(operations) + lstm, gemm_rate()
-    print(json.dumps(dict(
-        machine=machine(), model=dict(name=bundle.name, kind=bundle.kind, sha256=bundle.sha256), snvs=len(windows),
-        megaflop=total / 1e6, megaflop_lstm=lstm / 1e6,
-        gigaflop_per_second_of_a_thread=rate / 1e9, floor_milliseconds=1e3 * total / rate,
-        milliseconds=1e3 * np.median(seconds), times_the_floor=np.median(seconds) * rate / total), indent=1))
+    print(
+        json.dumps(
+            dict(
+                machine=machine(),
+                model=dict(name=bundle.name, kind=bundle.kind, sha256=bundle.sha256),
+                snvs=len(windows),
+                megaflop=total / 1e6,
+                megaflop_lstm=lstm / 1e6,
+                gigaflop_per_second_of_a_thread=rate / 1e9,
+                floor_milliseconds=1e3 * total / rate,
+                milliseconds=1e3 * np.median(seconds),
+                times_the_floor=np.median(seconds) * rate / total,
+            ),
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

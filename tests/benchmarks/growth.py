@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Time and memory of `samvar annotate` against the number of records, dense (exome-like) and sparse (genome-like).
+"""Time and memory of `samvar annotate` against the number of records, dense (exome-like) and sparse
+(genome-like).
 
-    python tests/benchmarks/growth.py DATA --json OUT [--records 1000 10000 100000] [--options "--threads 1"]
+    python tests/benchmarks/growth.py DATA --json OUT [--records 1000 10000 100000] [--options
+    "--threads 1"]
 
-DATA holds genome/ and annotation/. SNVs in the known sequence of genes, one per 40 bases (dense) or per 1,000 (sparse),
-gene after gene; sizes for which there is not sequence enough are left out and said. OUT is written after each run, and
-rows that it holds already, of the same model, are kept.
+DATA holds genome/ and annotation/. SNVs in the known sequence of genes, one per 40 bases (dense) or
+per 1,000 (sparse), gene after gene; sizes for which there is not sequence enough are left out and
+said. OUT is written after each run, and rows that it holds already, of the same model, are kept.
 """
 
 from __future__ import annotations
@@ -34,13 +36,18 @@ def snvs(genome: Genome, annotation: str, n: int, apart: int) -> list[tuple[str,
             continue
         seen[contig] = g.end
         bases = decode(genome.codes(contig, g.start, g.end))
-        found += [(contig, g.start + i + 1, bases[i], "CGTA"["ACGT".index(bases[i])])
-                  for i in range(0, len(bases), apart) if bases[i] in "ACGT"]
+        found += [
+            (contig, g.start + i + 1, bases[i], "CGTA"["ACGT".index(bases[i])])
+            for i in range(0, len(bases), apart)
+            if bases[i] in "ACGT"
+        ]
     return found[:n]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--json", required=True)
     parser.add_argument("--records", type=int, nargs="+", default=[1_000, 10_000, 100_000])
@@ -65,12 +72,31 @@ def main() -> None:
                     f.write("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
                     f.writelines(f"{c}\t{p}\t.\t{a}\t{b}\t.\t.\t.\n" for c, p, a, b in records)
                 seconds, peak, cpu = measured(
-                    [sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", fasta, "-a", annotation,
-                     "-o", os.path.join(folder, "out.vcf"), *args.options.split()])
-            rows[f"{kind} {n}"] = dict(seconds=round(seconds, 1), cpu_seconds=round(cpu, 1), peak_mb=round(peak))
+                    [
+                        sys.executable,
+                        "-m",
+                        "samvar.cli",
+                        "annotate",
+                        vcf,
+                        "-f",
+                        fasta,
+                        "-a",
+                        annotation,
+                        "-o",
+                        os.path.join(folder, "out.vcf"),
+                        *args.options.split(),
+                    ]
+                )
+            rows[f"{kind} {n}"] = dict(
+                seconds=round(seconds, 1), cpu_seconds=round(cpu, 1), peak_mb=round(peak)
+            )
             print(kind, n, rows[f"{kind} {n}"], file=sys.stderr)
             with open(args.json, "w") as f:
-                json.dump(dict(machine=machine(), model=weights, options=args.options, rows=rows), f, indent=1)
+                json.dump(
+                    dict(machine=machine(), model=weights, options=args.options, rows=rows),
+                    f,
+                    indent=1,
+                )
                 f.write("\n")
 
 

@@ -3,8 +3,9 @@
 
     python tests/benchmarks/memory.py [--quick]
 
-Two pairs of runs: mostly intergenic records (200 are scored), and records that are all scored. The peak of the
-longer run of a pair must be within 10 % of the shorter one's. `--quick` takes a tenth of the records.
+Two pairs of runs: mostly intergenic records (200 are scored), and records that are all scored. The
+peak of the longer run of a pair must be within 10 % of the shorter one's. `--quick` takes a tenth
+of the records.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ def make_inputs(folder: str) -> tuple[str, str, np.ndarray]:
     bases = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(1).integers(0, 4, LENGTH)]
     fasta, gtf = os.path.join(folder, "g.fa"), os.path.join(folder, "g.gtf")
     with open(fasta, "wb") as f:
-        f.write(b">c\n" + b"\n".join(bases[i : i + 100].tobytes() for i in range(0, LENGTH, 100)) + b"\n")
+        f.write(
+            b">c\n"
+            + b"\n".join(bases[i : i + 100].tobytes() for i in range(0, LENGTH, 100))
+            + b"\n"
+        )
     with open(gtf, "w") as f:
         for i, start in enumerate(range(GENES_FROM, LENGTH - GENE, SPACE)):
             for low, high in ((1, 200), (900, 1100), (1800, GENE)):
-                f.write(f'c\tx\texon\t{start + low}\t{start + high}\t.\t{"+-"[i % 2]}\t.\t'
-                        f'gene_id "g{i}"; transcript_id "t{i}";\n')
+                f.write(
+                    f"c\tx\texon\t{start + low}\t{start + high}\t.\t{'+-'[i % 2]}\t.\t"
+                    f'gene_id "g{i}"; transcript_id "t{i}";\n'
+                )
     return fasta, gtf, bases
 
 
@@ -45,7 +52,10 @@ def write_vcf(path: str, bases: np.ndarray, records: int, scored: int) -> None:
     starts = np.arange(GENES_FROM, LENGTH - GENE, SPACE)
     inside = np.sort(starts[np.arange(scored) % len(starts)] + rng.integers(10, GENE - 10, scored))
     with open(path, "w") as f:
-        f.write(f"##fileformat=VCFv4.2\n##contig=<ID=c,length={LENGTH}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+        f.write(
+            f"##fileformat=VCFv4.2\n##contig=<ID=c,length={LENGTH}>\n"
+            "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        )
         for at in np.concatenate((outside, inside)):
             ref = chr(bases[at])
             f.write(f"c\t{at + 1}\t.\t{ref}\t{'CGTA'['ACGT'.index(ref)]}\t.\t.\tDP=100\n")
@@ -53,28 +63,54 @@ def write_vcf(path: str, bases: np.ndarray, records: int, scored: int) -> None:
 
 def peak(fasta: str, gtf: str, vcf: str) -> float:
     """Peak resident memory of one run, in MB."""
-    return measured([sys.executable, "-m", "samvar.cli", "annotate", vcf, "-f", fasta, "-a", gtf, "--no-cache",
-                     "-o", vcf + ".out.vcf"])[1]
+    return measured(
+        [
+            sys.executable,
+            "-m",
+            "samvar.cli",
+            "annotate",
+            vcf,
+            "-f",
+            fasta,
+            "-a",
+            gtf,
+            "--no-cache",
+            "-o",
+            vcf + ".out.vcf",
+        ]
+    )[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     part = 10 if parser.parse_args().quick else 1
     results = []
     with tempfile.TemporaryDirectory() as folder:
         fasta, gtf, bases = make_inputs(folder)
-        for name, sizes in (("mostly intergenic", ((10_000, 200), (1_000_000, 200))),
-                            ("all scored", ((1_000, 1_000), (20_000, 20_000)))):
+        for name, sizes in (
+            ("mostly intergenic", ((10_000, 200), (1_000_000, 200))),
+            ("all scored", ((1_000, 1_000), (20_000, 20_000))),
+        ):
             peaks = []
             for records, scored in sizes:
                 vcf = os.path.join(folder, "in.vcf")
                 write_vcf(vcf, bases, records // part, max(scored // part, 1))
                 peaks.append(peak(fasta, gtf, vcf))
-                results.append(dict(kind=name, records=records // part, scored=max(scored // part, 1),
-                                    peak_mb=peaks[-1]))
+                results.append(
+                    dict(
+                        kind=name,
+                        records=records // part,
+                        scored=max(scored // part, 1),
+                        peak_mb=peaks[-1],
+                    )
+                )
                 print(results[-1], file=sys.stderr)
-            results.append(dict(kind=name, ratio=peaks[1] / peaks[0], within=peaks[1] <= ALLOWED * peaks[0]))
+            results.append(
+                dict(kind=name, ratio=peaks[1] / peaks[0], within=peaks[1] <= ALLOWED * peaks[0])
+            )
     print(json.dumps(dict(machine=machine(), model=model(), results=results), indent=1))
     if not all(r.get("within", True) for r in results):
         raise SystemExit("peak memory grows with the number of records")

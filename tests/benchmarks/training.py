@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""Training throughput: windows and bases a second of FM and AM steps, and their share of the machine's matrix rate.
+"""Training throughput: windows and bases a second of FM and AM steps, and their share of the
+machine's matrix rate.
 
-    python tests/benchmarks/training.py DATASET [--device cpu] [--channels 64] [--precisions fp32 bf16] [--compile]
+    python tests/benchmarks/training.py DATASET [--device cpu] [--channels 64] [--precisions fp32
+    bf16] [--compile]
 
-DATASET is a packed dataset of `samvar train prepare` (its windows are drawn as in training). A step is the loss, its
-gradients and AdamW, at random weights; settings alternate from round to round, the median counts. Operations: 2 per
-multiply-add of convolutions and matrix products, forward and backward, as they run; the rate is that of 2048 x 2048
-matrix products at the same precision. `--compile` adds steps through torch.compile, with the time until the first one.
+DATASET is a packed dataset of `samvar train prepare` (its windows are drawn as in training). A step
+is the loss, its gradients and AdamW, at random weights; settings alternate from round to round, the
+median counts. Operations: 2 per multiply-add of convolutions and matrix products, forward and
+backward, as they run; the rate is that of 2048 x 2048 matrix products at the same precision.
+`--compile` adds steps through torch.compile, with the time until the first one.
 """
 
 from __future__ import annotations
@@ -52,10 +55,29 @@ def matrix_rate(device: torch.device, precision: str) -> float:
 class Steps:
     """Training steps of one setting."""
 
-    def __init__(self, kind: str, data: Dataset, lssi: str, device: torch.device, args, precision: str, compiled: bool):
-        recipe = SamRecipe(steps=10**6, channels=args.channels, batch_bases=args.batch_bases, windows=(args.window,),
-                           precision=precision, density_start=0.0017)
-        self.task, self.device, self.precision = SamTask(kind, data, recipe, device, lssi), device, precision
+    def __init__(
+        self,
+        kind: str,
+        data: Dataset,
+        lssi: str,
+        device: torch.device,
+        args,
+        precision: str,
+        compiled: bool,
+    ):
+        recipe = SamRecipe(
+            steps=10**6,
+            channels=args.channels,
+            batch_bases=args.batch_bases,
+            windows=(args.window,),
+            precision=precision,
+            density_start=0.0017,
+        )
+        self.task, self.device, self.precision = (
+            SamTask(kind, data, recipe, device, lssi),
+            device,
+            precision,
+        )
         params = [p for p in self.task.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(params, lr=1e-4)
         self.loss = torch.compile(self.task.loss) if compiled else self.task.loss
@@ -77,13 +99,17 @@ class Steps:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--batch-bases", type=int, default=13500)
     parser.add_argument("--window", type=int, default=1125)
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument(
+        "--precisions", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"]
+    )
     parser.add_argument("--kinds", nargs="+", default=["fm", "am"], choices=["fm", "am"])
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--compile", action="store_true")
@@ -92,13 +118,24 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device, data = torch.device(args.device), Dataset.load(args.dataset)
-    found = dict(machine=processor(), device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                 torch=torch.__version__, threads=args.threads, channels=args.channels, batch_bases=args.batch_bases,
-                 window=args.window, rows=[])
+    found = dict(
+        machine=processor(),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        torch=torch.__version__,
+        threads=args.threads,
+        channels=args.channels,
+        batch_bases=args.batch_bases,
+        window=args.window,
+        rows=[],
+    )
     with tempfile.TemporaryDirectory() as lssi:
         save_run(lssi, LSSI(), dict(kind="lssi", channels=100, step=1, steps=1))
-        settings = {(k, p, c): Steps(k, data, lssi, device, args, p, c) for k in args.kinds for p in args.precisions
-                    for c in ((False, True) if args.compile else (False,))}
+        settings = {
+            (k, p, c): Steps(k, data, lssi, device, args, p, c)
+            for k in args.kinds
+            for p in args.precisions
+            for c in ((False, True) if args.compile else (False,))
+        }
         operations, first = {}, {}
         for key, steps in settings.items():
             started = time.perf_counter()
@@ -115,11 +152,19 @@ def main() -> None:
             seconds = float(np.median(steps.seconds))
             rate = operations[kind, precision] / seconds
             windows = args.batch_bases // args.window / seconds
-            found["rows"].append(dict(
-                kind=kind, precision=precision, compiled=compiled, windows_per_second=windows,
-                bases_per_second=windows * args.window, first_step_seconds=first[kind, precision, compiled],
-                gigaflop_per_step=operations[kind, precision] / 1e9, gigaflop_per_second=rate / 1e9,
-                share_of_matrix_rate=rate / matrix_rate(device, precision)))
+            found["rows"].append(
+                dict(
+                    kind=kind,
+                    precision=precision,
+                    compiled=compiled,
+                    windows_per_second=windows,
+                    bases_per_second=windows * args.window,
+                    first_step_seconds=first[kind, precision, compiled],
+                    gigaflop_per_step=operations[kind, precision] / 1e9,
+                    gigaflop_per_second=rate / 1e9,
+                    share_of_matrix_rate=rate / matrix_rate(device, precision),
+                )
+            )
     print(json.dumps(found, indent=1))
     if args.json:
         with open(args.json, "w") as f:

@@ -3,10 +3,10 @@
 
     python train/evaluate/attribution.py DATA --json OUT [--model default] [--least 0.1]
 
-Over the measured variants in reach (dev halves; no label is looked at), every delta of at least --least: completeness
-of the parts as `samvar explain` finds them and as `samvar annotate` does; and, of the single sites, correlation and
-agreement in sign of the integrated gradient with the knock-out, and how often the strongest part is the strongest
-knock-out.
+Over the measured variants in reach (dev halves; no label is looked at), every delta of at least
+--least: completeness of the parts as `samvar explain` finds them and as `samvar annotate` does;
+and, of the single sites, correlation and agreement in sign of the integrated gradient with the
+knock-out, and how often the strongest part is the strongest knock-out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ from samvar.scoring.predictor import Predictor
 
 SETS = {
     "MFASS": ("mfass.hg19.tsv.gz", "hg19.fa.gz", "canonical.hg19.tsv.gz"),
-    "CI-SpliceAI functional": ("cispliceai_functional.hg38.tsv.gz", "hg38.fa.gz", "refseq.hg38.bed12+gene.gz"),
+    "CI-SpliceAI functional": (
+        "cispliceai_functional.hg38.tsv.gz",
+        "hg38.fa.gz",
+        "refseq.hg38.bed12+gene.gz",
+    ),
 }
 SHOWS = 0.0005  # effects below are left out of the comparison with knock-outs
 
@@ -41,33 +45,55 @@ def attributed(predictor: Predictor, window, least: float) -> list[tuple[Attribu
     scores = predictor.score(window)
     found = deltas.compute(window, *scores)
     fine = attribution.attribute(predictor, window, scores, found, least, knockouts=True)
-    return list(zip(fine, attribution.attribute(predictor, window, scores, found, least, attribution.ROUGHLY)))
+    return list(
+        zip(
+            fine,
+            attribution.attribute(predictor, window, scores, found, least, attribution.ROUGHLY),
+        )
+    )
 
 
 def completeness(causes: list[Attribution]) -> dict:
     residual = np.abs([c.residual for c in causes])
     relative = residual / [c.value for c in causes]
-    return dict(largest=float(residual.max()), percentile_99=float(np.percentile(residual, 99)),
-                share_above_0_001=float((residual > attribution.COMPLETE).mean()),
-                largest_share_of_delta=float(relative.max()))
+    return dict(
+        largest=float(residual.max()),
+        percentile_99=float(np.percentile(residual, 99)),
+        share_above_0_001=float((residual > attribution.COMPLETE).mean()),
+        largest_share_of_delta=float(relative.max()),
+    )
 
 
 def against_knockouts(causes: list[Attribution]) -> dict:
     """Of parts that are single sites with an effect or knock-out of at least `SHOWS`."""
     several = [c for c in causes if len(c.parts) > 1]
-    parts = [p for c in several for p in c.parts
-             if p.kind != "spacing" and max(abs(p.effect), abs(p.knockout)) >= SHOWS]
+    parts = [
+        p
+        for c in several
+        for p in c.parts
+        if p.kind != "spacing" and max(abs(p.effect), abs(p.knockout)) >= SHOWS
+    ]
     x, y = np.array([(p.effect, p.knockout) for p in parts]).T
     ranks = [np.argsort(np.argsort(v)) for v in (x, y)]
-    strongest = lambda c, key: max((p for p in c.parts if p.kind != "spacing"), key=lambda p: abs(key(p)))  # noqa: E731
+
+    def strongest(c: Attribution, key):
+        return max((p for p in c.parts if p.kind != "spacing"), key=lambda p: abs(key(p)))
+
     same = [strongest(c, lambda p: p.effect) is strongest(c, lambda p: p.knockout) for c in several]
-    return dict(deltas=len(several), sites=len(parts), pearson=float(np.corrcoef(x, y)[0, 1]),
-                spearman=float(np.corrcoef(*ranks)[0, 1]), same_sign=float((np.sign(x) == np.sign(y)).mean()),
-                strongest_is_strongest_knockout=float(np.mean(same)))
+    return dict(
+        deltas=len(several),
+        sites=len(parts),
+        pearson=float(np.corrcoef(x, y)[0, 1]),
+        spearman=float(np.corrcoef(*ranks)[0, 1]),
+        same_sign=float((np.sign(x) == np.sign(y)).mean()),
+        strongest_is_strongest_knockout=float(np.mean(same)),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--json", required=True)
     parser.add_argument("--model", default="default")
@@ -84,15 +110,24 @@ def main() -> None:
             record = Record(b"", 0, row["chrom"], int(row["pos"]), row["ref"], (row["alt"],))
             variant = examine(genome, genes, record, row["alt"], Options()).variant
             if variant is not None:
-                windows += [make_window(genome, g, variant, Options.distance, bundle.flank, predictor.reach)
-                            for g in genes.overlapping(variant.contig, *variant.span)]
+                windows += [
+                    make_window(genome, g, variant, Options.distance, bundle.flank, predictor.reach)
+                    for g in genes.overlapping(variant.contig, *variant.span)
+                ]
         results = predictor.map(lambda w: attributed(predictor, w, args.least), windows)
         pairs += [p for found in tqdm(results, name, len(windows), disable=None) for p in found]
     fine, rough = (list(side) for side in zip(*pairs))
     rbps = [c._replace(parts=[p for p in c.parts if p.kind == "rbp"]) for c in fine]
-    result = dict(bundle=bundle.name, sha256=bundle.sha256, least=args.least, deltas=len(fine),
-                  explain=completeness(fine), annotate=completeness(rough), knockouts=against_knockouts(fine),
-                  knockouts_rbp_alone=against_knockouts(rbps))
+    result = dict(
+        bundle=bundle.name,
+        sha256=bundle.sha256,
+        least=args.least,
+        deltas=len(fine),
+        explain=completeness(fine),
+        annotate=completeness(rough),
+        knockouts=against_knockouts(fine),
+        knockouts_rbp_alone=against_knockouts(rbps),
+    )
     save(args.json, result)
     print(json.dumps(result, indent=1))
 

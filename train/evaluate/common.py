@@ -1,4 +1,5 @@
-"""What the scripts of this folder share: sets of measured variants with their scores, areas under curves, JSON."""
+"""What the scripts of this folder share: sets of measured variants with their scores, areas under
+curves, JSON."""
 
 from __future__ import annotations
 
@@ -48,21 +49,38 @@ def clinical_significance(row: dict[str, str]) -> bool | None:
 
 
 SETS = (
-    Set("MFASS <= -0.5", "variants/mfass.hg19.tsv.gz", "genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz",
+    Set(
+        "MFASS <= -0.5",
+        "variants/mfass.hg19.tsv.gz",
+        "genome/hg19.fa.gz",
+        "annotation/canonical.hg19.tsv.gz",
         lambda row: float(row["col10_delta"]) <= -0.5,
-        lambda row, _: (row["chrom"], row["exon_start1"], row["exon_end1"])),
-    Set("CI-SpliceAI functional", "variants/cispliceai_functional.hg38.tsv.gz", "genome/hg38.fa.gz",
-        "annotation/refseq.hg38.bed12+gene.gz", lambda row: row["SpliceAffecting"] == "1",
-        lambda row, _: row["ID"].split(":")[0].split(".")[0]),
-    Set("ClinVar intronic 3-50", "variants/clinvar_201609.hg19.tsv.gz", "genome/hg19.fa.gz",
-        "annotation/canonical.hg19.tsv.gz", clinical_significance,
-        lambda _, genes: "+".join(sorted(g.symbol for g in genes)), canonical=True),
+        lambda row, _: (row["chrom"], row["exon_start1"], row["exon_end1"]),
+    ),
+    Set(
+        "CI-SpliceAI functional",
+        "variants/cispliceai_functional.hg38.tsv.gz",
+        "genome/hg38.fa.gz",
+        "annotation/refseq.hg38.bed12+gene.gz",
+        lambda row: row["SpliceAffecting"] == "1",
+        lambda row, _: row["ID"].split(":")[0].split(".")[0],
+    ),
+    Set(
+        "ClinVar intronic 3-50",
+        "variants/clinvar_201609.hg19.tsv.gz",
+        "genome/hg19.fa.gz",
+        "annotation/canonical.hg19.tsv.gz",
+        clinical_significance,
+        lambda _, genes: "+".join(sorted(g.symbol for g in genes)),
+        canonical=True,
+    ),
 )
 
 
 @dataclass
 class Measured:
-    """A variant with its label and what samvar says of it: (p_ref, p_alt) and the deltas in each gene."""
+    """A variant with its label and what samvar says of it: (p_ref, p_alt) and the deltas in each
+    gene."""
 
     row: dict[str, str]
     label: bool
@@ -78,8 +96,10 @@ class Measured:
     @property
     def masked(self) -> float:
         """SAMVAR_MAX under --mask."""
-        return max(float(deltas.compute(w, *s, mask=True).values.max())
-                   for w, s in zip(self.allele.windows, self.scores))
+        return max(
+            float(deltas.compute(w, *s, mask=True).values.max())
+            for w, s in zip(self.allele.windows, self.scores)
+        )
 
 
 def in_reach(table: str) -> list[dict[str, str]]:
@@ -96,7 +116,8 @@ def save(path: str, result: dict) -> None:
 
 
 def offsets(gene: Gene, position: int) -> tuple[list[int], list[int]]:
-    """Distances of a position (0-based) from the gene's acceptors and donors, positive downstream."""
+    """Distances of a position (0-based) from the gene's acceptors and donors, positive
+    downstream."""
     sign = 1 if gene.strand == "+" else -1
     return tuple([sign * (position - s) for s in sites] for sites in gene.sites())
 
@@ -107,14 +128,18 @@ def kind_of(allele: Allele, genes: list[Gene]) -> str:
     if len(v.ref) != len(v.alt):
         return "indel"
     for gene in genes:
-        for found, (left, right) in zip(offsets(gene, v.start), (LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR])):
+        for found, (left, right) in zip(
+            offsets(gene, v.start), (LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR])
+        ):
             if any(-left <= d <= right for d in found):
                 return "core site"
     return "exonic" if in_exon(v.start, genes) else "intronic"
 
 
 def in_exon(position: int, genes: list[Gene]) -> bool:
-    return any(start <= position < end for g in genes for t in g.transcripts for start, end in t.exons)
+    return any(
+        start <= position < end for g in genes for t in g.transcripts for start, end in t.exons
+    )
 
 
 def near_intronic(allele: Allele, genes: list[Gene]) -> bool:
@@ -143,11 +168,17 @@ def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
         genes = _genes(annotation, allele)
         if label is None or (chosen.canonical and not (genes and near_intronic(allele, genes))):
             continue
-        allele.windows = [make_window(genome, g, allele.variant, options.distance, predictor.bundle.flank,
-                                      predictor.reach) for g in genes]
+        allele.windows = [
+            make_window(
+                genome, g, allele.variant, options.distance, predictor.bundle.flank, predictor.reach
+            )
+            for g in genes
+        ]
         kind = kind_of(allele, genes) if genes else "none"
         found.append(Measured(row, label, chosen.cluster(row, genes), allele, kind))
-    for m, scores in zip(found, predictor.map(lambda m: [predictor.score(w) for w in m.allele.windows], found)):
+    for m, scores in zip(
+        found, predictor.map(lambda m: [predictor.score(w) for w in m.allele.windows], found)
+    ):
         m.scores = scores
         m.allele.deltas = [deltas.compute(w, *s) for w, s in zip(m.allele.windows, scores)]
     return found
@@ -175,7 +206,9 @@ def auprc(label: np.ndarray, value: np.ndarray) -> float:
     return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
-def bootstrap(measure, label: np.ndarray, value: np.ndarray, cluster: list, resamples: int = 1000) -> list[float]:
+def bootstrap(
+    measure, label: np.ndarray, value: np.ndarray, cluster: list, resamples: int = 1000
+) -> list[float]:
     """[value, lower, upper]: clusters are drawn, with all their rows."""
     groups: dict = {}
     for i, c in enumerate(cluster):

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""What `--transcript-extent` changes: scores with each gene's chosen transcript alone against the union of all.
+"""What `--transcript-extent` changes: scores with each gene's chosen transcript alone against the
+union of all.
 
     python train/evaluate/extent.py DATA --json OUT [--model default] [--records 8000]
 
-The first records of the 1000 Genomes chr20 file with RefSeq's genes; SAMVAR_MAX of the alleles that both ways score.
+The first records of the 1000 Genomes chr20 file with RefSeq's genes; SAMVAR_MAX of the alleles that
+both ways score.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from samvar.model.bundle import load_bundle
 from samvar.scoring.predictor import Predictor
 
 
-def scored(genome: Genome, genes: Annotation, predictor: Predictor, records: list[Record]) -> list[Allele]:
+def scored(
+    genome: Genome, genes: Annotation, predictor: Predictor, records: list[Record]
+) -> list[Allele]:
     options = Options(rbp_min=2.0)
     alleles = [examine(genome, genes, r, alt, options) for r in records for alt in r.alts]
     score(genome, genes, predictor, alleles, options)
@@ -35,7 +39,9 @@ def scored(genome: Genome, genes: Annotation, predictor: Predictor, records: lis
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--json", required=True)
     parser.add_argument("--model", default="default")
@@ -48,17 +54,29 @@ def main() -> None:
     genes = load_annotation(data("annotation", "refseq.hg19.bed12+gene.gz"))
     with VcfReader(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), []) as reader:
         records = list(islice(reader, args.records))
-    union, alone = (scored(genome, g, predictor, records) for g in (genes, genes.of_chosen_transcripts()))
+    union, alone = (
+        scored(genome, g, predictor, records) for g in (genes, genes.of_chosen_transcripts())
+    )
     largest = lambda a: max(float(d.values.max()) for d in a.deltas)  # noqa: E731
-    pairs = np.array([(largest(u), largest(a)) for u, a in zip(union, alone) if {u.status, a.status} <= SCORED])
+    pairs = np.array(
+        [(largest(u), largest(a)) for u, a in zip(union, alone) if {u.status, a.status} <= SCORED]
+    )
     if not len(pairs):
         raise SystemExit("none of these records lies in a gene: take more --records")
     off = np.abs(pairs[:, 0] - pairs[:, 1])
     in_union = sum(u.status in SCORED for u in union)
-    result = dict(bundle=bundle.name, sha256=bundle.sha256, records=len(records), scored_with_union=in_union,
-                  scored_both=len(pairs), share_equal=float((off < 5e-5).mean()), mean_difference=float(off.mean()),
-                  percentile_99=float(np.percentile(off, 99)), largest=float(off.max()),
-                  correlation=float(np.corrcoef(pairs.T)[0, 1]))
+    result = dict(
+        bundle=bundle.name,
+        sha256=bundle.sha256,
+        records=len(records),
+        scored_with_union=in_union,
+        scored_both=len(pairs),
+        share_equal=float((off < 5e-5).mean()),
+        mean_difference=float(off.mean()),
+        percentile_99=float(np.percentile(off, 99)),
+        largest=float(off.max()),
+        correlation=float(np.corrcoef(pairs.T)[0, 1]),
+    )
     save(args.json, result)
     print(json.dumps(result, indent=1))
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How far must the LSTM see? Deltas of random SNVs against F, the bases it sees beyond the compared positions.
+"""How far must the LSTM see? Deltas of random SNVs against F, the bases it sees beyond the compared
+positions.
 
     python train/evaluate/frames.py DATA --json OUT [--model default] [--variants 600]
 
-SNVs in validation genes (chr1, chr3) of the canonical table, half of them within 50 bases of an annotated splice site.
-For each F: |delta(F) - delta(5,000)|, over the four deltas of all variants, and of those variants with a delta of 0.05
-or more at 5,000 the relative difference of the largest.
+SNVs in validation genes (chr1, chr3) of the canonical table, half of them within 50 bases of an
+annotated splice site. For each F: |delta(F) - delta(5,000)|, over the four deltas of all variants,
+and of those variants with a delta of 0.05 or more at 5,000 the relative difference of the largest.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ SEEN = 0.05
 
 
 def random_snvs(genome: Genome, genes: list, n: int, rng: np.random.Generator):
-    """(gene, variant): SNVs at known bases, every other one within NEAR bases of a splice site of its gene."""
+    """(gene, variant): SNVs at known bases, every other one within NEAR bases of a splice site of
+    its gene."""
     found = []
     while len(found) < n:
         gene = genes[rng.integers(len(genes))]
@@ -50,7 +52,9 @@ def random_snvs(genome: Genome, genes: list, n: int, rng: np.random.Generator):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--json", required=True)
     parser.add_argument("--model", default="default")
@@ -68,17 +72,29 @@ def main() -> None:
         windows = [make_window(genome, gene, variant, NEAR, f, predictor.reach) for f in FLANKS]
         return np.array([deltas.compute(w, *predictor.score(w)).values for w in windows])
 
-    all_values = np.array(list(tqdm(predictor.map(values, chosen), total=len(chosen), disable=None)))
+    all_values = np.array(
+        list(tqdm(predictor.map(values, chosen), total=len(chosen), disable=None))
+    )
     off = np.abs(all_values - all_values[:, -1:])
     largest = all_values.max(2)
     big = largest[:, -1] >= SEEN
-    rows = {str(f): dict(mean=float(off[:, i].mean()), percentile_99=float(np.percentile(off[:, i], 99)),
-                         largest=float(off[:, i].max()),
-                         median_relative=float(np.median(np.abs(largest[big, i] / largest[big, -1] - 1))),
-                         correlation=float(np.corrcoef(largest[:, i], largest[:, -1])[0, 1]))
-            for i, f in enumerate(FLANKS[:-1])}
-    result = dict(bundle=bundle.name, sha256=bundle.sha256, variants=len(chosen), with_a_delta=int(big.sum()),
-                  flanks=rows)
+    rows = {
+        str(f): dict(
+            mean=float(off[:, i].mean()),
+            percentile_99=float(np.percentile(off[:, i], 99)),
+            largest=float(off[:, i].max()),
+            median_relative=float(np.median(np.abs(largest[big, i] / largest[big, -1] - 1))),
+            correlation=float(np.corrcoef(largest[:, i], largest[:, -1])[0, 1]),
+        )
+        for i, f in enumerate(FLANKS[:-1])
+    }
+    result = dict(
+        bundle=bundle.name,
+        sha256=bundle.sha256,
+        variants=len(chosen),
+        with_a_delta=int(big.sum()),
+        flanks=rows,
+    )
     save(args.json, result)
     print(json.dumps(result, indent=1))
 

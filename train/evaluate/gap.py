@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""How much better a run knows the train genes than the validation genes: top-k on both, on genes of like length.
+"""How much better a run knows the train genes than the validation genes: top-k on both, on genes of
+like length.
 
     python train/evaluate/gap.py DATASET RUN --json OUT [--bases 1500000] [--longest 60000]
 
-DATASET is the packed dataset that the run was trained on; genes up to --longest bases in a fixed random order until
---bases are reached. Scored with bf16 autocast, as validation is during training.
+DATASET is the packed dataset that the run was trained on; genes up to --longest bases in a fixed
+random order until --bases are reached. Scored with bf16 autocast, as validation is during training.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from samvar.training.evaluate import score
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("run")
     parser.add_argument("--json", required=True)
@@ -35,9 +38,16 @@ def main() -> None:
         genes = np.random.default_rng(1).permutation(data.genes(split))
         genes = genes[lengths[genes] < args.longest]
         genes = np.sort(genes[: int(np.searchsorted(np.cumsum(lengths[genes]), args.bases))])
-        found = score([model], data, genes, torch.device("cpu"), precision="bf16").top_k(resamples=200)
-        result[split] = dict(genes=len(genes), topk_acceptor=found.acceptor, topk_donor=found.donor,
-                             topk_mean=found.mean, topk_interval=found.interval)
+        found = score([model], data, genes, torch.device("cpu"), precision="bf16").top_k(
+            resamples=200
+        )
+        result[split] = dict(
+            genes=len(genes),
+            topk_acceptor=found.acceptor,
+            topk_donor=found.donor,
+            topk_mean=found.mean,
+            topk_interval=found.interval,
+        )
         print(split, result[split], flush=True)
     save(args.json, result)
 

@@ -3,9 +3,10 @@
 
     python train/evaluate/reconstruct.py DATASET --bundle default --json OUT
 
-A decoder (three convolutions, 15 bases to either side) is trained on the train genes of a packed dataset to tell every
-base from the activations of the 79 RBPs alone, and is measured on whole validation genes. Beside it: always the
-commonest base, and what the entropy bound of the sites would allow at most (Fano's inequality).
+A decoder (three convolutions, 15 bases to either side) is trained on the train genes of a packed
+dataset to tell every base from the activations of the 79 RBPs alone, and is measured on whole
+validation genes. Beside it: always the commonest base, and what the entropy bound of the sites
+would allow at most (Fano's inequality).
 """
 
 from __future__ import annotations
@@ -27,13 +28,22 @@ from samvar.training.dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
 from samvar.training.evaluate import NOMINAL_ETA, entropy_bound, tiles
 from samvar.training.sampling import WindowSampler
 
-REACH, WIDTH, BATCH = 15, 2000, 10  # bases a decoded base sees on either side; window and windows a step
+REACH, WIDTH, BATCH = (
+    15,
+    2000,
+    10,
+)  # bases a decoded base sees on either side; window and windows a step
 
 
 def decoder(motifs: int, channels: int) -> nn.Module:
     """(N, 79, L + 2 REACH) -> logits of A, C, G, T (N, 4, L)."""
-    return nn.Sequential(nn.Conv1d(motifs, channels, 11), nn.ReLU(), nn.Conv1d(channels, channels, 11), nn.ReLU(),
-                         nn.Conv1d(channels, 4, 11))
+    return nn.Sequential(
+        nn.Conv1d(motifs, channels, 11),
+        nn.ReLU(),
+        nn.Conv1d(channels, channels, 11),
+        nn.ReLU(),
+        nn.Conv1d(channels, 4, 11),
+    )
 
 
 @torch.no_grad()
@@ -49,7 +59,8 @@ def truth(codes: np.ndarray, before: int, after: int) -> torch.Tensor:
 
 
 def most_by_fano(bits: float) -> float:
-    """The largest share of bases that sites of so many bits per base can tell, the sequence having two per base."""
+    """The largest share of bases that sites of so many bits per base can tell, the sequence having
+    two per base."""
     shares = np.linspace(0.25, 1, 100_001)[:-1]
     errors = 1 - shares
     missing = -(errors * np.log2(errors) + shares * np.log2(shares)) + errors * math.log2(3)
@@ -58,7 +69,9 @@ def most_by_fano(bits: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset", help="packed dataset of `samvar train prepare`")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--steps", type=int, default=800)
@@ -96,9 +109,18 @@ def main() -> None:
             nonzero += int((found[..., REACH:-REACH] > 0).sum())
     density = nonzero / known / len(bundle.rbps)
     bits = entropy_bound(len(bundle.rbps), density, NOMINAL_ETA)
-    result = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, steps=args.steps, n=known,
-                  reconstructed=right / known, commonest_base=counts.max() / known,
-                  bits_told=2 - nats / known / math.log(2), entropy_bound=bits, most_by_fano=most_by_fano(bits))
+    result = dict(
+        bundle=bundle.name,
+        kind=bundle.kind,
+        sha256=bundle.sha256,
+        steps=args.steps,
+        n=known,
+        reconstructed=right / known,
+        commonest_base=counts.max() / known,
+        bits_told=2 - nats / known / math.log(2),
+        entropy_bound=bits,
+        most_by_fano=most_by_fano(bits),
+    )
     save(args.json, {"sites read back": result})
     print(result)
 

@@ -3,9 +3,9 @@
 
     python train/evaluate/runs.py DATASET RUN [RUN ...] --json OUT
 
-RUN is the folder of an fm or am run; RUN+RUN+... stands for their mean probability. Of each: top-k accuracy, density,
-and the negative log-likelihood in nats per 1,000 bases at temperature 1, which is less noisy than the accuracy. Scored
-with bf16 autocast, as validation is during training.
+RUN is the folder of an fm or am run; RUN+RUN+... stands for their mean probability. Of each: top-k
+accuracy, density, and the negative log-likelihood in nats per 1,000 bases at temperature 1, which
+is less noisy than the accuracy. Scored with bf16 autocast, as validation is during training.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from samvar.training.evaluate import score
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--json", required=True)
@@ -37,8 +39,14 @@ def main() -> None:
         found = score(models, data, data.genes(VALIDATION), torch.device("cpu"), precision="bf16")
         k = found.top_k()
         title = "+".join(os.path.basename(os.path.abspath(r)) for r in name.split("+"))
-        result[title] = dict(topk_acceptor=k.acceptor, topk_donor=k.donor, topk_mean=k.mean, topk_interval=k.interval,
-                            density=found.density, nats_per_kilobase=1000 * calibration(found)["nats_per_base"])
+        result[title] = dict(
+            topk_acceptor=k.acceptor,
+            topk_donor=k.donor,
+            topk_mean=k.mean,
+            topk_interval=k.interval,
+            density=found.density,
+            nats_per_kilobase=1000 * calibration(found)["nats_per_base"],
+        )
         print(title, result[title], flush=True)
     save(args.json, result)
 

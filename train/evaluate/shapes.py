@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Models of other shapes, each trained from scratch by one short recipe and scored on validation genes.
+"""Models of other shapes, each trained from scratch by one short recipe and scored on validation
+genes.
 
     python train/evaluate/shapes.py DATASET --lssi RUN --out FOLDER --json OUT [NAME ...]
 
-Of each: top-k accuracy and density, the negative log-likelihood in nats per 1,000 bases, parameters without those of
-the core sites, million multiply-adds per base of convolutions and attention. `fm` and `fm again` differ by their seed
-alone: what lies between them is noise. A stopped run goes on when the command is given again.
+Of each: top-k accuracy and density, the negative log-likelihood in nats per 1,000 bases, parameters
+without those of the core sites, million multiply-adds per base of convolutions and attention. `fm`
+and `fm again` differ by their seed alone: what lies between them is noise. A stopped run goes on
+when the command is given again.
 """
 
 from __future__ import annotations
@@ -30,8 +32,19 @@ from samvar.training.recipe import SamRecipe
 from samvar.training.sam import SamTask, validation_genes
 
 CPU = torch.device("cpu")
-RECIPE = SamRecipe(steps=400, lr=1.5e-3, clip=5.0, precision="bf16", batch_bases=13_500, density_end=0.0016,
-                   validate_every=400, validate_bases=1_000_000, checkpoint_every=50, site_share=0.65, train_core=True)
+RECIPE = SamRecipe(
+    steps=400,
+    lr=1.5e-3,
+    clip=5.0,
+    precision="bf16",
+    batch_bases=13_500,
+    density_end=0.0016,
+    validate_every=400,
+    validate_bases=1_000_000,
+    checkpoint_every=50,
+    site_share=0.65,
+    train_core=True,
+)
 FRAME = 1_500  # scored bases of the window whose operations are counted
 
 
@@ -46,7 +59,9 @@ class Heads(nn.Module):
         self.register_buffer("head", torch.arange(channels) % heads)
 
     def forward(self, v):
-        return sum(head(v) * (self.head == i)[:, None].to(v.dtype) for i, head in enumerate(self.heads))
+        return sum(
+            head(v) * (self.head == i)[:, None].to(v.dtype) for i, head in enumerate(self.heads)
+        )
 
 
 class SparsePerRBP(Sparse):
@@ -73,6 +88,7 @@ def threshold_per_rbp(task: SamTask) -> None:
 
 def candidates(times: float) -> Callable[[SamTask], None]:
     """The AM's sites are chosen among `times` as many of the FM's, not twice as many."""
+
     def edit(task: SamTask) -> None:
         motifs = task.model.motifs
 
@@ -122,20 +138,31 @@ def run(name: str, data: Dataset, lssi: str, out: str) -> dict:
     shape.edit(task)
     train(task, recipe, folder, CPU, resume=True)
     model = task.model.eval()
-    found = score([model], data, validation_genes(data, recipe.validate_bases), CPU, precision="bf16")
+    found = score(
+        [model], data, validation_genes(data, recipe.validate_bases), CPU, precision="bf16"
+    )
     k = found.top_k()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.zeros(1, 4, FRAME + sum(model.config.reach)))
-    return dict(topk_mean=k.mean, topk_interval=k.interval, density=found.density,
-                nats_per_kilobase=1000 * calibration(found)["nats_per_base"],
-                parameters=sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in model.lssi.parameters()),
-                megamacs_per_base=counter.get_total_flops() / 2e6 / FRAME)
+    return dict(
+        topk_mean=k.mean,
+        topk_interval=k.interval,
+        density=found.density,
+        nats_per_kilobase=1000 * calibration(found)["nats_per_base"],
+        parameters=sum(p.numel() for p in model.parameters())
+        - sum(p.numel() for p in model.lssi.parameters()),
+        megamacs_per_base=counter.get_total_flops() / 2e6 / FRAME,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("dataset")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(map(repr, SHAPES))} [all]")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(map(repr, SHAPES))} [all]"
+    )
     parser.add_argument("--lssi", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--json", required=True)

@@ -3,12 +3,14 @@
 
     python train/evaluate/topk.py DATA --bundle default --json OUT
 
-Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the core sites alone,
-every seed of the FM and the AM, and the mean of their seeds; what is left of them when they are told of no motif site,
-their core sites alone; density; share of bases with a core score; the entropy bound of the AM's motif sites on the test
-genes; the alternative and the new exons of the SAM paper (counts of their sites among the best k); module substitution:
-the AM's sites read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean site
-of its RBP in the FM); temperature and reliability of the site probabilities on the validation genes.
+Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the
+core sites alone, every seed of the FM and the AM, and the mean of their seeds; what is left of them
+when they are told of no motif site, their core sites alone; density; share of bases with a core
+score; the entropy bound of the AM's motif sites on the test genes; the alternative and the new
+exons of the SAM paper (counts of their sites among the best k); module substitution: the AM's sites
+read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean
+site of its RBP in the FM); temperature and reliability of the site probabilities on the validation
+genes.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ from samvar.training.dataset import IGNORE, Dataset
 from samvar.training.evaluate import Scores, measured_entropy, score, summary, tiles
 from samvar.training.genes import merge_genes, read_genes
 
-PAIRS = (("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"), ("genome/extra.fa.gz", "annotation/extra.tsv.gz"))
+PAIRS = (
+    ("genome/hg19.fa.gz", "annotation/canonical.hg19.tsv.gz"),
+    ("genome/extra.fa.gz", "annotation/extra.tsv.gz"),
+)
 SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}
 EXONS = {"alternative exons": "exons/alt_all.txt", "new exons": "exons/evo_all.txt"}
 TEMPERATURES = np.geomspace(0.2, 2.0, 101)
@@ -40,7 +45,8 @@ CPU = torch.device("cpu")
 
 
 class Substituted(nn.Module):
-    """Sites of one model, each with its RBP's `strength` (79,), read by the aggregator of another."""
+    """Sites of one model, each with its RBP's `strength` (79,), read by the aggregator of
+    another."""
 
     def __init__(self, sites: SAM, reader: SAM, strength: torch.Tensor):
         super().__init__()
@@ -48,7 +54,9 @@ class Substituted(nn.Module):
         self.register_buffer("strength", strength.view(1, -1, 1))
 
     def detect(self, x: torch.Tensor) -> Detection:
-        return Detection(self.reader.detect(x).lssi, (self.sites.detect(x).motifs > 0) * self.strength)
+        return Detection(
+            self.reader.detect(x).lssi, (self.sites.detect(x).motifs > 0) * self.strength
+        )
 
     def aggregate(self, found: Detection) -> torch.Tensor:
         return self.reader.aggregate(found)
@@ -82,14 +90,21 @@ def mean_strength(model: SAM, data: Dataset, genes: np.ndarray) -> torch.Tensor:
 
 def together(scores: list[Scores]) -> Scores:
     """The mean probability of several seeds."""
-    return replace(scores[0], model=np.logaddexp.reduce([s.model for s in scores]) - np.log(len(scores)))
+    return replace(
+        scores[0], model=np.logaddexp.reduce([s.model for s in scores]) - np.log(len(scores))
+    )
 
 
 def joined(first: Scores, second: Scores) -> Scores:
     """Genes of both, for what is read off the bases alone."""
-    return replace(first, model=np.hstack([first.model, second.model]), lssi=np.hstack([first.lssi, second.lssi]),
-                   labels=np.concatenate([first.labels, second.labels]), n_genes=first.n_genes + second.n_genes,
-                   gene=np.concatenate([first.gene, second.gene + first.n_genes]))
+    return replace(
+        first,
+        model=np.hstack([first.model, second.model]),
+        lssi=np.hstack([first.lssi, second.lssi]),
+        labels=np.concatenate([first.labels, second.labels]),
+        n_genes=first.n_genes + second.n_genes,
+        gene=np.concatenate([first.gene, second.gene + first.n_genes]),
+    )
 
 
 def row(scores: Scores) -> dict:
@@ -109,8 +124,8 @@ def read_exons(path: str) -> list[tuple[str, str, str, int, int]]:
 
 
 def exon_counts(p: np.ndarray, labels: np.ndarray, placed: list[tuple[int, int]]) -> dict:
-    """How many acceptors and donors of exons, `placed` at (acceptor, donor) of `p` (2, B), score at least as well as
-    the k-th best base, k the number of sites in `labels`."""
+    """How many acceptors and donors of exons, `placed` at (acceptor, donor) of `p` (2, B), score at
+    least as well as the k-th best base, k the number of sites in `labels`."""
     counts = dict(n=len(placed))
     for i, (name, kind) in enumerate((("acceptors", ACCEPTOR), ("donors", DONOR))):
         k = int((labels == kind).sum())
@@ -120,13 +135,19 @@ def exon_counts(p: np.ndarray, labels: np.ndarray, placed: list[tuple[int, int]]
 
 
 def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int, int]]:
-    """(acceptor, donor) of the exons that lie in these genes, each once, counted in the known bases of `data`."""
+    """(acceptor, donor) of the exons that lie in these genes, each once, counted in the known bases
+    of `data`."""
     known = np.cumsum(data.labels != IGNORE) - 1
     by_name = {g["name"]: (g, int(data.offsets[i])) for i, g in enumerate(genes)}
     placed = []
     for name, contig, strand, first, last in exons:
         g, offset = by_name.get(name, (None, 0))
-        if g and (contig, strand) == (g["contig"], g["strand"]) and g["start"] <= first and last < g["end"]:
+        if (
+            g
+            and (contig, strand) == (g["contig"], g["strand"])
+            and g["start"] <= first
+            and last < g["end"]
+        ):
             ends = (first, last) if strand == "+" else (last, first)
             at = [offset + (e - g["start"] if strand == "+" else g["end"] - 1 - e) for e in ends]
             if (data.labels[at] != IGNORE).all():
@@ -135,8 +156,9 @@ def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int
 
 
 def calibration(scores: Scores) -> dict:
-    """Temperature with the smallest negative log-likelihood per base, and the reliability of the probabilities as they
-    are: in bins of the predicted probability (both site types together), their mean and the share of true sites."""
+    """Temperature with the smallest negative log-likelihood per base, and the reliability of the
+    probabilities as they are: in bins of the predicted probability (both site types together),
+    their mean and the share of true sites."""
     p = np.exp(scores.model.astype(np.float64))
     log_p = np.log(np.clip(np.vstack([1 - p.sum(0), p]), 1e-12, 1))
     own = log_p[scores.labels, np.arange(len(scores.labels))]
@@ -147,16 +169,29 @@ def calibration(scores: Scores) -> dict:
     losses = [loss(t) for t in TEMPERATURES]
     predicted, true = p.ravel(), np.concatenate([scores.labels == ACCEPTOR, scores.labels == DONOR])
     which = np.clip(np.searchsorted(BINS, predicted, "right") - 1, 0, len(BINS) - 2)
-    curve = [dict(low=float(BINS[i]), high=float(BINS[i + 1]), n=int((which == i).sum()),
-                  predicted=float(predicted[which == i].mean()), observed=float(true[which == i].mean()))
-             for i in np.unique(which)]
-    return dict(temperature=float(TEMPERATURES[int(np.argmin(losses))]), nats_per_base=loss(1.0),
-                nats_per_base_at_temperature=min(losses), reliability=curve)
+    curve = [
+        dict(
+            low=float(BINS[i]),
+            high=float(BINS[i + 1]),
+            n=int((which == i).sum()),
+            predicted=float(predicted[which == i].mean()),
+            observed=float(true[which == i].mean()),
+        )
+        for i in np.unique(which)
+    ]
+    return dict(
+        temperature=float(TEMPERATURES[int(np.argmin(losses))]),
+        nats_per_base=loss(1.0),
+        nats_per_base_at_temperature=min(losses),
+        reliability=curve,
+    )
 
 
 def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[dict]:
     """Genes of both genomes on these chromosomes, with or without paralogs."""
-    found = merge_genes([read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS])
+    found = merge_genes(
+        [read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS]
+    )
     return [g for g in found if g["paralog"] is paralog]
 
 
@@ -165,12 +200,16 @@ def packed(genes: list[dict]) -> Dataset:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", help="folder with genome/, annotation/ and exons/")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--sets", default="validation,test", help="test is for shipped candidates")
     parser.add_argument("--kinds", default="am,fm", help="am or fm: one of the two alone")
-    parser.add_argument("--single", action="store_true", help="only genes without paralogs, top-k and density alone")
+    parser.add_argument(
+        "--single", action="store_true", help="only genes without paralogs, top-k and density alone"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
@@ -185,11 +224,18 @@ def main() -> None:
 
     def add(title: str, numbers: dict) -> None:
         result[title] = numbers
-        print(title, {k: v for k, v in numbers.items() if k not in ("sha256", "reliability")}, flush=True)
+        print(
+            title,
+            {k: v for k, v in numbers.items() if k not in ("sha256", "reliability")},
+            flush=True,
+        )
 
     for name in args.sets.split(","):
         genes = read(args.data, SETS[name], paralog=False)
-        data, more = packed(genes), packed([] if args.single else read(args.data, SETS[name], paralog=True))
+        data, more = (
+            packed(genes),
+            packed([] if args.single else read(args.data, SETS[name], paralog=True)),
+        )
         for kind, bundle in bundles.items():
             about = dict(bundle=bundle.name, kind=kind, sha256=bundle.sha256)
             single = [score([m], data, data.genes(), CPU) for m in bundle.models]
@@ -201,29 +247,45 @@ def main() -> None:
                 numbers = summary(scores)
                 if kind == "am" and name == "test" and not args.single:
                     numbers |= measured_entropy([model], data, data.genes(), CPU, scores)
-                add(f"{name}, {kind}{title}", about | {k: v for k, v in numbers.items() if k != "lssi"})
+                add(
+                    f"{name}, {kind}{title}",
+                    about | {k: v for k, v in numbers.items() if k != "lssi"},
+                )
             if seeds:
                 add(f"{name}, {kind}, mean of the seeds", about | row(mean))
             if args.single:
                 continue
             if name == "validation":
                 add(f"calibration, {kind}", about | calibration(mean))
-                without = together([score([Motifless(m).eval()], data, data.genes(), CPU) for m in bundle.models])
+                without = together(
+                    [score([Motifless(m).eval()], data, data.genes(), CPU) for m in bundle.models]
+                )
                 add(f"{name}, {kind} without motif sites", about | row(without))
             rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
             every = joined(mean, rest)
-            add(f"{name}, all genes, {core}", dict(kind="lssi") | row(replace(every, model=every.lssi)))
-            add(f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}", about | row(every))
+            add(
+                f"{name}, all genes, {core}",
+                dict(kind="lssi") | row(replace(every, model=every.lssi)),
+            )
+            add(
+                f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}",
+                about | row(every),
+            )
             for title, path in EXONS.items():
                 placed = place_exons(read_exons(os.path.join(args.data, path)), genes, data)
-                add(f"{title}, {name} genes, {kind}", about | exon_counts(mean.model, mean.labels, placed))
+                add(
+                    f"{title}, {name} genes, {kind}",
+                    about | exon_counts(mean.model, mean.labels, placed),
+                )
         if len(bundles) == 2 and name == "validation" and not args.single:
             fm, am = (bundles[k].models[0] for k in ("fm", "am"))
             strength = mean_strength(fm, data, data.genes()[::5])
             for title, sites in (("FM", fm), ("AM", am)):
                 found = score([Substituted(sites, fm, strength).eval()], data, data.genes(), CPU)
-                add(f"{name}, binarised {title} sites read by the FM",
-                    dict(kind="fm", density=found.density) | row(found))
+                add(
+                    f"{name}, binarised {title} sites read by the FM",
+                    dict(kind="fm", density=found.density) | row(found),
+                )
     save(args.json, result)
 
 

@@ -3,14 +3,16 @@
 
     python train/evaluate/variants.py DATA --bundle default --json OUT [--table OUT.tsv.gz]
 
-Sets (dev halves): MFASS (change of exon inclusion <= -0.5), CI-SpliceAI functional (affects splicing), ClinVar intronic
-(SNVs 3 to 50 bases from a canonical splice site, (likely) pathogenic against (likely) benign, no conflicts). Rows whose
-reference sequence is out of reach are left out; rows that samvar cannot score are counted apart. Each set as a whole,
-without BRCA1 and BRCA2, on validation and test chromosomes only, and by class: indels, SNVs within a core site (20
-intronic and 3 exonic bases of an acceptor, 3 and 6 of a donor, of any transcript), other exonic and other intronic
-SNVs. The score is SAMVAR_MAX, and for each set as a whole also that of --mask. Intervals: 95 % bootstrap over exons
-(MFASS), transcripts (CI-SpliceAI) or genes (ClinVar), whose rows stay together. `--table`: every row with its class,
-score and cluster. No training saw a variant, but most lie in genes of the train chromosomes.
+Sets (dev halves): MFASS (change of exon inclusion <= -0.5), CI-SpliceAI functional (affects
+splicing), ClinVar intronic (SNVs 3 to 50 bases from a canonical splice site, (likely) pathogenic
+against (likely) benign, no conflicts). Rows whose reference sequence is out of reach are left out;
+rows that samvar cannot score are counted apart. Each set as a whole, without BRCA1 and BRCA2, on
+validation and test chromosomes only, and by class: indels, SNVs within a core site (20 intronic and
+3 exonic bases of an acceptor, 3 and 6 of a donor, of any transcript), other exonic and other
+intronic SNVs. The score is SAMVAR_MAX, and for each set as a whole also that of --mask. Intervals:
+95 % bootstrap over exons (MFASS), transcripts (CI-SpliceAI) or genes (ClinVar), whose rows stay
+together. `--table`: every row with its class, score and cluster. No training saw a variant, but
+most lie in genes of the train chromosomes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def subsets(rows: list[Measured]) -> dict[str, list[Measured]]:
         "without BRCA1, BRCA2": [m for m in rows if not symbols(m) & {"BRCA1", "BRCA2"}],
         "validation and test chromosomes": [m for m in rows if m.row["chrom"] in HELD_OUT],
     }
-    return parts | {k: [m for m in rows if m.kind == k] for k in ("core site", "exonic", "intronic", "indel")}
+    return parts | {
+        k: [m for m in rows if m.kind == k] for k in ("core site", "exonic", "intronic", "indel")
+    }
 
 
 def areas(rows: list[Measured], value: np.ndarray, about: dict) -> dict[str, dict]:
@@ -46,11 +50,17 @@ def areas(rows: list[Measured], value: np.ndarray, about: dict) -> dict[str, dic
     found = {}
     for part, some in subsets(rows).items():
         label = np.array([m.label for m in some], bool)
-        if min(label.sum(), (~label).sum()) >= MIN_OF_EACH and (part == "all" or len(some) < len(rows)):
+        if min(label.sum(), (~label).sum()) >= MIN_OF_EACH and (
+            part == "all" or len(some) < len(rows)
+        ):
             v, cluster = np.array([of[id(m)] for m in some]), [m.cluster for m in some]
-            found[part] = about | dict(n=len(some), positive=int(label.sum()), clusters=len(set(cluster)),
-                                       auroc=bootstrap(auroc, label, v, cluster),
-                                       auprc=bootstrap(auprc, label, v, cluster))
+            found[part] = about | dict(
+                n=len(some),
+                positive=int(label.sum()),
+                clusters=len(set(cluster)),
+                auroc=bootstrap(auroc, label, v, cluster),
+                auprc=bootstrap(auprc, label, v, cluster),
+            )
     return found
 
 
@@ -59,7 +69,9 @@ def _named(cluster: object) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", help="folder with genome/, annotation/ and variants/")
     parser.add_argument("--bundle", default="default")
     parser.add_argument("--json", required=True)
@@ -75,14 +87,38 @@ def main() -> None:
             counts = Counter(m.allele.status.name for m in rows if m.allele.status)
             value = np.array([m.max for m in scored])
             for part, numbers in areas(scored, value, about).items():
-                extra = dict(not_scored=len(rows) - len(scored), statuses=counts) if part == "all" else {}
+                extra = (
+                    dict(not_scored=len(rows) - len(scored), statuses=counts)
+                    if part == "all"
+                    else {}
+                )
                 result[f"{chosen.title}{'' if part == 'all' else ': ' + part}"] = numbers | extra
-                print(chosen.title, part, numbers["n"], numbers["positive"], numbers["auroc"], numbers["auprc"])
-            masked = areas(scored, np.array([m.masked for m in scored]), about | dict(score="SAMVAR_MAX, --mask"))
+                print(
+                    chosen.title,
+                    part,
+                    numbers["n"],
+                    numbers["positive"],
+                    numbers["auroc"],
+                    numbers["auprc"],
+                )
+            masked = areas(
+                scored,
+                np.array([m.masked for m in scored]),
+                about | dict(score="SAMVAR_MAX, --mask"),
+            )
             result[f"{chosen.title}: --mask"] = masked["all"]
             print(chosen.title, "--mask", masked["all"]["auroc"], masked["all"]["auprc"])
-            lines += [[chosen.title, *(m.row[k] for k in ("chrom", "pos", "ref", "alt")), m.kind, int(m.label),
-                       "." if m.max is None else f"{m.max:.4f}", _named(m.cluster)] for m in rows]
+            lines += [
+                [
+                    chosen.title,
+                    *(m.row[k] for k in ("chrom", "pos", "ref", "alt")),
+                    m.kind,
+                    int(m.label),
+                    "." if m.max is None else f"{m.max:.4f}",
+                    _named(m.cluster),
+                ]
+                for m in rows
+            ]
     save(args.json, result)
     if args.table:
         with gzip.open(args.table, "wt") as f:

@@ -9,9 +9,13 @@ from ..options import NumberRange, device_option, threads_option, user_errors
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True)
-@click.option("-d", "--data", required=True, help="The packed dataset that the runs were trained on.")
+@click.option(
+    "-d", "--data", required=True, help="The packed dataset that the runs were trained on."
+)
 @click.option("-o", "--output", required=True, help="Folder of the averaged run.")
-@click.option("--density", type=NumberRange(0, 1, min_open=True), help="Of sites [default: the first run's].")
+@click.option(
+    "--density", type=NumberRange(0, 1, min_open=True), help="Of sites [default: the first run's]."
+)
 @threads_option
 @device_option
 @user_errors

@@ -12,12 +12,15 @@ from .options import in_pairs, several_annotations, several_fastas
 @click.argument("vcfs", nargs=-1, required=True)
 @several_fastas
 @several_annotations
-@click.option("--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result.")
+@click.option(
+    "--bundle", required=True, help="Bundle, NAME:fm for its fixed motifs; gets the result."
+)
 @workers_option
 @device_option
 @user_errors
 def background(vcfs, fastas, annotations, bundle, threads, device) -> None:
-    """Effects of random real VARIANTS (a VCF for every -f and -a): the scale of `samvar explain`'s percentiles."""
+    """Effects of random real VARIANTS (a VCF for every -f and -a): the scale of `samvar explain`'s
+    percentiles."""
     from ...annotate import Options
     from ...files import check_writable
     from ...model.bundle import background_file, load_bundle

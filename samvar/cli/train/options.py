@@ -9,7 +9,12 @@ import click
 from ..options import device_option, say, threads_option, user_errors
 
 several_fastas = click.option(
-    "-f", "--fasta", "fastas", multiple=True, required=True, help="Genome; repeat, each with its -a, for several."
+    "-f",
+    "--fasta",
+    "fastas",
+    multiple=True,
+    required=True,
+    help="Genome; repeat, each with its -a, for several.",
 )
 
 
@@ -28,12 +33,25 @@ def training_options(command):
     for option in reversed(
         [
             click.argument("recipe", type=click.Path(exists=True, dir_okay=False)),
-            click.option("-d", "--data", required=True, help="Packed dataset of `samvar train prepare`."),
-            click.option("-o", "--output", required=True, help="Folder of the run: checkpoint, weights, metrics.tsv."),
-            click.option("--resume", is_flag=True, help="Go on from the checkpoint in the folder, if there is one."),
+            click.option(
+                "-d", "--data", required=True, help="Packed dataset of `samvar train prepare`."
+            ),
+            click.option(
+                "-o",
+                "--output",
+                required=True,
+                help="Folder of the run: checkpoint, weights, metrics.tsv.",
+            ),
+            click.option(
+                "--resume",
+                is_flag=True,
+                help="Go on from the checkpoint in the folder, if there is one.",
+            ),
             click.option("--minutes", type=float, help="Stop, with a checkpoint, after so long."),
             threads_option,
-            click.option("--deterministic", is_flag=True, help="Bit-identical on CUDA too (slower)."),
+            click.option(
+                "--deterministic", is_flag=True, help="Bit-identical on CUDA too (slower)."
+            ),
             device_option,
             user_errors,
         ]
@@ -42,7 +60,9 @@ def training_options(command):
     return command
 
 
-def run_training(kind: str, recipe, data, output, resume, minutes, deterministic, device, **more) -> None:
+def run_training(
+    kind: str, recipe, data, output, resume, minutes, deterministic, device, **more
+) -> None:
     import torch
 
     from ...model.device import device_of

@@ -22,20 +22,32 @@ from .text import TextWriter, numbered
 
 
 class VcfReader:
-    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told by the content.
+    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told
+    by the content.
 
-    `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with `overwrite`, rid of
-    every field of an earlier run; samvar's header lines of such a run are left out. `shared` are keys that other
-    programs write, too, with what samvar's definition of each contains; those of other programs are never removed.
-    `regions` selects records, through an index where `indexed` and there is one.
-    `form` is v (text), z (compressed text) or b (BCF).
+    `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with
+    `overwrite`, rid of every field of an earlier run; samvar's header lines of such a run are left
+    out. `shared` are keys that other programs write, too, with what samvar's definition of each
+    contains; those of other programs are never removed. `regions` selects records, through an index
+    where `indexed` and there is one. `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
 
-    def __init__(self, path: str, keys: Iterable[str] = (), overwrite: bool = False, regions: Regions | None = None,
-                 indexed: bool = True, shared: Mapping[str, str] = MappingProxyType({})):
+    def __init__(
+        self,
+        path: str,
+        keys: Iterable[str] = (),
+        overwrite: bool = False,
+        regions: Regions | None = None,
+        indexed: bool = True,
+        shared: Mapping[str, str] = MappingProxyType({}),
+    ):
         self.path = "stdin" if path == "-" else path
-        self._keys, self._overwrite, self._regions = frozenset(k.encode() for k in keys), overwrite, regions
+        self._keys, self._overwrite, self._regions = (
+            frozenset(k.encode() for k in keys),
+            overwrite,
+            regions,
+        )
         self._shared = {k.encode(): text.encode() for k, text in shared.items()}
         self._replaced: set[bytes] = set()
         if path == "-" and sys.stdin is None:
@@ -52,7 +64,11 @@ class VcfReader:
         self._tail = Tail(stream, head)
         self._streamed = path == "-" or not os.path.isfile(path)
         indexes = [path + suffix for suffix in (".csi", ".tbi") if os.path.exists(path + suffix)]
-        self._index = indexes[0] if indexed and regions is not None and not self._streamed and indexes else None
+        self._index = (
+            indexes[0]
+            if indexed and regions is not None and not self._streamed and indexes
+            else None
+        )
         try:
             self.form = "z" if head[:2] == b"\x1f\x8b" else "v"
             if is_bcf(head, self._bgzf):
@@ -82,7 +98,8 @@ class VcfReader:
         self.close()
 
     def _open_bcf(self, head: bytes) -> None:
-        """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put before the rest."""
+        """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put
+        before the rest."""
         import cyvcf2
 
         try:
@@ -94,7 +111,9 @@ class VcfReader:
                 self._hts = cyvcf2.VCF(self.path)
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
-        self._lines = iter([(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line])
+        self._lines = iter(
+            [(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line]
+        )
 
     def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
         number = 0
@@ -105,7 +124,10 @@ class VcfReader:
         except Exception as e:  # cyvcf2 raises a bare Exception
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
         if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
-            raise VcfError(f"{self.path} is truncated: it ends after record {number} without the BGZF end marker")
+            raise VcfError(
+                f"{self.path} is truncated: it ends after record {number} without the BGZF end "
+                "marker"
+            )
 
     def _complete(self) -> bool:
         """Whether a file that is BGZF ends with its end marker."""
@@ -120,27 +142,38 @@ class VcfReader:
                 break
             if line.startswith(b"#CHROM"):
                 if len(line.rstrip(b"\r\n").split(b"\t")) < 8:
-                    raise VcfError(f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns")
+                    raise VcfError(
+                        f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns"
+                    )
                 defined = {k: h for h in header for k in declared([h], b"INFO")}
                 if self._overwrite:
                     own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
                     self._replaced = (self._keys - self._shared.keys()) | own
                 if self._keys:
-                    header = [h for h in header
-                              if not h.startswith(OWN_META) and self._replaced.isdisjoint(declared([h], b"INFO"))]
+                    header = [
+                        h
+                        for h in header
+                        if not h.startswith(OWN_META)
+                        and self._replaced.isdisjoint(declared([h], b"INFO"))
+                    ]
                 self._watched = self._keys | self._replaced
-                if taken := sorted(k.decode() for k in self._keys & defined.keys() - self._replaced):
+                if taken := sorted(
+                    k.decode() for k in self._keys & defined.keys() - self._replaced
+                ):
                     raise VcfError(f"{self.path} already has {', '.join(taken)}; {self._remove()}")
                 return [*header, line]
             header.append(line)
-        raise VcfError(f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
-                       "for example with: bcftools reheader")
+        raise VcfError(
+            f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
+            "for example with: bcftools reheader"
+        )
 
     def _remove(self) -> str:
         keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys - self._replaced))
+        remove = f"or remove it first: bcftools annotate -x {keys}"
         if self._overwrite:
-            return f"it is another program's. Do without it here, or remove it first: bcftools annotate -x {keys}"
-        return f"replace what an earlier run left with --overwrite, or remove it first: bcftools annotate -x {keys}"
+            return f"it is another program's. Do without it here, {remove}"
+        return f"replace what an earlier run left with --overwrite, {remove}"
 
     @property
     def stale_index(self) -> str | None:
@@ -183,8 +216,10 @@ class VcfReader:
         fields = line.split(b"\t", 8)
         where = f"{self.path}, line {number}" if number else self.path
         if len(fields) < 8:
-            raise VcfError(f"{where}: {len(fields)} columns, a VCF record has at least 8 (separated by tabs); "
-                           "truncated?")
+            raise VcfError(
+                f"{where}: {len(fields)} columns, a VCF record has at least 8 (separated by tabs); "
+                "truncated?"
+            )
         if not re.fullmatch(rb"-?[0-9]{1,18}", fields[1]):
             raise VcfError(f"{where}: POS is no number: {fields[1].decode(errors='replace')}")
         if any(k in fields[7] for k in self._watched):
@@ -192,19 +227,29 @@ class VcfReader:
             key = lambda entry: entry.split(b"=")[0].strip()  # noqa: E731
             kept = [e for e in entries if key(e) not in self._replaced]
             if any(key(e) in self._keys for e in kept):
-                raise VcfError(f"{where}: the record already has INFO keys that samvar writes; {self._remove()}")
+                raise VcfError(
+                    f"{where}: the record already has INFO keys that samvar writes; "
+                    f"{self._remove()}"
+                )
             if len(kept) < len(entries):
                 line = before + (b";".join(kept) or b".") + rest
         contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
         if not contig:
             raise VcfError(f"{where}: CHROM is empty")
-        return Record(line, number, contig, int(fields[1]), ref, () if alt in (".", "") else tuple(alt.split(",")))
+        return Record(
+            line,
+            number,
+            contig,
+            int(fields[1]),
+            ref,
+            () if alt in (".", "") else tuple(alt.split(",")),
+        )
 
 
 @contextmanager
 def open_output(path: str, form: str, index: str | None = None) -> Iterator[TextWriter | BcfWriter]:
-    """A writer of form v (text), z (BGZF), b (BCF) or u (uncompressed BCF); a file appears when it is complete, with
-    its index ("tbi" or "csi") where asked for. `-` is stdout.
+    """A writer of form v (text), z (BGZF), b (BCF) or u (uncompressed BCF); a file appears when it
+    is complete, with its index ("tbi" or "csi") where asked for. `-` is stdout.
 
     Raises OSError when the path cannot be written.
     """

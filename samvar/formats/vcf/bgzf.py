@@ -28,7 +28,8 @@ class Tail(io.RawIOBase):
 
 
 class Bgzf:
-    """Writes BGZF; unlike a library's file object it leaves out the end marker when the run fails."""
+    """Writes BGZF; unlike a library's file object it leaves out the end marker when the run
+    fails."""
 
     BLOCK = 0xFF00
 

@@ -15,23 +15,31 @@ LAST = (1 << 31) - 1  # position that an index can have
 
 
 def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tuple[int, bytes]]:
-    """(number of the region on its contig, line) of every record by the index, in file order; a record that lies in two
-    regions comes twice. Raises VcfError when file or index is damaged."""
+    """(number of the region on its contig, line) of every record by the index, in file order; a
+    record that lies in two regions comes twice. Raises VcfError when file or index is damaged."""
     file = None
     try:
         if bcf:  # cyvcf2 takes any error for the end of a region
             file = pysam.VariantFile(path, index_filename=index)
-            names, fetch = list(file.header.contigs), lambda *region: map(text_of, file.fetch(*region))
+            names, fetch = (
+                list(file.header.contigs),
+                lambda *region: map(text_of, file.fetch(*region)),
+            )
         else:
             file = pysam.TabixFile(path, index=index, encoding="latin-1")
-            names, fetch = file.contigs, lambda *region: (t.encode("latin-1") for t in file.fetch(*region))
+            names, fetch = (
+                file.contigs,
+                lambda *region: (t.encode("latin-1") for t in file.fetch(*region)),
+            )
         for contig in names:
             for i, (start, stop) in enumerate(regions.on(contig)):
                 for line in fetch(contig, start, min(stop, LAST)):
                     yield i, line
     except (OSError, ValueError) as e:
-        raise VcfError(f"{path} or its index {index} is damaged ({e}): make the index anew with "
-                       "bcftools index; where that fails, it is the file") from e
+        raise VcfError(
+            f"{path} or its index {index} is damaged ({e}): make the index anew with "
+            "bcftools index; where that fails, it is the file"
+        ) from e
     finally:
         with suppress(OSError):  # of a damaged file
             if file:
@@ -42,6 +50,8 @@ def write_index(path: str, index_path: str, kind: str) -> None:
     import pysam.bcftools
 
     try:
-        pysam.bcftools.index("-f", "-t" if kind == "tbi" else "-c", "-o", index_path, path, catch_stdout=False)
+        pysam.bcftools.index(
+            "-f", "-t" if kind == "tbi" else "-c", "-o", index_path, path, catch_stdout=False
+        )
     except pysam.utils.SamtoolsError as e:
         raise VcfError(f"cannot index the output: {e}") from e

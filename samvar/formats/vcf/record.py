@@ -1,4 +1,5 @@
-"""A record of a VCF, its header lines, and the order that an index needs. Bytes are kept as they are."""
+"""A record of a VCF, its header lines, and the order that an index needs. Bytes are kept as they
+are."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ OWN_META = b"##samvar_"
 
 
 class Record(NamedTuple):
-    """One data line: its bytes with line end, its number in the file (1-based; 0: not known), and the columns that
-    matter."""
+    """One data line: its bytes with line end, its number in the file (1-based; 0: not known), and
+    the columns that matter."""
 
     line: bytes
     number: int
@@ -66,7 +67,10 @@ class Order:
             return
         new = record.contig != self._contig
         if (record.contig in self._seen) if new else record.pos < self._pos:
-            raise VcfError(f"{record.contig}:{record.pos} is out of order, so that the output cannot be indexed (-W): "
-                           "sort the input first, with bcftools sort")
+            raise VcfError(
+                f"{record.contig}:{record.pos} is out of order, so that the output cannot be "
+                "indexed (-W): "
+                "sort the input first, with bcftools sort"
+            )
         self._seen.add(record.contig)
         self._contig, self._pos = record.contig, record.pos

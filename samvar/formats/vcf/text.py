@@ -12,7 +12,8 @@ from .record import Order, Record
 
 
 class TextWriter:
-    """Lines to a binary stream, compressed or not. With `sorted_only` a record out of order raises VcfError."""
+    """Lines to a binary stream, compressed or not. With `sorted_only` a record out of order raises
+    VcfError."""
 
     def __init__(self, stream: BinaryIO, compress: bool = False, sorted_only: bool = False):
         self._stream, self._sink = stream, Bgzf(stream) if compress else stream
@@ -44,4 +45,6 @@ def numbered(lines: Iterable[bytes], path: str, tail: Tail | None) -> Iterator[t
     except (OSError, EOFError, zlib.error) as e:
         raise VcfError(f"{path} is truncated or damaged after line {number}: {e}") from e
     if tail and tail.last != BGZF_EOF:
-        raise VcfError(f"{path} is truncated: it ends after line {number} without the BGZF end marker")
+        raise VcfError(
+            f"{path} is truncated: it ends after line {number} without the BGZF end marker"
+        )
