@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
 from samvar.genomics.genome import reverse_complement
-from samvar.model.bundle import load_bundle
+from samvar.model.bundle import FOLDER, bundled, load_bundle, write_manifest
 from samvar.model.sam import Sparse, one_hot
 from samvar.training import prepare as prep
 from samvar.training.background import add_to_bundle
@@ -270,13 +270,76 @@ def test_chromosomes_are_left_out_altogether(tmp_path, source):
         [(fasta, gtf)], {"chr1"}, set(), set(), report=said.append, leave_out={"chr5"}
     )
     assert set(data.chroms) == {"chrA", "chr1"} and data.meta["left_out"] == ["chr5"]
+    config = dict(name="x", kinds={}, flank=60, data=data.meta | dict(train=data.extent(TRAIN)))
     storage = dict(precision="fp16", windows=1, largest_error=0)
-    text = card(dict(name="x", kinds={}, flank=60), dict(storage=storage), data)
+    text = card(config, dict(storage=storage))
     assert "no gene of chr1, chr5, none of" in text
+    assert f"{len(data.genes(TRAIN))} genes, " in text
     assert any(line.startswith("chr5: 2 genes, left out") for line in said)
     for arguments in (dict(test={"chrA", "chr5"}), dict(test={"chr5"}, leave_out={"chrA"})):
         with pytest.raises(DatasetError, match="no train gene is left"):
             prep.prepare([(fasta, gtf)], {"chr1"}, held_out=set(), report=said.append, **arguments)
+
+
+def test_the_extent_of_a_split(data):
+    train, labels = data.genes(TRAIN), data.labels
+    introns = sum((labels[data.offsets[g] : data.offsets[g + 1]] == 2).sum() for g in train)
+    bases = sum(data.offsets[g + 1] - data.offsets[g] for g in train)
+    assert data.extent(TRAIN) == dict(genes=len(train), bases=bases, introns=introns)
+    assert data.extent("test") == dict(genes=0, bases=0, introns=0)
+
+
+DEVIATIONS = (
+    "sampled positions",
+    "do not exclude",
+    "falls geometrically",
+    "of width 1",
+    "two core channels",
+    "temperature",
+    "counted over all channels",
+    "split",
+    "k is the number",
+    "Module substitution",
+    "eCLIP",
+)
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_shipped_cards_are_those_of_their_config_and_metrics(name):
+    contents = {}
+    for file in ("config.json", "metrics.json", "CARD.md"):
+        with open(os.path.join(FOLDER, name, file)) as handle:
+            contents[file] = handle.read()
+    text = card(json.loads(contents["config.json"]), json.loads(contents["metrics.json"]))
+    assert contents["CARD.md"] == text, f"make it anew: samvar train card {name}"
+    _, _, deviations = text.partition("## Deviations from the paper")
+    assert not [words for words in DEVIATIONS if words not in deviations]
+
+
+def test_a_card_is_made_anew(tmp_path):
+    (tmp_path / "toy").mkdir()
+    folder = toy.bundle(tmp_path / "toy")
+    refused = CliRunner().invoke(main, ["train", "card", folder])
+    assert refused.exit_code == 1 and "metrics.json" in refused.stderr
+    with open(os.path.join(FOLDER, "default", "config.json")) as handle:
+        config = json.load(handle)
+    numbers = dict(storage=dict(precision="fp32", windows=1, largest_error=0.0))
+    (tmp_path / "toy" / "metrics.json").write_text(json.dumps(numbers))
+    with open(tmp_path / "toy" / "config.json") as handle:
+        own = json.load(handle)
+    for members in own["kinds"].values():
+        for member in members:
+            member["recipe"] = config["kinds"]["fm"][0]["recipe"]
+    for origin, said in ((dict(), "bundle the runs anew"), (config["data"], None)):
+        (tmp_path / "toy" / "config.json").write_text(json.dumps(own | dict(data=origin)))
+        write_manifest(folder)
+        before = load_bundle(folder).sha256
+        result = CliRunner().invoke(main, ["train", "card", folder])
+        assert result.exit_code == bool(said) and (not said or said in result.stderr)
+    assert load_bundle(folder).sha256 == before
+    assert "1016 genes" in (tmp_path / "toy" / "CARD.md").read_text()
+    (tmp_path / "toy" / "metrics.json").write_text("{}")  # what was damaged is not blessed
+    assert "manifest" in CliRunner().invoke(main, ["train", "card", folder]).stderr
 
 
 def test_a_motif_file_that_is_none_is_named(tmp_path):

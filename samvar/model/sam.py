@@ -22,6 +22,8 @@ tensor.
 Labels: 1 acceptor = first exonic base, 2 donor = last exonic base.
 
 Deviations from the paper:
+
+The model
 * Every layer before the LSTM is a valid (unpadded) convolution over a window longer by the reach on
   either side, so that the same sequence gives the same tensor wherever it stands; the LSTM sees the
   scored frame alone. The paper's context of 200 bases a side cuts off part of the reach; here
@@ -30,12 +32,42 @@ Deviations from the paper:
 * LSSI enters the aggregator as (log p + 10) / 10, so that its floor is 0; the floor also holds
   where a core intronic base (AG, GT) is N. Motifs are 0 where the centre is N. Norms and thresholds
   of the sparse layer see known bases only.
-* LSSI models are two logistic ones. They may be trained on with the rest (`train_core`): still
-  models of 23 and 9 bases, but then what the aggregator is best told of these, no longer the
-  probability of a site.
+* LSSI models are two logistic ones.
+* The core scores are added to what the LSTM says, before one softmax. Both at their floor make a
+  site unlikely; they do not exclude it.
+* The gate passes the two core channels, too: attention weighs all 81 channels, not those of the
+  motifs alone.
 * The forget gates of the LSTM start at memories of 1 to 400 bases.
+* The adjustment has five more residual units, of width 1, after its five of width 3; its receptive
+  field stays at 21 bases.
+* The candidates of an AM, twice as many FM sites as are kept, are counted over all channels, by one
+  threshold, not for each RBP: an RBP may have many, or none.
 * An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM
   sites" is exact.
+* At evaluation the outputs are divided by a temperature before the softmax (`Config.temperature`);
+  the paper has none. Training is at 1.
+* C is 64 by default, where the paper has 200.
+
+Training
+* The core models are trained on sampled positions: each step draws true sites, decoys (AG or GT
+  that are no site) and other bases, weighted by the inverse of the rate at which they are drawn.
+* They may be trained on with the rest (`train_core`): still models of 23 and 9 bases, but then what
+  the aggregator is best told of these, no longer the probability of a site.
+* The density falls geometrically, and reaches its end after a share of the steps; in the paper it
+  falls whenever validation accuracy reaches a target (`density_schedule = "accuracy"`).
+* Windows are drawn around sites and strong decoys more often than elsewhere, and may be changed
+  away from sites (`mutate`, `indels`, `moved`); sites of an RBP may be silenced (`motif_dropout`).
+* A run may start from the weights of another one, and several may be averaged; at the end the
+  statistics of the norms are measured once more.
+* The split is samvar's own. Genes of chr1 and chr3 are for validation and those of chr5 and chr7
+  for test by default, those without paralogs alone, and train genes that share sequence with these
+  are left out. The paper tests on chr1, chr3, chr5, chr7 and chr9.
+
+Evaluation
+* The sites of alternative and of new exons are counted among the best k bases of the genes they lie
+  in; k is the number of annotated sites of these genes, the same for each class of exons.
+* Module substitution: the FM's aggregator reads AM sites as it is, without being trained on them.
+* eCLIP peaks are taken as they are, without 50 more bases at the 5' end.
 """
 
 from __future__ import annotations

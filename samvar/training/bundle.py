@@ -19,10 +19,9 @@ from ..model.bundle import (
     build,
     identity,
     sha256_file,
-    write_manifest,
 )
 from ..model.sam import SAM, one_hot
-from .card import card
+from .card import write_card
 from .checkpoint import load_run
 from .dataset import TRAIN, VALIDATION, Dataset
 from .sampling import WindowSampler
@@ -125,7 +124,7 @@ def make_bundle(
         save_file(tensors[member["file"]], path)
         os.chmod(path, 0o644)  # safetensors makes files that only their owner can read
         member["sha256"] = sha256_file(path)
-    config["data"] = data.meta
+    config["data"] = data.meta | dict(train=data.extent(TRAIN))
     for path, kind in scales.items():  # of other models
         fits = kind in config["kinds"] and background_of(folder, kind, identity(config, kind))
         if os.path.exists(path) and not fits:
@@ -137,6 +136,4 @@ def make_bundle(
         with open(os.path.join(folder, file), "w") as handle:
             json.dump(content, handle, indent=1)
             handle.write("\n")
-    with open(os.path.join(folder, "CARD.md"), "w") as handle:
-        handle.write(card(config, metrics, data))
-    write_manifest(folder)
+    write_card(folder)

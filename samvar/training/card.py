@@ -1,44 +1,71 @@
-"""CARD.md of a bundle."""
+"""CARD.md of a bundle, from its config.json and metrics.json alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Iterator
 
-from .dataset import Dataset
+from .. import files
+from ..errors import BundleError
+from ..model import sam
+from ..model.bundle import write_manifest
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
-
-def _percent(result: dict) -> str:
-    low, high = result["topk_interval"]
-    acceptor, donor, mean = (result[f"topk_{k}"] for k in ("acceptor", "donor", "mean"))
-    return f"{acceptor:.1f} | {donor:.1f} | {mean:.1f} ({low:.1f}-{high:.1f})"
-
-
-def _interval(values: list[float]) -> str:
-    value, low, high = values
-    return f"{value:.3f} ({low:.3f}-{high:.3f})"
+INTENDED_USE = """
+## Intended use
+Ranking and explaining variants by their effect on splice sites in pre-mRNA of the species it was \
+trained on, for research. Not a medical device; a low score is no proof that a variant leaves \
+splicing alone."""
 
 
-def _table(
-    metrics: dict, key: str, heading: str, columns: str, cells: Callable[[dict], str]
-) -> list[str]:
-    """The lines of a table with a row for each entry of `metrics` that has `key`."""
-    rows = [f"| {title} | {cells(e)} |" for title, e in metrics.items() if key in e]
-    return (
-        ["", f"## {heading}", f"| {columns} |", "|---" * (columns.count("|") + 1) + "|", *rows]
-        if rows
-        else []
+def write_card(folder: str) -> None:
+    """Write CARD.md of the bundle in `folder` from its config.json and metrics.json, and the
+    manifest anew. Raises BundleError where these do not tell what a card says."""
+    config, metrics = (_content(folder, name) for name in ("config.json", "metrics.json"))
+    try:
+        text = card(config, metrics)
+    except KeyError as e:
+        raise BundleError(
+            f"config.json and metrics.json of {folder} have no {e}, which the card needs: bundle "
+            "the runs anew"
+        ) from e
+    files.write(os.path.join(folder, "CARD.md"), text)
+    write_manifest(folder)
+
+
+def _content(folder: str, name: str) -> dict:
+    try:
+        with open(os.path.join(folder, name)) as handle:
+            return json.load(handle)
+    except (OSError, ValueError) as e:
+        raise BundleError(f"cannot read {name} of bundle {folder}: {e}") from e
+
+
+def card(config: dict, metrics: dict) -> str:
+    """What the bundle was trained on, its numbers, what it is for and not for. `config` and
+    `metrics` are those of the bundle's folder."""
+    sections = (
+        _runs(config),
+        _training_data(config["data"]),
+        _accuracy(metrics),
+        _exons(metrics),
+        _variants(metrics),
+        _reconstruction(metrics),
+        _reliability(metrics),
+        _stored_precision(metrics["storage"]),
+        INTENDED_USE,
+        _limits(config),
+        _deviations(),
     )
+    return "\n".join(section for section in sections if section) + "\n"
 
 
-def card(config: dict, metrics: dict, data: Dataset) -> str:
-    """CARD.md: what the bundle was trained on, its numbers, what it is for and not for."""
-    train = data.genes("train")
-    introns = sum(
-        int((data.labels[data.offsets[g] : data.offsets[g + 1]] == 2).sum()) for g in train
-    )
-    bases = int((data.offsets[train + 1] - data.offsets[train]).sum())
+# ----------------------------------------------------------------------------------------- sections
+
+
+def _runs(config: dict) -> str:
     lines = [
         f"# {config['name']}",
         "",
@@ -48,133 +75,200 @@ def card(config: dict, metrics: dict, data: Dataset) -> str:
         "|---|---|---|---|---|",
     ]
     for kind, members in config["kinds"].items():
-        for m in members:
-            for a in m.get("averaged", [m]):
-                r, title = a["recipe"], kind
-                if "averaged" in m:
-                    at = f" at {m['density']:g}" if "density" in m else ""
-                    title += f", one of {len(m['averaged'])} averaged{at}"
-                changes = "".join(f", {k} {r[k]:g}" for k in AUGMENTATIONS if r.get(k))
-                changes += ", core sites trained along" if r.get("train_core") else ""
-                if start := a.get("started_from"):
-                    changes += f", from {start['name']} ({start['sha256'][:8]})"
-                lines.append(
-                    f"| {title} | {r['seed']} | {m['config']['channels']} | "
-                    f"{m['config']['temperature']:g} | "
-                    f"{r['steps']} steps of {r['batch_bases']} bases, {r['optimizer']} "
-                    f"{r['lr']:g}, density "
-                    f"{r['density_start']:g} to {r['density_end']:g}, {r['precision']}{changes} |"
-                )
-    apart = sum((data.meta.get(k, []) for k in ("validation", "test", "left_out")), [])
-    lines += [
+        for member in members:
+            shape = f"{member['config']['channels']} | {member['config']['temperature']:g}"
+            for title, run in _runs_of(kind, member):
+                seed, parameters = run["recipe"]["seed"], _parameters(run)
+                lines.append(f"| {title} | {seed} | {shape} | {parameters} |")
+    return "\n".join(lines)
+
+
+def _runs_of(kind: str, member: dict) -> Iterator[tuple[str, dict]]:
+    """(title, run) of every run that a model of the bundle was made of."""
+    if "averaged" not in member:
+        yield kind, member
+        return
+    density = f" at {member['density']:g}" if "density" in member else ""
+    for run in member["averaged"]:
+        yield f"{kind}, one of {len(member['averaged'])} averaged{density}", run
+
+
+def _parameters(run: dict) -> str:
+    recipe, start = run["recipe"], run.get("started_from")
+    parts = [
+        f"{recipe['steps']} steps of {recipe['batch_bases']} bases",
+        f"{recipe['optimizer']} {recipe['lr']:g}",
+        f"density {recipe['density_start']:g} to {recipe['density_end']:g} "
+        f"({recipe['density_schedule']})",
+        recipe["precision"],
+        *(f"{name} {recipe[name]:g}" for name in AUGMENTATIONS if recipe.get(name)),
+    ]
+    if recipe.get("train_core"):
+        parts.append("core sites trained along")
+    if start:
+        parts.append(f"from {start['name']} ({start['sha256'][:8]})")
+    return ", ".join(parts)
+
+
+def _training_data(data: dict) -> str:
+    """`data`: what the packed dataset tells of its origin, and the extent of its train genes."""
+    train = data["train"]
+    apart = [*data.get("validation", []), *data.get("test", []), *data.get("left_out", [])]
+    held_out = ", ".join(data.get("held_out", [])) or "(no gene held out)"
+    lines = [
         "",
         "## Training data",
-        f"{len(train)} genes, {bases:,} bases, {introns} introns; no gene of "
-        f"{', '.join(apart)}, none of "
-        f"{', '.join(data.meta.get('held_out', [])) or '(no gene held out)'}. The dataset holds no "
+        f"{train['genes']} genes, {train['bases']:,} bases, {train['introns']} introns; no gene of "
+        f"{', '.join(apart) or '(no chromosome apart)'}, none of {held_out}. The dataset holds no "
         "test gene.",
         "",
-        *(f"- `{name}` sha256 {digest}" for name, digest in data.meta.get("files", {}).items()),
-        "",
-        "## Top-k accuracy (percent; 95 % bootstrap interval over genes)",
-        "| set | model | genes | acceptors | donors | acceptor | donor | mean | density of motif "
-        "sites | their bits "
-        "per base (at eta 2.8) | bases with a core score (acceptor, donor) |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for title, e in metrics.items():
-        if "topk_mean" not in e:
-            continue
-        counts = f"{e['n_genes']} | {e['n_acceptor']} | {e['n_donor']}"
-        density = f"{e['density']:.4%}" if "density" in e else ""
-        measured = (
-            f"{e['entropy_bits_per_base']:.2f}" if "entropy_bits_per_base" in e else "not measured"
-        )
-        bits = (
-            f"{measured} ({e['entropy_bits_per_base_nominal']:.2f})"
-            if "entropy_bits_per_base_nominal" in e
-            else ""
-        )
-        core = ", ".join(f"{share:.1%}" for share in e.get("core_share", []))
-        lines.append(
-            f"| {title} | {e['kind']} | {counts} | {_percent(e)} | {density} | {bits} | {core} |"
-        )
-        if "lssi" in e:
-            lines.append(f"| {title} | LSSI alone | {counts} | {_percent(e['lssi'])} | | | |")
-    lines += _table(
-        metrics,
-        "donors",
-        "Alternative and new exons (sites among the best k; counts, no claim)",
-        "set | exons | acceptors found | donors found",
-        lambda e: f"{e['n']} | {e['acceptors']} | {e['donors']}",
-    )
-    lines += _table(
-        metrics,
-        "auroc",
-        "Variants (none was trained on; most lie in genes that were)",
-        "set | score | n | positive | not scored | AUROC | AUPRC",
-        lambda e: (
-            f"{e['score']} | {e['n']} | {e['positive']} | {e.get('not_scored', '')} | "
-            f"{_interval(e['auroc'])} | {_interval(e['auprc'])}"
-        ),
-    )
-    lines += _table(
-        metrics,
-        "reconstructed",
-        "Bases that a decoder reads back from the motif sites (validation genes)",
-        "set | bases | read back | always the commonest base | at most, by the entropy bound",
-        lambda e: (
-            f"{e['n']} | {e['reconstructed']:.1%} | {e['commonest_base']:.1%} | "
-            f"{e['most_by_fano']:.1%}"
-        ),
-    )
-    for title, e in metrics.items():
-        if "reliability" in e:
-            lines += [
-                "",
-                f"## Reliability: {title}",
-                "Smallest negative log-likelihood on the validation genes at "
-                f"{e['temperature']:.2f} times the bundle's temperature: "
-                f"{e['nats_per_base_at_temperature']:.5f} "
-                f"nats per base, {e['nats_per_base']:.5f} as it is.",
-                "",
-                "| probability | bases | mean probability | share of true sites |",
-                "|---|---|---|---|",
-            ]
-            lines += [
-                f"| {b['low']:g}-{b['high']:g} | {b['n']} | {b['predicted']:.4f} | "
-                f"{b['observed']:.4f} |"
-                for b in e["reliability"]
-            ]
-    s = metrics["storage"]
-    lines += [
-        "",
-        "## Stored precision",
-        f"Tensors in {s['precision']}; against fp32 the largest difference of a site probability "
-        f"over {s['windows']} "
-        f"random validation windows is {s['largest_error']:.1e}.",
-        "",
-        "## Intended use",
-        "Ranking and explaining variants by their effect on splice sites in pre-mRNA of the "
-        "species it was trained on, "
-        "for research. Not a medical device; a low score is no proof that a variant leaves "
-        "splicing alone.",
-        "",
-        "## Limits",
-        f"- Trained on one transcript of each of {len(train)} genes: sites used in few tissues, "
-        "U12 introns and sites "
-        "without GT-AG are hardly known to it.",
-        "- Training windows are rich in sites, so probabilities run above the rate of sites in "
-        "whole genes: compare "
-        "alleles, do not count sites. Top-k is measured on tiles of 5,000 bases, variants are "
-        "scored in frames of "
-        f"about {2 * (config['flank'] + 50)}.",
-        f"- It sees {config['flank']} bases beyond the compared positions, and motifs and core "
-        "sites a few hundred "
-        "bases further; nothing of tissue, expression or RNA structure.",
-        "- A motif bears the name of the protein whose in-vitro affinities it was fitted to; "
-        "related proteins share "
-        "motifs.",
-        "",
+        *(f"- `{name}` sha256 {digest}" for name, digest in data.get("files", {}).items()),
     ]
     return "\n".join(lines)
+
+
+def _accuracy(metrics: dict) -> str:
+    rows = []
+    for title, numbers in metrics.items():
+        if "topk_mean" not in numbers:
+            continue
+        counts = f"{numbers['n_genes']} | {numbers['n_acceptor']} | {numbers['n_donor']}"
+        density = f"{numbers['density']:.4%}" if "density" in numbers else ""
+        core = ", ".join(f"{share:.1%}" for share in numbers.get("core_share", []))
+        rows.append(
+            f"{title} | {numbers['kind']} | {counts} | {_percent(numbers)} | {density} | "
+            f"{_bits(numbers)} | {core}"
+        )
+        if "lssi" in numbers:
+            rows.append(f"{title} | LSSI alone | {counts} | {_percent(numbers['lssi'])} | | |")
+    return _table(
+        "Top-k accuracy (percent; 95 % bootstrap interval over genes)",
+        "set | model | genes | acceptors | donors | acceptor | donor | mean | density of motif "
+        "sites | their bits per base (at eta 2.8) | bases with a core score (acceptor, donor)",
+        rows,
+    )
+
+
+def _exons(metrics: dict) -> str:
+    return _table(
+        "Alternative and new exons (sites among the best k; counts, no claim)",
+        "set | exons | acceptors found | donors found",
+        [
+            f"{title} | {numbers['n']} | {numbers['acceptors']} | {numbers['donors']}"
+            for title, numbers in metrics.items()
+            if "donors" in numbers
+        ],
+    )
+
+
+def _variants(metrics: dict) -> str:
+    return _table(
+        "Variants (none was trained on; most lie in genes that were)",
+        "set | score | n | positive | not scored | AUROC | AUPRC",
+        [
+            f"{title} | {numbers['score']} | {numbers['n']} | {numbers['positive']} | "
+            f"{numbers.get('not_scored', '')} | {_interval(numbers['auroc'])} | "
+            f"{_interval(numbers['auprc'])}"
+            for title, numbers in metrics.items()
+            if "auroc" in numbers
+        ],
+    )
+
+
+def _reconstruction(metrics: dict) -> str:
+    return _table(
+        "Bases that a decoder reads back from the motif sites (validation genes)",
+        "set | bases | read back | always the commonest base | at most, by the entropy bound",
+        [
+            f"{title} | {numbers['n']} | {numbers['reconstructed']:.1%} | "
+            f"{numbers['commonest_base']:.1%} | {numbers['most_by_fano']:.1%}"
+            for title, numbers in metrics.items()
+            if "reconstructed" in numbers
+        ],
+    )
+
+
+def _reliability(metrics: dict) -> str:
+    lines: list[str] = []
+    for title, numbers in metrics.items():
+        if "reliability" not in numbers:
+            continue
+        lines += [
+            "",
+            f"## Reliability: {title}",
+            "Smallest negative log-likelihood on the validation genes at "
+            f"{numbers['temperature']:.2f} times the bundle's temperature: "
+            f"{numbers['nats_per_base_at_temperature']:.5f} nats per base, "
+            f"{numbers['nats_per_base']:.5f} as it is.",
+            "",
+            "| probability | bases | mean probability | share of true sites |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {b['low']:g}-{b['high']:g} | {b['n']} | {b['predicted']:.4f} | "
+            f"{b['observed']:.4f} |"
+            for b in numbers["reliability"]
+        ]
+    return "\n".join(lines)
+
+
+def _stored_precision(storage: dict) -> str:
+    return (
+        f"\n## Stored precision\nTensors in {storage['precision']}; against fp32 the largest "
+        f"difference of a site probability over {storage['windows']} random validation windows is "
+        f"{storage['largest_error']:.1e}."
+    )
+
+
+def _limits(config: dict) -> str:
+    flank = config["flank"]
+    lines = [
+        "",
+        "## Limits",
+        f"- Trained on one transcript of each of {config['data']['train']['genes']} genes: sites "
+        "used in few tissues, U12 introns and sites without GT-AG are hardly known to it.",
+        "- Training windows are rich in sites, so probabilities run above the rate of sites in "
+        "whole genes: compare alleles, do not count sites. Top-k is measured on tiles of 5,000 "
+        f"bases, variants are scored in frames of about {2 * (flank + 50)}.",
+        f"- It sees {flank} bases beyond the compared positions, and motifs and core sites a few "
+        "hundred bases further; nothing of tissue, expression or RNA structure.",
+        "- A motif bears the name of the protein whose in-vitro affinities it was fitted to; "
+        "related proteins share motifs.",
+    ]
+    return "\n".join(lines)
+
+
+def _deviations() -> str:
+    """As the model's own text lists them."""
+    _, _, deviations = (sam.__doc__ or "").partition("Deviations from the paper:\n")
+    return f"\n## Deviations from the paper\n{deviations.strip()}" if deviations else ""
+
+
+# -------------------------------------------------------------------------------------------- cells
+
+
+def _table(heading: str, columns: str, rows: list[str]) -> str:
+    """A heading and a table, nothing where there are no rows."""
+    if not rows:
+        return ""
+    rule = "|---" * (columns.count("|") + 1) + "|"
+    return "\n".join(["", f"## {heading}", f"| {columns} |", rule, *(f"| {r} |" for r in rows)])
+
+
+def _percent(numbers: dict) -> str:
+    low, high = numbers["topk_interval"]
+    acceptor, donor, mean = (numbers[f"topk_{k}"] for k in ("acceptor", "donor", "mean"))
+    return f"{acceptor:.1f} | {donor:.1f} | {mean:.1f} ({low:.1f}-{high:.1f})"
+
+
+def _interval(values: list[float]) -> str:
+    value, low, high = values
+    return f"{value:.3f} ({low:.3f}-{high:.3f})"
+
+
+def _bits(numbers: dict) -> str:
+    if "entropy_bits_per_base_nominal" not in numbers:
+        return ""
+    measured = numbers.get("entropy_bits_per_base")
+    text = "not measured" if measured is None else f"{measured:.2f}"
+    return f"{text} ({numbers['entropy_bits_per_base_nominal']:.2f})"

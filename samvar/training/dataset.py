@@ -174,6 +174,15 @@ class Dataset:
         """Indices of the genes of a split (all: None)."""
         return np.flatnonzero(self.splits == split) if split else np.arange(len(self))
 
+    def extent(self, split: str) -> dict[str, int]:
+        """Number of genes, bases and introns of a split."""
+        spans = [slice(self.offsets[g], self.offsets[g + 1]) for g in self.genes(split)]
+        return dict(
+            genes=len(spans),
+            bases=sum(int(span.stop - span.start) for span in spans),
+            introns=sum(int((self.labels[span] == DONOR).sum()) for span in spans),
+        )
+
     def window(
         self, gene: int, start: int, end: int, left: int = 0, right: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:

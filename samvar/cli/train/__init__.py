@@ -11,6 +11,7 @@ COMMANDS = {
     "average": "samvar.cli.train.average",
     "background": "samvar.cli.train.background",
     "bundle": "samvar.cli.train.bundle",
+    "card": "samvar.cli.train.card",
     "evaluate": "samvar.cli.train.evaluate",
     "fm": "samvar.cli.train.sam",
     "lssi": "samvar.cli.train.lssi",
@@ -20,4 +21,4 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, modules=COMMANDS)
 def train() -> None:
-    """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle, background."""
+    """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle, card, background."""
