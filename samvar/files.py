@@ -1,12 +1,52 @@
-"""Files that take their name only when they are complete."""
+"""Text inputs as lines, and outputs that take their name only when they are complete."""
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
+GZIP = b"\x1f\x8b"
+BYTE_ORDER_MARK = "\ufeff"
+UTF16 = b"\xff\xfe", b"\xfe\xff"
+BUFFER = 1 << 20  # bytes
+
+
+def text_lines(path: str, lenient: bool = False) -> Iterator[str]:
+    """The lines of a text file, plain or gzipped, without line ends (LF, CR LF or CR) and byte
+    order marks. `lenient`: what is not UTF-8 becomes U+FFFD.
+
+    Raises OSError, with file and line, when the file cannot be read to its end or is not UTF-8.
+    """
+    with open(path, "rb") as handle:
+        yield from lines_of(handle, path, lenient)
+
+
+def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Iterator[str]:
+    """`text_lines` of an open file, which stays open; `path` is its name in errors."""
+    packed = handle.peek(2)[:2] == GZIP
+    content = io.BufferedReader(gzip.GzipFile(fileobj=handle), BUFFER) if packed else handle
+    text = io.TextIOWrapper(content, "utf-8", "replace" if lenient else "surrogateescape")
+    number = 0
+    try:
+        if content.peek(2)[:2] in UTF16:
+            raise OSError(f"{path} is UTF-16 text: save it as UTF-8")
+        for number, line in enumerate(text, 1):
+            if not (lenient or line.isascii() or _is_unicode(line)):
+                raise OSError(f"{path}, line {number}: this is not UTF-8 text")
+            yield line.rstrip("\n").lstrip(BYTE_ORDER_MARK)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
+        raise OSError(f"{path}, after line {number}: {e}") from e
+    finally:
+        text.detach()
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\udc80" <= c <= "\udcff" for c in text)  # bytes that surrogateescape kept
 
 
 def check_writable(path: str) -> None:

@@ -234,7 +234,7 @@ def test_map_table_and_figure(files, tmp_path):
     for wrong, message in (
         (["-r", "c:9-3"], "positions count from 1"),
         (["-r", "d"], "no internal exon"),
-        (["--genes", files[1] + ".gz"], "no plain text"),
+        (["--genes", files[1] + ".gz"], ".gz, after line 0"),
     ):
         (tmp_path / "x").unlink(missing_ok=True)
         with open(files[1] + ".gz", "wb") as f:

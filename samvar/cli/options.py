@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from ..errors import SamvarError
-from ..files import STDOUT_CLOSED, write
+from ..files import STDOUT_CLOSED, text_lines, write
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 
@@ -37,13 +37,8 @@ def write_json(path: str, content: dict | list) -> None:
 
 
 def names_in(path: str) -> set[str]:
-    with open(path) as handle:
-        try:
-            return set(handle.read().split())
-        except UnicodeDecodeError as e:
-            raise SamvarError(
-                f"{path} is no plain text: give names separated by blanks or line ends"
-            ) from e
+    """The names of a text file, separated by blanks or line ends."""
+    return {name for line in text_lines(path) for name in line.split()}
 
 
 def user_errors(command):

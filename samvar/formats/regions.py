@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 
 from ..errors import RegionError
+from ..files import text_lines
 from ..genomics.genome import contig_key
 
 _END = 1 << 31
@@ -59,12 +58,8 @@ class Regions:
         bed = path.endswith((".bed", ".bed.gz"))
         found = []
         try:
-            with open(path, "rb") as handle:
-                data = handle.read()
-            lines = (
-                (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
-            )
-        except (OSError, UnicodeDecodeError, EOFError, zlib.error) as e:
+            lines = list(text_lines(path))
+        except OSError as e:
             raise RegionError(f"cannot read regions {path}: {e}") from e
         for number, line in enumerate(lines, 1):
             if not line.strip() or line.startswith(("#", "track", "browser")):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import DatasetError
+from ..files import text_lines
 from ..genomics.genome import UNKNOWN, ContigNames, reverse_complement
 from ..model.bundle import sha256_file
 from .dataset import TEST, TRAIN, VALIDATION, Dataset
@@ -91,9 +92,7 @@ def read_motifs(folder: str) -> dict[str, np.ndarray]:
     psams, a0s, rbps = [], [], []
     for i, path in enumerate(paths):
         rows: list[list[float]] = []
-        with open(path) as handle:
-            lines = handle.readlines()
-        for line in [*lines, "PSAM"]:
+        for line in [*text_lines(path), "PSAM"]:
             if line.startswith("PSAM"):
                 if rows:
                     if not MOTIF_WIDTH - 1 <= len(rows) <= MOTIF_WIDTH:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, fields
 
 from ..errors import RecipeError
+from ..files import text_lines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,10 +118,9 @@ class SamRecipe(Recipe):
 def load_recipe(path: str, kind: type[Recipe]) -> Recipe:
     """Read a recipe file. Raises RecipeError on unreadable TOML, unknown keys and wrong types."""
     try:
-        with open(path, "rb") as handle:
-            values = tomllib.load(handle)
+        values = tomllib.loads("\n".join(text_lines(path)))
     except OSError as e:
-        raise RecipeError(f"cannot read recipe {path}: {e.strerror}") from e
+        raise RecipeError(f"cannot read recipe {path}: {e.strerror or e}") from e
     except tomllib.TOMLDecodeError as e:
         raise RecipeError(f"recipe {path} is not TOML: {e}") from e
     return recipe_from(values, kind, path)

@@ -7,6 +7,7 @@ import json
 import click
 
 from ...errors import SamvarError
+from ...files import text_lines
 from ..options import NumberRange, threads_option, user_errors
 
 
@@ -58,19 +59,17 @@ def bundle(
     results = {}
     for item in evaluations:
         title, _, path = item.rpartition("=")
-        with open(path) as handle:
-            try:
-                content = json.load(handle)
-                if not isinstance(content, dict):
-                    raise SamvarError(
-                        f"--evaluation {path} holds no results of `samvar train evaluate` or of a "
-                        "script"
-                    )
-                if not title and not all(isinstance(e, dict) for e in content.values()):
-                    raise click.UsageError(f"--evaluation {item}: give it a title, TITLE=FILE")
-                results |= {title: content} if title else content
-            except ValueError as e:
-                raise SamvarError(f"--evaluation {path} is no JSON: {e}") from e
+        try:
+            content = json.loads("\n".join(text_lines(path)))
+        except ValueError as e:
+            raise SamvarError(f"--evaluation {path} is no JSON: {e}") from e
+        if not isinstance(content, dict):
+            raise SamvarError(
+                f"--evaluation {path} holds no results of `samvar train evaluate` or of a script"
+            )
+        if not title and not all(isinstance(e, dict) for e in content.values()):
+            raise click.UsageError(f"--evaluation {item}: give it a title, TITLE=FILE")
+        results |= {title: content} if title else content
     make_bundle(
         output, name, runs, flank, Dataset.load(data), results, precision == "fp16", temperature
     )

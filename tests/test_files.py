@@ -1,0 +1,95 @@
+"""Text inputs as lines: plain or gzipped, whatever their line ends and marks."""
+
+import gzip
+import os
+import threading
+
+import pytest
+
+from samvar.cli.options import names_in
+from samvar.errors import RecipeError
+from samvar.files import text_lines
+from samvar.formats.regions import Regions
+from samvar.training.recipe import SamRecipe, load_recipe
+
+MARK = "\ufeff".encode()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    "content, lines",
+    [
+        (b"a\tb\nc\n", ["a\tb", "c"]),
+        (MARK + b"a\r\nb", ["a", "b"]),
+        (b"a\rb\r\rc\r", ["a", "b", "", "c"]),
+        (MARK + MARK + b"#a\n" + MARK + b"b\n", ["#a", "b"]),  # as `cat` leaves it
+        (b"a\x0bb\x0cc\xe2\x80\xa8d\n", ["a\x0bb\x0cc\u2028d"]),  # ends of lines to Python only
+        (MARK, [""]),
+        (b"", []),
+        ("é\n".encode(), ["é"]),
+    ],
+)
+def test_lines_without_their_ends_and_marks(tmp_path, content, lines, pack):
+    path = tmp_path / "x"
+    path.write_bytes(pack(content))
+    assert list(text_lines(str(path))) == lines
+
+
+def test_several_gzip_members_are_one_text(tmp_path):
+    path = tmp_path / "x.gz"
+    path.write_bytes(gzip.compress(b"a\nb\n") + gzip.compress(MARK + b"c\n"))
+    assert list(text_lines(str(path))) == ["a", "b", "c"]
+
+
+def test_a_pipe_is_read_to_its_end(tmp_path):
+    for content in (b"a\nb\n", gzip.compress(b"a\nb\n")):
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert list(text_lines(str(pipe))) == ["a", "b"]
+        writer.join()
+        pipe.unlink()
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        ("a\nb\n".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
+        (gzip.compress("a\n".encode("utf-16")), "is UTF-16 text"),
+        (b"good\n\xff\xfe\n", "x, line 2: this is not UTF-8"),
+        (b"caf\xe9\n", "x, line 1: this is not UTF-8"),
+        (gzip.compress(b"one\n" * 9)[:-5], "x, after line [0-9]+: "),
+        (gzip.compress(b"one\n" * 9)[:-8] + bytes(8), "x, after line [0-9]+: CRC"),
+        (b"\x1f\x8bzz" + bytes(20), "x, after line 0: "),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line(tmp_path, content, why):
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=why):
+        list(text_lines(str(path)))
+
+
+def test_lenient_reading_keeps_the_line(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"caf\xe9\tb\n")
+    assert list(text_lines(str(path), lenient=True)) == ["caf\ufffd\tb"]
+
+
+def test_a_mark_is_no_part_of_a_name(tmp_path):
+    """In lists of genes, recipes and files of regions alike."""
+    path = tmp_path / "x.bed"
+    path.write_bytes(MARK + b"BRCA1\r\nTP53 CFTR\n")
+    assert names_in(str(path)) == {"BRCA1", "TP53", "CFTR"}
+    path.write_bytes(MARK + b"chr1\t4\t9\n")
+    regions = Regions.read(str(path))
+    assert regions.contigs == ["chr1"] and regions.on("1") == [(4, 9)]
+    path.write_bytes(MARK + b"track name=x\r\rchr1\t4\t9\r")
+    assert Regions.read(str(path)).on("1") == [(4, 9)]
+    path.write_bytes(MARK + b"steps = 7\r\nseed = 3\r\n")
+    recipe = load_recipe(str(path), SamRecipe)
+    assert (recipe.steps, recipe.seed) == (7, 3)
+    path.write_bytes(b"steps = 7 # \xe9\n")
+    with pytest.raises(RecipeError, match="line 1: this is not UTF-8"):
+        load_recipe(str(path), SamRecipe)
