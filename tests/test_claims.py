@@ -1,13 +1,17 @@
-"""Numbers of README and cards are those of the results in the repository."""
+"""Numbers of pages and cards are those of the results in the repository; links lead somewhere."""
 
 import json
 import os
+import re
+from glob import glob
 
 import pytest
 
+from samvar.genomics.variant import Status
 from samvar.model.bundle import FOLDER, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
+ACCURACY, SPEED = "train/accuracy.md", "tests/benchmarks/README.md"
 RESULTS = os.path.join(ROOT, "train", "default", "results")
 BENCHMARKS = os.path.join(ROOT, "tests", "benchmarks", "results")
 
@@ -17,10 +21,14 @@ def content(*path):
         return json.load(f)
 
 
-def cells(title, path="README.md"):
-    """Cells of the table row that begins so."""
+def page(path):
     with open(os.path.join(ROOT, path)) as f:
-        (row,) = [line for line in f if line.startswith(f"| {title} |")]
+        return f.read()
+
+
+def cells(title, path):
+    """Cells of the table row that begins so."""
+    (row,) = [line for line in page(path).splitlines() if line.startswith(f"| {title} |")]
     return [cell.strip() for cell in row.strip().strip("|").split("|")][1:]
 
 
@@ -47,14 +55,16 @@ def test_the_card_is_of_the_committed_results_and_of_these_weights(name, results
 @pytest.mark.parametrize(
     "title, row",
     [
-        ("core sites by themselves (LSSI)", "LSSI of the am alone"),
+        ("splice-site model alone (LSSI)", "LSSI of the am alone"),
         ("fixed motifs (FM)", "fm"),
         ("adjusted motifs (AM), what `annotate` uses", "am"),
     ],
 )
-def test_accuracies_of_the_readme(title, row):
+def test_accuracies(title, row):
     suite = content(RESULTS, "suite.json")
-    assert cells(title) == [accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")]
+    assert cells(title, ACCURACY) == [
+        accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")
+    ]
 
 
 def test_what_is_left_without_motif_sites():
@@ -63,8 +73,7 @@ def test_what_is_left_without_motif_sites():
         suite[f"validation, {kind} without motif sites"]["topk_mean"] for kind in ("am", "fm")
     )
     core = [100 * share for kind in ("am", "fm") for share in suite[f"test, {kind}"]["core_share"]]
-    with open(os.path.join(ROOT, "README.md")) as f:
-        text = " ".join(f.read().split())
+    text = " ".join(page(ACCURACY).split())
     assert f"the AM is left with {am:.1f} on validation and the FM with {fm:.1f}" in text
     assert (
         "acceptor scores show at {:.1f} % of the bases, donor scores at {:.1f} % (FM: {:.1f} and "
@@ -83,11 +92,13 @@ def test_what_is_left_without_motif_sites():
             "ClinVar intronic 3-50: validation and test chromosomes",
         ),
         ("MFASS, inclusion down by 0.5 or more", "MFASS <= -0.5"),
+        ("the same with `--mask`", "CI-SpliceAI functional: --mask"),
+        ("ClinVar as above, with `--mask`", "ClinVar intronic 3-50: --mask"),
     ],
 )
-def test_areas_of_the_readme(title, row):
+def test_areas_of_measured_variants(title, row):
     result = content(RESULTS, "suite.json")[row]
-    assert cells(title) == [
+    assert cells(title, ACCURACY) == [
         str(result["n"]),
         str(result["positive"]),
         area(result["auroc"]),
@@ -95,7 +106,7 @@ def test_areas_of_the_readme(title, row):
     ]
 
 
-def test_speeds_of_the_readme():
+def test_speeds():
     speed = content(BENCHMARKS, "speed.json")
     theirs = speed["spliceai_snv_per_second"]
     assert speed["model"]["sha256"] == load_bundle("default").sha256
@@ -103,11 +114,15 @@ def test_speeds_of_the_readme():
         ("SNVs a second, with their causes", "snv_per_second"),
         ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes"),
     ):
-        assert cells(title) == [f"{speed[key]:.0f}", f"{theirs:.2f}", f"{speed[key] / theirs:.0f}"]
-    assert cells("one variant from start to end, seconds")[:2] == [
+        assert cells(title, SPEED) == [
+            f"{speed[key]:.0f}",
+            f"{theirs:.2f}",
+            f"{speed[key] / theirs:.0f}",
+        ]
+    assert cells("one variant from start to end, seconds", SPEED)[:2] == [
         f"{speed['seconds'][f'{program}_one']:.1f}" for program in ("samvar", "spliceai")
     ]
-    assert cells("peak memory, MB")[:2] == [
+    assert cells("peak memory, MB", SPEED)[:2] == [
         str(max(v for k, v in speed["peak_mb"].items() if k.startswith(program)))
         for program in ("samvar", "spliceai")
     ]
@@ -135,3 +150,38 @@ def test_accuracies_of_the_other_species(title, model):
     assert found == [accuracy(r["lssi"] if core else r) for r in results]
     known = {load_bundle(f"default:{kind}").sha256 for kind in ("fm", "am")}
     assert {r["sha256"] for r in results if "sha256" in r} <= known
+
+
+FOLDERS = (".", ".github", "examples", "train", "train/*", "tests/benchmarks")
+PAGES = [p for folder in FOLDERS for p in sorted(glob(f"{folder}/*.md", root_dir=ROOT))]
+
+
+def anchors(path):
+    """What GitHub makes of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page(path), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_within_the_repository_lead_somewhere(path):
+    for link in re.findall(r"\]\(([^)]+)\)", page(path)):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
+        assert os.path.exists(os.path.join(ROOT, target)), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_shows_what_the_example_gives():
+    """Every packed row that README quotes of the example stands in the golden output."""
+    golden = page("examples/minigenes.expected.vcf")
+    quoted = re.findall(r"ACAACAACACAACAAC\|[^\s,]+", page("README.md"))
+    assert len(quoted) == 3
+    for row in quoted:
+        assert row in golden, row
+
+
+def test_the_statuses_of_the_pages_are_those_of_the_code():
+    (row,) = cells("`SAMVAR_STATUS`", "examples/info-fields.md")[1:]
+    assert row.rpartition(": ")[2].strip("`").split() == [s.name for s in Status]
