@@ -60,6 +60,18 @@ def check_writable(path: str) -> None:
         raise PermissionError(f"cannot write {path}: no permission to write there")
 
 
+def check_folder_writable(path: str) -> None:
+    """Raises OSError when there is no folder of this name and none can be made, or no file can be
+    made in it."""
+    existing = os.path.realpath(path)
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    if not os.path.isdir(existing):
+        raise NotADirectoryError(f"cannot write into {path}: {existing} is no folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"cannot write into {path}: no permission to write in {existing}")
+
+
 @contextmanager
 def complete_file(path: str) -> Iterator[str]:
     """A name to write under; the file takes its own name when the block ends well, and goes when it

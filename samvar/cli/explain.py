@@ -7,6 +7,7 @@ import click
 from .options import (
     NumberRange,
     annotation_option,
+    check_outputs,
     different_files,
     fasta_option,
     file_only,
@@ -19,33 +20,45 @@ from .options import (
 
 
 @click.command()
-@click.argument("what", metavar="CHR:POS:REF:ALT|CHR:START-END")
+@click.argument("what", metavar="VARIANT|REGION|ID")
 @fasta_option
 @annotation_option
-@click.option("--vcf", help="Look up WHAT, as CHR:POS or an ID, in this file.")
+@click.option("--vcf", metavar="FILE", help="Look up an ID or CHR:POS in this VCF or BCF.")
 @model_option
 @click.option(
     "-D",
     "--distance",
+    metavar="BASES",
     default=50,
     show_default=True,
     type=click.IntRange(1, 1000),
-    help="Sites within so many bases of the variant are compared and shown.",
+    help="Compare and show splice sites up to this far from the variant.",
 )
 @click.option(
     "--rbp-min",
+    metavar="DELTA",
     default=0.1,
     show_default=True,
     type=NumberRange(0),
-    help="Take apart deltas of at least this, and the largest.",
+    help="List the causes of each delta of at least this size; those of the largest delta are "
+    "always listed.",
 )
 @click.option(
-    "--explain-check", is_flag=True, help="Show beside each effect what knocking the site out does."
+    "--explain-check",
+    is_flag=True,
+    help="Add a column to the text: what the delta loses when this site alone is put back to REF.",
 )
-@click.option("--json", "json_file", help="Write everything to this file (- for stdout).")
-@click.option("--svg", callback=file_only, help="Draw the landscape: vector graphics.")
-@click.option("--png", callback=file_only, help="Draw the landscape: pixels.")
-@click.option("--html", callback=file_only, help="Write a self-contained page.")
+@click.option(
+    "--json", "json_file", metavar="FILE", help="Write all numbers as JSON (- for stdout)."
+)
+@click.option("--svg", metavar="FILE", callback=file_only, help="Draw the landscape as SVG.")
+@click.option("--png", metavar="FILE", callback=file_only, help="Draw the landscape as PNG.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    callback=file_only,
+    help="Write one HTML page with tables and figures.",
+)
 @user_errors
 def explain(
     what,
@@ -61,39 +74,50 @@ def explain(
     png,
     html,
 ) -> None:
-    """Why one variant changes splicing; or the sites and motifs of a region."""
+    """Explain one variant: which splice sites change, and why.
+
+    \b
+    What to explain is one of
+      CHR:POS:REF:ALT  a variant; several ALTs are separated by commas
+      CHR:START-END    a region of up to 2,000 bases: its splice sites and motif sites
+      CHR:POS or ID    with --vcf: the records of that file at this place, or with this ID
+
+    The text goes to stdout. --svg, --png and --html need matplotlib: pip install 'samvar[plot]'.
+    Where no allele can be scored (it lies in no gene, say), every output tells the status instead,
+    and the exit code is 0.
+    """
     import torch
 
+    from .. import files
     from ..annotate import Options
+    from ..formats.request import Region, asked_for
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
-    from ..views import explanation, text
+    from ..views import explanation, figures, text
+    from ..views.html import page
 
     different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
-    region = explanation.region(what)
-    asked = [] if region else explanation.variants(what, vcf)
+    check_outputs("-", json_file, svg, png, html)
+    if svg or png or html:
+        figures.style()  # raises an error when matplotlib is missing
     genome, genes = genome_and_genes(fasta, annotation)
+    asked = asked_for(what, genome.lengths, vcf)
     options = Options(distance=distance, rbp_min=rbp_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     with Predictor(load_bundle(model_name)) as predictor:
-        if region:
-            found = [explanation.explain_region(genome, genes, predictor, *region)]
+        if isinstance(asked, Region):
+            found = [explanation.explain_region(genome, genes, predictor, *asked)]
         else:
             found = [
-                explanation.explain(genome, genes, predictor, *variant, options)
-                for variant in asked
+                explanation.explain(genome, genes, predictor, v.contig, v.pos, v.ref, alt, options)
+                for v in asked
+                for alt in v.alts
             ]
     if json_file != "-":
         to_stdout("\n".join(text.to_text(e, explain_check) for e in found))
     if json_file:
         content = [text.to_dict(e) for e in found]
         write_json(json_file, content[0] if len(content) == 1 else content)
-    if svg or png:
-        from ..views import figures
-
-        figures.write(found, svg, png)
+    figures.write(found, svg, png)
     if html:
-        from .. import files
-        from ..views.html import page
-
         files.write(html, page(found))

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from ..errors import SamvarError
-from ..files import STDOUT_CLOSED, text_lines, write
+from ..files import STDOUT_CLOSED, check_writable, text_lines, write
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 
@@ -91,6 +91,15 @@ def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -
         raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
 
 
+def check_outputs(*paths: str | None) -> None:
+    """Raise OSError where an output (- for stdout) cannot be written, before any work is done."""
+    for path in paths:
+        if path == "-" and sys.stdout is None:
+            raise OSError(STDOUT_CLOSED)
+        if path and path != "-":
+            check_writable(path)
+
+
 def _use_threads(ctx, param, value):
     if value:
         import torch
@@ -105,14 +114,14 @@ def _cpus() -> int:
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are asked for. `modules`: name of each ->
-    module that has it."""
+    module that has it, in the order in which help lists them."""
 
     def __init__(self, *args, modules: dict[str, str], **kwargs):
         super().__init__(*args, **kwargs)
         self._modules = modules
 
     def list_commands(self, ctx) -> list[str]:
-        return sorted(self._modules)
+        return list(self._modules)
 
     def get_command(self, ctx, name: str) -> click.Command | None:
         return getattr(import_module(self._modules[name]), name) if name in self._modules else None
@@ -129,42 +138,60 @@ class NumberRange(click.FloatRange):
 
 
 fasta_option = click.option(
-    "-f", "--fasta", required=True, help="Reference genome: FASTA, plain or bgzipped."
+    "-f",
+    "--fasta",
+    metavar="FILE",
+    required=True,
+    help="Reference genome: FASTA, plain or compressed with bgzip.",
 )
 
 
 annotation_option = click.option(
     "-a",
     "--annotation",
+    metavar="FILE",
     required=True,
-    help="Genes: GTF, GFF3, BED12 + gene, SpliceAI or canonical table, or gzipped.",
+    help="Genes: GTF, GFF3, BED12 with a gene column, SpliceAI's table, or a table of canonical "
+    "transcripts; plain or gzipped.",
 )
 
 
 threads_option = click.option(
     "--threads",
+    metavar="N",
     type=click.IntRange(1),
     callback=_use_threads,
     expose_value=False,
-    help="CPU threads.",
+    help="Number of CPU threads [default: as many as PyTorch takes].",
 )
 
 
 workers_option = click.option(
-    "--threads", default=_cpus, show_default="all", type=click.IntRange(1), help="CPU threads."
+    "--threads",
+    metavar="N",
+    default=_cpus,
+    show_default="all CPUs",
+    type=click.IntRange(1),
+    help="Number of CPU threads.",
 )
 
 device_option = click.option(
-    "--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."
+    "--device",
+    metavar="cpu|cuda|cuda:N",
+    default="cpu",
+    show_default=True,
+    help="Where the model runs: on the CPU, or on a GPU.",
 )
 
 
 model_option = click.option(
     "--model",
     "model_name",
+    metavar="NAME|FOLDER",
     default="default",
     show_default=True,
-    help="Weight bundle: a bundled name or a folder; NAME:fm for its fixed-motif model.",
+    help="Weights: a bundle that comes with samvar (default, large), or the folder of one. Append "
+    ":fm for its model of fixed motifs.",
 )
 
 
@@ -180,7 +207,7 @@ def genome_and_genes(fasta: str, annotation: str):
 
 
 def tell_unknown(regions, names, where: str) -> None:
-    """Warn of contigs that no record or gene can be on."""
+    """Warn about contigs that no record or gene can be on."""
     if regions and (unknown := regions.unknown(names)):
         say(
             f"samvar: regions on contigs that are {where}: "

@@ -3,7 +3,6 @@ motifs around it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -11,8 +10,6 @@ import numpy as np
 
 from ..annotate import Options, examine, score
 from ..errors import SamvarError
-from ..formats.regions import Regions
-from ..formats.vcf import VcfReader
 from ..formats.vcf.record import Record
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
@@ -116,49 +113,10 @@ class Explanation:
             else f"{self.contig}:{self.pos}-{self.end}"
         )
 
-
-# -------------------------------------------------------------------------------- what is asked for
-
-
-def variants(text: str, vcf: str | None = None) -> list[tuple[str, int, str, str]]:
-    """CHR:POS:REF:ALT, or with a VCF CHR:POS or an ID of it -> (contig, pos, ref, alt) of each ALT.
-
-    Raises SamvarError when it is neither, or not there.
-    """
-    if found := re.fullmatch(r"(.+):(\d+):([^:]+):([^:]+)", text):
-        return [(found[1], int(found[2]), found[3], alt) for alt in found[4].split(",")]
-    if vcf is None:
-        raise SamvarError(
-            f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
-            "to look up CHR:POS or an ID, give its VCF: --vcf FILE"
-        )
-    place = re.fullmatch(r"(.+):(\d+)", text)
-    chosen = Regions([(place[1], int(place[2]) - 1, int(place[2]))], "pos") if place else None
-    with VcfReader(vcf, [], regions=chosen, indexed=place is not None) as reader:
-        found = [
-            (r.contig, r.pos, r.ref, alt)
-            for r in reader
-            for alt in r.alts
-            if place or text in _ids(r)
-        ]
-    if not found:
-        raise SamvarError(f"{vcf} has no record {text} with an ALT")
-    return found
-
-
-def _ids(record: Record) -> list[str]:
-    return record.line.split(b"\t", 3)[2].decode(errors="replace").split(";")
-
-
-def region(text: str) -> tuple[str, int, int] | None:
-    """CHR:START-END, 1-based -> (contig, start, end), or None when it is no region."""
-    found = re.fullmatch(r"(.+):(\d[\d,]*)-(\d[\d,]*)", text)
-    if not found:
-        return None
-    start, end = (int(found[i].replace(",", "")) for i in (2, 3))
-    if not 1 <= start <= end:
-        raise SamvarError(f"region {text!r}: positions count from 1, and END is not before START")
-    return found[1], start, end
+    @property
+    def remark(self) -> str:
+        """What the status says; empty where all is well."""
+        return "" if self.status is Status.OK else f"{self.status.name}: {self.status.value}"
 
 
 def explain(
@@ -195,7 +153,8 @@ def explain(
 def explain_region(
     genome: Genome, annotation: Annotation, predictor: Predictor, contig: str, start: int, end: int
 ) -> Explanation:
-    """The landscape of [start, end], 1-based. Raises SamvarError when there is nothing to show."""
+    """The landscape of [start, end], 1-based; its status is NO_GENE or REF_N where there is none.
+    Raises SamvarError when the region is not in the FASTA, or too long to be shown."""
     name = genome.contig(contig)
     if name is None or not 1 <= start <= end <= genome.lengths[name]:
         raise SamvarError(f"{contig}:{start}-{end} is not in {genome.path}")
@@ -205,15 +164,14 @@ def explain_region(
         )
     codes = genome.codes(name, start - 1, end)
     genes = annotation.overlapping(name, start - 1, end)
-    if not genes:
-        raise SamvarError(f"no gene of {annotation.path} lies in {contig}:{start}-{end}")
+    status = Status.OK if genes else Status.NO_GENE
     if (codes == UNKNOWN).all():
-        raise SamvarError(f"{contig}:{start}-{end} is N throughout in {genome.path}")
+        status, genes = Status.REF_N, []
     windows = [region_window(genome, gene, name, start - 1, end, predictor) for gene in genes]
     views = [
         GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows
     ]
-    return Explanation(contig, start, end, "", "", Status.OK, views, predictor.bundle.background)
+    return Explanation(contig, start, end, "", "", status, views, predictor.bundle.background)
 
 
 # ---------------------------------------------------------------------------------------- landscape

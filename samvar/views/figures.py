@@ -27,19 +27,19 @@ MOTIFS, LABELS = -1.0, -1.06  # where the motif row and its labels stand; sites 
 TALL = 0.34  # of the strongest motif site
 LETTERS = 130  # columns up to which the sequence is written out
 
+Drawn = tuple[Explanation, GeneView | None]  # None: no gene of it could be scored
+
 
 def write(explanations: list[Explanation], svg: str | None, png: str | None) -> None:
-    """Write the pictures that are asked for, each file whole or not at all. Raises SamvarError
-    without matplotlib, or when there is no gene to draw."""
-    drawn = [(e, v) for e in explanations for v in e.genes]
-    if (svg or png) and not drawn:
-        raise SamvarError("there is nothing to draw: no allele of it could be scored in a gene")
+    """Write the pictures that are asked for, each file whole or not at all; of an explanation
+    without genes they show the status. Raises SamvarError without matplotlib."""
+    drawn: list[Drawn] = [(e, v) for e in explanations for v in e.genes or [None]]
     for path, form in ((svg, "svg"), (png, "png")):
         if path:
             files.write(path, render(drawn, form))
 
 
-def render(drawn: list[tuple[Explanation, GeneView]], form: str) -> bytes:
+def render(drawn: list[Drawn], form: str) -> bytes:
     """One picture, a row of panels for each gene."""
     with style():
         return saved(_figure(drawn), form)
@@ -79,10 +79,10 @@ def saved(figure: Figure, form: str) -> bytes:
     return out.getvalue()
 
 
-def _figure(drawn: list[tuple[Explanation, GeneView]]) -> Figure:
+def _figure(drawn: list[Drawn]) -> Figure:
     from matplotlib.figure import Figure
 
-    sides = [[s for s in (v.ref, v.alt) if s] for _, v in drawn]
+    sides = [[s for s in (v.ref, v.alt) if s] if v else [] for _, v in drawn]
     heights = [h for some in sides for h in [*(2.6 for _ in some), 0.75]]
     figure = Figure((11, sum(heights) + 0.35 * len(drawn)), layout="constrained")
     grid = iter(
@@ -91,6 +91,9 @@ def _figure(drawn: list[tuple[Explanation, GeneView]]) -> Figure:
         ]
     )
     for (e, view), some in zip(drawn, sides):
+        if view is None:
+            _remark(next(grid), e)
+            continue
         limits = _limits(view)
         tallest = max([m.activation for s in some for m in s.marks], default=1.0)
         for side, name in zip(some, ("REF", "ALT") if len(some) == 2 else ("",)):
@@ -106,6 +109,13 @@ def _figure(drawn: list[tuple[Explanation, GeneView]]) -> Figure:
             axes.set_xlim(limits)
         _track(next(grid), e, view, limits)
     return figure
+
+
+def _remark(axes: Axes, e: Explanation) -> None:
+    """Title and status of an explanation that has no gene."""
+    axes.set_axis_off()
+    axes.set_title(e.title, loc="left", fontsize=10)
+    axes.text(0, 0.5, e.remark, transform=axes.transAxes, va="center")
 
 
 def _limits(view: GeneView) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from html import escape
 
-from ..genomics.variant import Status
 from ..info import place
 from ..scoring.deltas import NAMES
 from .explanation import MOVES, WHAT, Explanation, GeneView, percentile
@@ -44,22 +43,25 @@ on.</p>"""
 
 
 def page(explanations: list[Explanation]) -> str:
-    """One self-contained HTML page, light and dark, that prints."""
+    """One self-contained HTML page, light and dark, that prints; of an explanation without genes it
+    has the status. Raises SamvarError without matplotlib, where there are genes."""
     title = ", ".join(e.title for e in explanations[:3])
     body = "\n".join(_section(e) for e in explanations)
+    if any(e.genes for e in explanations):
+        body += f"\n{READING}"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>samvar: {escape(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n{READING}\n</body></html>\n"
+        f"<body>\n{body}\n</body></html>\n"
     )
 
 
 def _section(e: Explanation) -> str:
     parts = [f"<h1>{escape(e.title)}</h1>"]
-    if e.status is not Status.OK:
-        parts.append(f"<p>{e.status.name}: {escape(e.status.value)}</p>")
+    if e.remark:
+        parts.append(f"<p>{escape(e.remark)}</p>")
     for number, view in enumerate(e.genes):
         g = view.gene
         names = f"{escape(g.id)}, {escape(g.chosen.id)}, {g.strand} strand"

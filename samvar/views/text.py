@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..genomics.variant import Status
 from ..info import place
 from ..model.bundle import Background
 from ..scoring import attribution
@@ -111,7 +110,7 @@ def _landscape_dict(side: Landscape) -> dict:
 
 def to_text(e: Explanation, check: bool = False, most: int = 12) -> str:
     """A report for a terminal. `check` adds the knock-out of each site."""
-    lines = [e.title + (f"  {e.status.name}: {e.status.value}" if e.status != Status.OK else "")]
+    lines = [f"{e.title}  {e.remark}".rstrip()]
     for view in e.genes:
         g = view.gene
         lines += ["", f"{g.symbol} ({g.id}, {g.chosen.id}, {g.strand} strand)"]

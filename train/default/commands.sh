@@ -58,7 +58,7 @@ bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-13" --fm "$out/fm-4" -d "$out/data.npz" -o "$@"
 }
 bundle weights/default --temperature 2.5
-python train/evaluate/temperature.py "$data" --bundle weights/default --json "$out/temperature.json"
+python train/evaluate/temperature.py "$data" --model weights/default --json "$out/temperature.json"
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/default "$out/suite"
 bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 
@@ -66,13 +66,13 @@ bundle weights/default --temperature 2.5 --evaluation "$out/suite/suite.json"
 large() { samvar train bundle --name large --am "$out"/am-10 --am "$out"/am-11 --am "$out"/am-12 -d "$out/data.npz" \
     --temperature 2.5 -o weights/large "$@"; }
 large
-python train/evaluate/topk.py "$data" --bundle weights/large --kinds am --single --json "$out/large.topk.json"
-python train/evaluate/variants.py "$data" --bundle weights/large --json "$out/large.variants.json"
+python train/evaluate/topk.py "$data" --model weights/large --kinds am --single --json "$out/large.topk.json"
+python train/evaluate/variants.py "$data" --model weights/large --json "$out/large.variants.json"
 large --evaluation "$out/large.topk.json" --evaluation "$out/large.variants.json"
 
 # The FM whose core sites were trained along, and what it is without motif sites
 samvar train bundle --name fm-3 --fm "$out/fm-3" -d "$out/data.npz" --temperature 2.5 -o "$out/bundle-fm-3"
-python train/evaluate/topk.py "$data" --bundle "$out/bundle-fm-3" --kinds fm --sets validation --json "$out/fm-3.json"
+python train/evaluate/topk.py "$data" --model "$out/bundle-fm-3" --kinds fm --sets validation --json "$out/fm-3.json"
 
 # SpliceAI on the same rows
 python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$out/spliceai" --peers "$out/peers" \
@@ -80,7 +80,7 @@ python train/evaluate/peers.py "$data" "$out/suite/variants.tsv.gz" --scores "$o
 
 # Third round: one run alone, and the mean probability of the three
 samvar train bundle --name three --am "$out/am-2" --am "$out/am-3" --am "$out/am-4" -d "$out/data.npz" -o "$out/three"
-python train/evaluate/topk.py "$data" --bundle "$out/three" --sets validation --single --json "$out/three.json"
+python train/evaluate/topk.py "$data" --model "$out/three" --sets validation --single --json "$out/three.json"
 
 # The candidates of the last rounds, their means, and their mean probability: what was chosen from
 average 9 0.0015 "$out/am-6" "$out/am-7" "$out/am-5"
@@ -133,7 +133,7 @@ python train/evaluate/extent.py "$data" --json "$out/extent.json"
 # The scale of `samvar explain`'s percentiles, and what the causes are worth
 vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
 samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
-    "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --bundle weights/default
+    "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --model weights/default
 python train/evaluate/attribution.py "$data" --least 0.05 --json "$out/attribution.json"
 python train/evaluate/cases.py "$data" --json "$out/cases.json"
 python train/evaluate/eclip.py "$data" --json "$out/eclip.json"

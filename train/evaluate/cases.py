@@ -164,7 +164,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data")
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument(
         "-D",
         "--distance",
@@ -176,7 +176,7 @@ def main() -> None:
     args = parser.parse_args()
     with open(os.path.join(os.path.dirname(__file__), "cases.tsv")) as f:
         rows = list(csv.DictReader(f, delimiter="\t"))
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(args.model)
     predictor = Predictor(bundle)
     files = {
         g: (

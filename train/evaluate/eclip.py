@@ -2,7 +2,7 @@
 """Enrichment of adjusted (AM) over fixed (FM) motif sites in eCLIP peaks at equal density, exons
 and introns apart.
 
-    python train/evaluate/eclip.py DATA --json OUT [--bundle default] [--chroms chr1,chr3]
+    python train/evaluate/eclip.py DATA --json OUT [--model default] [--chroms chr1,chr3]
     [--extend5 50]
 
 After Gupta et al. 2024 (https://doi.org/10.1186/s13059-023-03162-x), with ENCODE's reproducible
@@ -262,7 +262,7 @@ def main() -> None:
     )
     parser.add_argument("data", help="folder that holds genome/, annotation/ and eclip/")
     parser.add_argument("--json", required=True)
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument(
         "--chroms",
         default="chr1,chr3,chr5,chr7",
@@ -282,7 +282,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
-    bundle = load_bundle(f"{args.bundle}:am")
+    bundle = load_bundle(f"{args.model}:am")
     peaks, experiments = read_peaks(
         os.path.join(args.data, "eclip", "hg38"), bundle.rbps, args.extend, args.extend5
     )

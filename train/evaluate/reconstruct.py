@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much of the sequence can be read back from the motif sites (the paper: 59 % of the bases).
 
-    python train/evaluate/reconstruct.py DATASET --bundle default --json OUT
+    python train/evaluate/reconstruct.py DATASET --model default --json OUT
 
 A decoder (three convolutions, 15 bases to either side) is trained on the train genes of a packed
 dataset to tell every base from the activations of the 79 RBPs alone, and is measured on whole
@@ -73,7 +73,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", help="packed dataset of `samvar train prepare`")
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -81,7 +81,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    data, bundle = Dataset.load(args.dataset), load_bundle(args.bundle)
+    data, bundle = Dataset.load(args.dataset), load_bundle(args.model)
     model = bundle.models[0]
     before, after = 20 + REACH, 10 + REACH
     net = decoder(len(bundle.rbps), args.channels)

@@ -8,9 +8,9 @@ set -euo pipefail
 data=$1 dataset=$2 bundle=$3 out=$4
 here=$(dirname "$0")
 mkdir -p "$out"
-python "$here/topk.py" "$data" --bundle "$bundle" --json "$out/topk.json"
-python "$here/variants.py" "$data" --bundle "$bundle" --json "$out/variants.json" --table "$out/variants.tsv.gz"
-python "$here/reconstruct.py" "$dataset" --bundle "$bundle" --json "$out/reconstruct.json"
+python "$here/topk.py" "$data" --model "$bundle" --json "$out/topk.json"
+python "$here/variants.py" "$data" --model "$bundle" --json "$out/variants.json" --table "$out/variants.tsv.gz"
+python "$here/reconstruct.py" "$dataset" --model "$bundle" --json "$out/reconstruct.json"
 python - "$out" <<'PY'
 import json, os, sys
 parts = [json.load(open(os.path.join(sys.argv[1], f"{name}.json"))) for name in ("topk", "variants", "reconstruct")]

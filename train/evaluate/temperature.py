@@ -2,7 +2,7 @@
 """What the temperature of the site probabilities does to the ranking of measured variants: one
 scalar, fitted on the dev halves.
 
-    python train/evaluate/temperature.py DATA --bundle default --json OUT
+    python train/evaluate/temperature.py DATA --model default --json OUT
 
 For every temperature both areas of SAMVAR_MAX on each set of `variants.py` and the mean AUPRC of
 the sets; beside them those of the largest change of log-odds, p clamped to 0.001 .. 0.999.
@@ -63,10 +63,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="folder with genome/, annotation/ and variants/")
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(args.model)
     for model in bundle.models:
         model.aggregator.temperature = 1.0
     with Predictor(bundle, threads=os.cpu_count() or 1) as predictor:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Top-k accuracy of a bundle on the validation and test chromosomes, and what lies behind it.
 
-    python train/evaluate/topk.py DATA --bundle default --json OUT
+    python train/evaluate/topk.py DATA --model default --json OUT
 
 Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the
 core sites alone, every seed of the FM and the AM, and the mean of their seeds; what is left of them
@@ -204,7 +204,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="folder with genome/, annotation/ and exons/")
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--sets", default="validation,test", help="test is for shipped candidates")
     parser.add_argument("--kinds", default="am,fm", help="am or fm: one of the two alone")
     parser.add_argument(
@@ -217,9 +217,9 @@ def main() -> None:
     bundles: dict[str, Bundle] = {}
     for kind in args.kinds.split(","):
         with suppress(BundleError):
-            bundles[kind] = load_bundle(f"{args.bundle}:{kind}")
+            bundles[kind] = load_bundle(f"{args.model}:{kind}")
     if not bundles:
-        raise SystemExit(f"{args.bundle} is no bundle")
+        raise SystemExit(f"{args.model} is no bundle")
     result: dict[str, dict] = {}
 
     def add(title: str, numbers: dict) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """AUROC and AUPRC of samvar's scores on measured variants, which no training ever sees.
 
-    python train/evaluate/variants.py DATA --bundle default --json OUT [--table OUT.tsv.gz]
+    python train/evaluate/variants.py DATA --model default --json OUT [--table OUT.tsv.gz]
 
 Sets (dev halves): MFASS (change of exon inclusion <= -0.5), CI-SpliceAI functional (affects
 splicing), ClinVar intronic (SNVs 3 to 50 bases from a canonical splice site, (likely) pathogenic
@@ -73,11 +73,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="folder with genome/, annotation/ and variants/")
-    parser.add_argument("--bundle", default="default")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--json", required=True)
     parser.add_argument("--table", help="TSV.gz of every row")
     args = parser.parse_args()
-    bundle = load_bundle(args.bundle)
+    bundle = load_bundle(args.model)
     about = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, score="SAMVAR_MAX")
     result, lines = {}, []
     with Predictor(bundle, threads=os.cpu_count() or 1) as predictor:

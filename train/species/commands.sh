@@ -48,8 +48,8 @@ evaluate() {  # TITLE OPTION ...
             --no-entropy $one --json "$json"
     done
 }
-evaluate human-fm --bundle "$human:fm"
-evaluate human-am --bundle "$human"
+evaluate human-fm --model "$human:fm"
+evaluate human-am --model "$human"
 for name in fm-plain fm am; do evaluate "$name" --run "$out/$name"; done
 
 # A bundle for `samvar annotate --model FOLDER/a_thaliana`

@@ -7,18 +7,21 @@ import click
 from ..options import LazyGroup
 
 COMMANDS = {
+    "prepare": "samvar.cli.train.prepare",
+    "lssi": "samvar.cli.train.lssi",
+    "fm": "samvar.cli.train.sam",
     "am": "samvar.cli.train.sam",
     "average": "samvar.cli.train.average",
-    "background": "samvar.cli.train.background",
+    "evaluate": "samvar.cli.train.evaluate",
     "bundle": "samvar.cli.train.bundle",
     "card": "samvar.cli.train.card",
-    "evaluate": "samvar.cli.train.evaluate",
-    "fm": "samvar.cli.train.sam",
-    "lssi": "samvar.cli.train.lssi",
-    "prepare": "samvar.cli.train.prepare",
+    "background": "samvar.cli.train.background",
 }
 
 
 @click.group(cls=LazyGroup, modules=COMMANDS)
 def train() -> None:
-    """Rebuild the weights: prepare, lssi, fm, am, evaluate, bundle, card, background."""
+    """Train models anew, from genomes to a weight bundle.
+
+    The commands are listed in the order in which they are used.
+    """

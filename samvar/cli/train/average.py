@@ -5,24 +5,32 @@ from __future__ import annotations
 import click
 
 from ..options import NumberRange, device_option, threads_option, user_errors
+from .options import data_option
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True)
+@data_option
+@click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for the result.")
 @click.option(
-    "-d", "--data", required=True, help="The packed dataset that the runs were trained on."
-)
-@click.option("-o", "--output", required=True, help="Folder of the averaged run.")
-@click.option(
-    "--density", type=NumberRange(0, 1, min_open=True), help="Of sites [default: the first run's]."
+    "--density",
+    metavar="SHARE",
+    type=NumberRange(0, 1, min_open=True),
+    help="Share of positions with a motif site, per RBP [default: that of the first run].",
 )
 @threads_option
 @device_option
 @user_errors
 def average(runs, data, output, density, device) -> None:
-    """One model with the mean weights of finished RUNS that went on from the same start."""
+    """Average the weights of finished runs.
+
+    Each RUN is the folder of an fm or am run. All must have been trained from the same start, on
+    the dataset that is given. The result is a run as well.
+    """
+    from ...files import check_folder_writable
     from ...model.device import device_of
     from ...training.average import average as run
     from ...training.dataset import Dataset
 
+    check_folder_writable(output)
     run(list(runs), Dataset.load(data), output, device_of(device), density)

@@ -7,41 +7,64 @@ import os
 import click
 
 from ...errors import SamvarError
-from ..options import device_option, names_in, threads_option, user_errors, write_json
+from ..options import (
+    check_outputs,
+    device_option,
+    model_option,
+    names_in,
+    threads_option,
+    user_errors,
+    write_json,
+)
 from .options import in_pairs, several_annotations, several_fastas
 
 
 @click.command()
 @several_fastas
 @several_annotations
+@model_option
 @click.option(
-    "--bundle",
-    "name",
-    default="default",
-    show_default=True,
-    help="Bundle, NAME:fm for its fixed motifs.",
+    "--run", metavar="FOLDER", help="Evaluate this fm or am run instead of the weights of --model."
 )
-@click.option("--run", help="Folder of an fm or am run to evaluate instead of a bundle.")
-@click.option("--chroms", help="Only genes of these chromosomes, comma-separated.")
 @click.option(
-    "--no-paralogs", is_flag=True, help="Only genes that the annotation marks as without paralogs."
+    "--chroms", metavar="NAME,...", help="Only genes of these chromosomes [default: all]."
 )
-@click.option("--genes", type=click.Path(exists=True), help="File of gene names: only these.")
+@click.option(
+    "--no-paralogs",
+    is_flag=True,
+    help="Only genes that the annotation marks as having no paralogs.",
+)
+@click.option(
+    "--genes",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Only genes whose names are in this file, separated by blanks or line ends.",
+)
 @click.option(
     "--entropy/--no-entropy",
     default=True,
-    help="Measure eta for the entropy bound (3 to 5 times longer).",
+    show_default=True,
+    help="Measure the information of an active site, eta, for the entropy bound; this takes 3 to 5 "
+    "times as long.",
 )
 @threads_option
-@click.option("--json", "output", required=True, help="Where the numbers go; - for stdout.")
+@click.option(
+    "--json",
+    "output",
+    metavar="FILE",
+    required=True,
+    help="Write the numbers to this file (- for stdout).",
+)
 @device_option
 @user_errors
 def evaluate(
-    fastas, annotations, name, run, chroms, no_paralogs, genes, entropy, output, device
+    fastas, annotations, model_name, run, chroms, no_paralogs, genes, entropy, output, device
 ) -> None:
-    """Top-k accuracy, density and entropy bound on the genes of any genome and annotation."""
+    """Measure the accuracy of a model on known genes.
+
+    Writes top-k accuracy of splice sites, density of motif sites, and the entropy bound, for the
+    genes of one or several genomes.
+    """
     from ...errors import DatasetError
-    from ...files import check_writable
     from ...model.bundle import load_bundle
     from ...model.device import device_of
     from ...training.checkpoint import load_run
@@ -49,8 +72,7 @@ def evaluate(
     from ...training.evaluate import evaluate as measure
     from ...training.genes import merge_genes, read_genes
 
-    if output != "-":
-        check_writable(output)
+    check_outputs(output)
     where = device_of(device)
     if run:
         model, description = load_run(run, unfinished=True)
@@ -58,7 +80,7 @@ def evaluate(
             raise SamvarError(f"{run} is a run of core sites: evaluate takes fm and am runs")
         models, about = [model], dict(kind=description["kind"])
     else:
-        bundle = load_bundle(name)
+        bundle = load_bundle(model_name)
         models = bundle.models
         about = dict(kind=bundle.kind, bundle=bundle.name, seeds=bundle.seeds, sha256=bundle.sha256)
     found = merge_genes(

@@ -8,8 +8,15 @@ from .options import run_training, training_options
 
 
 @click.command()
+@click.option(
+    "--start-from",
+    metavar="NAME|FOLDER",
+    help="Start from the core-site models of this run or bundle [default: random weights].",
+)
 @training_options
-@click.option("--start-from", help="Folder of a run, or a bundle, whose core sites to start from.")
 def lssi(**options) -> None:
-    """Train the core acceptor and donor models by RECIPE (TOML)."""
+    """Train the models of core acceptor and donor sites.
+
+    RECIPE is a TOML file of settings; see train/default/ for examples.
+    """
     run_training("lssi", **options)

@@ -6,20 +6,36 @@ import os
 
 import click
 
-from ..options import device_option, say, threads_option, user_errors
+from ..options import NumberRange, device_option, say, threads_option, user_errors
 
 several_fastas = click.option(
     "-f",
     "--fasta",
     "fastas",
+    metavar="FILE",
     multiple=True,
     required=True,
-    help="Genome; repeat, each with its -a, for several.",
+    help="Genome: FASTA, plain or compressed with bgzip. For several genomes repeat -f and -a.",
 )
 
 
 several_annotations = click.option(
-    "-a", "--annotation", "annotations", multiple=True, required=True, help="Genes of that genome."
+    "-a",
+    "--annotation",
+    "annotations",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Genes of that genome, in any format that `samvar annotate` reads.",
+)
+
+
+data_option = click.option(
+    "-d",
+    "--data",
+    metavar="FILE",
+    required=True,
+    help="The packed dataset, made by `samvar train prepare`.",
 )
 
 
@@ -33,24 +49,30 @@ def training_options(command):
     for option in reversed(
         [
             click.argument("recipe", type=click.Path(exists=True, dir_okay=False)),
-            click.option(
-                "-d", "--data", required=True, help="Packed dataset of `samvar train prepare`."
-            ),
+            data_option,
             click.option(
                 "-o",
                 "--output",
+                metavar="FOLDER",
                 required=True,
-                help="Folder of the run: checkpoint, weights, metrics.tsv.",
+                help="Folder for the run: it gets the checkpoint, the weights and metrics.tsv.",
             ),
             click.option(
                 "--resume",
                 is_flag=True,
-                help="Go on from the checkpoint in the folder, if there is one.",
+                help="Continue from the checkpoint in the folder, if there is one.",
             ),
-            click.option("--minutes", type=float, help="Stop, with a checkpoint, after so long."),
+            click.option(
+                "--minutes",
+                metavar="MINUTES",
+                type=NumberRange(0, min_open=True),
+                help="Write a checkpoint and stop after this time [default: train to the end].",
+            ),
             threads_option,
             click.option(
-                "--deterministic", is_flag=True, help="Bit-identical on CUDA too (slower)."
+                "--deterministic",
+                is_flag=True,
+                help="Make runs on a GPU repeatable to the last bit; this is slower.",
             ),
             device_option,
             user_errors,
@@ -65,6 +87,7 @@ def run_training(
 ) -> None:
     import torch
 
+    from ...files import check_folder_writable
     from ...model.device import device_of
     from ...training.dataset import Dataset
     from ...training.loop import ranks
@@ -76,6 +99,7 @@ def run_training(
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+    check_folder_writable(output)
     settings = load_recipe(recipe, LssiRecipe if kind == "lssi" else SamRecipe)
     packed = Dataset.load(data)
     if device == "cuda" and "LOCAL_RANK" in os.environ:

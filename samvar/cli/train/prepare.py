@@ -11,24 +11,46 @@ from .options import in_pairs, several_annotations, several_fastas
 @click.command()
 @several_fastas
 @several_annotations
-@click.option("--motifs", help="Folder of RBP affinity files (RBPamp); needed for fm and am.")
 @click.option(
-    "--validation", default="chr1,chr3", show_default=True, help="Chromosomes of validation genes."
+    "--motifs",
+    metavar="FOLDER",
+    help="Affinity files of RBPs, made by RBPamp. Training of fm and am needs them, lssi does not.",
+)
+@click.option(
+    "--validation",
+    metavar="NAME,...",
+    default="chr1,chr3",
+    show_default=True,
+    help="Chromosomes whose genes are for validation.",
 )
 @click.option(
     "--test",
+    metavar="NAME,...",
     default="chr5,chr7",
     show_default=True,
-    help="Chromosomes of test genes, which are not packed.",
+    help="Chromosomes whose genes are for testing. They are not packed, and genes like them are "
+    "left out of training.",
 )
-@click.option("--leave-out", default="", help="Chromosomes of which no gene is used at all.")
 @click.option(
-    "--held-out", type=click.Path(exists=True), help="File of gene names that must not be used."
+    "--leave-out",
+    metavar="NAME,...",
+    default="",
+    help="Chromosomes whose genes are not used at all.",
 )
-@click.option("-o", "--output", required=True, help="The packed dataset (.npz).")
+@click.option(
+    "--held-out",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File of gene names that must not be trained on, nor genes like them.",
+)
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, help="Write the packed dataset here (.npz)."
+)
 @user_errors
 def prepare(fastas, annotations, motifs, validation, test, leave_out, held_out, output) -> None:
-    """Genomes and annotations to one packed dataset."""
+    """Pack genomes and annotations into one dataset for training.
+
+    Every chromosome that is not named below is for training.
+    """
     from ...files import complete_file
     from ...training.prepare import prepare as run
 

@@ -6,31 +6,43 @@ import click
 
 from .options import run_training, training_options
 
+lssi_option = click.option(
+    "--lssi",
+    metavar="FOLDER",
+    help="Finished run of `samvar train lssi`, for the core sites [default: those of "
+    "--start-from].",
+)
+
 
 @click.command()
-@training_options
-@click.option(
-    "--lssi",
-    help="Folder of a finished `samvar train lssi` [default: the core sites of --start-from].",
-)
+@lssi_option
 @click.option(
     "--start-from",
-    help="Folder of an fm run, or a bundle (NAME:fm), of the same width to start from.",
+    metavar="NAME|FOLDER",
+    help="Start from the weights of this fm run or bundle (NAME:fm), which must have as many "
+    "channels [default: random weights].",
 )
+@training_options
 def fm(**options) -> None:
-    """Train the model of fixed motifs by RECIPE (TOML)."""
+    """Train the model of fixed motifs (FM).
+
+    RECIPE is a TOML file of settings; see train/default/ for examples.
+    """
     run_training("fm", **options)
 
 
 @click.command()
+@lssi_option
+@click.option(
+    "--start-from",
+    metavar="NAME|FOLDER",
+    help="Start from the weights of this fm or am run or bundle, which must have as many channels "
+    "[default: random weights].",
+)
 @training_options
-@click.option(
-    "--lssi",
-    help="Folder of a finished `samvar train lssi` [default: the core sites of --start-from].",
-)
-@click.option(
-    "--start-from", help="Folder of an fm or am run, or a bundle, of the same width to start from."
-)
 def am(**options) -> None:
-    """Train the model of adjusted motifs by RECIPE (TOML)."""
+    """Train the model of adjusted motifs (AM), which `samvar annotate` uses.
+
+    RECIPE is a TOML file of settings; see train/default/ for examples.
+    """
     run_training("am", **options)

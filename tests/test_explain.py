@@ -4,6 +4,7 @@ well-formed."""
 import json
 import re
 import shutil
+import sys
 import xml.etree.ElementTree as ElementTree
 from html import escape
 from html.parser import HTMLParser
@@ -181,9 +182,14 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     out = [tmp_path / f"e.{form}" for form in ("svg", "png", "html")]
     options = [x for o in out for x in (f"--{o.suffix[1:]}", o)]
     if name == "no gene":
-        result = run(variant(name), *files, *options, code=1)
-        assert "nothing to draw" in result.stderr and not any(o.exists() for o in out)
-        assert "NO_GENE" in run(variant(name), *files).stdout
+        remark = f"NO_GENE: {Status.NO_GENE.value}"
+        assert (
+            run(variant(name), *files, *options).stdout
+            == f"c:100 {BASES[99]}>{OTHER[BASES[99]]}  {remark}\n"
+        )
+        assert remark in out[0].read_text() and remark in out[2].read_text()
+        assert out[1].read_bytes().startswith(b"\x89PNG")
+        assert "<svg" not in out[2].read_text() and "Upper row" not in out[2].read_text()
         return
     result = run(variant(name), *files, "--explain-check", *options)
     assert re.search(r"^G1 \(G1, G1.1, \+ strand\)$", result.stdout, re.M)
@@ -231,12 +237,53 @@ def test_region_form(files, tmp_path):
     assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
     assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
     for text, why in (
-        ("c:1-50", "no gene"),
         ("c:1-5000", "not in"),
         ("x:1-50", "not in"),
         ("c:50-1", "END is not before START"),
     ):
         assert why in run(text, *files, code=1).stderr
+
+
+def test_a_region_without_genes_or_bases_says_so(files, tmp_path):
+    assert run("c:1-50", *files).stdout == f"c:1-50  NO_GENE: {Status.NO_GENE.value}\n"
+    fasta = toy.fasta(tmp_path / "n.fa", c=BASES[:690] + "N" * 80 + BASES[770:])
+    page = tmp_path / "n.html"
+    unknown = run("c:700-760", "-f", fasta, *files[2:], "--html", page, "--json", "-").stdout
+    assert json.loads(unknown)["status"] == "REF_N" and json.loads(unknown)["genes"] == []
+    assert f"REF_N: {Status.REF_N.value}" in page.read_text()
+
+
+def test_a_picture_of_several_alleles_shows_those_without_a_score_too(files, tmp_path):
+    pos, ref, alt = CASES["snv"]
+    picture = tmp_path / "e.svg"
+    run(f"c:{pos}:{ref}:{alt},<DEL>", *files, "--svg", picture)
+    text = picture.read_text()
+    assert f"c:{pos} {ref}&gt;{alt}" in text and "SYMBOLIC: symbolic allele" in text
+
+
+@pytest.mark.parametrize("option", ["--json", "--svg", "--png", "--html"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    files, tmp_path, monkeypatch, option
+):
+    def work(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("samvar.model.bundle.load_bundle", work)
+    refused = run(variant("snv"), *files, option, tmp_path / "nowhere" / "x", code=1)
+    assert "there is no folder" in refused.stderr
+    refused = run(variant("snv"), *files, option, tmp_path, code=1)
+    assert "it is a folder" in refused.stderr
+
+
+@pytest.mark.parametrize("option", ["--svg", "--png", "--html"])
+def test_missing_matplotlib_is_told_before_the_work(files, tmp_path, monkeypatch, option):
+    def work(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("samvar.model.bundle.load_bundle", work)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    refused = run(variant("snv"), *files, option, tmp_path / "x", code=1)
+    assert "pip install 'samvar[plot]'" in refused.stderr and not (tmp_path / "x").exists()
 
 
 def test_the_status_is_that_of_annotate(files, tmp_path):
@@ -341,7 +388,7 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     records = [("c", p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in range(320, 1490, 45)]
     vcf = toy.vcf(tmp_path / "x.vcf", *records)
     made = CliRunner().invoke(
-        main, ["train", "background", vcf, *files[:4], "--bundle", f"{folder}:am"]
+        main, ["train", "background", vcf, *files[:4], "--model", f"{folder}:am"]
     )
     assert made.exit_code == 0, made.output
     background = load_bundle(str(folder)).background
@@ -405,6 +452,6 @@ def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     write_manifest(str(folder))
     assert load_bundle(str(folder)).background is None
     wrong = CliRunner().invoke(
-        main, ["train", "background", vcf, vcf, *files[:4], "--bundle", str(folder)]
+        main, ["train", "background", vcf, vcf, *files[:4], "--model", str(folder)]
     )
     assert wrong.exit_code == 2 and "for every VCF" in wrong.output

@@ -1,0 +1,134 @@
+"""What `samvar explain` is asked for: a region, a variant, or records of a VCF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ..errors import SamvarError
+from ..genomics.genome import contig_key
+from .vcf import VcfReader
+from .vcf.record import Record
+
+_POSITION = "[0-9][0-9,]*"
+_PLACE = re.compile(rf"(.+):({_POSITION})")
+_REGION = re.compile(rf"(.+):({_POSITION})-({_POSITION})")
+_VARIANT = re.compile(rf"({_POSITION}):([A-Za-z.*-]+):(.+)")  # after the contig
+_ALT = re.compile(r"[A-Za-z.*-]+|<[^<>]+>|[^,]*[\[\]][^,]*")  # bases, symbolic, breakend
+
+
+class Region(NamedTuple):
+    """Bases start to end of a contig, 1-based, both included."""
+
+    contig: str
+    start: int
+    end: int
+
+
+class WrittenVariant(NamedTuple):
+    """A variant as it was written; `pos` is 1-based."""
+
+    contig: str
+    pos: int
+    ref: str
+    alts: tuple[str, ...]
+
+
+class Place(NamedTuple):
+    """A position of a contig, 1-based, to look up in a VCF."""
+
+    contig: str
+    pos: int
+
+
+Reading = Region | WrittenVariant | Place
+
+
+def asked_for(
+    text: str, contigs: Iterable[str], vcf: str | None = None
+) -> Region | list[WrittenVariant]:
+    """A region CHR:START-END, or variants: CHR:POS:REF:ALT, or with a VCF its records that have an
+    ALT and either the text as an ID or the place CHR:POS.
+
+    Names may hold colons. So an ID of the VCF comes first, then what reads as a place on a contig
+    of the FASTA (`contigs`) or of the VCF. Raises SamvarError when the text is none of these,
+    the VCF has no such record, or a region ends before it starts.
+    """
+    readings = _readings(text)
+    known = set(map(contig_key, contigs))
+    there: list[WrittenVariant] = []
+    if vcf is not None:
+        place = next((r for r in readings if isinstance(r, Place)), None)
+        with VcfReader(vcf, []) as reader:
+            known.update(map(contig_key, reader.contigs))
+            named, there = _records(reader, text, place)
+        if named:
+            return named
+        known.update(contig_key(v.contig) for v in there)
+    on_known = [r for r in readings if contig_key(r.contig) in known]
+    chosen = next(iter(on_known + readings), None)
+    if isinstance(chosen, Region):
+        if not 1 <= chosen.start <= chosen.end:
+            raise SamvarError(
+                f"region {text!r}: positions count from 1, and END is not before START"
+            )
+        return chosen
+    if isinstance(chosen, WrittenVariant):
+        return [chosen]
+    if vcf is None:
+        raise SamvarError(
+            f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
+            "to look up CHR:POS or an ID, give its VCF: --vcf FILE"
+        )
+    if not there:
+        raise SamvarError(f"{vcf} has no record {text} with an ALT")
+    return there
+
+
+def _readings(text: str) -> list[Reading]:
+    """All that the text can mean by its form, variants first."""
+    found: list[Reading] = []
+    for colon in re.finditer(":", text):
+        variant = _VARIANT.fullmatch(text, colon.end())
+        if variant is None or colon.start() == 0:
+            continue
+        alts = tuple(variant[3].split(","))
+        if all(map(_ALT.fullmatch, alts)):
+            contig = text[: colon.start()]
+            found.append(WrittenVariant(contig, _number(variant[1]), variant[2], alts))
+    if region := _REGION.fullmatch(text):
+        found.append(Region(region[1], _number(region[2]), _number(region[3])))
+    if place := _PLACE.fullmatch(text):
+        found.append(Place(place[1], _number(place[2])))
+    return found
+
+
+def _number(text: str) -> int:
+    """An integer that may have commas between its thousands."""
+    return int(text.replace(",", ""))
+
+
+def _records(
+    reader: VcfReader, text: str, place: Place | None
+) -> tuple[list[WrittenVariant], list[WrittenVariant]]:
+    """Records with an ALT that have the text as an ID, and those at the place (on the contig of
+    exactly this name, where there are any)."""
+    named, there = [], []
+    for record in reader:
+        if not record.alts:
+            continue
+        variant = WrittenVariant(record.contig, record.pos, record.ref, record.alts)
+        if text in _ids(record):
+            named.append(variant)
+        if place and record.pos == place.pos:
+            if contig_key(record.contig) == contig_key(place.contig):
+                there.append(variant)
+    exact = [v for v in there if place and v.contig == place.contig]
+    return named, exact or there
+
+
+def _ids(record: Record) -> set[str]:
+    """The IDs of a record: the whole column, and its parts; none where it is "."."""
+    column = record.line.split(b"\t", 3)[2].decode(errors="replace")
+    return {column, *column.split(";")} - {".", ""}

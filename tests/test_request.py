@@ -1,0 +1,98 @@
+"""What `samvar explain` takes a text for, where names hold colons and IDs look like places."""
+
+import pytest
+
+from samvar.errors import SamvarError
+from samvar.formats.request import Region, WrittenVariant, asked_for
+
+from . import toy
+
+HLA = "HLA-A*01:01:01:01"
+
+
+def variant(contig, pos, ref, *alts):
+    return [WrittenVariant(contig, pos, ref, alts)]
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("c:7:A:G", variant("c", 7, "A", "G")),
+        ("c:1,207:A:G,T", variant("c", 1207, "A", "G", "T")),
+        ("other:7:a:g", variant("other", 7, "a", "g")),
+        ("c:7:A:<DUP:TANDEM>,<DEL>", variant("c", 7, "A", "<DUP:TANDEM>", "<DEL>")),
+        ("c:7:A:A[c:20[,*", variant("c", 7, "A", "A[c:20[", "*")),
+        ("c:7:A:]other:20]A", variant("c", 7, "A", "]other:20]A")),
+        ("c:7:-:G", variant("c", 7, "-", "G")),
+        (f"{HLA}:7:A:G", variant(HLA, 7, "A", "G")),
+        ("x:5:A:C:7:G:T", variant("x:5:A:C", 7, "G", "T")),
+        ("c:7-1,900", Region("c", 7, 1900)),
+        ("other:7-19", Region("other", 7, 19)),
+        (f"{HLA}:7-19", Region(HLA, 7, 19)),
+        ("c:1-9:7-19", Region("c:1-9", 7, 19)),
+    ],
+)
+def test_variants_and_regions(text, expected):
+    assert asked_for(text, ["c", HLA, "x:5:A:C", "c:1-9"]) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["rs1", "c", "c:7", f"{HLA}:1304", HLA, "MantaINS:55:0:0:0:1:0", ":7:A:G", "c:7:A:", ""]
+)
+def test_what_needs_a_vcf_says_so(text):
+    with pytest.raises(SamvarError, match="--vcf FILE"):
+        asked_for(text, ["c", HLA])
+
+
+@pytest.mark.parametrize("text", ["c:9-3", "c:0-3"])
+def test_a_region_that_is_none(text):
+    with pytest.raises(SamvarError, match="positions count from 1"):
+        asked_for(text, ["c"])
+
+
+RECORDS = {  # ID -> record
+    "MantaINS:55:0:0:0:1:0": ("c", 20, "G", "GTT"),
+    "MantaDEL:1:2:2:0:0:0": ("c", 21, "GTA", "G"),
+    "c:21-30": ("c", 22, "A", "C"),
+    "c:7:A:G": ("c", 23, "A", "T"),
+    "c:20": ("c", 24, "A", "T"),
+    HLA: ("c", 25, "A", "T"),
+    "rs1;rs2": ("c", 26, "A", "T"),
+    "c:27-28;rs3": ("c", 27, "A", "T"),
+    "c": ("c", 28, "A", "T"),
+    "7": (HLA, 1304, "A", "T,<DEL>"),
+}
+
+
+@pytest.fixture(params=["plain", "with contigs"])
+def vcf(tmp_path, request):
+    lines = ["\t".join([c, str(p), i, r, a, ".\t.\t."]) for i, (c, p, r, a) in RECORDS.items()]
+    lines += ["chrc\t20\t.\tA\tC\t.\t.\t.", "c\t30\tnone\tA\t.\t.\t.\t."]
+    contigs = [f"##contig=<ID={name}>" for name in ("c", HLA)] * (request.param != "plain")
+    header = ("##fileformat=VCFv4.3", *contigs)
+    return toy.vcf(tmp_path / "x.vcf", *lines, header=header)
+
+
+@pytest.mark.parametrize("text", [*RECORDS, "rs1", "rs2", "rs3", "c:27-28"])
+def test_an_id_of_the_vcf_comes_first(vcf, text):
+    (contig, pos, ref, alts) = next(r for i, r in RECORDS.items() if text in (i, *i.split(";")))
+    assert asked_for(text, ["c", HLA], vcf) == variant(contig, pos, ref, *alts.split(","))
+
+
+@pytest.mark.parametrize("contigs", [["c", HLA], ["c"], ["else"]])
+def test_then_a_place_on_a_known_contig(vcf, contigs):
+    assert asked_for(f"{HLA}:1,304", contigs, vcf) == variant(HLA, 1304, "A", "T", "<DEL>")
+    assert asked_for("c:22", contigs, vcf) == variant("c", 22, "A", "C")
+    assert asked_for("chr_c:21:T:A", contigs, vcf) == variant("chr_c", 21, "T", "A")
+    assert asked_for("c:21-29", contigs, vcf) == Region("c", 21, 29)
+
+
+def test_the_contig_of_exactly_this_name_goes_before_its_alias(vcf):
+    assert asked_for("chrc:20", ["c"], vcf) == variant("chrc", 20, "A", "C")
+    assert asked_for("chrc:22", ["c"], vcf) == variant("c", 22, "A", "C")
+
+
+@pytest.mark.parametrize("text", ["rs9", "c:29", "c:30", "none", ".", "rs1;rs3", "MantaINS:55"])
+def test_what_the_vcf_does_not_have(vcf, text):
+    with pytest.raises(SamvarError, match="x.vcf has no record .* with an ALT"):
+        asked_for(text, ["c", HLA], vcf)
