@@ -8,17 +8,14 @@ from ..options import user_errors
 
 
 @click.command()
-@click.option(
-    "--model",
-    "model_name",
-    metavar="NAME|FOLDER",
-    required=True,
-    help="Bundle whose CARD.md is written.",
-)
+@click.argument("bundle", metavar="NAME|FOLDER")
 @user_errors
-def card(model_name) -> None:
-    """Write the card of a bundle again, from its config.json and metrics.json."""
+def card(bundle) -> None:
+    """Write the card of a bundle again.
+
+    The card, CARD.md, is made of the bundle's config.json and metrics.json.
+    """
     from ...model.bundle import load_bundle
     from ...training.card import write_card
 
-    write_card(load_bundle(model_name).folder)
+    write_card(load_bundle(bundle).folder)
