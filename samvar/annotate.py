@@ -1,4 +1,4 @@
-"""The spine: read -> normalise -> genes -> windows -> model -> align -> deltas -> motifs -> encode
+"""The spine: read -> normalise -> genes -> windows -> model -> align -> deltas -> causes -> encode
 -> write."""
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, TextIO, TypeVar
+from typing import NamedTuple, TextIO, TypeVar
 
-import numpy as np
 from tqdm import tqdm
 
 from . import __version__, info
@@ -19,12 +18,14 @@ from .formats.vcf import VcfReader
 from .formats.vcf.bcf import BcfWriter
 from .formats.vcf.record import Record, insert_header
 from .formats.vcf.text import TextWriter
-from .genomics.genes import Annotation
+from .genomics.genes import Annotation, Gene
 from .genomics.genome import Genome
 from .genomics.variant import Status, Variant, allele_status, normalise
 from .genomics.window import Window, make_window
-from .scoring import attribution, deltas
-from .scoring.predictor import Predictor
+from .scoring import deltas
+from .scoring.attribution import COMPLETE, ROUGHLY, attribute
+from .scoring.effects import GeneEffect, ScoredAllele
+from .scoring.predictor import Predictor, ScoredWindow
 
 CHUNK, CHUNK_BYTES = (
     1000,
@@ -33,11 +34,16 @@ CHUNK, CHUNK_BYTES = (
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
+PRECISIONS = ("fp32", "bf16")
+
+T = TypeVar("T")
+Change = Variant | Status  # what an ALT changes, or why there is nothing to be scored
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a run can choose; see the command line's help."""
+    """What a run can choose; see the command line's help. Every one of them acts wherever it is
+    given. Raises ValueError where one cannot be."""
 
     distance: int = 50
     max_allele: int = 1000
@@ -47,7 +53,14 @@ class Options:
     allow_ref_mismatch: bool = False
     spliceai_compat: bool = False
     transcript_extent: bool = False
-    precision: str = "fp32"  # of the aggregator on a GPU
+    precision: str = "fp32"  # of the aggregator on a GPU; a CPU has fp32 alone
+
+    def __post_init__(self) -> None:
+        for name in ("distance", "max_allele", "rbp_min", "rbp_max"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: it must be fp32 or bf16")
 
     @property
     def fields(self) -> tuple[info.Field, ...]:
@@ -58,20 +71,13 @@ class Options:
         return ",".join(f"{k}={v}" for k, v in vars(self).items())
 
 
-@dataclass
-class Allele:
-    """One ALT of a record on its way through."""
+class Allele(NamedTuple):
+    """One ALT as it is written in a VCF: the contig by any of its names, `pos` 1-based."""
 
+    contig: str
+    pos: int
+    ref: str
     alt: str
-    status: Status | None
-    variant: Variant | None = None
-    windows: list[Window] = field(default_factory=list)
-    deltas: list[deltas.Deltas] = field(default_factory=list)
-    causes: list[list[attribution.Attribution]] = field(default_factory=list)
-
-
-T = TypeVar("T")
-Scores = Iterator[tuple[Allele, Any]]  # with what `score_allele` gives of each
 
 
 @dataclass
@@ -85,17 +91,14 @@ class Stats:
     incomplete: int = 0
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
 
-    def add(self, record: Record, alleles: list[Allele]) -> None:
+    def add(self, record: Record, alleles: list[ScoredAllele]) -> None:
         self.records += bool(record.contig)
         self.without_alt += bool(record.contig) and not alleles
-        self.statuses.update(a.status.name for a in alleles)
-        residuals = [
-            max(residual)
-            for a in alleles
-            if (residual := [abs(c.residual) for w in a.causes for c in w])
-        ]
-        self.attributed += len(residuals)
-        self.incomplete += sum(r > attribution.COMPLETE for r in residuals)
+        for allele in alleles:
+            self.statuses[allele.status.name] += 1
+            residuals = [abs(cause.residual) for gene in allele.genes for cause in gene.causes]
+            self.attributed += bool(residuals)
+            self.incomplete += max(residuals, default=0.0) > COMPLETE
 
     @property
     def mismatch_share(self) -> float:
@@ -131,18 +134,18 @@ def annotate(
     )
     started = False
     with tqdm(disable=None, unit="record") as bar:
-        for records, alleles, scores in one_ahead(
+        for records, scored in one_ahead(
             start_chunks(reader, genome, annotation, predictor, options)
         ):
             if not started:
                 writer.start(header)
                 started = True
-            finish(scores)
-            for record, row in zip(records, alleles):
-                writer.write(record, encode(record, row, options))
+            for record in records:
+                alleles = list(islice(scored, len(record.alts)))
+                writer.write(record, encode(record, alleles, options))
                 if table:
-                    table.write("".join(map(tsv(record), row)))
-                stats.add(record, row)
+                    table.write("".join(map(tsv(record), alleles)))
+                stats.add(record, alleles)
             bar.update(len(records))
     if not started:
         writer.start(header)
@@ -177,25 +180,25 @@ def start_chunks(
     annotation: Annotation,
     predictor: Predictor,
     options: Options,
-) -> Iterator[tuple[list[Record], list[list[Allele]], Scores]]:
-    """(records, their alleles, what `finish` takes): the workers score a chunk from when it is
-    made."""
+) -> Iterator[tuple[list[Record], Iterator[ScoredAllele]]]:
+    """(records, all their ALTs in order): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
     known, strange = bool(reader.contigs), set()
     for records in chunks(reader, CHUNK):
-        alleles = [
-            [examine(genome, annotation, r, alt, options) for alt in r.alts] for r in records
+        changes = [
+            [examine(genome, annotation, a, options) for a in alleles_of(r)] for r in records
         ]
         if not known:
             strange |= {r.contig for r in records if r.contig}
             known = any(genome.contig(c) for c in strange)
         if not options.allow_ref_mismatch:
-            check_build(genome, reader, compared, alleles)
-        yield (
-            records,
-            alleles,
-            start(genome, annotation, predictor, [a for row in alleles for a in row], options),
-        )
+            check_build(genome, reader, compared, changes)
+        examined = [
+            (alt, change)
+            for record, row in zip(records, changes)
+            for alt, change in zip(record.alts, row)
+        ]
+        yield records, start(genome, annotation, predictor, examined, options)
     if strange and not known:
         raise ContigMismatchError(
             f"VCF {reader.path} ({_few(strange)}) and FASTA {genome.path} "
@@ -203,120 +206,143 @@ def start_chunks(
         )
 
 
-def examine(
-    genome: Genome, annotation: Annotation, record: Record, alt: str, options: Options
-) -> Allele:
-    """Status of an allele as far as it can be told without the model, and its change."""
-    contig = genome.contig(record.contig)
-    status = allele_status(genome, contig, record.pos, record.ref, alt)
+def alleles_of(record: Record) -> list[Allele]:
+    """The ALTs of a record."""
+    return [Allele(record.contig, record.pos, record.ref, alt) for alt in record.alts]
+
+
+def examine(genome: Genome, annotation: Annotation, allele: Allele, options: Options) -> Change:
+    """What an allele changes, or its status where that can be told without the model and leaves
+    nothing to be scored."""
+    contig = genome.contig(allele.contig)
+    status = allele_status(genome, contig, allele.pos, allele.ref, allele.alt)
     if status is not None:
-        return Allele(alt, status)
-    variant = normalise(genome, contig, record.pos, record.ref, alt)
-    if not annotation.overlapping(contig, *variant.span):
-        return Allele(alt, Status.NO_GENE)
+        return status
+    variant = normalise(genome, contig, allele.pos, allele.ref, allele.alt)
+    if not genes_at(annotation, variant, options):
+        return Status.NO_GENE
     if max(len(variant.ref), len(variant.alt)) > options.max_allele:
-        return Allele(alt, Status.TOO_LONG)
-    return Allele(alt, None, variant)
+        return Status.TOO_LONG
+    return variant
+
+
+def genes_at(annotation: Annotation, variant: Variant, options: Options) -> list[Gene]:
+    """The genes that a variant lies in, as far as `options.transcript_extent` lets them reach."""
+    genes = annotation.of_chosen_transcripts() if options.transcript_extent else annotation
+    return genes.overlapping(variant.contig, *variant.span)
+
+
+def windows(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    variant: Variant,
+    options: Options,
+) -> list[Window]:
+    """What the models are shown of a variant: one window for each gene that it lies in."""
+    return [
+        make_window(
+            genome, gene, variant, options.distance, predictor.bundle.flank, predictor.reach
+        )
+        for gene in genes_at(annotation, variant, options)
+    ]
 
 
 def score(
     genome: Genome,
     annotation: Annotation,
     predictor: Predictor,
-    alleles: list[Allele],
+    alleles: Iterable[Allele],
     options: Options,
-) -> None:
-    """Fill in deltas, causes and status of the alleles that have none yet."""
-    finish(start(genome, annotation, predictor, alleles, options))
+) -> Iterator[ScoredAllele]:
+    """Every allele with its status and effects, in order; the workers start at once. Raises
+    SamvarError where the predictor cannot score in `options.precision`."""
+    examined = [(a.alt, examine(genome, annotation, a, options)) for a in alleles]
+    return start(genome, annotation, predictor, examined, options)
 
 
 def start(
     genome: Genome,
     annotation: Annotation,
     predictor: Predictor,
-    alleles: list[Allele],
+    examined: list[tuple[str, Change]],
     options: Options,
-) -> Scores:
-    """Have the workers score the alleles that have no status yet."""
-    open_alleles = [a for a in alleles if a.status is None]
-    for a in open_alleles:
-        genes = annotation.overlapping(a.variant.contig, *a.variant.span)
-        a.windows = [
-            make_window(
-                genome, g, a.variant, options.distance, predictor.bundle.flank, predictor.reach
-            )
-            for g in genes
-        ]
-    predictor.ahead([w for a in open_alleles for w in a.windows])
-    return zip(
-        open_alleles, predictor.map(lambda a: score_allele(predictor, a, options), open_alleles)
+) -> Iterator[ScoredAllele]:
+    """Have the workers score the ALTs that change something; all of them, in order."""
+    shown = [
+        (alt, windows(genome, annotation, predictor, change, options))
+        for alt, change in examined
+        if isinstance(change, Variant)
+    ]
+    pending = iter(predictor.ahead([w for _, own in shown for w in own], options.precision))
+    jobs = [(alt, list(islice(pending, len(own)))) for alt, own in shown]
+    scored = predictor.map(lambda job: score_allele(predictor, *job, options), jobs)
+    return (
+        next(scored) if isinstance(change, Variant) else ScoredAllele(alt, change)
+        for alt, change in examined
     )
 
 
-def finish(scores: Scores) -> None:
-    """Fill in deltas, causes and status of what `start` has started."""
-    for a, parts in scores:
-        if parts is None:
-            a.status, a.windows = Status.NONFINITE, []
-            continue
-        low = any(w.known < LOW_CONTEXT for w in a.windows)
-        a.status = Status.LOW_CONTEXT if low else Status.OK
-        a.deltas, a.causes = [list(x) for x in zip(*parts)]
-
-
 def score_allele(
-    predictor: Predictor, allele: Allele, options: Options
-) -> list[tuple[deltas.Deltas, list[attribution.Attribution]]] | None:
-    """Deltas and their causes in each window; None where the model gave no finite number. Runs on a
-    worker."""
-    pairs = [predictor.score(w) for w in allele.windows]
-    if not all(np.isfinite(p).all() for pair in pairs for p in pair):
-        return None
-    out = []
-    for w, scores in zip(allele.windows, pairs):
-        found = deltas.compute(w, *scores, options.mask)
-        out.append(
-            (
-                found,
-                attribution.attribute(
-                    predictor, w, scores, found, options.rbp_min, attribution.ROUGHLY
-                ),
-            )
-        )
-    return out
+    predictor: Predictor,
+    alt: str,
+    pending: list[Callable[[], ScoredWindow]],
+    options: Options,
+) -> ScoredAllele:
+    """An ALT's effect on the gene of each of its windows (`Predictor.ahead`). Runs on a worker."""
+    scored = [wait() for wait in pending]
+    status = status_of(scored)
+    if status is Status.NONFINITE:
+        return ScoredAllele(alt, status)
+    return ScoredAllele(alt, status, tuple(effect(predictor, s, options) for s in scored))
 
 
-def encode(record: Record, alleles: list[Allele], options: Options) -> list[str]:
+def status_of(scored: list[ScoredWindow]) -> Status:
+    """Status of an allele that the models have been shown."""
+    if not all(s.finite for s in scored):
+        return Status.NONFINITE
+    low = any(s.window.known < LOW_CONTEXT for s in scored)
+    return Status.LOW_CONTEXT if low else Status.OK
+
+
+def effect(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneEffect:
+    """Deltas in one gene, and the causes of those of at least `options.rbp_min`."""
+    found = deltas.compute(scored.window, scored.ref, scored.alt, options.mask)
+    causes = attribute(predictor, scored, found, options.rbp_min, ROUGHLY)
+    return GeneEffect(scored.window, found, tuple(causes))
+
+
+def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> list[str]:
     """The INFO entries of a record; none where it has no ALT."""
     if not alleles:
         return []
-    scored = [(a.alt, w.gene, d, record.pos) for a in alleles for w, d in zip(a.windows, a.deltas)]
-    causes = [
-        (a.alt, w.gene, c) for a in alleles for w, found in zip(a.windows, a.causes) for c in found
-    ]
+    effects = [(a.alt, gene) for a in alleles for gene in a.genes]
     rows = {
-        info.SCORE: [info.packed(info.score_values(*s)) for s in scored],
-        info.RBP: [
-            info.rbp_row(alt, gene, c.delta, p)
-            for alt, gene, c in causes
-            for p in c.rows(options.rbp_max)
+        info.SCORE: [
+            info.packed(info.score_values(alt, e.gene, e.deltas, record.pos)) for alt, e in effects
         ],
-        info.SPLICEAI: [info.spliceai_row(*s) for s in scored],
+        info.RBP: [
+            info.rbp_row(alt, e.gene, cause.delta, part)
+            for alt, e in effects
+            for cause in e.causes
+            for part in cause.rows(options.rbp_max)
+        ],
+        info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, record.pos) for alt, e in effects],
     }
     return info.entries(
-        [info.max_value(a.deltas) for a in alleles],
+        [info.max_value(a.max) for a in alleles],
         [a.status for a in alleles],
         {f: rows[f] for f in options.fields if f in rows},
     )
 
 
-def tsv(record: Record) -> Callable[[Allele], str]:
+def tsv(record: Record) -> Callable[[ScoredAllele], str]:
     """Allele -> its lines of the flat table."""
     return lambda a: info.tsv_rows(
         record,
         a.alt,
         a.status,
-        [info.score_values(a.alt, w.gene, d, record.pos) for w, d in zip(a.windows, a.deltas)],
+        [info.score_values(a.alt, g.gene, g.deltas, record.pos) for g in a.genes],
     )
 
 
@@ -393,15 +419,15 @@ def check_annotation(genome: Genome, annotation: Annotation) -> None:
 
 
 def check_build(
-    genome: Genome, reader: VcfReader, compared: Counter, alleles: list[list[Allele]]
+    genome: Genome, reader: VcfReader, compared: Counter, changes: list[list[Change]]
 ) -> None:
     """More than half of the first `CHECKED` REFs that can be compared differ: another build.
     `compared` counts from call to call whether they differed."""
-    for row in alleles:
+    for row in changes:
         differ = [
-            a.status is Status.REF_MISMATCH
-            for a in row
-            if a.status in (None, Status.REF_MISMATCH, *REF_MATCHES)
+            change is Status.REF_MISMATCH
+            for change in row
+            if isinstance(change, Variant) or change in (Status.REF_MISMATCH, *REF_MATCHES)
         ]
         if differ and compared.total() < CHECKED:
             compared[differ[0]] += 1

@@ -145,9 +145,9 @@ def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
     )
 
 
-def max_value(deltas: list[Deltas]) -> str:
-    """SAMVAR_MAX of one ALT."""
-    return _number(max((float(d.values.max()) for d in deltas), default=None), 4)
+def max_value(largest: float | None) -> str:
+    """SAMVAR_MAX of one ALT, None where it has no score."""
+    return _number(largest, 4)
 
 
 def entries(maxima: list[str], statuses: list[Status], rows: dict[Field, list[str]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 from . import annotate as spine
@@ -78,6 +78,7 @@ def verify(
     sites of small deltas differ, its largest delta alone)."""
     header = provenance(reader)
     options = options_of(header["params"])
+    scoring = options if predictor.batches else replace(options, precision="fp32")
     problems = [
         f"{what}: the file was made with {attribute(header[what], key)}, this one is {now}"
         for what, key, now in (
@@ -104,8 +105,9 @@ def verify(
         for r in drawn.without_status
     ]
     for record, before in drawn.records:
-        alleles = [spine.examine(genome, annotation, record, alt, options) for alt in record.alts]
-        spine.score(genome, annotation, predictor, alleles, options)
+        alleles = list(
+            spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
+        )
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
         for key in compared:
             a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))

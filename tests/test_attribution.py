@@ -16,7 +16,7 @@ from samvar.scoring import attribution
 from samvar.scoring.attribution import COMPLETE, CORE, Attribution, Part, attribute
 from samvar.scoring.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.scoring.knockout import EditableAllele
-from samvar.scoring.predictor import Predictor
+from samvar.scoring.predictor import Predictor, ScoredWindow
 
 from . import toy
 
@@ -54,15 +54,15 @@ def prepared(setting, strand, change, predictor=None):
     gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
     variant = normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
     window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
-    scores = predictor.score(window)
-    return window, scores, compute(window, *scores)
+    scored = predictor.score(window)
+    return window, scored, compute(window, scored.ref, scored.alt)
 
 
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", CHANGES)
 def test_parts_sum_to_the_delta(setting, strand, change):
-    window, scores, deltas = prepared(setting, strand, change)
-    found = attribute(setting[1], window, scores, deltas, 0.0)
+    window, scored, deltas = prepared(setting, strand, change)
+    found = attribute(setting[1], scored, deltas, 0.0)
     assert [a.delta for a in found] == [d for d in range(4) if deltas.values[d] > 0] and found
     for a in found:
         assert a.value == deltas.values[a.delta]
@@ -78,10 +78,10 @@ def test_parts_sum_to_the_delta(setting, strand, change):
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", ["snv", "mnv"])
 def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
-    window, scores, deltas = prepared(setting, strand, change)
+    window, scored, deltas = prepared(setting, strand, change)
     ref, alt = (EditableAllele.make(setting[1], window, side).bottleneck for side in (False, True))
     seen = set()
-    for part in (p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts):
+    for part in (p for a in attribute(setting[1], scored, deltas, 0.0) for p in a.parts):
         if window.start <= part.position < window.end:
             channel = CORE.index(part.rbp) if part.rbp in CORE else 2 + toy.RBPS.index(part.rbp)
             empty = LSSI_FLOOR if channel < 2 else 0.0
@@ -126,11 +126,11 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
     genome, both = setting
     predictor = Predictor(both.bundle)
     predictor.models, predictor.references = predictor.models[:1], predictor.references[:1]
-    window, scores, deltas = prepared(setting, strand, "snv", predictor)
+    window, scored, deltas = prepared(setting, strand, "snv", predictor)
     model = predictor.models[0]
     ref, alt = plain_bottlenecks(model, window)
     reach, n = model.config.aggregate_reach, window.end - window.start
-    for a in attribute(predictor, window, scores, deltas, 0.0):
+    for a in attribute(predictor, scored, deltas, 0.0):
         column = deltas.alignment.ref[deltas.columns[a.delta]]
         index = column if strand == "+" else n - 1 - column
         total = torch.zeros_like(ref)
@@ -157,11 +157,11 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon"])
 def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
-    window, scores, deltas = prepared(setting, strand, change)
+    window, scored, deltas = prepared(setting, strand, change)
     predictor = setting[1]
     placed = deltas.placed
     shift = len(placed.alt) - len(placed.ref)
-    found = attribute(predictor, window, scores, deltas, 0.0, knockouts=True)
+    found = attribute(predictor, scored, deltas, 0.0, knockouts=True)
     bottlenecks = [plain_bottlenecks(m, window) for m in predictor.models]
     checked = 0
     for a in found:
@@ -207,15 +207,15 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
 @pytest.mark.parametrize("change", ["snv", "deletion", "delins"])
 def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
     """Complete all the same, and near the integral where that settles."""
-    window, scores, deltas = prepared(setting, "+", change)
+    window, scored, deltas = prepared(setting, "+", change)
     monkeypatch.setattr(attribution, "STEPS", ())
-    for a in attribute(setting[1], window, scores, deltas, 0.0):
+    for a in attribute(setting[1], scored, deltas, 0.0):
         assert abs(a.residual) < 1e-5
     monkeypatch.setattr(attribution, "ORDERS", 200)
-    many = attribute(setting[1], window, scores, deltas, 0.0)
+    many = attribute(setting[1], scored, deltas, 0.0)
     monkeypatch.setattr(attribution, "STEPS", (64,))
     monkeypatch.setattr(attribution, "COMPLETE", 1.0)
-    for a, b in zip(many, attribute(setting[1], window, scores, deltas, 0.0)):
+    for a, b in zip(many, attribute(setting[1], scored, deltas, 0.0)):
         place = lambda p: (p.rbp, p.position, p.offset)  # noqa: E731
         integral = {place(p): p.effect for p in b.parts}
         for p in a.parts:
@@ -224,10 +224,10 @@ def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, 
 
 @pytest.mark.parametrize("strand", "+-")
 def test_sites_are_read_in_transcript_orientation(setting, strand):
-    window, scores, deltas = prepared(setting, strand, "snv")
+    window, scored, deltas = prepared(setting, strand, "snv")
     at = CHANGES["snv"][0]
     changed = BASES[:at] + "ACGT".replace(BASES[at], "")[0] + BASES[at + 1 :]
-    parts = [p for a in attribute(setting[1], window, scores, deltas, 0.0) for p in a.parts]
+    parts = [p for a in attribute(setting[1], scored, deltas, 0.0) for p in a.parts]
     assert parts
     for p in parts:
         haplotype = changed if p.event in ("gain", "stronger") else BASES
@@ -238,11 +238,11 @@ def test_sites_are_read_in_transcript_orientation(setting, strand):
 
 @pytest.mark.parametrize("strand", "+-")
 def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand):
-    window, scores, deltas = prepared(setting, strand, "insertion")
+    window, scored, deltas = prepared(setting, strand, "insertion")
     (at, _, new), placed = CHANGES["insertion"], deltas.placed
     haplotypes = dict(alt=BASES[:at] + new + BASES[at:], ref=BASES)
     inserted = 0
-    for a in attribute(setting[1], window, scores, deltas, 0.0):
+    for a in attribute(setting[1], scored, deltas, 0.0):
         for p in a.parts:
             if p.kind == "spacing" or p.event.startswith("site_"):
                 continue
@@ -264,7 +264,8 @@ def test_the_deltas_own_base_deleted_is_one_part(setting):
     ref, alt = np.zeros((2, 2, n)), np.zeros((2, 2, n - 6))
     gone = window.variant.start + 2 - window.start
     ref[:, 0, gone] = 0.9
-    (a,) = attribute(setting[1], window, (ref, alt), compute(window, ref, alt), 0.5)
+    scored = ScoredWindow(window, ref, alt)
+    (a,) = attribute(setting[1], scored, compute(window, ref, alt), 0.5)
     (part,) = a.parts
     assert (NAMES[a.delta], part.rbp, part.event, part.change) == (
         "AL",
@@ -287,19 +288,19 @@ def test_seeds_are_means_and_absent_sites_count_zero(setting):
         one = Predictor(both.bundle)
         one.models, one.references = both.models[i : i + 1], both.references[i : i + 1]
         single.append(one)
-    window, scores, deltas = prepared(setting, "+", "snv")
+    window, scored, deltas = prepared(setting, "+", "snv")
     key = lambda p: (p.rbp, p.position)  # noqa: E731
-    for a in attribute(both, window, scores, deltas, 0.0):
+    for a in attribute(both, scored, deltas, 0.0):
         each = []
-        for i, one in enumerate(single):
-            own = tuple(s[i : i + 1] for s in scores)
+        for one in single:
+            own = one.score(window)
             forced = deltas._replace(
                 values=np.ones(4)
             )  # the ensemble's sites, whatever this seed says of them
             each.append(
                 {
                     key(p): p
-                    for b in attribute(one, window, own, forced, 0.0)
+                    for b in attribute(one, own, forced, 0.0)
                     if b.delta == a.delta
                     for p in b.parts
                 }

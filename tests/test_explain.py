@@ -368,13 +368,8 @@ def test_library_attributes_what_the_command_shows(parts):
     genome, annotation, predictor = parts
     e = explanation.explain(genome, annotation, predictor, "c", *CASES["snv"], Options(rbp_min=2.0))
     for view in e.genes:
-        scores = predictor.score(view.window)
-        (own,) = [
-            c
-            for c in attribute(
-                predictor, view.window, scores, view.deltas, view.deltas.values.max()
-            )
-        ]
+        scored = predictor.score(view.window)
+        (own,) = attribute(predictor, scored, view.deltas, view.deltas.values.max())
         (shown,) = view.causes  # the largest alone
         assert own.delta == shown.delta and own.value == shown.value
         assert [p.effect for p in own.parts] == [p.effect for p in shown.parts]

@@ -3,6 +3,7 @@ status comes first."""
 
 import io
 import re
+from functools import partial
 
 import hypothesis.strategies as st
 import numpy as np
@@ -20,7 +21,7 @@ from samvar.formats.vcf.text import TextWriter
 from samvar.genomics.genome import Genome, encode
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import one_hot
-from samvar.scoring.predictor import Predictor
+from samvar.scoring.predictor import Predictor, ScoredWindow
 
 from . import toy
 
@@ -524,6 +525,9 @@ class Given:
     def __getattr__(self, name):
         return getattr(self._predictor, name)
 
+    def ahead(self, windows, precision="fp32"):
+        return [partial(self.score, w) for w in windows]
+
     def score(self, window):
         out = []
         for haplotype, told in zip((window.ref, window.alt), self._told):
@@ -532,7 +536,7 @@ class Given:
                 if position - window.start < p.shape[2]:
                     p[0, kind, position - window.start] = value
             out.append(p)
-        return out
+        return ScoredWindow(window, *out)
 
 
 def test_deltas_of_a_deleted_exon_are_those_worked_out_by_hand(folder, bundle):

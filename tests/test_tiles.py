@@ -77,7 +77,8 @@ def test_scores_are_those_of_the_plain_path(
             if gene.start < variant.span[1] and variant.span[0] < gene.end:
                 window = make_window(genome, gene, variant, distance, flank, predictor.reach)
                 expected = toy.plain_scores(predictor.models, window)
-                for found, plain in zip(predictor.score(window), expected):
+                scored = predictor.score(window)
+                for found, plain in zip((scored.ref, scored.alt), expected):
                     assert found.shape == plain.shape
                     np.testing.assert_allclose(found, plain, atol=1e-5)
                 compared += 1
@@ -99,16 +100,17 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
         ]
     plain = [toy.plain_scores(predictor.models, w) for w in windows]
     predictor.batches = Batches(predictor.models, torch.device("cpu"))
-    predictor.ahead(windows[:-3])
-    found = [predictor.score(w) for w in windows]
-    assert not predictor._waiting and len({p[0].shape for p in plain}) > 3
+    scored = [wait() for wait in predictor.ahead(windows[:-3])]
+    scored += [predictor.score(w) for w in windows[-3:]]
+    found = [(s.ref, s.alt) for s in scored]
+    assert [s.window for s in scored] == windows and len({p[0].shape for p in plain}) > 3
     for f, p in zip(found, plain):
         np.testing.assert_allclose(f[0], p[0], atol=1e-5)
         np.testing.assert_allclose(f[1], p[1], atol=1e-5)
     for w, f in zip(windows[:5], found):  # whatever else is in a batch
         for alone, among in zip(predictor.batches.score([w])[0], f):
             np.testing.assert_allclose(alone, among, atol=1e-6)
-    half = Batches(predictor.models, torch.device("cpu"), "bf16").score(windows[:10])
+    half = [(s.ref, s.alt) for s in (wait() for wait in predictor.ahead(windows[:10], "bf16"))]
     differences = [
         np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)
     ]
@@ -139,8 +141,9 @@ def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):
         )
         if gene:
             window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
+            scored = predictor.score(window)
             for found, plain in zip(
-                predictor.score(window), toy.plain_scores(predictor.models, window)
+                (scored.ref, scored.alt), toy.plain_scores(predictor.models, window)
             ):
                 np.testing.assert_allclose(found, plain, atol=1e-5)
 
@@ -175,4 +178,5 @@ def test_forgotten_tiles_are_made_again(genome, tmp_path, monkeypatch):
     predictor.references = [tiles.Reference(m) for m in predictor.models]
     after = predictor.score(window)
     assert len(predictor.references[0]._kept) <= 2
-    np.testing.assert_allclose(before, after, atol=1e-6)
+    np.testing.assert_allclose(before.ref, after.ref, atol=1e-6)
+    np.testing.assert_allclose(before.alt, after.alt, atol=1e-6)

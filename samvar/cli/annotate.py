@@ -275,11 +275,7 @@ def annotate(
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
         genes = load_annotation(annotation, cache=not no_cache)
-        if chosen.transcript_extent:
-            genes = genes.of_chosen_transcripts()
-        predictor = stack.enter_context(
-            Predictor(load_bundle(model_name), device, threads, precision)
-        )
+        predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         table = None
         if tsv:
             part = stack.enter_context(complete_file(tsv))

@@ -31,14 +31,12 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
-    from ..verify import attribute, options_of, provenance
+    from ..verify import attribute, provenance
     from ..verify import verify as check
 
     with VcfReader(vcf) as reader:
         header = provenance(reader)
         genes = load_annotation(annotation, cache=True)
-        if options_of(header["params"]).transcript_extent:
-            genes = genes.of_chosen_transcripts()
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         with Predictor(load_bundle(model), device) as predictor:
             report = check(reader, Genome(fasta), genes, predictor, records)

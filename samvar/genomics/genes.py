@@ -79,6 +79,7 @@ class Annotation:
         self.genes = sorted(genes, key=lambda g: (g.contig, g.start, g.end, g.id, g.strand))
         self.path, self.name, self.digest = path, os.path.basename(path), digest
         self.contigs = ContigNames(g.contig for g in self.genes)
+        self._chosen: Annotation | None = None
         self._bins: dict[tuple[str, int], list[Gene]] = defaultdict(list)
         for g in self.genes:
             for i in range(g.start // _BIN, (g.end - 1) // _BIN + 1):
@@ -98,6 +99,8 @@ class Annotation:
         return list(found.values())
 
     def of_chosen_transcripts(self) -> Annotation:
-        """The same genes, each no longer than its chosen transcript."""
-        genes = [replace(g, start=g.chosen.start, end=g.chosen.end) for g in self.genes]
-        return Annotation(genes, self.path, self.digest)
+        """The same genes, each no longer than its chosen transcript; made once."""
+        if self._chosen is None:
+            genes = [replace(g, start=g.chosen.start, end=g.chosen.end) for g in self.genes]
+            self._chosen = Annotation(genes, self.path, self.digest)
+        return self._chosen

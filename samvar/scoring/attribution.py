@@ -25,8 +25,8 @@ from ..genomics.align import ABSENT
 from ..genomics.window import Window
 from ..model.bottleneck import LSSI_FLOOR
 from .deltas import SIGN, SITE_OF, Deltas
-from .predictor import Predictor
-from .tiles import Haplotype, Reference, alternative
+from .predictor import Predictor, ScoredWindow
+from .tiles import Detected, Haplotype, alternative
 
 SAME = 1e-6  # a smaller change of an activation is rounding
 STEPS = (4, 8, 16, 32)  # points of the integral, doubled until the parts sum to the whole
@@ -97,16 +97,15 @@ def _shows(effect: float) -> bool:
 
 def attribute(
     predictor: Predictor,
-    window: Window,
-    scores: tuple[np.ndarray, np.ndarray],
+    scored: ScoredWindow,
     deltas: Deltas,
     minimum: float,
     share: float = 0.0,
     knockouts: bool = False,
 ) -> list[Attribution]:
     """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds, into parts
-    that sum to it within `COMPLETE` or a `share` of it. `scores`: p_ref, p_alt of
-    `Predictor.score`."""
+    that sum to it within `COMPLETE` or a `share` of it."""
+    window = scored.window
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
     a, at = deltas.alignment, deltas.columns
     own = [d for d in wanted if ABSENT in (a.ref[at[d]], a.alt[at[d]])]
@@ -115,11 +114,9 @@ def attribute(
     ]
     others = [d for d in wanted if d not in own]
     if others:
-        scores = (
-            predictor.exact(window) if predictor.batches else scores
-        )  # what the paths lead from and to
-        paths = [_Path.make(reference, window, deltas) for reference in predictor.references]
-        found += _attributions(predictor, window, scores, deltas, paths, others, share, knockouts)
+        exact = scored if scored.detected else predictor.exact(window)
+        paths = [_Path.make(detected, window, deltas) for detected in exact.detected]
+        found += _attributions(predictor, exact, deltas, paths, others, share, knockouts)
     return sorted(found)
 
 
@@ -163,9 +160,11 @@ class _Path:
 
     @classmethod
     @torch.no_grad()
-    def make(cls, reference: Reference, window: Window, deltas: Deltas) -> _Path:
-        placed = deltas.placed
-        alt, stretch = alternative(reference, window, placed)
+    def make(cls, detected: Detected, window: Window, deltas: Deltas) -> _Path:
+        placed, reference = deltas.placed, detected.haplotype.reference
+        if window.place(placed) != window.place(window.placed):
+            detected = alternative(reference, window, placed)
+        alt, stretch = detected
         first, last = window.place(placed)
         before = alt.unedited()[0]
         empty = torch.zeros_like(before[:, :1])
@@ -199,15 +198,14 @@ class _Path:
         return float(start[at]), float(end[at])
 
 
-def _attributions(
-    predictor, window, scores, deltas, paths, wanted, share, knockouts
-) -> list[Attribution]:
+def _attributions(predictor, scored, deltas, paths, wanted, share, knockouts) -> list[Attribution]:
     """What `attribute` returns, of deltas whose base both alleles have."""
+    window = scored.window
     seeds, n = len(paths), len(wanted)
     near = np.maximum(COMPLETE, share * deltas.values[wanted])
     rows, columns = np.array(SITE_OF)[wanted], deltas.columns[wanted]
-    p_ref = scores[0][:, rows, deltas.alignment.ref[columns]].astype(float)
-    p_alt = scores[1][:, rows, deltas.alignment.alt[columns]].astype(float)
+    p_ref = scored.ref[:, rows, deltas.alignment.ref[columns]].astype(float)
+    p_alt = scored.alt[:, rows, deltas.alignment.alt[columns]].astype(float)
     entries: dict[
         tuple[int, bool, int], np.ndarray
     ] = {}  # (channel, in ref frame, column) -> (seeds, 2 n)

@@ -24,16 +24,18 @@ class Batches:
 
     How many rows a batch has depends on the length alone, so that no digit depends on what else is
     scored; unknown bases fill it where fewer are left.
-    `precision` "bf16" is that of the aggregator; what is found in the sequence stays fp32.
     """
 
-    def __init__(self, models: list[SAM], device: torch.device, precision: str = "fp32"):
+    def __init__(self, models: list[SAM], device: torch.device):
         self.models = [copy.deepcopy(m).to(device) for m in models]
-        self.device, self.precision = device, precision
+        self.device = device
 
     @torch.inference_mode()
-    def score(self, windows: list[Window]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """What `Predictor.score` gives, of each window."""
+    def score(
+        self, windows: list[Window], precision: str = "fp32"
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """`ref` and `alt` of a `ScoredWindow`, of each window. `precision` "bf16" is that of the
+        aggregator; what is found in the sequence stays fp32."""
         places: dict[tuple[int, int, int], list[tuple[int, int]]] = defaultdict(
             list
         )  # window and side
@@ -45,7 +47,12 @@ class Batches:
         rows = [
             (
                 some,
-                self._run([(windows[i].ref, windows[i].alt)[side] for i, side in some], flank, n),
+                self._run(
+                    [(windows[i].ref, windows[i].alt)[side] for i, side in some],
+                    flank,
+                    n,
+                    precision,
+                ),
             )
             for (_, flank, n), at in places.items()
             for some in (at[k : k + n] for k in range(0, len(at), n))
@@ -56,7 +63,9 @@ class Batches:
                 found[i][side] = windows[i].to_genome(row)
         return [(ref, alt) for ref, alt in found]
 
-    def _run(self, haplotypes: list[np.ndarray], flank: int, rows: int) -> torch.Tensor:
+    def _run(
+        self, haplotypes: list[np.ndarray], flank: int, rows: int, precision: str = "fp32"
+    ) -> torch.Tensor:
         """Codes of up to `rows` haplotypes -> (haplotypes, seeds, 2, compared positions)."""
         codes = np.full((rows, len(haplotypes[0])), UNKNOWN, np.uint8)
         codes[: len(haplotypes)] = haplotypes
@@ -66,7 +75,7 @@ class Batches:
         p = []
         for model in self.models:
             found = model.detect(x)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 log_p = model.aggregate(found)
             p.append(crop(log_p[: len(haplotypes), 1:].float().exp(), flank, flank))
         return torch.stack(p, 1)

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 
+from ..errors import SamvarError
 from ..genomics.window import Window
 from ..model.bundle import Bundle
 from ..model.device import device_of
 from ..model.sam import SAM
 from .batches import Batches
-from .tiles import Reference, alternative, read
+from .tiles import Detected, Reference, alternative, read
 
 T, R = TypeVar("T"), TypeVar("R")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredWindow:
+    """What the models say of a window: the probability, at the bundle's temperature, that each of
+    the compared positions is an acceptor or a donor.
+
+    ref       (S, 2, n): by each of the S seeds; acceptor and donor; in genome order
+    alt       (S, 2, m): the same of the alternative allele
+    detected  of each seed, the alternative allele's own stretch of the bottleneck; of none where a
+              GPU has scored whole windows, whose numbers are not those of the CPU to the last digit
+    """
+
+    window: Window
+    ref: np.ndarray
+    alt: np.ndarray
+    detected: tuple[Detected, ...] = ()
+
+    @property
+    def finite(self) -> bool:
+        """Whether the models gave numbers."""
+        return bool(np.isfinite(self.ref).all() and np.isfinite(self.alt).all())
 
 
 class Predictor:
@@ -29,9 +54,7 @@ class Predictor:
     no worker has begun. Raises SamvarError when the device is not there.
     """
 
-    def __init__(
-        self, bundle: Bundle, device: str = "cpu", threads: int = 1, precision: str = "fp32"
-    ):
+    def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
         self.bundle = bundle
         _return_memory()
         self.models: list[SAM] = [m.eval().requires_grad_(False) for m in bundle.models]
@@ -39,14 +62,13 @@ class Predictor:
         self.reach = self.models[0].config.reach
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
         where = device_of(device)
-        self.batches = Batches(self.models, where, precision) if where.type != "cpu" else None
+        self.batches = Batches(self.models, where) if where.type != "cpu" else None
         self._feeder = ThreadPoolExecutor(1, "samvar-device")
-        self._waiting: dict[int, tuple[Future, int]] = {}
 
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._feeder.shutdown(cancel_futures=True)
         self._workers.shutdown(cancel_futures=True)
 
@@ -54,36 +76,47 @@ class Predictor:
         """function(item) of every item, in order, on the workers, which start at once."""
         return self._workers.map(function, items)
 
-    def ahead(self, windows: list[Window]) -> None:
-        """With a GPU, have it score these windows from now on; `score` waits for its own."""
-        if self.batches:
-            scores = self._feeder.submit(self.batches.score, windows)
-            self._waiting.update({id(w): (scores, i) for i, w in enumerate(windows)})
+    def ahead(
+        self, windows: list[Window], precision: str = "fp32"
+    ) -> list[Callable[[], ScoredWindow]]:
+        """For each window a function that returns it scored, to be called once, on a worker. A GPU
+        starts on all of them now, and the function waits for it. `precision` of the aggregator:
+        "fp32", or on a GPU "bf16". Raises SamvarError for bf16 on the CPU."""
+        if self.batches is None:
+            if precision != "fp32":
+                raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
+            return [partial(self.exact, w) for w in windows]
+        batch = self._feeder.submit(self.batches.score, windows, precision)
+        return [
+            lambda window=w, i=i: ScoredWindow(window, *batch.result()[i])
+            for i, w in enumerate(windows)
+        ]
 
-    def score(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """(p_ref (S, 2, n), p_alt (S, 2, m)) of the S seeds: acceptor and donor probability of the
-        compared positions, in genome order."""
-        if self.batches:
-            scores, i = self._waiting.pop(id(window), (None, 0))
-            return scores.result()[i] if scores else self.batches.score([window])[0]
-        return self.exact(window)
-
-    def exact(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """What `score` gives, whatever the device: on the CPU and in fp32, as deltas are taken
-        apart."""
-        pairs = [self._score(reference, window) for reference in self.references]
-        ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
-        return window.to_genome(ref), window.to_genome(alt)
+    def score(self, window: Window) -> ScoredWindow:
+        """One window, on the device."""
+        if self.batches is None:
+            return self.exact(window)
+        return ScoredWindow(window, *self.batches.score([window])[0])
 
     @torch.no_grad()
-    def _score(self, reference: Reference, window: Window) -> tuple[torch.Tensor, torch.Tensor]:
-        model, margin = reference.model, window.flank
+    def exact(self, window: Window) -> ScoredWindow:
+        """One window, on the CPU and in fp32 whatever the device: as deltas are taken apart."""
+        detected = tuple(alternative(reference, window) for reference in self.references)
+        pairs = [self._probabilities(window, d) for d in detected]
+        ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
+        return ScoredWindow(window, window.to_genome(ref), window.to_genome(alt), detected)
+
+    @staticmethod
+    def _probabilities(window: Window, detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
+        """(1, 2, n) of ref and (1, 2, m) of alt, in transcript orientation."""
+        alt, stretch = detected
+        reference, margin = alt.reference, window.flank
+        model = reference.model
         n = window.end - window.start + 2 * margin
         h = reference.get(window, "h", window.origin, window.origin + n)
         lssi = reference.get(
             window, "bottleneck", window.origin + margin, window.origin + n - margin
         )[:, :2]
-        alt, stretch = alternative(reference, window)
         if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
             p = read(model, h, lssi)
             return p, p

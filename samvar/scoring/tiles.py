@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -203,11 +204,16 @@ class Haplotype:
         )
 
 
-def alternative(
-    reference: Reference, window: Window, placed: Variant | None = None
-) -> tuple[Haplotype, torch.Tensor]:
-    """The alternative allele: the stretch of its frame that the change can reach, wherever the
-    change is `placed`, and the bottleneck of that stretch."""
+class Detected(NamedTuple):
+    """A haplotype, and the bottleneck (1, 81, last - first) of the stretch that is its own."""
+
+    haplotype: Haplotype
+    bottleneck: torch.Tensor
+
+
+def alternative(reference: Reference, window: Window, placed: Variant | None = None) -> Detected:
+    """The alternative allele, with the stretch that the change can reach, wherever it is
+    `placed`."""
     places = [window.place(p) for p in (window.placed, placed or window.placed)]
     return haplotype(
         reference, window, min(start for start, _ in places), max(end for _, end in places)
@@ -216,16 +222,16 @@ def alternative(
 
 def haplotype(
     reference: Reference, window: Window, start: int, end: int, in_alt: bool = True
-) -> tuple[Haplotype, torch.Tensor]:
-    """One of the alleles: the stretch of its frame that bases [start, end) of the ref frame can
-    reach, the change among them, and the bottleneck of that stretch."""
+) -> Detected:
+    """One of the alleles, with the stretch that bases [start, end) of the ref frame, the change
+    among them, can reach."""
     before, after = DETECT_REACH
     shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
     first, last = start - after, end - shift + before
     at, codes = window.reach[0], window.alt if in_alt else window.ref
     stretch = detect(reference.model, codes[at + first - before : at + last + after])
     n = window.end - window.start + 2 * window.flank
-    return Haplotype(reference, window, n - shift, first, last, shift), stretch
+    return Detected(Haplotype(reference, window, n - shift, first, last, shift), stretch)
 
 
 def read(

@@ -14,7 +14,6 @@ from ..errors import SamvarError
 from ..formats.annotation import load_annotation
 from ..formats.vcf import VcfReader
 from ..genomics.genome import Genome
-from ..genomics.variant import SCORED
 from ..model.bundle import background_file, write_manifest
 from ..scoring.attribution import CORE
 from ..scoring.predictor import Predictor
@@ -40,14 +39,11 @@ def collect(
         genome, genes = Genome(fasta), load_annotation(annotation)
         with VcfReader(vcf, []) as reader:
             for records in spine.chunks(reader, CHUNK):
-                alleles = [
-                    spine.examine(genome, genes, r, alt, options) for r in records for alt in r.alts
-                ]
-                spine.score(genome, genes, predictor, alleles, options)
-                for allele in alleles:
-                    n += len(allele.windows) if allele.status in SCORED else 0
-                    for causes in allele.causes:
-                        for name, effect in _strongest(causes).items():
+                alleles = [a for r in records for a in spine.alleles_of(r)]
+                for allele in spine.score(genome, genes, predictor, alleles, options):
+                    n += len(allele.genes)
+                    for gene in allele.genes:
+                        for name, effect in _strongest(gene.causes).items():
                             strongest[name].append(effect)
         names.append(os.path.basename(vcf))
         say(f"{vcf}: {n} alleles in genes so far")

@@ -4,11 +4,11 @@ motifs around it."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..annotate import Options, examine, score
+from ..annotate import Allele, Options, examine, status_of, windows
 from ..errors import SamvarError
 from ..formats.vcf.record import Record
 from ..genomics.genes import Annotation, Gene
@@ -19,7 +19,7 @@ from ..model.bundle import Background
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.knockout import SEEN, EditableAllele, region_window
-from ..scoring.predictor import Predictor
+from ..scoring.predictor import Predictor, ScoredWindow
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 # ratio of a site's probability with and without a motif site that counts as strong (the paper's
@@ -131,23 +131,28 @@ def explain(
 ) -> Explanation:
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
     apart, and always the largest."""
-    record = Record(b"", 0, contig, pos, ref, (alt,))
-    allele = examine(genome, annotation, record, alt, options)
-    score(genome, annotation, predictor, [allele], replace(options, rbp_min=np.inf))
-    views = []
-    for window, found in zip(allele.windows, allele.deltas):
-        least = min(options.rbp_min, float(found.values.max()))
-        causes = attribution.attribute(
-            predictor, window, predictor.score(window), found, least, knockouts=True
-        )
-        sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
-        ref_view, alt_view = (
-            landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True)
-        )
-        views.append(GeneView(window, ref_view, alt_view, found, causes))
+    change = examine(genome, annotation, Allele(contig, pos, ref, alt), options)
+    if isinstance(change, Status):
+        status, views = change, []
+    else:
+        shown = windows(genome, annotation, predictor, change, options)
+        scored = [wait() for wait in predictor.ahead(shown, options.precision)]
+        status = status_of(scored)
+        views = [] if status is Status.NONFINITE else [_view(predictor, s, options) for s in scored]
     return Explanation(
-        contig, pos, pos + len(ref) - 1, ref, alt, allele.status, views, predictor.bundle.background
+        contig, pos, pos + len(ref) - 1, ref, alt, status, views, predictor.bundle.background
     )
+
+
+def _view(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneView:
+    """Deltas in one gene, why, and both alleles' landscapes."""
+    window = scored.window
+    found = scoring.compute(window, scored.ref, scored.alt, options.mask)
+    least = min(options.rbp_min, float(found.values.max()))
+    causes = attribution.attribute(predictor, scored, found, least, knockouts=True)
+    sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
+    ref, alt = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
+    return GeneView(window, ref, alt, found, causes)
 
 
 def explain_region(

@@ -16,14 +16,13 @@ import json
 import os
 
 import numpy as np
-from common import in_reach, save
+from common import allele_of, in_reach, save
 from tqdm import tqdm
 
-from samvar.annotate import Options, examine
+from samvar.annotate import Options, examine, windows
 from samvar.formats.annotation import load_annotation
-from samvar.formats.vcf.record import Record
 from samvar.genomics.genome import Genome
-from samvar.genomics.window import make_window
+from samvar.genomics.variant import Variant
 from samvar.model.bundle import load_bundle
 from samvar.scoring import attribution, deltas
 from samvar.scoring.attribution import Attribution
@@ -42,15 +41,11 @@ SHOWS = 0.0005  # effects below are left out of the comparison with knock-outs
 
 def attributed(predictor: Predictor, window, least: float) -> list[tuple[Attribution, Attribution]]:
     """(as explain, as annotate) of each delta."""
-    scores = predictor.score(window)
-    found = deltas.compute(window, *scores)
-    fine = attribution.attribute(predictor, window, scores, found, least, knockouts=True)
-    return list(
-        zip(
-            fine,
-            attribution.attribute(predictor, window, scores, found, least, attribution.ROUGHLY),
-        )
-    )
+    scored = predictor.score(window)
+    found = deltas.compute(window, scored.ref, scored.alt)
+    fine = attribution.attribute(predictor, scored, found, least, knockouts=True)
+    rough = attribution.attribute(predictor, scored, found, least, attribution.ROUGHLY)
+    return list(zip(fine, rough))
 
 
 def completeness(causes: list[Attribution]) -> dict:
@@ -105,17 +100,13 @@ def main() -> None:
     for name, (table, fasta, annotation) in SETS.items():
         genome = Genome(os.path.join(args.data, "genome", fasta))
         genes = load_annotation(os.path.join(args.data, "annotation", annotation))
-        windows = []
+        shown = []
         for row in in_reach(os.path.join(args.data, "variants", table)):
-            record = Record(b"", 0, row["chrom"], int(row["pos"]), row["ref"], (row["alt"],))
-            variant = examine(genome, genes, record, row["alt"], Options()).variant
-            if variant is not None:
-                windows += [
-                    make_window(genome, g, variant, Options.distance, bundle.flank, predictor.reach)
-                    for g in genes.overlapping(variant.contig, *variant.span)
-                ]
-        results = predictor.map(lambda w: attributed(predictor, w, args.least), windows)
-        pairs += [p for found in tqdm(results, name, len(windows), disable=None) for p in found]
+            change = examine(genome, genes, allele_of(row), Options())
+            if isinstance(change, Variant):
+                shown += windows(genome, genes, predictor, change, Options())
+        results = predictor.map(lambda w: attributed(predictor, w, args.least), shown)
+        pairs += [p for found in tqdm(results, name, len(shown), disable=None) for p in found]
     fine, rough = (list(side) for side in zip(*pairs))
     rbps = [c._replace(parts=[p for p in c.parts if p.kind == "rbp"]) for c in fine]
     result = dict(

@@ -129,10 +129,10 @@ def score(
     )
     window = make_window(genome, gene, variant, distance, predictor.bundle.flank, predictor.reach)
     scores = predictor.score(window)
-    found = deltas.compute(window, *scores)
+    found = deltas.compute(window, scores.ref, scores.alt)
     top = int(found.values.argmax())
     value, position = float(found.values[top]), int(found.alignment.position[found.columns[top]])
-    causes = attribution.attribute(predictor, window, scores, found, minimum=0.0, knockouts=True)
+    causes = attribution.attribute(predictor, scores, found, minimum=0.0, knockouts=True)
     parts = next((c.parts for c in causes if c.delta == top), [])
     gained, known = deltas.SIGN[top] > 0, position in gene.sites()[deltas.SITE_OF[top]]
     direction = {
@@ -150,7 +150,9 @@ def score(
         position=position + 1,
         annotated_site=known,
         direction=bool(value > 0 and direction[effect]),
-        exon=None if effect == "pseudo-exon" else exon_change(gene, variant, found, *scores),
+        exon=None
+        if effect == "pseudo-exon"
+        else exon_change(gene, variant, found, scores.ref, scores.alt),
         parts=len(parts),
         strongest=[show(p) for p in parts[:5]],
         factor=factor,

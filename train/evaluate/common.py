@@ -8,19 +8,19 @@ import gzip
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from samvar.annotate import Allele, Options, examine
+from samvar.annotate import Allele, Change, Options, examine, windows
 from samvar.formats.annotation import load_annotation
-from samvar.formats.vcf.record import Record
 from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
-from samvar.genomics.window import make_window
+from samvar.genomics.variant import Variant
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN
 from samvar.scoring import deltas
-from samvar.scoring.predictor import Predictor
+from samvar.scoring.deltas import Deltas
+from samvar.scoring.predictor import Predictor, ScoredWindow
 
 HELD_OUT = ("chr1", "chr3", "chr5", "chr7")
 PATHOGENIC, BENIGN = {"Pathogenic", "Likely_pathogenic"}, {"Benign", "Likely_benign"}
@@ -77,28 +77,31 @@ SETS = (
 )
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Measured:
-    """A variant with its label and what samvar says of it: (p_ref, p_alt) and the deltas in each
-    gene."""
+    """A variant with its label and what samvar says of it in each gene."""
 
     row: dict[str, str]
     label: bool
     cluster: object
-    allele: Allele
     kind: str
-    scores: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    scores: list[ScoredWindow]
+    deltas: list[Deltas]
 
     @property
     def max(self) -> float | None:
-        return max((float(d.values.max()) for d in self.allele.deltas), default=None)
+        return max((float(d.values.max()) for d in self.deltas), default=None)
+
+    @property
+    def symbols(self) -> set[str]:
+        return {s.window.gene.symbol for s in self.scores}
 
     @property
     def masked(self) -> float:
         """SAMVAR_MAX under --mask."""
         return max(
-            float(deltas.compute(w, *s, mask=True).values.max())
-            for w, s in zip(self.allele.windows, self.scores)
+            float(deltas.compute(s.window, s.ref, s.alt, mask=True).values.max())
+            for s in self.scores
         )
 
 
@@ -122,9 +125,8 @@ def offsets(gene: Gene, position: int) -> tuple[list[int], list[int]]:
     return tuple([sign * (position - s) for s in sites] for sites in gene.sites())
 
 
-def kind_of(allele: Allele, genes: list[Gene]) -> str:
+def kind_of(v: Variant, genes: list[Gene]) -> str:
     """indel, core site, exonic or intronic."""
-    v = allele.variant
     if len(v.ref) != len(v.alt):
         return "indel"
     for gene in genes:
@@ -142,9 +144,8 @@ def in_exon(position: int, genes: list[Gene]) -> bool:
     )
 
 
-def near_intronic(allele: Allele, genes: list[Gene]) -> bool:
+def near_intronic(v: Variant, genes: list[Gene]) -> bool:
     """An intronic SNV 3 to 50 bases from a site."""
-    v = allele.variant
     if len(v.ref) != 1 or len(v.alt) != 1 or in_exon(v.start, genes):
         return False
     # intronic bases lie before an acceptor (first exonic base) and after a donor (last exonic base)
@@ -160,33 +161,32 @@ def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
     """The rows of a set with their scores, in the order of the table."""
     genome = Genome(os.path.join(data, chosen.fasta))
     annotation = load_annotation(os.path.join(data, chosen.annotation))
-    options, found = Options(), []
+    options, rows = Options(), []
     for row in in_reach(os.path.join(data, chosen.table)):
         label = chosen.label(row)
-        record = Record(b"", 0, row["chrom"], int(row["pos"]), row["ref"], (row["alt"],))
-        allele = examine(genome, annotation, record, row["alt"], options)
-        genes = _genes(annotation, allele)
-        if label is None or (chosen.canonical and not (genes and near_intronic(allele, genes))):
+        change = examine(genome, annotation, allele_of(row), options)
+        genes = _genes(annotation, change)
+        if label is None or (chosen.canonical and not (genes and near_intronic(change, genes))):
             continue
-        allele.windows = [
-            make_window(
-                genome, g, allele.variant, options.distance, predictor.bundle.flank, predictor.reach
-            )
-            for g in genes
-        ]
-        kind = kind_of(allele, genes) if genes else "none"
-        found.append(Measured(row, label, chosen.cluster(row, genes), allele, kind))
-    for m, scores in zip(
-        found, predictor.map(lambda m: [predictor.score(w) for w in m.allele.windows], found)
-    ):
-        m.scores = scores
-        m.allele.deltas = [deltas.compute(w, *s) for w, s in zip(m.allele.windows, scores)]
-    return found
+        kind = kind_of(change, genes) if genes else "none"
+        shown = windows(genome, annotation, predictor, change, options) if genes else []
+        rows.append((row, label, chosen.cluster(row, genes), kind, shown))
+    scores = predictor.map(lambda r: [predictor.score(w) for w in r[-1]], rows)
+    return [
+        Measured(*row[:-1], found, [deltas.compute(s.window, s.ref, s.alt) for s in found])
+        for row, found in zip(rows, scores)
+    ]
 
 
-def _genes(annotation: Annotation, allele: Allele) -> list[Gene]:
-    v = allele.variant
-    return annotation.overlapping(v.contig, *v.span) if v and allele.status is None else []
+def allele_of(row: dict[str, str]) -> Allele:
+    """The variant of a table's row."""
+    return Allele(row["chrom"], int(row["pos"]), row["ref"], row["alt"])
+
+
+def _genes(annotation: Annotation, change: Change) -> list[Gene]:
+    if not isinstance(change, Variant):
+        return []
+    return annotation.overlapping(change.contig, *change.span)
 
 
 def auroc(label: np.ndarray, value: np.ndarray) -> float:

@@ -18,7 +18,7 @@ from itertools import islice
 import numpy as np
 from common import save
 
-from samvar.annotate import Allele, Options, examine, score
+from samvar.annotate import Options, alleles_of, score
 from samvar.formats.annotation import load_annotation
 from samvar.formats.vcf import VcfReader
 from samvar.formats.vcf.record import Record
@@ -26,16 +26,20 @@ from samvar.genomics.genes import Annotation
 from samvar.genomics.genome import Genome
 from samvar.genomics.variant import SCORED
 from samvar.model.bundle import load_bundle
+from samvar.scoring.effects import ScoredAllele
 from samvar.scoring.predictor import Predictor
 
 
 def scored(
-    genome: Genome, genes: Annotation, predictor: Predictor, records: list[Record]
-) -> list[Allele]:
-    options = Options(rbp_min=2.0)
-    alleles = [examine(genome, genes, r, alt, options) for r in records for alt in r.alts]
-    score(genome, genes, predictor, alleles, options)
-    return alleles
+    genome: Genome,
+    genes: Annotation,
+    predictor: Predictor,
+    records: list[Record],
+    transcript_extent: bool,
+) -> list[ScoredAllele]:
+    options = Options(rbp_min=2.0, transcript_extent=transcript_extent)
+    alleles = [a for r in records for a in alleles_of(r)]
+    return list(score(genome, genes, predictor, alleles, options))
 
 
 def main() -> None:
@@ -54,12 +58,9 @@ def main() -> None:
     genes = load_annotation(data("annotation", "refseq.hg19.bed12+gene.gz"))
     with VcfReader(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), []) as reader:
         records = list(islice(reader, args.records))
-    union, alone = (
-        scored(genome, g, predictor, records) for g in (genes, genes.of_chosen_transcripts())
-    )
-    largest = lambda a: max(float(d.values.max()) for d in a.deltas)  # noqa: E731
+    union, alone = (scored(genome, genes, predictor, records, extent) for extent in (False, True))
     pairs = np.array(
-        [(largest(u), largest(a)) for u, a in zip(union, alone) if {u.status, a.status} <= SCORED]
+        [(u.max, a.max) for u, a in zip(union, alone) if {u.status, a.status} <= SCORED]
     )
     if not len(pairs):
         raise SystemExit("none of these records lies in a gene: take more --records")

@@ -70,7 +70,8 @@ def main() -> None:
     def values(item) -> np.ndarray:  # (flanks, 4)
         gene, variant = item
         windows = [make_window(genome, gene, variant, NEAR, f, predictor.reach) for f in FLANKS]
-        return np.array([deltas.compute(w, *predictor.score(w)).values for w in windows])
+        scored = [predictor.score(w) for w in windows]
+        return np.array([deltas.compute(s.window, s.ref, s.alt).values for s in scored])
 
     all_values = np.array(
         list(tqdm(predictor.map(values, chosen), total=len(chosen), disable=None))

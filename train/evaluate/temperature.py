@@ -38,16 +38,20 @@ def tempered(p: np.ndarray, temperature: float) -> np.ndarray:
 def largest(m: Measured, temperature: float) -> float:
     """SAMVAR_MAX at a temperature."""
     return max(
-        float(deltas.compute(w, *(tempered(p, temperature) for p in scores)).values.max())
-        for w, scores in zip(m.allele.windows, m.scores)
+        float(
+            deltas.compute(
+                s.window, tempered(s.ref, temperature), tempered(s.alt, temperature)
+            ).values.max()
+        )
+        for s in m.scores
     )
 
 
 def log_odds(m: Measured) -> float:
     """The largest change of log-odds of the mean probability."""
     found = []
-    for d, scores in zip(m.allele.deltas, m.scores):
-        ref, alt = (np.clip(p.mean(0), CLAMP, 1 - CLAMP) for p in scores)
+    for d, s in zip(m.deltas, m.scores):
+        ref, alt = (np.clip(p.mean(0), CLAMP, 1 - CLAMP) for p in (s.ref, s.alt))
         a = d.alignment
         ref, alt = deltas.take(ref, a.ref, CLAMP), deltas.take(alt, a.alt, CLAMP)
         found.append(np.abs(np.log(alt / (1 - alt)) - np.log(ref / (1 - ref))).max())
@@ -55,7 +59,7 @@ def log_odds(m: Measured) -> float:
 
 
 def genes_of(m: Measured) -> str:
-    return "+".join(sorted(w.gene.symbol for w in m.allele.windows))
+    return "+".join(sorted(s.window.gene.symbol for s in m.scores))
 
 
 def main() -> None:

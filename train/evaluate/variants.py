@@ -33,10 +33,9 @@ COLUMNS = ("set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX", 
 
 def subsets(rows: list[Measured]) -> dict[str, list[Measured]]:
     """All rows, and the parts that are reported."""
-    symbols = lambda m: {w.gene.symbol for w in m.allele.windows}  # noqa: E731
     parts = {
         "all": rows,
-        "without BRCA1, BRCA2": [m for m in rows if not symbols(m) & {"BRCA1", "BRCA2"}],
+        "without BRCA1, BRCA2": [m for m in rows if not m.symbols & {"BRCA1", "BRCA2"}],
         "validation and test chromosomes": [m for m in rows if m.row["chrom"] in HELD_OUT],
     }
     return parts | {

@@ -1,0 +1,49 @@
+"""What is said of an allele: its status, and for each gene its deltas and their causes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..genomics.genes import Gene
+from ..genomics.variant import Status
+from ..genomics.window import Window
+from .attribution import Attribution
+from .deltas import Deltas
+
+
+@dataclass(frozen=True, eq=False)
+class GeneEffect:
+    """What an allele does to the splice sites of one gene around it.
+
+    window  what the models were shown: gene, compared positions
+    deltas  gains and losses of acceptors and donors, probability
+    causes  the deltas that were taken apart, in the order of `deltas.NAMES`
+    """
+
+    window: Window
+    deltas: Deltas
+    causes: tuple[Attribution, ...] = ()
+
+    @property
+    def gene(self) -> Gene:
+        return self.window.gene
+
+    @property
+    def largest(self) -> float:
+        """The largest of the four deltas, probability."""
+        return float(self.deltas.values.max())
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredAllele:
+    """One ALT as written, why it has a score or none, and its effect on each gene that it lies in:
+    empty where it has no score."""
+
+    alt: str
+    status: Status
+    genes: tuple[GeneEffect, ...] = ()
+
+    @property
+    def max(self) -> float | None:
+        """SAMVAR_MAX: the largest delta over all genes, probability; None without a score."""
+        return max((g.largest for g in self.genes), default=None)
