@@ -10,7 +10,6 @@ import numpy as np
 
 from ..annotate import Allele, Options, examine, status_of, windows
 from ..errors import SamvarError
-from ..formats.vcf.record import Record
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
 from ..genomics.variant import Status
