@@ -19,7 +19,7 @@ from samvar.formats.annotation import load_annotation
 from samvar.model.bundle import write_manifest
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention
 from samvar.training.checkpoint import save_run
-from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset
+from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
 
 from . import toy
 from .test_training import make_genome
@@ -399,15 +399,7 @@ def test_changed_windows_of_the_experiments():
 
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 4000).astype(np.uint8)
-    gene = dict(
-        codes=codes,
-        acceptors=[1000, 2000],
-        donors=[900, 1100],
-        name="g",
-        chrom="c",
-        split=TRAIN,
-        paralog=None,
-    )
+    gene = TrainingGene("g", "c", codes, [1000, 2000], [900, 1100], split=TRAIN)
     data = Dataset.from_genes([gene])
     reverse = experiments.Reverse(data, TRAIN, (12, 8), 800, (400,), 0.5, 1)
     reversed_ = 0
@@ -448,14 +440,13 @@ def test_shapes_are_trained_and_scored(tmp_path, monkeypatch):
 
     rng = np.random.default_rng(0)
     genes = [
-        dict(
-            codes=rng.integers(0, 4, 3000).astype(np.uint8),
+        TrainingGene(
+            f"g{i}",
+            "c",
+            rng.integers(0, 4, 3000).astype(np.uint8),
             acceptors=[1000, 2000],
             donors=[900, 1100],
-            name=f"g{i}",
-            chrom="c",
             split=split,
-            paralog=False,
         )
         for i, split in enumerate((TRAIN, VALIDATION))
     ]

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, RecipeError
+from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.genome import reverse_complement
 from samvar.model.bundle import FOLDER, bundled, load_bundle, write_manifest
 from samvar.model.sam import Sparse, one_hot
@@ -23,8 +24,18 @@ from samvar.training import prepare as prep
 from samvar.training.background import add_to_bundle
 from samvar.training.card import card
 from samvar.training.checkpoint import load_run
-from samvar.training.dataset import IGNORE, TRAIN, UNKNOWN, Dataset, pack, unpack
+from samvar.training.dataset import (
+    IGNORE,
+    TRAIN,
+    UNKNOWN,
+    Dataset,
+    Locus,
+    TrainingGene,
+    pack,
+    unpack,
+)
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
+from samvar.training.genes import training_gene
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, WindowSampler, changed
@@ -138,6 +149,31 @@ def test_genes_are_in_transcript_orientation_and_split(data):
         assert all(text[a - 2 : a] == "AG" for a in acceptors) and all(
             text[d + 1 : d + 3] == "GT" for d in donors
         )
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_a_training_gene_is_its_chosen_transcript_in_its_own_orientation(strand):
+    codes = np.random.default_rng(0).integers(0, 4, 300).astype(np.uint8)
+    chosen = Transcript("T", ((110, 150), (180, 200), (260, 310)))
+    other = Transcript("U", ((100, 120), (190, 400)))
+    gene = Gene("G", "SYM", "1", strand, 100, 400, (chosen, other), origin="chr1", paralog=True)
+    made = training_gene(gene, codes[10:210])
+    assert made.locus == Locus("1", strand, 110, 310) and made.split == "test"
+    assert (made.name, made.chrom, made.paralog) == ("SYM", "chr1", True)
+    if strand == "+":
+        assert made.acceptors.tolist() == [70, 150] and made.donors.tolist() == [39, 89]
+        assert (made.codes == codes[10:210]).all()
+    else:
+        assert made.acceptors.tolist() == [110, 160] and made.donors.tolist() == [49, 129]
+        assert (made.codes == 3 - codes[10:210][::-1]).all()
+    dataset = Dataset.from_genes([made])
+    assert np.flatnonzero(dataset.labels == 1).tolist() == made.acceptors.tolist()
+    assert np.flatnonzero(dataset.labels == 2).tolist() == made.donors.tolist()
+
+
+def test_a_dataset_may_be_without_genes():
+    empty = Dataset.from_genes([])
+    assert len(empty) == 0 and empty.codes.dtype == empty.labels.dtype == np.uint8
 
 
 def test_windows_beyond_the_gene_are_unknown_and_not_scored(data):
@@ -351,15 +387,7 @@ def test_a_motif_file_that_is_none_is_named(tmp_path):
 def test_genes_too_short_for_indels_are_an_error(data):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 90).astype(np.uint8)
-    crowded = dict(
-        codes=codes,
-        acceptors=[*range(0, 90, 4)],
-        donors=[1],
-        name="g",
-        chrom="c",
-        split="train",
-        paralog=None,
-    )
+    crowded = TrainingGene("g", "c", codes, acceptors=[*range(0, 90, 4)], donors=[1], split=TRAIN)
     sampler = WindowSampler(
         Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0
     )
@@ -555,15 +583,15 @@ def test_leaking_genes_are_told_from_repeats():
     rng = np.random.default_rng(0)
     bases, _ = gene_bases(rng)
     codes = np.array(["ACGT".index(b) for b in bases], np.uint8)
-    sites = dict(acceptors=[159], donors=[59])
-    held = [dict(name="H", codes=codes, **sites)]
+    held = [TrainingGene("H", "chr5", codes, acceptors=[159], donors=[59])]
     fresh = rng.integers(0, 4, 600).astype(np.uint8)
     copies = [codes[100:300], reverse_complement(codes[100:300]), fresh]
     train = [
-        dict(name=str(i), codes=np.concatenate((fresh[100 * i : 100 * i + 50], c)))
+        TrainingGene(str(i), "c", np.concatenate((fresh[100 * i : 100 * i + 50], c)), [], [])
         for i, c in enumerate(copies)
     ]
-    assert {i: name for i, (name, _) in prep.leaks(train, held).items()} == {0: "H", 1: "H"}
+    leaking = prep.leaks(train, held)
+    assert list(leaking) == train[:2] and {other.name for other, _ in leaking.values()} == {"H"}
     assert prep.leaks([train[0]] * 2, held) == {}  # in three genes: a repeat
     assert prep.leaks(train[2:], held) == {}
     assert prep.leaks(train, []) == {}

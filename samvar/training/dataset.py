@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,43 @@ def core_bases(codes: np.ndarray, kind: int) -> np.ndarray:
     return here
 
 
+@dataclass(frozen=True)
+class Locus:
+    """Where a transcript lies: [start, end) of a contig's strand, 0-based."""
+
+    contig: str
+    strand: str
+    start: int
+    end: int
+
+    def offset(self, position: int) -> int:
+        """Of a position (0-based on the contig) from the first base of the transcript."""
+        return position - self.start if self.strand == "+" else self.end - 1 - position
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingGene:
+    """A gene as training and evaluation take it: one transcript, in its own orientation.
+
+    name, chrom  symbol, chromosome of origin
+    codes      (L,) uint8: 0-3 A C G T, 4 unknown
+    acceptors, donors  positions of the first and the last exonic bases of its introns, 0-based in
+               `codes`, ascending
+    paralog    whether it has one; None where that is not known
+    split      train, validation or test
+    locus      where it was cut from; None where that is not known
+    """
+
+    name: str
+    chrom: str
+    codes: np.ndarray
+    acceptors: Sequence[int] | np.ndarray
+    donors: Sequence[int] | np.ndarray
+    paralog: bool | None = None
+    split: str = TEST
+    locus: Locus | None = None
+
+
 @dataclass
 class Dataset:
     """Genes end to end, in transcript orientation.
@@ -75,31 +113,27 @@ class Dataset:
     @classmethod
     def from_genes(
         cls,
-        genes: list[dict],
+        genes: Sequence[TrainingGene],
         motifs: dict[str, np.ndarray] | None = None,
         meta: dict | None = None,
-    ):
-        """From dicts: codes, acceptors and donors (0-based in the gene's orientation), name, chrom,
-        split, paralog."""
-        lengths = [len(g["codes"]) for g in genes]
-        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-        codes = np.concatenate([g["codes"] for g in genes]) if genes else np.zeros(0, np.uint8)
+    ) -> Dataset:
+        offsets = np.cumsum([0, *(len(g.codes) for g in genes)], dtype=np.int64)
+        codes = np.concatenate([np.zeros(0, np.uint8), *(g.codes for g in genes)])
         labels = np.where(codes == UNKNOWN, np.uint8(IGNORE), np.uint8(0))
-        for g, o in zip(genes, offsets):
-            for kind, positions in ((ACCEPTOR, g["acceptors"]), (DONOR, g["donors"])):
-                at = o + np.asarray(positions, np.int64)
+        for gene, start in zip(genes, offsets):
+            for kind, positions in ((ACCEPTOR, gene.acceptors), (DONOR, gene.donors)):
+                at = start + np.asarray(positions, np.int64)
                 labels[at[codes[at] != UNKNOWN]] = kind
-        column = lambda key: np.array([g[key] for g in genes])  # noqa: E731
         return cls(
             codes,
             labels,
             offsets,
-            column("name"),
-            column("chrom"),
-            column("split"),
-            np.array([-1 if g["paralog"] is None else int(g["paralog"]) for g in genes], np.int8),
-            motifs or {},
-            meta or {},
+            names=np.array([g.name for g in genes]),
+            chroms=np.array([g.chrom for g in genes]),
+            splits=np.array([g.split for g in genes]),
+            paralogs=np.array([-1 if g.paralog is None else g.paralog for g in genes], np.int8),
+            motifs=motifs or {},
+            meta=meta or {},
         )
 
     def save(self, path: str) -> None:

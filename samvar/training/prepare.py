@@ -6,6 +6,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ..errors import DatasetError
 from ..files import text_lines
 from ..genomics.genome import UNKNOWN, ContigNames, reverse_complement
 from ..model.bundle import sha256_file
-from .dataset import TEST, TRAIN, VALIDATION, Dataset
+from .dataset import TEST, TRAIN, VALIDATION, Dataset, TrainingGene
 from .genes import gt_ag_share, merge_genes, read_genes
 
 MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
@@ -40,9 +41,11 @@ def words(codes: np.ndarray) -> np.ndarray:
     return np.unique(hashes[unknown[K:] == unknown[:n]])
 
 
-def leaks(train: list[dict], held_out: list[dict]) -> dict[int, tuple[str, int]]:
-    """Train genes that share K-mers with a held-out gene, on either strand: index -> (held-out
-    gene, number).
+def leaks(
+    train: list[TrainingGene], held_out: list[TrainingGene]
+) -> dict[TrainingGene, tuple[TrainingGene, int]]:
+    """Train genes that share K-mers with a held-out gene, on either strand: gene -> (the held-out
+    gene it shares most with, number of K-mers).
 
     Repeats are told without a mask: only words within NEAR bases of a held-out splice site count,
     and of those only the ones in fewer than REPEAT_GENES genes (interspersed repeats lie deep in
@@ -50,26 +53,29 @@ def leaks(train: list[dict], held_out: list[dict]) -> dict[int, tuple[str, int]]
     """
     if not held_out:
         return {}
-    near = [_near_sites(g) for g in held_out]
-    ours = [np.union1d(words(codes), words(reverse_complement(codes))) for codes in near]
-    pool, holders = np.unique(np.concatenate(ours), return_counts=True)
-    shared = [_positions(words(g["codes"]), pool) for g in train]
+    near_sites = [_near_sites(gene) for gene in held_out]
+    held_words = [
+        np.union1d(words(codes), words(reverse_complement(codes))) for codes in near_sites
+    ]
+    pool, holders = np.unique(np.concatenate(held_words), return_counts=True)
+    shared = [_positions(words(gene.codes), pool) for gene in train]
     in_genes = holders + np.bincount(np.concatenate(shared), minlength=len(pool))
-    found = {}
-    for i, at in enumerate(shared):
+    leaking = {}
+    for gene, at in zip(train, shared):
         telling = pool[at[in_genes[at] < REPEAT_GENES]]
         if len(telling):
-            n, j = max((len(_positions(telling, o)), j) for j, o in enumerate(ours))
-            found[i] = held_out[j]["name"], n
-    return found
+            counts = [len(_positions(telling, own)) for own in held_words]
+            most = max(range(len(counts)), key=lambda i: (counts[i], i))
+            leaking[gene] = held_out[most], counts[most]
+    return leaking
 
 
-def _near_sites(gene: dict) -> np.ndarray:
+def _near_sites(gene: TrainingGene) -> np.ndarray:
     """The gene's codes, unknown where no splice site is within NEAR bases."""
-    keep = np.zeros(len(gene["codes"]), bool)
-    for site in (*gene["acceptors"], *gene["donors"]):
+    keep = np.zeros(len(gene.codes), bool)
+    for site in (*gene.acceptors, *gene.donors):
         keep[max(site - NEAR, 0) : site + NEAR + 1] = True
-    return np.where(keep, gene["codes"], UNKNOWN)
+    return np.where(keep, gene.codes, UNKNOWN)
 
 
 def _positions(some: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -147,19 +153,60 @@ def prepare(
     Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is
     left.
     """
-    genes: list[dict] = []
-    apart: list[dict] = []  # test and held-out genes: only looked at for shared sequence
-    files, all_found = {}, []
-    validating, testing, left_out = (
-        ContigNames(validation),
-        ContigNames(test),
-        ContigNames(leave_out),
+    motifs = read_motifs(motif_folder) if motif_folder else None
+    merged, files = _read_sources(sources, report)
+    rule = _Rule(ContigNames(validation), ContigNames(test), held_out, ContigNames(leave_out))
+    genes = [replace(gene, split=split) for gene in merged if (split := rule.split_of(gene))]
+    _check_chromosomes(rule, genes, merged, report)
+    genes = _without_leaks(genes, report)
+    packed = [gene for gene in genes if gene.split != TEST]
+    for split in (TRAIN, VALIDATION):
+        _report_split(split, [gene for gene in packed if gene.split == split], report)
+    report(f"{TEST} and held out: {len(genes) - len(packed)} genes, not packed")
+    if n := sum(bool(rule.left_out.find(gene.chrom)) for gene in merged):
+        report(f"{', '.join(sorted(leave_out))}: {n} genes, left out")
+    origin = dict(
+        files=files,
+        validation=sorted(validation),
+        test=sorted(test),
+        held_out=sorted(held_out),
+        left_out=sorted(leave_out),
     )
+    return Dataset.from_genes(packed, motifs, origin)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Which chromosomes and genes belong to which split."""
+
+    validation: ContigNames
+    test: ContigNames
+    held_out: set[str]  # names of genes
+    left_out: ContigNames
+
+    def split_of(self, gene: TrainingGene) -> str | None:
+        """None: the gene is not used. Held-out genes are among those of the test."""
+        single = gene.paralog is not True
+        in_test, in_validation = self.test.find(gene.chrom), self.validation.find(gene.chrom)
+        if gene.name in self.held_out or (in_test and single):
+            return TEST
+        if in_validation and single:
+            return VALIDATION
+        if in_test or in_validation or self.left_out.find(gene.chrom):
+            return None
+        return TRAIN
+
+
+def _read_sources(
+    sources: list[tuple[str, str]], report: Callable[[str], None]
+) -> tuple[list[TrainingGene], dict[str, str]]:
+    """(the genes of all sources, sha256 of each file by its name)."""
+    files, read = {}, []
     for fasta, annotation in sources:
-        found = read_genes(fasta, annotation)
-        share, introns = gt_ag_share(found)
+        genes = read_genes(fasta, annotation)
+        share, introns = gt_ag_share(genes)
         report(
-            f"{os.path.basename(annotation)}: {len(found)} genes, {introns} introns, GT-AG "
+            f"{os.path.basename(annotation)}: {len(genes)} genes, {introns} introns, GT-AG "
             f"{share:.2%}"
         )
         if introns and share < MIN_GT_AG:
@@ -170,64 +217,50 @@ def prepare(
             )
         for path in (fasta, annotation):
             files[os.path.basename(path)] = sha256_file(path)
-        all_found.append(found)
-    merged = merge_genes(all_found)
-    present = ContigNames({g["chrom"] for g in merged})
-    for g in merged:
-        single = g["paralog"] is not True
-        in_test, in_validation = testing.find(g["chrom"]), validating.find(g["chrom"])
-        if g["name"] in held_out or (in_test and single):
-            apart.append(g)
-        elif in_validation and single:
-            genes.append(dict(g, split=VALIDATION))
-        elif not (in_test or in_validation or left_out.find(g["chrom"])):
-            genes.append(dict(g, split=TRAIN))
-    for name, chroms, some in ((VALIDATION, validating, genes), (TEST, testing, apart)):
-        if chroms.names and not any(chroms.find(g["chrom"]) for g in some):
+        read.append(genes)
+    return merge_genes(read), files
+
+
+def _check_chromosomes(
+    rule: _Rule,
+    genes: list[TrainingGene],
+    merged: list[TrainingGene],
+    report: Callable[[str], None],
+) -> None:
+    """Raises DatasetError where a split has chromosomes, but no gene on them, or no gene is left to
+    train on."""
+    present = ContigNames({gene.chrom for gene in merged})
+    for split, chroms in ((VALIDATION, rule.validation), (TEST, rule.test)):
+        on_them = (chroms.find(gene.chrom) for gene in genes if gene.split == split)
+        if chroms.names and not any(on_them):
             raise DatasetError(
-                f"no {name} gene: no gene without paralogs lies on "
-                f"{', '.join(sorted(chroms.names))}; "
-                f"choose other chromosomes with --{name} (or '' for none)"
+                f"no {split} gene: no gene without paralogs lies on "
+                f"{', '.join(sorted(chroms.names))}; choose other chromosomes with --{split} (or "
+                "'' for none)"
             )
-        if absent := [c for c in sorted(chroms.names) if not present.find(c)]:
-            report(f"no gene of the annotation lies on {', '.join(absent)} (--{name})")
-    train = [g for g in genes if g["split"] == TRAIN]
-    if not train:
+        if absent := [name for name in sorted(chroms.names) if not present.find(name)]:
+            report(f"no gene of the annotation lies on {', '.join(absent)} (--{split})")
+    if not any(gene.split == TRAIN for gene in genes):
         raise DatasetError(
             "no train gene is left: every gene is on a validation or test chromosome, or held out"
         )
-    dropped = leaks(train, apart + [g for g in genes if g["split"] == VALIDATION])
-    for i, (other, n) in dropped.items():
-        report(
-            f"{train[i]['name']} ({train[i]['chrom']}) shares {n} {K}-mers with {other}: left out"
-        )
-    gone = {id(train[i]) for i in dropped}
-    genes = [g for g in genes if id(g) not in gone]
-    if len(gone) == len(train):
+
+
+def _without_leaks(genes: list[TrainingGene], report: Callable[[str], None]) -> list[TrainingGene]:
+    """Without the train genes that share sequence with a gene of another split."""
+    train = [gene for gene in genes if gene.split == TRAIN]
+    test_first = sorted((g for g in genes if g.split != TRAIN), key=lambda g: g.split != TEST)
+    leaking = leaks(train, test_first)
+    for gene, (other, n) in leaking.items():
+        report(f"{gene.name} ({gene.chrom}) shares {n} {K}-mers with {other.name}: left out")
+    if len(leaking) == len(train):
         raise DatasetError(
             "no train gene is left: each shares sequence with a validation, test or held-out gene"
         )
-    motifs = read_motifs(motif_folder) if motif_folder else None
-    data = Dataset.from_genes(
-        genes,
-        motifs,
-        dict(
-            files=files,
-            validation=sorted(validation),
-            test=sorted(test),
-            held_out=sorted(held_out),
-            left_out=sorted(leave_out),
-        ),
-    )
-    for split in (TRAIN, VALIDATION):
-        some = [g for g in genes if g["split"] == split]
-        share, introns = gt_ag_share(some)
-        report(
-            f"{split}: {len(some)} genes, {sum(len(g['codes']) for g in some):,} bases, {introns} "
-            "introns, "
-            f"GT-AG {share:.2%}"
-        )
-    report(f"{TEST} and held out: {len(apart)} genes, not packed")
-    if n := sum(bool(left_out.find(g["chrom"])) for g in merged):
-        report(f"{', '.join(sorted(leave_out))}: {n} genes, left out")
-    return data
+    return [gene for gene in genes if gene not in leaking]
+
+
+def _report_split(split: str, genes: list[TrainingGene], report: Callable[[str], None]) -> None:
+    share, introns = gt_ag_share(genes)
+    bases = sum(len(gene.codes) for gene in genes)
+    report(f"{split}: {len(genes)} genes, {bases:,} bases, {introns} introns, GT-AG {share:.2%}")

@@ -112,20 +112,20 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
         os.path.join(folder, "genome", "hg19.fa.gz"),
         os.path.join(folder, "annotation", "canonical.hg19.tsv.gz"),
     )
-    canonical = {(g["name"], g["chrom"], len(g["codes"])): g for g in canonical}
+    loci = {(g.name, g.chrom, len(g.codes)): g.locus for g in canonical}
     refseq = load_annotation(os.path.join(folder, "annotation", "refseq.hg19.bed12+gene.gz"))
     found = {}
     for i in data.genes(TRAIN):
         low, high = int(data.offsets[i]), int(data.offsets[i + 1])
-        gene = canonical.get((str(data.names[i]), str(data.chroms[i]), high - low))
-        if gene is None:
+        locus = loci.get((str(data.names[i]), str(data.chroms[i]), high - low))
+        if locus is None:
             continue
-        for other in refseq.overlapping(gene["contig"], gene["start"], gene["end"]):
-            if other.strand != gene["strand"]:
+        for other in refseq.overlapping(locus.contig, locus.start, locus.end):
+            if other.strand != locus.strand:
                 continue
             for kind, sites in zip((ACCEPTOR, DONOR), other.sites(other.transcripts)):
-                for p in sites:
-                    at = low + (p - gene["start"] if gene["strand"] == "+" else gene["end"] - 1 - p)
+                for position in sites:
+                    at = low + locus.offset(position)
                     if low <= at < high and data.labels[at] == 0:
                         found[at] = kind
     return np.array(list(found), int), np.array(list(found.values()), int)

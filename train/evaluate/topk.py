@@ -29,7 +29,7 @@ from samvar.errors import BundleError
 from samvar.model.bottleneck import Detection
 from samvar.model.bundle import Bundle, load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
-from samvar.training.dataset import IGNORE, Dataset
+from samvar.training.dataset import IGNORE, Dataset, TrainingGene
 from samvar.training.evaluate import Scores, measured_entropy, score, summary, tiles
 from samvar.training.genes import merge_genes, read_genes
 
@@ -134,22 +134,19 @@ def exon_counts(p: np.ndarray, labels: np.ndarray, placed: list[tuple[int, int]]
     return counts
 
 
-def place_exons(exons: list, genes: list[dict], data: Dataset) -> list[tuple[int, int]]:
+def place_exons(exons: list, genes: list[TrainingGene], data: Dataset) -> list[tuple[int, int]]:
     """(acceptor, donor) of the exons that lie in these genes, each once, counted in the known bases
     of `data`."""
     known = np.cumsum(data.labels != IGNORE) - 1
-    by_name = {g["name"]: (g, int(data.offsets[i])) for i, g in enumerate(genes)}
+    by_name = {g.name: (g.locus, int(data.offsets[i])) for i, g in enumerate(genes)}
     placed = []
     for name, contig, strand, first, last in exons:
-        g, offset = by_name.get(name, (None, 0))
-        if (
-            g
-            and (contig, strand) == (g["contig"], g["strand"])
-            and g["start"] <= first
-            and last < g["end"]
-        ):
+        locus, offset = by_name.get(name, (None, 0))
+        if locus is None or (contig, strand) != (locus.contig, locus.strand):
+            continue
+        if locus.start <= first and last < locus.end:
             ends = (first, last) if strand == "+" else (last, first)
-            at = [offset + (e - g["start"] if strand == "+" else g["end"] - 1 - e) for e in ends]
+            at = [offset + locus.offset(end) for end in ends]
             if (data.labels[at] != IGNORE).all():
                 placed.append(tuple(int(known[a]) for a in at))
     return list(dict.fromkeys(placed))
@@ -187,16 +184,12 @@ def calibration(scores: Scores) -> dict:
     )
 
 
-def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[dict]:
+def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[TrainingGene]:
     """Genes of both genomes on these chromosomes, with or without paralogs."""
     found = merge_genes(
         [read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS]
     )
-    return [g for g in found if g["paralog"] is paralog]
-
-
-def packed(genes: list[dict]) -> Dataset:
-    return Dataset.from_genes([dict(g, split="test") for g in genes])
+    return [g for g in found if g.paralog is paralog]
 
 
 def main() -> None:
@@ -232,10 +225,8 @@ def main() -> None:
 
     for name in args.sets.split(","):
         genes = read(args.data, SETS[name], paralog=False)
-        data, more = (
-            packed(genes),
-            packed([] if args.single else read(args.data, SETS[name], paralog=True)),
-        )
+        rest = [] if args.single else read(args.data, SETS[name], paralog=True)
+        data, more = Dataset.from_genes(genes), Dataset.from_genes(rest)
         for kind, bundle in bundles.items():
             about = dict(bundle=bundle.name, kind=kind, sha256=bundle.sha256)
             single = [score([m], data, data.genes(), CPU) for m in bundle.models]
@@ -261,8 +252,9 @@ def main() -> None:
                     [score([Motifless(m).eval()], data, data.genes(), CPU) for m in bundle.models]
                 )
                 add(f"{name}, {kind} without motif sites", about | row(without))
-            rest = together([score([m], more, more.genes(), CPU) for m in bundle.models])
-            every = joined(mean, rest)
+            every = joined(
+                mean, together([score([m], more, more.genes(), CPU) for m in bundle.models])
+            )
             add(
                 f"{name}, all genes, {core}",
                 dict(kind="lssi") | row(replace(every, model=every.lssi)),

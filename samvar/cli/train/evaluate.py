@@ -90,18 +90,18 @@ def evaluate(
         ]
     )
     if no_paralogs:
-        if all(g["paralog"] is None for g in found):
+        if all(g.paralog is None for g in found):
             raise DatasetError(
                 "the annotation does not tell paralogs (no has_paralog column); use --genes with a "
                 "list"
             )
-        found = [g for g in found if g["paralog"] is False]
+        found = [g for g in found if g.paralog is False]
     if genes:
         names = names_in(genes)
-        found = [g for g in found if g["name"] in names]
+        found = [g for g in found if g.name in names]
     if not found:
         raise DatasetError("no gene is left to evaluate")
-    data = Dataset.from_genes([dict(g, split="test") for g in found])
+    data = Dataset.from_genes(found)
     about |= dict(
         annotations=[os.path.basename(a) for a in annotations],
         chroms=chroms,
