@@ -127,7 +127,7 @@ def annotate(
     Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do
     not belong together.
     """
-    check_contigs(genome, annotation, reader)
+    check_annotation(genome, annotation)
     stats = Stats()
     header = insert_header(
         reader.header, header_lines(genome, annotation, predictor, options, command, md5)
@@ -183,14 +183,16 @@ def start_chunks(
 ) -> Iterator[tuple[list[Record], Iterator[ScoredAllele]]]:
     """(records, all their ALTs in order): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
-    known, strange = bool(reader.contigs), set()
+    in_header = set(reader.contigs)
+    header_fits = any(map(genome.contig, in_header))
+    known, strange = False, set()
     for records in chunks(reader, CHUNK):
         changes = [
             [examine(genome, annotation, a, options) for a in alleles_of(r)] for r in records
         ]
         if not known:
             strange |= {r.contig for r in records if r.contig}
-            known = any(genome.contig(c) for c in strange)
+            known = any(genome.contig(c) or (header_fits and c in in_header) for c in strange)
         if not options.allow_ref_mismatch:
             check_build(genome, reader, compared, changes)
         examined = [
@@ -199,9 +201,9 @@ def start_chunks(
             for alt, change in zip(record.alts, row)
         ]
         yield records, start(genome, annotation, predictor, examined, options)
-    if strange and not known:
+    if not known and (strange or (in_header and not header_fits)):
         raise ContigMismatchError(
-            f"VCF {reader.path} ({_few(strange)}) and FASTA {genome.path} "
+            f"VCF {reader.path} ({_few(strange or in_header)}) and FASTA {genome.path} "
             f"({_few(genome.lengths)}) share no contig"
         )
 
@@ -219,17 +221,19 @@ def examine(genome: Genome, annotation: Annotation, allele: Allele, options: Opt
     if status is not None:
         return status
     variant = normalise(genome, contig, allele.pos, allele.ref, allele.alt)
-    if not genes_at(annotation, variant, options):
+    if not genes_at(genome, annotation, variant, options):
         return Status.NO_GENE
     if max(len(variant.ref), len(variant.alt)) > options.max_allele:
         return Status.TOO_LONG
     return variant
 
 
-def genes_at(annotation: Annotation, variant: Variant, options: Options) -> list[Gene]:
+def genes_at(
+    genome: Genome, annotation: Annotation, variant: Variant, options: Options
+) -> list[Gene]:
     """The genes that a variant lies in, as far as `options.transcript_extent` lets them reach."""
     genes = annotation.of_chosen_transcripts() if options.transcript_extent else annotation
-    return genes.overlapping(variant.contig, *variant.span)
+    return genes_over(genome, genes, variant.contig, *variant.span)
 
 
 def windows(
@@ -244,8 +248,17 @@ def windows(
         make_window(
             genome, gene, variant, options.distance, predictor.bundle.flank, predictor.reach
         )
-        for gene in genes_at(annotation, variant, options)
+        for gene in genes_at(genome, annotation, variant, options)
     ]
+
+
+def genes_over(
+    genome: Genome, annotation: Annotation, contig: str, start: int, end: int
+) -> list[Gene]:
+    """Genes over [start, end) (0-based) of a contig of the FASTA; where that has chrM and chrMT,
+    genes on MT are on the second alone."""
+    found = annotation.overlapping(contig, start, end)
+    return [g for g in found if genome.contig(g.contig) == contig]
 
 
 def score(
@@ -396,17 +409,6 @@ def _quoted(text: str) -> str:
 def _few(names: Iterable[str]) -> str:
     names = sorted(names)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def check_contigs(genome: Genome, annotation: Annotation, reader: VcfReader) -> None:
-    """FASTA and annotation, and the contigs that the VCF's header declares, must have one in
-    common."""
-    check_annotation(genome, annotation)
-    if reader.contigs and not any(genome.contig(c) for c in reader.contigs):
-        raise ContigMismatchError(
-            f"VCF {reader.path} ({_few(reader.contigs)}) and FASTA {genome.path} "
-            f"({_few(genome.lengths)}) share no contig"
-        )
 
 
 def check_annotation(genome: Genome, annotation: Annotation) -> None:

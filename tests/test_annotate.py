@@ -304,6 +304,39 @@ def test_a_wrong_build_is_noticed_behind_alleles_that_cannot_be_compared(world, 
         run(parts, toy.vcf(tmp_path / "x.vcf", *first, *wrong))
 
 
+@pytest.mark.parametrize("placeholder", ["N", "n", "NN", "R"])
+def test_placeholders_in_ref_say_nothing_about_the_build(world, parts, tmp_path, placeholder):
+    records = [("c", p, placeholder, "ACGTA") for p in range(905, 925)]
+    stats, text = run(parts, toy.vcf(tmp_path / "x.vcf", *records, snv(world, 1000)))
+    status = "NON_ACGT" if placeholder == "R" else "REF_N"
+    assert stats.statuses[status] == 20 and stats.statuses["OK"] == 1
+
+
+def test_records_count_where_the_headers_contigs_are_other_names(world, parts, tmp_path):
+    def header(contig):
+        return ("##fileformat=VCFv4.2", f"##contig=<ID={contig},length=3000>")
+
+    stats, _ = run(
+        parts, toy.vcf(tmp_path / "x.vcf", snv(world, 1000), header=header("NC_000001.11"))
+    )
+    assert stats.statuses["OK"] == 1
+    renamed = [("zz", *snv(world, p)[1:]) for p in range(1000, 1020)]
+    with pytest.raises(ContigMismatchError, match=r"\(zz\) and FASTA"):
+        run(parts, toy.vcf(tmp_path / "x.vcf", *renamed, header=header("c")))
+    on_decoy = toy.vcf(tmp_path / "x.vcf", *renamed, header=(*header("c"), "##contig=<ID=zz>"))
+    assert run(parts, on_decoy)[0].statuses["NO_CONTIG"] == 20
+
+
+def test_chrM_and_chrMT_of_one_fasta_are_two_contigs(world, parts, tmp_path):
+    fasta = toy.fasta(tmp_path / "m.fa", chrM=world["bases"], chrMT=world["bases"])
+    genes = [(name, "MT", strand, exons) for name, _, strand, exons in GENES]
+    own = Genome(fasta), load_annotation(toy.gtf(tmp_path / "m.gtf", *genes)), parts[2]
+    _, *change = snv(world, 1000)
+    records = [(contig, *change) for contig in ("MT", "chrMT", "chrM")]
+    found = rows(run(own, toy.vcf(tmp_path / "x.vcf", *records))[1])
+    assert [r["SAMVAR_STATUS"] for r in found] == ["OK", "OK", "NO_GENE"]
+
+
 def test_stats_count_attributed_alleles(world, parts, tmp_path):
     stats, text = run(parts, toy.vcf(tmp_path / "x.vcf", snv(world, 1000), snv(world, 50)))
     assert stats.attributed == 1 and "SAMVAR_RBP=" in text and stats.incomplete == 0

@@ -53,6 +53,15 @@ def test_contig_names_are_reconciled(genome):
         and ContigNames({"Chr1"}).find("1") == "Chr1"
     )
     assert ContigNames({"1", "chr1"}).find("chr1") == "chr1"
+    both = ContigNames({"chrM", "chrMT"})
+    assert [both.find(n) for n in ("M", "MT", "chrM", "chrMT", "Mt")] == [
+        "chrM",
+        "chrMT",
+        "chrM",
+        "chrMT",
+        "chrM",
+    ]
+    assert both.key("MT") == both.key("chrMT") != both.key("M")
 
 
 @pytest.mark.parametrize(
@@ -137,6 +146,8 @@ def test_gzip_that_is_not_bgzip_is_explained(tmp_path):
         (99, "G", "A", Status.CONTIG_END),
         (0, "G", "A", Status.CONTIG_END),
         (29, "N", "A", Status.REF_N),
+        (1, "N", "A", Status.REF_N),
+        (1, "GAn", "A", Status.REF_N),
         (1, "A", "C", Status.REF_MISMATCH),
         (1, "g", "t", None),
     ],

@@ -659,7 +659,7 @@ def expected_status(contig, pos, ref, alt, max_allele):
     bases, start = BASES[contig], pos - 1
     if start < 0 or start + len(ref) > len(bases):
         return "CONTIG_END"
-    if "N" in bases[start : start + len(ref)]:
+    if "N" in bases[start : start + len(ref)] + ref.upper():
         return "REF_N"
     if bases[start : start + len(ref)] != ref.upper():
         return "REF_MISMATCH"

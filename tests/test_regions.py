@@ -2,10 +2,11 @@ import gzip
 import os
 import threading
 
+import pysam
 import pytest
 
 from samvar.errors import RegionError
-from samvar.formats.regions import Regions
+from samvar.formats.regions import Regions, span_end
 
 
 def first(regions, pos, ref="A", alts=("C",), info=b".", contig="1"):
@@ -68,6 +69,65 @@ def test_end_in_info_counts_as_the_records():
     r = Regions.parse("1:15-20")
     assert first(r, 10, "A", ("<DEL>",), b"X=1;END=15") == 0
     assert first(r, 10, "A", ("<DEL>",), b"X=1;CIEND=15") is None
+
+
+SPANS = [  # alts, INFO, FORMAT and samples, last base of a record at 100 with REF ACG
+    ("<DEL>", "SVLEN=50", "", 150),
+    ("<DEL>", "SVLEN=-50", "", 150),
+    ("<DUP:TANDEM>", "X;SVLEN=50", "", 150),
+    ("<CNV:TR>,<INV>", "SVLEN=50,70", "", 170),
+    ("<INS>,<DEL>", "SVLEN=70,50", "", 150),
+    ("G,<DEL>", "SVLEN=.,50", "", 150),
+    ("<DEL>", "SVLEN=50;END=200", "", 200),
+    ("<DEL>", "END=120;SVLEN=50", "", 150),
+    ("<INS>", "SVLEN=50", "", 102),
+    ("<DELX>", "SVLEN=50", "", 102),
+    ("<DEL>", "SVLEN=.", "", 102),
+    ("<DEL>", "XSVLEN=50;CIEND=190", "", 102),
+    ("G", "SVLEN=50", "", 102),
+    ("<*>", ".", "GT:LEN\t0/0:50", 149),
+    ("G,<*>", ".", "GT:LEN\t0/0:50\t0/0\t0/0:70", 169),
+    ("<NON_REF>", "END=150", "GT:LEN\t0/0:.", 150),
+    ("G", ".", "GT:LEN\t0/0:50", 102),
+]
+
+
+@pytest.mark.parametrize("alts, info, samples, end", SPANS)
+def test_the_span_of_a_record_is_htslibs(tmp_path, alts, info, samples, end):
+    found = span_end(100, "ACG", tuple(alts.split(",")), info.encode(), samples.encode() + b"\n")
+    assert found == end
+    lines = [
+        "##fileformat=VCFv4.5",
+        "##contig=<ID=c,length=999>",
+        '##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="x">',
+        '##INFO=<ID=END,Number=1,Type=Integer,Description="x">',
+        *(f'##INFO=<ID={k},Number=1,Type=String,Description="x">' for k in ("XSVLEN", "CIEND")),
+        '##INFO=<ID=X,Number=0,Type=Flag,Description="x">',
+        '##FORMAT=<ID=GT,Number=1,Type=String,Description="x">',
+        '##FORMAT=<ID=LEN,Number=1,Type=Integer,Description="x">',
+        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+        + "".join(f"\t{name}" for name in ("FORMAT", "s", "t", "u")[: len(samples.split("\t"))])
+        * bool(samples),
+        f"c\t100\t.\tACG\t{alts}\t.\t.\t{info}" + f"\t{samples}" * bool(samples),
+    ]
+    (tmp_path / "x.vcf").write_text("\n".join(lines) + "\n")
+    with pysam.VariantFile(str(tmp_path / "x.vcf")) as file:
+        assert next(file).stop == end
+
+
+def test_spans_select_records():
+    record, pos = Regions.parse("1:120-130"), Regions.parse("1:120-130", "pos")
+    for alts, info, samples in ((("<DEL>",), b"SVLEN=50", b""), (("<*>",), b".", b"LEN\t50")):
+        assert record.first("1", 100, "A", alts, info, samples) == 0
+        assert pos.first("1", 100, "A", alts, info, samples) is None
+    assert record.first("1", 100, "A", ("<DEL>",), b"SVLEN=19") is None
+
+
+def test_two_contigs_of_one_alias_are_told_apart_where_the_fasta_has_both():
+    both = Regions.parse("MT:5-9", names=["chrM", "chrMT"])
+    assert both.on("chrMT") == both.on("MT") == [(4, 9)] and both.on("chrM") == []
+    assert Regions.parse("MT:5-9", names=["chrM"]).on("chrM") == [(4, 9)]
+    assert Regions.parse("1:5-9", names=["1", "chr1"]).on("chr1") == []
 
 
 def test_first_of_several_intervals():

@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import io
 import re
+import subprocess
 
 import pysam
 import pysam.bcftools
@@ -11,7 +12,7 @@ from samvar.errors import VcfError
 from samvar.formats.regions import Regions
 from samvar.formats.vcf import VcfReader, open_output
 from samvar.formats.vcf.bgzf import BGZF_EOF
-from samvar.formats.vcf.record import Record, insert_header
+from samvar.formats.vcf.record import Record, declared, insert_header
 
 HEADER = (
     b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n"
@@ -72,9 +73,16 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
 @pytest.mark.parametrize(
     "data, message",
     [
-        (b"", "no #CHROM"),
-        (RECORD, "no #CHROM"),
+        (b"", "it is empty"),
         (b"##fileformat=VCFv4.2\n", "no #CHROM"),
+        (b"\xef\xbb\xbf" + HEADER + RECORD, "line 1 starts with a byte order mark"),
+        (HEADER.decode().encode("utf-16"), "line 1: the file is UTF-16"),
+        (b"\n" + HEADER + RECORD, "line 1 is blank"),
+        (b'##fileformat=VCFv4.2\n"##source=""x"""\n', "line 2 does not begin with #.*quotes"),
+        (b"CHROM,POS\n", "line 1 does not begin with #, and is no record"),
+        (HEADER.replace(b"\n", b"\r"), "line 1: lines end in CR alone.* tr "),
+        (HEADER[:-1] + b"\r" + RECORD, "line 3: lines end in CR alone"),
+        (HEADER + RECORD[:-1] + b"\r" + RECORD, "line 4: lines end in CR alone"),
         (b"#CHROM\tPOS\n", "line 1"),
         (HEADER + b"1\t5\t.\tA\n", "line 4: 4 columns"),
         (HEADER + b"\t5\t.\tA\tC\t.\t.\t.\n", "line 4: CHROM is empty"),
@@ -89,6 +97,52 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
 def test_malformed_input_is_named(tmp_path, data, message):
     with pytest.raises(VcfError, match=message):
         read(tmp_path, data)
+
+
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n", b" \t\n"])
+def test_a_blank_line_in_the_header_is_passed_over_and_kept(tmp_path, blank):
+    first, rest = HEADER.split(b"\n", 1)
+    reader, records = read(tmp_path, first + b"\n" + blank + rest + RECORD)
+    assert reader.contigs == ["1"] and [r.line for r in records] == [RECORD]
+    assert b"".join(reader.header) == first + b"\n" + blank + rest
+
+
+def test_a_carriage_return_within_info_is_no_line_end(tmp_path):
+    line = RECORD.replace(b"X\n", b"X=a\rb\tGT\t0/1\r\n")
+    assert [r.line for r in read(tmp_path, HEADER + line)[1]] == [line]
+
+
+@pytest.mark.parametrize("begun", [b"", b"##fileformat=VCFv4.2\n##source=x\n"])
+@pytest.mark.parametrize("samples", [b"", b"\tGT\t0/1\t1/1"])
+def test_the_advice_for_a_vcf_without_header_works(tmp_path, begun, samples):
+    record = RECORD[:-1] + samples + b"\n"
+    for data in (begun + record, gzip.compress(begun + record)):
+        with pytest.raises(VcfError, match="before any #CHROM line") as error:
+            read(tmp_path, data, "my file.vcf")
+        command = str(error.value).split("there: ")[1]
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+        with VcfReader(str(tmp_path / "with_header.vcf")) as reader:
+            assert [r.line for r in reader] == [record]
+        assert len(pysam.VariantFile(str(tmp_path / "with_header.vcf")).header.samples) == (
+            2 if samples else 0
+        )
+
+
+@pytest.mark.parametrize(
+    "line, name",
+    [
+        (b"##contig=<ID=1,length=9>", b"1"),
+        (b"##contig=<ID=BCAT1,_pyridoxal,length=7>", b"BCAT1,_pyridoxal"),
+        (b"##contig=<length=7,ID=x>", b"x"),
+        (b"##contig=<ID=HLA-A*01:01:01:01>", b"HLA-A*01:01:01:01"),
+        (b'##contig=<assembly="a, ID=no",ID=yes,md5=3>', b"yes"),
+        (b'##contig=<assembly="a\\", ID=no",ID=yes>', b"yes"),
+        (b'##contig=<species="Homo > sapiens",ID=c>', b"c"),
+        (b'##contig=<ID="q",length=3>', b"q"),
+    ],
+)
+def test_ids_of_header_lines(line, name):
+    assert declared([line, b"##contig=<length=7>", b"##INFO=<ID=no>"], b"contig") == [name]
 
 
 def test_header_lines_of_a_run_whose_fields_were_removed_go(tmp_path):

@@ -9,26 +9,36 @@ from collections.abc import Iterable
 
 from ..errors import RegionError
 from ..files import text_lines
-from ..genomics.genome import contig_key
+from ..genomics.genome import ContigNames
 
 _END = 1 << 31
 _REGION = re.compile(r"(.+?):([0-9][0-9,]*)(?:(-)([0-9][0-9,]*)?)?")
-_INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)")
+_INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)(?=;|$)")
+_INFO_SVLEN = re.compile(rb"(?:^|;)SVLEN=([^;]*)")
+_SPANS_SVLEN = re.compile(r"<(?:DEL|DUP|INV|CNV)[:>]")  # with their subtypes: <DUP:TANDEM>
+_REFERENCE_BLOCK = ("<*>", "<NON_REF>")
 
 
 class Regions:
-    """Disjoint intervals (0-based, half-open) of each contig, under whatever of its names.
+    """Disjoint intervals (0-based, half-open) of each contig, under whatever of its names; `names`
+    are the contigs that are known (of the FASTA).
 
-    `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of REF (to END
-    where INFO has it), "variant" the same without the bases that REF and all ALTs begin with; of an
+    `overlap` is what of a record must lie in one: "pos" its POS, "record" any base of its span
+    (`span_end`), "variant" the same without the bases that REF and all ALTs begin with; of an
     insertion both bases beside it.
     """
 
-    def __init__(self, intervals: Iterable[tuple[str, int, int]], overlap: str = "record"):
+    def __init__(
+        self,
+        intervals: Iterable[tuple[str, int, int]],
+        overlap: str = "record",
+        names: Iterable[str] = (),
+    ):
         by_contig: dict[str, list[list[int]]] = defaultdict(list)
         intervals = list(intervals)
+        self._names = ContigNames(names)
         for contig, start, end in sorted(intervals, key=lambda i: i[1:]):
-            merged = by_contig[contig_key(contig)]
+            merged = by_contig[self._names.key(contig)]
             if merged and start <= merged[-1][1]:
                 merged[-1][1] = max(merged[-1][1], end)
             else:
@@ -43,18 +53,18 @@ class Regions:
         """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by
         commas. What is one of `names` is that contig, whatever colons it has."""
         _refuse_exclusion(text)
-        known = set(map(contig_key, names))
+        known = ContigNames(names)
         parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
         if not parts:
             raise RegionError("an empty region: give CONTIG or CONTIG:FROM-TO")
-        return cls([_interval(p, known) for p in parts], overlap)
+        return cls([_interval(p, known) for p in parts], overlap, known.names)
 
     @classmethod
     def read(cls, path: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
         """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in
         .bed or .bed.gz."""
         _refuse_exclusion(path)
-        known = set(map(contig_key, names))
+        known = ContigNames(names)
         bed = path.endswith((".bed", ".bed.gz"))
         found = []
         try:
@@ -85,40 +95,74 @@ class Regions:
                     found.append((f[0], start, end))
         if not found:
             raise RegionError(f"{path} holds no region")
-        return cls(found, overlap)
+        return cls(found, overlap, known.names)
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Contigs that are none of `names`."""
-        known = set(map(contig_key, names))
-        return [c for c in self.contigs if contig_key(c) not in known]
+        known = ContigNames(names)
+        return [c for c in self.contigs if known.find(c) is None]
 
     def on(self, contig: str) -> list[tuple[int, int]]:
         """The intervals of a contig, ascending."""
-        return self._intervals.get(contig_key(contig), [])
+        return self._intervals.get(self._names.key(contig), [])
 
     def first(
-        self, contig: str, pos: int, ref: str, alts: tuple[str, ...], info: bytes
+        self,
+        contig: str,
+        pos: int,
+        ref: str,
+        alts: tuple[str, ...],
+        info: bytes,
+        samples: bytes = b"",
     ) -> int | None:
-        """Index in `on(contig)` of the first interval that selects a record (`pos` 1-based); None
-        where none does."""
-        intervals = self.on(contig)
-        if not intervals:
+        """Index in `on(contig)` of the first interval that selects a record (`pos` 1-based,
+        `samples` FORMAT and all that follows it); None where none does."""
+        key = self._names.key(contig)
+        if not (intervals := self._intervals.get(key)):
             return None
         start, end, inserted = pos - 1, pos, False
         if self.overlap != "pos":
-            end = start + len(ref)
-            if found := _INFO_END.search(info):
-                end = max(end, int(found[1]))
+            end = span_end(pos, ref, alts, info, samples)
             if self.overlap == "variant":
                 start += min((_common(ref, a) for a in alts), default=0)
                 if inserted := start >= end:
                     start, end = start - 1, start + 1
-        i = bisect_right(self._starts[contig_key(contig)], start) - 1
+        i = bisect_right(self._starts[key], start) - 1
         if inserted:
             return i if i >= 0 and end <= intervals[i][1] else None
         if i >= 0 and start < intervals[i][1]:
             return i
         return i + 1 if i + 1 < len(intervals) and intervals[i + 1][0] < end else None
+
+
+def span_end(pos: int, ref: str, alts: tuple[str, ...], info: bytes, samples: bytes = b"") -> int:
+    """Last base (1-based) of a record as htslib has it from 1.22 on: the farthest of REF's last
+    base, END, for <DEL>, <DUP>, <INV>, <CNV> the base SVLEN after POS, and for <*> (in older files
+    <NON_REF>) the last of the longest LEN of any sample. VCF 4.5, sections 1.6.1.8 and 1.6.2."""
+    ends = [pos + len(ref) - 1]
+    ends += [int(end) for end in _INFO_END.findall(info)]
+    for values in _INFO_SVLEN.findall(info):
+        for alt, length in zip(alts, values.split(b",")):
+            if _SPANS_SVLEN.match(alt) and (number := _integer(length)) is not None:
+                ends.append(pos + abs(number))
+    if samples and any(block in alts for block in _REFERENCE_BLOCK):
+        ends += [pos + length - 1 for length in _block_lengths(samples)]
+    return max(ends)
+
+
+def _block_lengths(samples: bytes) -> list[int]:
+    """Every sample's LEN."""
+    keys, *columns = samples.rstrip(b"\r\n").split(b"\t")
+    names = keys.split(b":")
+    if b"LEN" not in names:
+        return []
+    place = names.index(b"LEN")
+    values = [v for column in columns for v in column.split(b":")[place : place + 1]]
+    return [n for v in values for x in v.split(b",") if (n := _integer(x)) is not None]
+
+
+def _integer(text: bytes) -> int | None:
+    return int(text) if re.fullmatch(rb"[+-]?[0-9]{1,18}", text) else None
 
 
 def _refuse_exclusion(text: str) -> None:
@@ -129,8 +173,8 @@ def _refuse_exclusion(text: str) -> None:
         )
 
 
-def _interval(text: str, known: set[str]) -> tuple[str, int, int]:
-    if contig_key(text) in known:
+def _interval(text: str, known: ContigNames) -> tuple[str, int, int]:
+    if known.find(text) is not None:
         return text, 0, _END
     found = _REGION.fullmatch(text)
     if not found:

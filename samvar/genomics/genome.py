@@ -43,20 +43,33 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
 def contig_key(name: str) -> str:
     """What files that name a contig differently have in common: no chr, in whatever case, and M for
     MT and MtDNA."""
-    bare = name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
+    bare = _without_chr(name)
     return "M" if bare in ("MT", "Mt", "MtDNA") else bare
 
 
+def _without_chr(name: str) -> str:
+    return name[3:] if name[:3].lower() == "chr" and len(name) > 3 else name
+
+
 class ContigNames:
-    """Look-up of a contig under any of its names; an exact match goes first."""
+    """Look-up of a contig under any of its names: an exact match goes first, then one but for chr
+    (MT is chrMT where there is chrM, too), then M for MT."""
 
     def __init__(self, names: Iterable[str]):
         self.names = set(names)
-        self._by_key = {contig_key(n): n for n in sorted(self.names, reverse=True)}
+        ordered = sorted(self.names, reverse=True)
+        self._without_chr = {_without_chr(n): n for n in ordered}
+        self._by_key = {contig_key(n): n for n in ordered}
 
     def find(self, name: str) -> str | None:
         """The name under which it is known here, or None."""
-        return name if name in self.names else self._by_key.get(contig_key(name))
+        if name in self.names:
+            return name
+        return self._without_chr.get(_without_chr(name)) or self._by_key.get(contig_key(name))
+
+    def key(self, name: str) -> str:
+        """What all names of one contig have in common: its name here, else that without chr."""
+        return self.find(name) or contig_key(name)
 
 
 def _head(path: str) -> bytes:

@@ -20,7 +20,7 @@ class Status(Enum):
     NON_ACGT = "REF holds letters other than A, C, G, T, N, or ALT other than A, C, G, T"
     NO_CONTIG = "the FASTA has no such contig"
     CONTIG_END = "POS or REF lies beyond the end of the contig"
-    REF_N = "the reference is N here"
+    REF_N = "the reference is N here, or REF holds N"
     REF_MISMATCH = "REF is not the sequence of the FASTA"
     NO_GENE = "in no gene of the annotation"
     TOO_LONG = "the trimmed allele is longer than --max-allele"
@@ -85,10 +85,10 @@ def allele_status(
         return Status.NO_CONTIG
     if pos < 1 or pos - 1 + len(ref) > genome.lengths[contig]:
         return Status.CONTIG_END
-    here = genome.codes(contig, pos - 1, pos - 1 + len(ref))
-    if (here == UNKNOWN).any():
+    here, given = genome.codes(contig, pos - 1, pos - 1 + len(ref)), encode(ref)
+    if (here == UNKNOWN).any() or (given == UNKNOWN).any():
         return Status.REF_N
-    if (here != encode(ref)).any():
+    if (here != given).any():
         return Status.REF_MISMATCH
     return None
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..annotate import Allele, Options, examine, status_of, windows
+from ..annotate import Allele, Options, examine, genes_over, status_of, windows
 from ..errors import SamvarError
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
@@ -167,7 +167,7 @@ def explain_region(
             f"{contig}:{start}-{end} is longer than the {LONGEST_REGION} bases that can be shown"
         )
     codes = genome.codes(name, start - 1, end)
-    genes = annotation.overlapping(name, start - 1, end)
+    genes = genes_over(genome, annotation, name, start - 1, end)
     status = Status.OK if genes else Status.NO_GENE
     if (codes == UNKNOWN).all():
         status, genes = Status.REF_N, []

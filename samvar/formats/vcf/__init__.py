@@ -18,7 +18,7 @@ from .bcf import BcfWriter, feeder, is_bcf, text_of
 from .bgzf import BGZF_EOF, Tail
 from .indexed import fetched, write_index
 from .record import OWN_META, Record, declared, split_info
-from .text import TextWriter, numbered
+from .text import CR_ALONE, TextWriter, has_joined_lines, not_a_header, numbered
 
 
 class VcfReader:
@@ -139,11 +139,17 @@ class VcfReader:
         header: list[bytes] = []
         for number, line in self._lines:
             if not line.startswith(b"#"):
-                break
+                if header and not line.strip():  # kept, as blank lines among the records are
+                    header.append(line)
+                    continue
+                raise VcfError(not_a_header(self.path, number, line, bool(header)))
+            if has_joined_lines(line):
+                raise VcfError(f"{self.path}, line {number}: {CR_ALONE}")
             if line.startswith(b"#CHROM"):
                 if len(line.rstrip(b"\r\n").split(b"\t")) < 8:
                     raise VcfError(
-                        f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns"
+                        f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns "
+                        "(separated by tabs)"
                     )
                 defined = {k: h for h in header for k in declared([h], b"INFO")}
                 if self._overwrite:
@@ -163,10 +169,8 @@ class VcfReader:
                     raise VcfError(f"{self.path} already has {', '.join(taken)}; {self._remove()}")
                 return [*header, line]
             header.append(line)
-        raise VcfError(
-            f"{self.path} is no VCF: it has no #CHROM header line. Put one before the records, "
-            "for example with: bcftools reheader"
-        )
+        what = "its header has no #CHROM line, and no record follows" if header else "it is empty"
+        raise VcfError(f"{self.path} is no VCF: {what}")
 
     def _remove(self) -> str:
         keys = ",".join(f"INFO/{k.decode()}" for k in sorted(self._keys - self._replaced))
@@ -209,8 +213,10 @@ class VcfReader:
                 yield record
 
     def _place(self, record: Record) -> int | None:
-        info = record.line.split(b"\t", 8)[7]
-        return self._regions.first(record.contig, record.pos, record.ref, record.alts, info)
+        info, *samples = record.line.rstrip(b"\r\n").split(b"\t", 8)[7:]
+        return self._regions.first(
+            record.contig, record.pos, record.ref, record.alts, info, b"".join(samples)
+        )
 
     def _record(self, number: int, line: bytes) -> Record:
         fields = line.split(b"\t", 8)
@@ -236,6 +242,8 @@ class VcfReader:
         contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
         if not contig:
             raise VcfError(f"{where}: CHROM is empty")
+        if has_joined_lines(line):
+            raise VcfError(f"{where}: {CR_ALONE}")
         return Record(
             line,
             number,

@@ -42,10 +42,16 @@ def split_info(line: bytes) -> tuple[bytes, list[bytes], bytes]:
     return b"\t".join(fields[:7]) + b"\t", own, rest
 
 
+_PAIR = rb"[^,=<>\"]+=(?:\"(?:[^\"\\]|\\.)*\"|[^,>\"]*),"
+
+
 def declared(header: Iterable[bytes], kind: bytes) -> list[bytes]:
-    """IDs of the header's lines of a kind: contig, INFO, FORMAT, FILTER."""
-    pattern = re.compile(rb"##" + kind + rb"=<(?:[^\"]*,)?ID=([^,>]*)")
-    return [found[1].strip() for line in header if (found := pattern.match(line))]
+    """IDs of the header's lines of a kind: contig, INFO, FORMAT, FILTER. What ends an ID is > or
+    the next key, so that it may hold commas."""
+    pattern = re.compile(
+        rb"##%b=<(?:%b)*?\s*ID=(\"[^\"]*\"|.*?)\s*(?:,\s*[A-Za-z_][\w.]*=|>)" % (kind, _PAIR)
+    )
+    return [found[1].strip(b'"') for line in header if (found := pattern.match(line))]
 
 
 def insert_header(header: list[bytes], added: list[str]) -> list[bytes]:

@@ -1,7 +1,9 @@
-"""Lines of a VCF as text, compressed or not."""
+"""Lines of a VCF as text, compressed or not, and what is told of text that is no VCF."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
@@ -31,6 +33,49 @@ class TextWriter:
         if isinstance(self._sink, Bgzf):
             self._sink.finish()
         self._stream.flush()
+
+
+CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
+_JOINED = re.compile(rb"\r(?:#|[^\t\r\n]+\t[0-9]+\t)")
+_COLUMNS = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split()
+
+
+def has_joined_lines(line: bytes) -> bool:
+    """Whether a line holds another header line or record, after a CR without LF."""
+    return b"\r" in line and bool(_JOINED.search(line))
+
+
+def not_a_header(path: str, number: int, line: bytes, begun: bool) -> str:
+    """What is told of a line before #CHROM that is no header line. `begun`: header lines stand
+    before it."""
+    where = f"{path}, line {number}"
+    if line.startswith(b"\xef\xbb\xbf"):
+        remove = r"sed '1s/^\xEF\xBB\xBF//'"
+        return f"{where} starts with a byte order mark, which no VCF has. Remove it: {remove}"
+    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return f"{where}: the file is UTF-16. Convert it: iconv -f UTF-16 -t UTF-8"
+    if not line.strip():
+        return f"{where} is blank; a VCF begins with ##fileformat. Remove the blank line"
+    if line.lstrip(b"\"' \t").startswith(b"#"):
+        return (
+            f"{where} does not begin with #, but with {_shown(line, 12)}: a spreadsheet has put "
+            "quotes or blanks there. Use the file as it was before"
+        )
+    columns = line.count(b"\t") + 1
+    if columns < 8:
+        return f"{where} does not begin with #, and is no record: is this a VCF? {_shown(line, 60)}"
+    names = _COLUMNS[: min(columns, 9)] + [f"S{i}" for i in range(1, columns - 8)]
+    header = ("" if begun else r"##fileformat=VCFv4.2\n") + r"\t".join(names)
+    text = "gzip -dcf" + ("" if path == "stdin" else f" {shlex.quote(path)}")
+    return (
+        f"{where} does not begin with #: it is a record, before any #CHROM line. Put such a line "
+        f"there: {text} | awk 'NR == {number} {{print \"{header}\"}} {{print}}' > with_header.vcf"
+    )
+
+
+def _shown(line: bytes, length: int) -> str:
+    text = line.rstrip(b"\r\n").decode(errors="replace")
+    return repr(text[:length])
 
 
 def numbered(lines: Iterable[bytes], path: str, tail: Tail | None) -> Iterator[tuple[int, bytes]]:
