@@ -20,6 +20,7 @@ from samvar.model.bundle import write_manifest
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention
 from samvar.training.checkpoint import save_run
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
+from samvar.training.sampling import Mixture
 
 from . import toy
 from .test_training import make_genome
@@ -401,7 +402,7 @@ def test_changed_windows_of_the_experiments():
     codes = rng.integers(0, 4, 4000).astype(np.uint8)
     gene = TrainingGene("g", "c", codes, [1000, 2000], [900, 1100], split=TRAIN)
     data = Dataset.from_genes([gene])
-    reverse = experiments.Reverse(data, TRAIN, (12, 8), 800, (400,), 0.5, 1)
+    reverse = experiments.Reverse(data, TRAIN, (12, 8), Mixture(800, (400,), 0.5), seed=1)
     reversed_ = 0
     for step in range(100):
         for one, labels in zip(*reverse.batch(step)):

@@ -38,7 +38,7 @@ from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.sam import SamTask
-from samvar.training.sampling import KEEP, WindowSampler, changed
+from samvar.training.sampling import KEEP, Augmentation, Mixture, WindowSampler
 
 from . import toy
 
@@ -184,18 +184,20 @@ def test_windows_beyond_the_gene_are_unknown_and_not_scored(data):
 
 def test_sampler_depends_on_seed_rank_and_step_alone(data):
     def make(**k):
-        return WindowSampler(data, "train", (20, 10), 400, (100, 50), 0.5, **({"seed": 1} | k))
+        mixture = Mixture(400, (100, 50), 0.5)
+        return WindowSampler(data, "train", (20, 10), mixture, **({"seed": 1} | k))
 
     a, b = make().batch(7), make().batch(7)
     assert all((x == y).all() for x, y in zip(a, b))
     assert not all(np.array_equal(x, y) for x, y in zip(a, make(rank=1).batch(7)))
     assert a[0].shape[1] == a[1].shape[1] + 30 and a[1].size == 400
     with pytest.raises(DatasetError):
-        WindowSampler(data, "test", (20, 10), 400, (100,), 0.5, 1)
+        WindowSampler(data, "test", (20, 10), Mixture(400, (100,), 0.5), 1)
 
 
 def test_site_windows_hold_a_site(data):
-    _, labels = WindowSampler(data, "train", (0, 0), 5000, (50,), 1.0, seed=0).batch(0)
+    sampler = WindowSampler(data, "train", (0, 0), Mixture(5000, (50,), 1.0), seed=0)
+    _, labels = sampler.batch(0)
     assert ((labels == 1) | (labels == 2)).any(1).all()
 
 
@@ -207,7 +209,7 @@ def test_decoy_windows_hold_the_strongest_of_some_decoys_of_the_split(data):
         return -at  # the first one in the data is the strongest
 
     sampler = WindowSampler(
-        data, "train", (0, 0), 20, (1,), 0.0, seed=0, decoy_share=1.0, strength=strength
+        data, "train", (0, 0), Mixture(20, (1,), decoy_share=1.0), seed=0, strength=strength
     )
     codes, labels = sampler.batch(0)
     assert (labels == 0).all() and len(asked) == 20 and {kind for kind, _ in asked} == {1, 2}
@@ -234,9 +236,8 @@ def test_changed_windows_keep_their_sites(mutate, indels, moved):
     for _ in range(50):
         codes, labels = rng.integers(0, 4, 3000).astype(np.uint8), np.zeros(3000, np.uint8)
         labels[[700, 1500, 1600]], labels[2000:2010], codes[2000:2010] = (1, 2, 1), IGNORE, UNKNOWN
-        new, kinds = changed(
-            rng, codes, labels, mutate, indels, moved, lambda n: np.full(n, 3, np.uint8)
-        )
+        changes_of = Augmentation(mutate, indels, moved)
+        new, kinds = changes_of.apply(rng, codes, labels, lambda n: np.full(n, 3, np.uint8))
         lengths.add(len(new))
         assert len(new) == len(kinds)
         before, after = (
@@ -259,13 +260,13 @@ def test_changed_windows_keep_their_sites(mutate, indels, moved):
 
 
 def test_augmented_windows_have_the_shape_of_plain_ones(data):
-    sampler = WindowSampler(
-        data, "train", (20, 10), 400, (100,), 1.0, seed=3, mutate=0.1, indels=1.0
-    )
+    mixture = Mixture(400, (100,), 1.0)
+    augmentation = Augmentation(mutate=0.1, indels=1.0)
+    sampler = WindowSampler(data, "train", (20, 10), mixture, seed=3, augmentation=augmentation)
     codes, labels = sampler.batch(0)
     assert codes.shape == (4, 130) and labels.shape == (4, 100)
     assert all((x == y).all() for x, y in zip((codes, labels), sampler.batch(0)))
-    plain = WindowSampler(data, "train", (20, 10), 400, (100,), 1.0, seed=3).batch(0)
+    plain = WindowSampler(data, "train", (20, 10), mixture, seed=3).batch(0)
     assert not np.array_equal(codes, plain[0])
 
 
@@ -388,8 +389,9 @@ def test_genes_too_short_for_indels_are_an_error(data):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 90).astype(np.uint8)
     crowded = TrainingGene("g", "c", codes, acceptors=[*range(0, 90, 4)], donors=[1], split=TRAIN)
+    mixture, augmentation = Mixture(60, (60,), 0.5), Augmentation(indels=1.0)
     sampler = WindowSampler(
-        Dataset.from_genes([crowded]), "train", (5, 5), 60, (60,), 0.5, 1, indels=1.0
+        Dataset.from_genes([crowded]), "train", (5, 5), mixture, 1, augmentation=augmentation
     )
     with pytest.raises(DatasetError, match="indels"):
         sampler._stretch(rng, 100)
@@ -1408,9 +1410,8 @@ def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_pa
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
     model, _ = load_run(str(tmp_path / "fm"))
     r = load_recipe(recipe, SamRecipe)
-    sampler = WindowSampler(
-        data, "train", model.config.reach, r.batch_bases, r.windows, r.site_share, r.seed
-    )
+    mixture = Mixture(r.batch_bases, r.windows, r.site_share)
+    sampler = WindowSampler(data, "train", model.config.reach, mixture, r.seed)
     means = []
     for step in range(7):
         x = one_hot(torch.from_numpy(sampler.batch(step)[0]))

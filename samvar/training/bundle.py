@@ -24,7 +24,7 @@ from ..model.sam import SAM, one_hot
 from .card import write_card
 from .checkpoint import load_run
 from .dataset import TRAIN, VALIDATION, Dataset
-from .sampling import WindowSampler
+from .sampling import Mixture, WindowSampler
 
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
 
@@ -61,9 +61,8 @@ def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
     """Largest difference of a site probability over random windows of validation genes (train
     genes, if none)."""
     split = VALIDATION if len(data.genes(VALIDATION)) else TRAIN
-    sampler = WindowSampler(
-        data, split, model.config.reach, CHECKED_WINDOWS * 1125, (1125,), 0.8, seed=0
-    )
+    mixture = Mixture(CHECKED_WINDOWS * 1125, lengths=(1125,), site_share=0.8)
+    sampler = WindowSampler(data, split, model.config.reach, mixture, seed=0)
     codes, _ = sampler.batch(0)
     parts = (one_hot(torch.from_numpy(codes[i : i + 8])) for i in range(0, len(codes), 8))
     return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)

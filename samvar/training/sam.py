@@ -16,7 +16,7 @@ from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
-from .sampling import WindowSampler
+from .sampling import Augmentation, Mixture, WindowSampler
 from .settle import settle
 
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
@@ -68,16 +68,11 @@ class SamTask:
             data,
             TRAIN,
             config.reach,
-            recipe.batch_bases,
-            recipe.windows,
-            recipe.site_share,
+            Mixture(recipe.batch_bases, recipe.windows, recipe.site_share, recipe.decoy_share),
             recipe.seed,
             rank,
-            recipe.decoy_share,
             self._strength,
-            recipe.mutate,
-            recipe.indels,
-            recipe.moved,
+            Augmentation(recipe.mutate, recipe.indels, recipe.moved),
         )
         if recipe.density_schedule == "accuracy" and not len(data.genes(VALIDATION)):
             raise RecipeError(

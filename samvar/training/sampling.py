@@ -4,6 +4,8 @@ are."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,14 +19,102 @@ TRIES = 10_000  # of finding a stretch without a site
 STRETCH = 120  # longest stretch deleted, inserted or moved
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes of a window more than KEEP bases away from its sites (after EvoAug, Lee et al. 2023).
+
+    mutate  share of the bases drawn anew
+    indels  probability that 1 to STRETCH bases are deleted, and that as many are inserted
+    moved   probability that 1 to STRETCH bases stand elsewhere in the window
+    """
+
+    mutate: float = 0.0
+    indels: float = 0.0
+    moved: float = 0.0
+
+    def __bool__(self) -> bool:
+        return self != Augmentation()
+
+    def apply(
+        self,
+        rng: np.random.Generator,
+        codes: np.ndarray,
+        labels: np.ndarray,
+        stretch: Callable[[int], np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Codes and labels (L,) of a window, changed; up to STRETCH bases shorter or longer than
+        before. `stretch(n)`: the codes of n bases to insert."""
+        if rng.random() < self.indels:
+            codes, labels, _ = _cut_out(rng, codes, labels)
+        if rng.random() < self.indels:
+            n = int(rng.integers(1, STRETCH + 1))
+            if len(places := _known(labels)):
+                at = rng.choice(places)
+                codes = np.insert(codes, at, stretch(n))
+                labels = np.insert(labels, at, np.zeros(n, labels.dtype))
+        if self.moved and rng.random() < self.moved:
+            codes, labels, own = _cut_out(rng, codes, labels)
+            if own is not None:
+                to = rng.choice(places) if len(places := _known(labels)) else own.at
+                codes = np.insert(codes, to, own.codes)
+                labels = np.insert(labels, to, own.labels)
+        return self._mutated(rng, codes, labels), labels
+
+    def _mutated(
+        self, rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
+        at = _free(labels, 1)
+        at = at[(rng.random(len(at)) < self.mutate) & (codes[at] != UNKNOWN)]
+        codes = codes.copy()
+        codes[at] = rng.integers(0, 4, len(at))
+        return codes
+
+
+class _Stretch(NamedTuple):
+    """Bases cut out of a window before position `at` of what is left."""
+
+    at: int
+    codes: np.ndarray
+    labels: np.ndarray
+
+
+def _cut_out(
+    rng: np.random.Generator, codes: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, _Stretch | None]:
+    """(codes and labels without 1 to STRETCH random bases away from sites, these bases); None where
+    no place is free."""
+    n = int(rng.integers(1, STRETCH + 1))
+    if not len(places := _free(labels, n)):
+        return codes, labels, None
+    at = rng.choice(places)
+    gone = slice(at, at + n)
+    stretch = _Stretch(at, codes[gone], labels[gone])
+    return np.delete(codes, gone), np.delete(labels, gone), stretch
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What the windows of a step are.
+
+    batch_bases  scored bases of a step (and rank)
+    lengths      scored bases of a window, one of these a step
+    site_share   share of the windows around a random site
+    decoy_share  share of the windows around a strong decoy; the rest lies anywhere ("tiles")
+    """
+
+    batch_bases: int
+    lengths: tuple[int, ...]
+    site_share: float = 0.0
+    decoy_share: float = 0.0
+
+
 class WindowSampler:
-    """Windows of the genes of a split: a share of them around a random site, another around a
-    strong decoy, the rest anywhere ("tiles").
+    """Windows of the genes of a split, with `reach` bases before and after the scored ones.
 
     A decoy is the one with the best core score among DECOYS random AGs or GTs that are no sites;
-    `strength(kind, positions in data.codes)` gives these scores. `mutate`, `indels`, `moved`: see
-    `changed`. The windows of a step depend on (seed, rank, step) alone, those around decoys on
-    `strength`, too: a resumed run sees what an uninterrupted one would.
+    `strength(kind, positions in data.codes)` gives these scores. The windows of a step depend on
+    (seed, rank, step) alone, those around decoys on `strength`, too: a resumed run sees what an
+    uninterrupted one would.
     """
 
     def __init__(
@@ -32,26 +122,14 @@ class WindowSampler:
         data: Dataset,
         split: str,
         reach: tuple[int, int],
-        batch_bases: int,
-        windows: tuple[int, ...],
-        site_share: float,
+        mixture: Mixture,
         seed: int,
         rank: int = 0,
-        decoy_share: float = 0.0,
         strength: Callable[[int, np.ndarray], np.ndarray] | None = None,
-        mutate: float = 0.0,
-        indels: float = 0.0,
-        moved: float = 0.0,
+        augmentation: Augmentation = Augmentation(),
     ):
-        self.data, self.reach, self.batch_bases, self.lengths = data, reach, batch_bases, windows
-        self.site_share, self.decoy_share, self.strength = site_share, decoy_share, strength
-        self.mutate, self.indels, self.moved, self.seed, self.rank = (
-            mutate,
-            indels,
-            moved,
-            seed,
-            rank,
-        )
+        self.data, self.reach, self.mixture, self.strength = data, reach, mixture, strength
+        self.augmentation, self.seed, self.rank = augmentation, seed, rank
         self.genes = data.genes(split)
         if not len(self.genes):
             raise DatasetError(f"the dataset has no {split} genes")
@@ -62,7 +140,7 @@ class WindowSampler:
         self.decoys = {
             kind: self._of_split(core_bases(data.codes, kind) & (data.labels == 0))
             for kind in CORE
-            if decoy_share
+            if mixture.decoy_share
         }
 
     def _of_split(self, mask: np.ndarray) -> np.ndarray:
@@ -71,30 +149,29 @@ class WindowSampler:
         return found[np.isin(np.searchsorted(self.data.offsets, found, "right") - 1, self.genes)]
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of `windows`, N =
-        batch_bases // W."""
+        """(codes (N, left + W + right), labels (N, W)), uint8; W is one of the lengths,
+        N = batch_bases // W."""
         rng = np.random.default_rng([self.seed, self.rank, step])
-        width = int(rng.choice(self.lengths))
-        drawn = [self._draw(rng, width) for _ in range(max(self.batch_bases // width, 1))]
-        return np.stack([c for c, _ in drawn]), np.stack([y for _, y in drawn])
+        width = int(rng.choice(self.mixture.lengths))
+        n = max(self.mixture.batch_bases // width, 1)
+        codes, labels = zip(*(self._draw(rng, width) for _ in range(n)))
+        return np.stack(codes), np.stack(labels)
 
     def _draw(self, rng: np.random.Generator, width: int) -> tuple[np.ndarray, np.ndarray]:
         gene, at = self._held(rng)
         start, (left, right) = at - int(rng.integers(width)), self.reach
-        if not (self.mutate or self.indels or self.moved):
+        if not self.augmentation:
             return self.data.window(gene, start, start + width, left, right)
         longer = self.data.window(gene, start - left, start + width + right + STRETCH)
-        codes, labels = changed(
-            rng, *longer, self.mutate, self.indels, self.moved, lambda n: self._stretch(rng, n)
-        )
+        codes, labels = self.augmentation.apply(rng, *longer, lambda n: self._stretch(rng, n))
         return codes[: left + width + right], labels[left : left + width]
 
     def _held(self, rng: np.random.Generator) -> tuple[int, int]:
         """(gene, position in it) that the next window holds."""
         which = rng.random()
-        if which < self.site_share:
+        if which < self.mixture.site_share:
             return self._locate(self.sites[rng.integers(len(self.sites))])
-        if which < self.site_share + self.decoy_share:
+        if which < self.mixture.site_share + self.mixture.decoy_share:
             kind = ACCEPTOR if rng.random() < 0.5 else DONOR
             some = rng.choice(self.decoys[kind], DECOYS)
             return self._locate(some[np.argmax(self.strength(kind, some))])
@@ -118,51 +195,8 @@ class WindowSampler:
                 return codes
         raise DatasetError(
             f"none of {TRIES} random stretches of {n} bases lies between two sites: the genes are "
-            "too "
-            "short for indels; set indels = 0"
+            "too short for indels; set indels = 0"
         )
-
-
-def changed(
-    rng: np.random.Generator,
-    codes: np.ndarray,
-    labels: np.ndarray,
-    mutate: float,
-    indels: float,
-    moved: float,
-    stretch: Callable[[int], np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes and labels of a window, changed more than KEEP bases away from sites (after EvoAug, Lee
-    et al. 2023): with probability `indels` 1 to STRETCH bases are deleted, with the same
-    probability as many, `stretch(n)`, are inserted, with probability `moved` as many of the
-    window's own stand elsewhere in it, and a share `mutate` of the bases is drawn anew. Up to
-    STRETCH bases shorter or longer than before."""
-    if rng.random() < indels:
-        n = int(rng.integers(1, STRETCH + 1))
-        if len(free := _free(labels, n)):
-            gone = slice(at := rng.choice(free), at + n)
-            codes, labels = np.delete(codes, gone), np.delete(labels, gone)
-    if rng.random() < indels:
-        n = int(rng.integers(1, STRETCH + 1))
-        if len(free := _known(labels)):
-            at = rng.choice(free)
-            codes, labels = (
-                np.insert(codes, at, stretch(n)),
-                np.insert(labels, at, np.zeros(n, labels.dtype)),
-            )
-    if moved and rng.random() < moved:
-        n = int(rng.integers(1, STRETCH + 1))
-        if len(free := _free(labels, n)):
-            gone = slice(at := rng.choice(free), at + n)
-            own = codes[gone], labels[gone]
-            codes, labels = np.delete(codes, gone), np.delete(labels, gone)
-            to = rng.choice(free) if len(free := _known(labels)) else at
-            codes, labels = np.insert(codes, to, own[0]), np.insert(labels, to, own[1])
-    at = _free(labels, 1)
-    at = at[(rng.random(len(at)) < mutate) & (codes[at] != UNKNOWN)]
-    codes = codes.copy()
-    codes[at] = rng.integers(0, 4, len(at))
-    return codes, labels
 
 
 def _known(labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from ..model.sam import SAM, Norm, one_hot
 from .dataset import TRAIN, Dataset
 from .recipe import SamRecipe
-from .sampling import WindowSampler
+from .sampling import Mixture, WindowSampler
 
 PASSES = 100  # batches, at most
 
@@ -24,20 +24,10 @@ def settle(
     The median, not the mean: what passes the gate is rare, and now and then very large, so that a
     few batches carry the mean variance.
     """
-    sampler = WindowSampler(
-        data,
-        TRAIN,
-        model.config.reach,
-        recipe.batch_bases,
-        recipe.windows,
-        recipe.site_share,
-        recipe.seed,
-        rank,
-    )
-    was_training, seen = (
-        model.training,
-        {norm: [] for norm in model.modules() if isinstance(norm, Norm)},
-    )
+    mixture = Mixture(recipe.batch_bases, recipe.windows, recipe.site_share)
+    sampler = WindowSampler(data, TRAIN, model.config.reach, mixture, recipe.seed, rank)
+    was_training = model.training
+    seen: dict[Norm, list[torch.Tensor]] = {m: [] for m in model.modules() if isinstance(m, Norm)}
     model.train()
     momentum = {norm: norm.momentum for norm in seen}
     for norm in seen:

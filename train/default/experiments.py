@@ -33,7 +33,7 @@ from samvar.training.genes import read_genes
 from samvar.training.loop import train
 from samvar.training.recipe import SamRecipe, load_recipe
 from samvar.training.sam import SamTask
-from samvar.training.sampling import WindowSampler
+from samvar.training.sampling import Mixture, WindowSampler
 
 PSEUDOEXONS, EXON = 30_000, (50, 250)  # so many, the strongest; lengths
 HALF = {ACCEPTOR: 3, DONOR: 4}  # labels of sites by one half
@@ -159,15 +159,8 @@ def main() -> None:
         print(f"{len(at)} alternative sites")
         data.labels[at] = dict(soft=kind + 2, alternative=kind)[args.name]
         if args.name == "alternative":
-            task.sampler = WindowSampler(
-                data,
-                TRAIN,
-                task.sampler.reach,
-                recipe.batch_bases,
-                recipe.windows,
-                recipe.site_share,
-                recipe.seed,
-            )
+            mixture = Mixture(recipe.batch_bases, recipe.windows, recipe.site_share)
+            task.sampler = WindowSampler(data, TRAIN, task.sampler.reach, mixture, recipe.seed)
     train(task, replace(recipe, validate_every=recipe.steps), args.out, cpu, resume=True)
 
 

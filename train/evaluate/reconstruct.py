@@ -26,7 +26,7 @@ from samvar.model.bundle import load_bundle
 from samvar.model.sam import SAM, one_hot
 from samvar.training.dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
 from samvar.training.evaluate import NOMINAL_ETA, entropy_bound, tiles
-from samvar.training.sampling import WindowSampler
+from samvar.training.sampling import Mixture, WindowSampler
 
 REACH, WIDTH, BATCH = (
     15,
@@ -87,7 +87,8 @@ def main() -> None:
     net = decoder(len(bundle.rbps), args.channels)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=args.steps)
-    sampler = WindowSampler(data, TRAIN, (before, after), WIDTH * BATCH, (WIDTH,), 0.0, seed=0)
+    mixture = Mixture(WIDTH * BATCH, lengths=(WIDTH,))
+    sampler = WindowSampler(data, TRAIN, (before, after), mixture, seed=0)
     for step in tqdm(range(args.steps), disable=None, unit="step"):
         codes, _ = sampler.batch(step)
         loss = F.cross_entropy(net(sites(model, codes)), truth(codes, before, after))
