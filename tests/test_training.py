@@ -23,7 +23,7 @@ from samvar.model.sam import Sparse, one_hot
 from samvar.training import prepare as prep
 from samvar.training.background import add_to_bundle
 from samvar.training.card import card
-from samvar.training.checkpoint import load_run
+from samvar.training.checkpoint import Checkpoint, load_run, plain
 from samvar.training.dataset import (
     IGNORE,
     TRAIN,
@@ -782,6 +782,11 @@ def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lss
     toml(tmp_path / "r.toml", steps=3, **TINY)
     other = CliRunner().invoke(main, [*args, "--resume"])
     assert other.exit_code == 1 and "another recipe" in other.stderr
+    path = tmp_path / "run" / "checkpoint.pt"
+    for damaged in (path.read_bytes()[:500], b"", b"no checkpoint"):
+        path.write_bytes(damaged)
+        refused = CliRunner().invoke(main, [*args, "--resume"])
+        assert refused.exit_code == 1 and "no readable checkpoint" in refused.stderr
 
 
 def test_the_accuracy_schedule_needs_validation_genes_and_tells_where_it_ended(
@@ -812,6 +817,25 @@ def test_the_accuracy_schedule_needs_validation_genes_and_tells_where_it_ended(
     without = replace(data, splits=np.full_like(data.splits, TRAIN))
     with pytest.raises(RecipeError, match="validation genes"):
         SamTask("fm", without, recipe, torch.device("cpu"), str(lssi))
+
+
+def test_a_checkpoint_knows_the_run_it_is_of(tmp_path):
+    weights = dict(w=torch.arange(3.0))
+    recipe = SamRecipe(**TINY | dict(steps=9))
+    known = {k: v for k, v in plain(recipe).items() if k != "motif_dropout"}  # of an older samvar
+    identity = dict(kind="fm", data="d")
+    saved = Checkpoint(3, 1.5, 2.0, 4, known, identity, weights, dict(state={}), dict(density=0.1))
+    folder = str(tmp_path)
+    assert not Checkpoint.exists(folder)
+    saved.save(folder)
+    again = Checkpoint.load(folder)
+    assert Checkpoint.exists(folder) and torch.equal(again.model.pop("w"), weights.pop("w"))
+    assert again == saved and os.listdir(folder) == ["checkpoint.pt"]
+    again.check(folder, recipe, identity | dict(ranks=2))
+    with pytest.raises(RecipeError, match="another recipe"):
+        again.check(folder, replace(recipe, motif_dropout=0.1), identity)
+    with pytest.raises(RecipeError, match="differs in its data:"):
+        again.check(folder, recipe, dict(kind="fm", data="e"))
 
 
 def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):

@@ -11,7 +11,7 @@ import torch
 from ..errors import RecipeError
 from ..files import write
 from ..model.bundle import sha256_file
-from .checkpoint import load_run, refuse_finished, save_run
+from .checkpoint import Checkpoint, load_run, refuse_finished, save_run
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
 from .settle import settle
@@ -35,7 +35,7 @@ def average(
     if kind == "lssi":
         raise RecipeError(f"{runs[0]} is a run of core sites; only fm and am runs can be averaged")
     refuse_finished(folder)
-    if os.path.exists(os.path.join(folder, "checkpoint.pt")):
+    if Checkpoint.exists(folder):
         raise RecipeError(f"{folder} holds a run: choose another folder")
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []

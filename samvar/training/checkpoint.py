@@ -1,11 +1,15 @@
-"""A run's weights on disk: model.safetensors and model.json, rewritten at every checkpoint."""
+"""A run on disk: checkpoint.pt, with all that it needs to go on, and its weights, model.safetensors
+and model.json, rewritten with every checkpoint."""
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 
+import torch
 import torch.nn as nn
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -14,6 +18,74 @@ from ..errors import BundleError, RecipeError
 from ..files import complete_file, write
 from ..model.bundle import MANIFEST, build, load_bundle, sha256_file
 from ..model.sam import LSSI
+from .recipe import Recipe
+
+UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that an interrupted run needs to go on as if it had not been interrupted.
+
+    step      steps done, of `recipe`
+    seconds   time that they took
+    total, count  sum of the losses since the last validation, and their number
+    recipe    its settings, as JSON gives them back (`plain`)
+    identity  what it was trained on and started from: kind, checksums, number of ranks
+    model, optimizer, task  their states
+    """
+
+    step: int
+    seconds: float
+    total: float
+    count: int
+    recipe: dict
+    identity: dict
+    model: dict
+    optimizer: dict
+    task: dict
+
+    @staticmethod
+    def path(folder: str) -> str:
+        return os.path.join(folder, "checkpoint.pt")
+
+    @classmethod
+    def exists(cls, folder: str) -> bool:
+        return os.path.exists(cls.path(folder))
+
+    @classmethod
+    def load(cls, folder: str) -> Checkpoint:
+        """Raises RecipeError when it cannot be read."""
+        path = cls.path(folder)
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            return cls(**{f.name: saved[f.name] for f in fields(cls)})
+        except (*UNREADABLE, pickle.UnpicklingError) as e:
+            raise RecipeError(
+                f"{path} is no readable checkpoint ({e}): remove it, or choose another folder"
+            ) from e
+
+    def save(self, folder: str) -> None:
+        with complete_file(self.path(folder)) as part:
+            torch.save({f.name: getattr(self, f.name) for f in fields(self)}, part)
+
+    def check(self, folder: str, recipe: Recipe, identity: dict) -> None:
+        """Raises RecipeError unless it is of a run of this recipe and identity. Settings that it
+        does not know are as by default; of an identity, as they are now."""
+        path = self.path(folder)
+        if plain(type(recipe)(steps=1)) | self.recipe != plain(recipe):
+            raise RecipeError(f"{path} was made with another recipe: {self.recipe}")
+        others = [key for key, v in identity.items() if self.identity.get(key, v) != v]
+        if others:
+            raise RecipeError(
+                f"{path} differs in its {', '.join(others)}: go on with the same, or choose "
+                "another folder"
+            )
+
+
+def plain(recipe: Recipe) -> dict:
+    """Its settings, as JSON gives them back."""
+    return json.loads(json.dumps(asdict(recipe)))
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..errors import RecipeError
 from ..files import write
-from .checkpoint import refuse_finished
+from .checkpoint import Checkpoint, plain, refuse_finished
 from .recipe import Recipe
 
 
@@ -105,113 +105,81 @@ def train(
     optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
         params, lr=recipe.lr, weight_decay=recipe.weight_decay
     )
-    checkpoint, metrics = (
-        os.path.join(folder, "checkpoint.pt"),
-        Metrics(os.path.join(folder, "metrics.tsv"), rank),
-    )
+    identity = task.identity | dict(ranks=world)
+    metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
     os.makedirs(folder, exist_ok=True)
-    first, spent, total, count = 0, 0.0, 0.0, 0
-    if os.path.exists(checkpoint):
+    progress = Progress()
+    if Checkpoint.exists(folder):
         if not resume:
             raise RecipeError(
                 f"{folder} holds a checkpoint: go on with --resume, or choose another folder"
             )
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        if _plain(type(recipe)(steps=1)) | saved["recipe"] != _plain(
-            recipe
-        ):  # keys it does not know: as by default
-            raise RecipeError(f"{checkpoint} was made with another recipe: {saved['recipe']}")
-        identity = task.identity | dict(ranks=world)
-        others = [
-            k for k, v in identity.items() if saved["identity"].get(k, v) != v
-        ]  # keys it does not know: the same
-        if others:
-            raise RecipeError(
-                f"{checkpoint} differs in its {', '.join(others)}: go on with the same, or choose "
-                "another folder"
-            )
-        first, spent, total, count = saved["step"], saved["seconds"], saved["total"], saved["count"]
-        task.model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        task.load_state(saved["task"])
-        metrics.rewind(first)
-        report(f"resuming {folder} at step {first}")
+        saved = Checkpoint.load(folder)
+        saved.check(folder, recipe, identity)
+        task.model.load_state_dict(saved.model)
+        optimizer.load_state_dict(saved.optimizer)
+        task.load_state(saved.task)
+        progress = Progress(saved.step, saved.seconds, saved.total, saved.count)
+        report(f"resuming {folder} at step {progress.step}")
     else:
         refuse_finished(folder)
-        metrics.rewind(0)
         if rank == 0:
             write(os.path.join(folder, "recipe.json"), json.dumps(asdict(recipe), indent=1))
+    metrics.rewind(progress.step)
 
-    started = time.monotonic()
-    seconds = lambda: spent + time.monotonic() - started  # noqa: E731
-
-    def save(step: int) -> None:
+    def save() -> None:
         if rank == 0:
-            task.save_weights(folder, step)
-            state = dict(
-                step=step,
-                seconds=seconds(),
-                total=total,
-                count=count,
-                recipe=_plain(recipe),
-                identity=task.identity | dict(ranks=world),
+            task.save_weights(folder, progress.step)
+            Checkpoint(
+                step=progress.step,
+                seconds=progress.seconds,
+                total=progress.total,
+                count=progress.count,
+                recipe=plain(recipe),
+                identity=identity,
                 model=task.model.state_dict(),
                 optimizer=optimizer.state_dict(),
                 task=task.state(),
-            )
-            torch.save(state, checkpoint + ".part")
-            os.replace(checkpoint + ".part", checkpoint)
+            ).save(folder)
+
+    def validate(grad_norm: float) -> None:
+        row = dict(
+            step=progress.step,
+            seconds=round(progress.seconds, 1),
+            loss=progress.mean_loss(),
+            grad_norm=grad_norm,
+            lr=learning_rate(recipe, progress.step - 1),
+            **task.status(),
+            **task.validate(progress.step),
+        )
+        metrics.add(row)
+        report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
 
     try:
         with tqdm(
-            total=recipe.steps, initial=first, disable=None if rank == 0 else True, unit="step"
+            total=recipe.steps,
+            initial=progress.step,
+            disable=None if rank == 0 else True,
+            unit="step",
         ) as bar:
-            for step in range(first, recipe.steps):
-                task.start_step(step)
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, step)
-                task.model.train()
-                optimizer.zero_grad(set_to_none=True)
-                with torch.autocast(
-                    device.type, torch.bfloat16, enabled=recipe.precision == "bf16"
-                ):
-                    loss = task.loss(step)
-                loss.backward()
-                average_gradients(params)
-                norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
-                total, count = total + loss.item(), count + 1
-                if not math.isfinite(total + norm.item()):
-                    raise RecipeError(
-                        f"the loss is not finite at step {step}: lower lr, or use precision = "
-                        "'fp32'"
-                    )
-                optimizer.step()
-                done = step + 1
+            while progress.step < recipe.steps:
+                loss, grad_norm = _step(task, recipe, optimizer, params, device, progress.step)
+                progress.add(loss)
                 bar.update()
-                if done == recipe.steps:
+                last = progress.step == recipe.steps
+                if last:
                     task.finish()
-                if done % recipe.validate_every == 0 or done == recipe.steps:
-                    row = dict(
-                        step=done,
-                        seconds=round(seconds(), 1),
-                        loss=total / count,
-                        grad_norm=norm.item(),
-                        lr=learning_rate(recipe, step),
-                        **task.status(),
-                        **task.validate(done),
-                    )
-                    metrics.add(row)
-                    report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
-                    total, count = 0.0, 0
-                out_of_time = minutes is not None and time.monotonic() - started > 60 * minutes
-                if minutes is not None:
-                    out_of_time = bool(from_first_rank(out_of_time, device))
-                if done % recipe.checkpoint_every == 0 or done == recipe.steps or out_of_time:
-                    save(done)
-                if out_of_time and done < recipe.steps:
+                if last or progress.step % recipe.validate_every == 0:
+                    validate(grad_norm)
+                out_of_time = minutes is not None and bool(
+                    from_first_rank(progress.running > 60 * minutes, device)
+                )
+                if last or out_of_time or progress.step % recipe.checkpoint_every == 0:
+                    save()
+                if out_of_time and not last:
                     report(
-                        f"stopped after {minutes:g} minutes at step {done} of {recipe.steps}; go "
-                        "on with --resume"
+                        f"stopped after {minutes:g} minutes at step {progress.step} of "
+                        f"{recipe.steps}; go on with --resume"
                     )
                     return False
     except KeyboardInterrupt:
@@ -220,9 +188,60 @@ def train(
     return True
 
 
-def _plain(recipe: Recipe) -> dict:
-    """As JSON gives it back."""
-    return json.loads(json.dumps(asdict(recipe)))
+def _step(
+    task: Task,
+    recipe: Recipe,
+    optimizer: torch.optim.Optimizer,
+    params: list[nn.Parameter],
+    device: torch.device,
+    step: int,
+) -> tuple[float, float]:
+    """One step of all ranks: (this rank's loss, norm of the mean gradient). Raises RecipeError
+    where one of them is not finite."""
+    task.start_step(step)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(recipe, step)
+    task.model.train()
+    optimizer.zero_grad(set_to_none=True)
+    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+        loss = task.loss(step)
+    loss.backward()
+    average_gradients(params)
+    norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
+    values = loss.item(), norm.item()
+    if not all(map(math.isfinite, values)):
+        raise RecipeError(
+            f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'"
+        )
+    optimizer.step()
+    return values
+
+
+class Progress:
+    """Steps done, the seconds they took, and the losses since the last validation."""
+
+    def __init__(self, step: int = 0, seconds: float = 0.0, total: float = 0.0, count: int = 0):
+        self.step, self.total, self.count = step, total, count
+        self._before, self._started = seconds, time.monotonic()
+
+    @property
+    def running(self) -> float:
+        """Seconds since the run was started or resumed."""
+        return time.monotonic() - self._started
+
+    @property
+    def seconds(self) -> float:
+        """Of all steps, earlier starts of the run included."""
+        return self._before + self.running
+
+    def add(self, loss: float) -> None:
+        self.step, self.total, self.count = self.step + 1, self.total + loss, self.count + 1
+
+    def mean_loss(self) -> float:
+        """Since it was last asked for."""
+        mean = self.total / self.count
+        self.total, self.count = 0.0, 0
+        return mean
 
 
 class Metrics:

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import reverse_complement
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
+from samvar.training.checkpoint import Checkpoint
 from samvar.training.dataset import CORE, IGNORE, TRAIN, Dataset, core_bases
 from samvar.training.genes import read_genes
 from samvar.training.loop import train
@@ -148,7 +149,7 @@ def main() -> None:
     recipe = load_recipe(
         os.path.join(os.path.dirname(__file__), "ingredients", "plain.toml"), SamRecipe
     )
-    fresh = not os.path.exists(os.path.join(args.out, "checkpoint.pt"))
+    fresh = not Checkpoint.exists(args.out)
     task = Task("am", data, recipe, cpu, args.lssi, args.start_from, fresh=fresh)
     if args.name in ("pseudoexon", "reverse"):
         task.sampler.__class__ = dict(pseudoexon=Pseudoexon, reverse=Reverse)[args.name]

@@ -25,6 +25,7 @@ from topk import calibration
 from torch.utils.flop_counter import FlopCounterMode
 
 from samvar.model.sam import BandedAttention, Sparse
+from samvar.training.checkpoint import Checkpoint
 from samvar.training.dataset import Dataset
 from samvar.training.evaluate import score
 from samvar.training.loop import train
@@ -132,7 +133,7 @@ def run(name: str, data: Dataset, lssi: str, out: str) -> dict:
     """Train one shape, or go on with it, and score it."""
     shape, folder = SHAPES[name], folder_of(out, name)
     recipe = replace(RECIPE, **shape.recipe)
-    fresh = not os.path.exists(os.path.join(folder, "checkpoint.pt"))
+    fresh = not Checkpoint.exists(folder)
     start = folder_of(out, shape.start) if shape.start else None
     task = SamTask(shape.kind, data, recipe, CPU, lssi, start, fresh=fresh)
     shape.edit(task)

@@ -89,6 +89,7 @@ def run_training(
 
     from ...files import check_folder_writable
     from ...model.device import device_of
+    from ...training.checkpoint import Checkpoint
     from ...training.dataset import Dataset
     from ...training.loop import ranks
     from ...training.loop import train as run
@@ -106,7 +107,7 @@ def run_training(
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     where = device_of(device)
     with ranks(where) as (rank, _):
-        fresh = not (resume and os.path.exists(os.path.join(output, "checkpoint.pt")))
+        fresh = not (resume and Checkpoint.exists(output))
         if kind == "lssi":
             task = LssiTask(packed, settings, where, rank=rank, **more)
         else:
