@@ -86,7 +86,7 @@ python train/evaluate/topk.py "$data" --model "$out/three" --sets validation --s
 average 9 0.0015 "$out/am-6" "$out/am-7" "$out/am-5"
 for round in 6 7; do average $round-settled 0.0015 "$out/am-$round"; done
 average 8-sparser 0.0015 "$out/am-6" "$out/am-7"
-python train/evaluate/runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
+python train/evaluate/compare_runs.py "$out/data.npz" "$out/am-5" "$out/am-6-settled" "$out/am-8-sparser" "$out/am-9" \
     "$out/am-6-settled+$out/am-7-settled+$out/am-5" "$out/am-11" "$out/am-13" "$out/am-14-settled" "$out/am-15" \
     "$out/am-16-settled" "$out/am-17" "$out/am-11+$out/am-12+$out/am-14-settled" "$out/fm-3" "$out/fm-4" \
     --json "$out/candidates.json"
@@ -107,7 +107,7 @@ for name in pseudoexon soft reverse alternative; do
     [ -e "$out/$name-settled/model.json" ] || samvar train average "$out/$name" -d "$out/data.npz" --density 0.0015 \
         -o "$out/$name-settled"
 done
-python train/evaluate/runs.py "$out/data.npz" --json "$out/ingredients.json" \
+python train/evaluate/compare_runs.py "$out/data.npz" --json "$out/ingredients.json" \
     "$out"/{plain,indels,mutate,decoy,core,dropout,pseudoexon,soft,reverse,moved,alternative}-settled
 
 # Core sites that start from those of other species: introns of fly, worm and thale cress

@@ -1,5 +1,5 @@
 """What the scripts of this folder share: sets of measured variants with their scores, areas under
-curves, JSON."""
+curves, calibration, JSON."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN
 from samvar.scoring import deltas
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.predictor import Predictor, ScoredWindow
+from samvar.training.evaluate import Scores
 
 HELD_OUT = ("chr1", "chr3", "chr5", "chr7")
 PATHOGENIC, BENIGN = {"Pathogenic", "Likely_pathogenic"}, {"Benign", "Likely_benign"}
 MIN_OF_EACH = 5  # positives and negatives that a subset needs for an area
+TEMPERATURES = np.geomspace(0.2, 2.0, 101)
+BINS = np.array([0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 
 
 @dataclass(frozen=True)
@@ -221,3 +224,35 @@ def bootstrap(
         if 0 < label[i].sum() < len(i):
             found.append(measure(label[i], value[i]))
     return [measure(label, value), *map(float, np.percentile(found, [2.5, 97.5]))]
+
+
+def calibration(scores: Scores) -> dict:
+    """Temperature with the smallest negative log-likelihood per base, and the reliability of the
+    probabilities as they are: in bins of the predicted probability (both site types together),
+    their mean and the share of true sites."""
+    p = np.exp(scores.model.astype(np.float64))
+    log_p = np.log(np.clip(np.vstack([1 - p.sum(0), p]), 1e-12, 1))
+    own = log_p[scores.labels, np.arange(len(scores.labels))]
+
+    def loss(t: float) -> float:
+        return float((np.logaddexp.reduce(log_p / t) - own / t).mean())
+
+    losses = [loss(t) for t in TEMPERATURES]
+    predicted, true = p.ravel(), np.concatenate([scores.labels == ACCEPTOR, scores.labels == DONOR])
+    which = np.clip(np.searchsorted(BINS, predicted, "right") - 1, 0, len(BINS) - 2)
+    curve = [
+        dict(
+            low=float(BINS[i]),
+            high=float(BINS[i + 1]),
+            n=int((which == i).sum()),
+            predicted=float(predicted[which == i].mean()),
+            observed=float(true[which == i].mean()),
+        )
+        for i in np.unique(which)
+    ]
+    return dict(
+        temperature=float(TEMPERATURES[int(np.argmin(losses))]),
+        nats_per_base=loss(1.0),
+        nats_per_base_at_temperature=min(losses),
+        reliability=curve,
+    )

@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn as nn
-from common import save
-from topk import calibration
+from common import calibration, save
 from torch.utils.flop_counter import FlopCounterMode
 
 from samvar.model.sam import BandedAttention, Sparse

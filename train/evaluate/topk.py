@@ -23,7 +23,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 import torch.nn as nn
-from common import save
+from common import calibration, save
 
 from samvar.errors import BundleError
 from samvar.model.bottleneck import Detection
@@ -39,8 +39,6 @@ PAIRS = (
 )
 SETS = {"validation": ("chr1", "chr3"), "test": ("chr5", "chr7")}
 EXONS = {"alternative exons": "exons/alt_all.txt", "new exons": "exons/evo_all.txt"}
-TEMPERATURES = np.geomspace(0.2, 2.0, 101)
-BINS = np.array([0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
 CPU = torch.device("cpu")
 
 
@@ -150,38 +148,6 @@ def place_exons(exons: list, genes: list[TrainingGene], data: Dataset) -> list[t
             if (data.labels[at] != IGNORE).all():
                 placed.append(tuple(int(known[a]) for a in at))
     return list(dict.fromkeys(placed))
-
-
-def calibration(scores: Scores) -> dict:
-    """Temperature with the smallest negative log-likelihood per base, and the reliability of the
-    probabilities as they are: in bins of the predicted probability (both site types together),
-    their mean and the share of true sites."""
-    p = np.exp(scores.model.astype(np.float64))
-    log_p = np.log(np.clip(np.vstack([1 - p.sum(0), p]), 1e-12, 1))
-    own = log_p[scores.labels, np.arange(len(scores.labels))]
-
-    def loss(t: float) -> float:
-        return float((np.logaddexp.reduce(log_p / t) - own / t).mean())
-
-    losses = [loss(t) for t in TEMPERATURES]
-    predicted, true = p.ravel(), np.concatenate([scores.labels == ACCEPTOR, scores.labels == DONOR])
-    which = np.clip(np.searchsorted(BINS, predicted, "right") - 1, 0, len(BINS) - 2)
-    curve = [
-        dict(
-            low=float(BINS[i]),
-            high=float(BINS[i + 1]),
-            n=int((which == i).sum()),
-            predicted=float(predicted[which == i].mean()),
-            observed=float(true[which == i].mean()),
-        )
-        for i in np.unique(which)
-    ]
-    return dict(
-        temperature=float(TEMPERATURES[int(np.argmin(losses))]),
-        nats_per_base=loss(1.0),
-        nats_per_base_at_temperature=min(losses),
-        reliability=curve,
-    )
 
 
 def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[TrainingGene]:

@@ -29,8 +29,8 @@ def average(runs, data, output, density, device) -> None:
     """
     from ...files import check_folder_writable
     from ...model.device import device_of
-    from ...training.average import average as run
+    from ...training.average import average as average_runs
     from ...training.dataset import Dataset
 
     check_folder_writable(output)
-    run(list(runs), Dataset.load(data), output, device_of(device), density)
+    average_runs(list(runs), Dataset.load(data), output, device_of(device), density)

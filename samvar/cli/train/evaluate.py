@@ -69,7 +69,7 @@ def evaluate(
     from ...model.device import device_of
     from ...training.checkpoint import load_run
     from ...training.dataset import Dataset
-    from ...training.evaluate import evaluate as measure
+    from ...training.evaluate import evaluate as evaluate_models
     from ...training.genes import merge_genes, read_genes
 
     check_outputs(output)
@@ -107,5 +107,7 @@ def evaluate(
         chroms=chroms,
         no_paralogs=no_paralogs,
     )
-    result = about | measure([m.to(where) for m in models], data, data.genes(), where, entropy)
+    result = about | evaluate_models(
+        [m.to(where) for m in models], data, data.genes(), where, entropy
+    )
     write_json(output, result)

@@ -91,8 +91,7 @@ def run_training(
     from ...model.device import device_of
     from ...training.checkpoint import Checkpoint
     from ...training.dataset import Dataset
-    from ...training.loop import ranks
-    from ...training.loop import train as run
+    from ...training.loop import ranks, train
     from ...training.lssi import LssiTask
     from ...training.recipe import LssiRecipe, SamRecipe, load_recipe
     from ...training.sam import SamTask
@@ -112,4 +111,4 @@ def run_training(
             task = LssiTask(packed, settings, where, rank=rank, **more)
         else:
             task = SamTask(kind, packed, settings, where, rank=rank, fresh=fresh, **more)
-        run(task, settings, output, where, resume, minutes, say)
+        train(task, settings, output, where, resume, minutes, say)

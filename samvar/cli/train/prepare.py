@@ -52,12 +52,12 @@ def prepare(fastas, annotations, motifs, validation, test, leave_out, held_out, 
     Every chromosome that is not named below is for training.
     """
     from ...files import complete_file
-    from ...training.prepare import prepare as run
+    from ...training.prepare import prepare as prepare_dataset
 
     names = names_in(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
     with complete_file(output) as part:
-        run(
+        prepare_dataset(
             in_pairs(fastas, annotations),
             split(validation),
             split(test),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs side by side on all validation genes of the dataset they were trained on, to choose by.
 
-    python train/evaluate/runs.py DATASET RUN [RUN ...] --json OUT
+    python train/evaluate/compare_runs.py DATASET RUN [RUN ...] --json OUT
 
 RUN is the folder of an fm or am run; RUN+RUN+... stands for their mean probability. Of each: top-k
 accuracy, density, and the negative log-likelihood in nats per 1,000 bases at temperature 1, which
@@ -14,8 +14,7 @@ import argparse
 import os
 
 import torch
-from common import save
-from topk import calibration
+from common import calibration, save
 
 from samvar.training.checkpoint import load_run
 from samvar.training.dataset import VALIDATION, Dataset
