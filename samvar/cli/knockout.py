@@ -7,6 +7,7 @@ import click
 from ..errors import SamvarError
 from .options import (
     annotation_option,
+    check_outputs,
     different_files,
     fasta_option,
     file_only,
@@ -21,42 +22,64 @@ from .options import (
 
 
 @click.command()
-@click.option("--rbp", required=True, help="The RBP whose motif sites go.")
+@click.option(
+    "--rbp",
+    metavar="NAME",
+    required=True,
+    help="RBP whose sites are removed, in upper or lower case; `samvar motifs --list` lists all.",
+)
 @fasta_option
 @annotation_option
 @model_option
-@click.option("-r", "--regions", help="Only there: CONTIG:FROM-TO,...")
+@click.option(
+    "-r",
+    "--regions",
+    metavar="CONTIG:FROM-TO,...",
+    help="Only splice sites (and exons of the map) in these regions [default: all].",
+)
 @click.option(
     "--genes",
     type=click.Path(exists=True, dir_okay=False),
-    help="Only genes (ids, symbols) of this file.",
+    help="Only genes whose id or symbol is in this file, separated by blanks or line ends.",
 )
 @click.option(
-    "-o", "--output", help="Table of sites [default: - (stdout), or none with --map or --figure]."
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Write the table of splice sites to this file [default: to stdout; with --map or "
+    "--figure no such table].",
 )
 @click.option(
     "--map",
     "map_file",
+    metavar="FILE",
     callback=file_only,
-    help="Write an RNA map over internal exons to this table.",
+    help="Write the RNA map as a table: sites of the RBP around internal exons, and what they do.",
 )
-@click.option("--figure", callback=file_only, help="Draw the RNA map: .svg or .png.")
+@click.option(
+    "--figure",
+    metavar="FILE",
+    callback=file_only,
+    help="Draw the RNA map; the name must end in .svg or .png. Needs matplotlib: pip install "
+    "'samvar[plot]'.",
+)
 @click.option(
     "--exons",
+    metavar="N",
     default=1000,
     show_default=True,
     type=click.IntRange(1),
-    help="Exons of the RNA map, at most.",
+    help="Largest number of exons in the RNA map.",
 )
 @workers_option
 @user_errors
 def knockout(
     rbp, fasta, annotation, model_name, regions, genes, output, map_file, figure, exons, threads
 ) -> None:
-    """Splice sites without an RBP's motif, and its RNA map.
+    """Predict splice sites without the sites of one RBP.
 
-    The table has every site that is annotated, or predicted with or without the motif. With --map
-    or --figure alone (no -o) the table of sites is left out.
+    The table has every splice site that is annotated, or predicted with or without the RBP: its
+    probability in both cases, and the logarithm of their ratio.
     """
     from .. import files
     from ..formats.regions import Regions
@@ -70,18 +93,20 @@ def knockout(
 
         if not figure.endswith((".svg", ".png")):
             raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-        figures.style()  # what is missing for that shows before the work
-    for path in (map_file, figure, output):
-        if path and path != "-":
-            files.check_writable(path)
+        figures.style()  # raises an error when matplotlib is missing
+    if output is None and not (map_file or figure):
+        output = "-"
+    check_outputs(map_file, figure, output)
     names = names_in(genes) if genes else None
+    bundle = load_bundle(model_name)
+    rbp = knocking.rbp_named(rbp, bundle.rbps)
     genome, known = genome_and_genes(fasta, annotation)
     chosen = Regions.parse(regions, names=genome.lengths) if regions else None
     tell_unknown(chosen, genome.lengths, f"not in {fasta}")
     selected = [g for g in known.genes if names is None or {g.id, g.symbol} & names]
     if not selected:
         raise SamvarError(f"{annotation} has none of the genes of {genes}")
-    with Predictor(load_bundle(model_name), threads=threads) as predictor:
+    with Predictor(bundle, threads=threads) as predictor:
         if map_file or figure:
             found = knocking.rna_map(genome, selected, predictor, rbp, exons, chosen)
             if map_file:
@@ -89,10 +114,10 @@ def knockout(
                 files.write(map_file, "".join("\t".join(map(str, row)) + "\n" for row in rows))
             if figure:
                 rna_map.draw(found, figure)
-            if output is None:
-                return
+        if output is None:
+            return
         rows = knocking.table(knocking.changes(genome, selected, predictor, rbp, chosen))
-        if output in (None, "-"):
+        if output == "-":
             for row in rows:
                 to_stdout(row + "\n")
             return

@@ -137,23 +137,29 @@ class NumberRange(click.FloatRange):
         )
 
 
-fasta_option = click.option(
-    "-f",
-    "--fasta",
-    metavar="FILE",
-    required=True,
-    help="Reference genome: FASTA, plain or compressed with bgzip.",
-)
+def fasta_option_of(required: bool):
+    return click.option(
+        "-f",
+        "--fasta",
+        metavar="FILE",
+        required=required,
+        help="Reference genome: FASTA, plain or compressed with bgzip.",
+    )
 
 
-annotation_option = click.option(
-    "-a",
-    "--annotation",
-    metavar="FILE",
-    required=True,
-    help="Genes: GTF, GFF3, BED12 with a gene column, SpliceAI's table, or a table of canonical "
-    "transcripts; plain or gzipped.",
-)
+def annotation_option_of(required: bool):
+    return click.option(
+        "-a",
+        "--annotation",
+        metavar="FILE",
+        required=required,
+        help="Genes: GTF, GFF3, BED12 with a gene column, SpliceAI's table, or a table of "
+        "canonical transcripts; plain or gzipped.",
+    )
+
+
+fasta_option = fasta_option_of(required=True)
+annotation_option = annotation_option_of(required=True)
 
 
 threads_option = click.option(

@@ -3,13 +3,15 @@ at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from ..errors import SamvarError
 from ..formats.regions import Regions
@@ -100,12 +102,26 @@ def region_window(
 
 
 def channel_of(predictor: Predictor, rbp: str) -> int:
-    """Row of an RBP in the bottleneck. Raises SamvarError when the model has no such RBP."""
-    if rbp not in predictor.bundle.rbps:
-        raise SamvarError(
-            f"the model has no RBP {rbp!r}; it has {', '.join(predictor.bundle.rbps)}"
-        )
-    return 2 + predictor.bundle.rbps.index(rbp)
+    """Row of an RBP, in upper or lower case, in the bottleneck. Raises SamvarError when the model
+    has no such RBP."""
+    rbps = predictor.bundle.rbps
+    return 2 + rbps.index(rbp_named(rbp, rbps))
+
+
+def rbp_named(name: str, rbps: Sequence[str]) -> str:
+    """The one of `rbps` that is meant by a name in upper or lower case. Raises SamvarError, with
+    the names that are most like it, when there is none."""
+    if name in rbps:
+        return name
+    by_upper = {rbp.upper(): rbp for rbp in rbps}
+    if found := by_upper.get(name.upper()):
+        return found
+    near = [by_upper[n] for n in get_close_matches(name.upper(), by_upper, 3, 0.5)]
+    question = f"did you mean {' or '.join(near)}? " if near else ""
+    raise SamvarError(
+        f"the model has no RBP {name!r}: {question}List the {len(rbps)} that it has with: "
+        "samvar motifs --list"
+    )
 
 
 # ------------------------------------------------------------------------ a motif zeroed everywhere
@@ -155,8 +171,13 @@ def changes(
     """Every site that is annotated, or has a probability of `SEEN` with or without the RBP's motif,
     in order."""
     channel = channel_of(predictor, rbp)
+    genes = list(genes)
+    total = sum(1 for _ in _pieces(genome, genes, regions))
+    pieces = tqdm(_pieces(genome, genes, regions), total=total, disable=None, unit="kb")
     windows = (
-        region_window(genome, *stretch, predictor) for stretch in _stretches(genome, genes, regions)
+        region_window(genome, *piece, predictor)
+        for piece in pieces
+        if (genome.codes(*piece[1:]) != UNKNOWN).any()
     )
     for window, (p, without) in _mapped(
         predictor, lambda w: emptied(predictor, w, channel), windows
@@ -217,11 +238,11 @@ def _number(value: float, digits: int) -> str:
     return "." if np.isnan(value) else f"{value:.{digits}f}"
 
 
-def _stretches(
+def _pieces(
     genome: Genome, genes: Iterable[Gene], regions: Regions | None
 ) -> Iterator[tuple[Gene, str, int, int]]:
-    """(gene, the FASTA's contig, start, end): known sequence of the genes that touches the regions,
-    in pieces of STEP bases from the gene's start on, wherever the regions begin."""
+    """(gene, the FASTA's contig, start, end) of what of the genes touches the regions, in pieces of
+    STEP bases from the gene's start on, wherever the regions begin."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         if contig is None:
@@ -229,8 +250,7 @@ def _stretches(
         wanted = [(gene.start, gene.end)] if regions is None else regions.on(gene.contig)
         for start in range(gene.start, gene.end, STEP):
             end = min(start + STEP, gene.end)
-            touched = any(low < end and start < high for low, high in wanted)
-            if touched and (genome.codes(contig, start, end) != UNKNOWN).any():
+            if any(low < end and start < high for low, high in wanted):
                 yield gene, contig, start, end
 
 
@@ -278,7 +298,14 @@ def rna_map(
     intron, exon = AROUND
     edges = np.stack((np.arange(-intron, exon, BIN), np.arange(-exon + 1, intron + 1, BIN)))
     counts, total, bases, exons, shown = np.zeros(edges.shape, int), np.zeros(edges.shape), 0, 0, 0
-    windows = islice(_exons(genome, genes, predictor, regions), most)
+    genes = list(genes)
+    expected = min(most, sum(1 for _ in _internal_exons(genome, genes, regions)))
+    windows = tqdm(
+        islice(_exons(genome, genes, predictor, regions), most),
+        total=expected,
+        disable=None,
+        unit="exon",
+    )
     for window, (positions, effect) in _mapped(
         predictor, lambda w: _exon_effects(predictor, w, channel), windows
     ):
@@ -298,7 +325,9 @@ def rna_map(
     if not exons:
         raise SamvarError("no internal exon that was asked for has known sequence")
     with np.errstate(invalid="ignore"):
-        return RnaMap(rbp, edges, exons, counts / bases, total / counts, counts, shown)
+        sites, effects = counts / bases, total / counts
+    name = predictor.bundle.rbps[channel - 2]
+    return RnaMap(name, edges, exons, sites, effects, counts, shown)
 
 
 def _exons(
@@ -306,14 +335,24 @@ def _exons(
 ) -> Iterator[Window]:
     """Windows of the internal exons, known throughout, with AROUND[0] bases of intron on either
     side."""
+    for gene, contig, start, end in _internal_exons(genome, genes, regions):
+        low, high = start - AROUND[0], end + AROUND[0]
+        if not (genome.codes(contig, low, high) == UNKNOWN).any():
+            yield region_window(genome, gene, contig, low, high, predictor)
+
+
+def _internal_exons(
+    genome: Genome, genes: Iterable[Gene], regions: Regions | None
+) -> Iterator[tuple[Gene, str, int, int]]:
+    """(gene, the FASTA's contig, start, end) of the chosen transcripts' internal exons of at most
+    STEP bases that touch the regions."""
     for gene in genes:
         contig = genome.contig(gene.contig)
         for start, end in gene.chosen.exons[1:-1] if contig else ():
             if regions and not any(a < end and start < b for a, b in regions.on(gene.contig)):
                 continue
-            low, high = start - AROUND[0], end + AROUND[0]
-            if end - start <= STEP and not (genome.codes(contig, low, high) == UNKNOWN).any():
-                yield region_window(genome, gene, contig, low, high, predictor)
+            if end - start <= STEP:
+                yield gene, contig, start, end
 
 
 def _exon_effects(

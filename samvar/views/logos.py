@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 WIDTH = 2 * MOTIF_REACH + 1  # bases around a site, its centre at index MOTIF_REACH
 TILE = 8192
+RANDOM_BASES = 100_000  # in which the sites of a listing are counted
 FEW = 200  # sites below which a logo is mostly noise
 LEAST = 0.008  # letters lower than this share of their panel are not drawn
 COLOURS = dict(
@@ -184,8 +185,8 @@ def collect(
     rna = premrna(genome, _selected(annotation, chroms), max_bases)
     if not rna.usable.any():
         raise ContigMismatchError(
-            f"the genes hold no known sequence: do FASTA {genome.name} and annotation "
-            f"{annotation.name} belong together, and does the FASTA have these chromosomes?"
+            f"the genes hold no known sequence: FASTA {genome.name} and annotation "
+            f"{annotation.name} must belong together, and the FASTA must have these chromosomes"
         )
     channel, position, affinity, adjusted = candidates(predictor.models[0], rna.codes, rna.usable)
     base = shares(np.bincount(rna.codes, minlength=5)[:4])
@@ -299,6 +300,24 @@ def _numbers(logos: Logos, m: Motif) -> list[str]:
     shared = 100 * m.shared / m.sites if m.sites else np.nan
     values = [*logos.density(m), shared, m.information("fm"), m.information("am"), m.distance]
     return ["." if np.isnan(v) else f"{v:.{d}f}" for v, d in zip(values, (4, 4, 4, 1, 3, 3, 4))]
+
+
+def listing(predictor: Predictor) -> list[str]:
+    """Tab-separated lines with a header, a row for each RBP in the order of the alphabet: its
+    number of PSAMs, and of its sites (those of the bundle's first seed) per 100 random bases."""
+    model = predictor.models[0]
+    codes = np.random.default_rng(0).integers(0, 4, RANDOM_BASES + 2 * MOTIF_REACH)
+    sites = np.zeros(len(predictor.bundle.rbps))
+    with torch.inference_mode():
+        for start in range(0, RANDOM_BASES, TILE):
+            tile = codes[None, start : start + TILE + 2 * MOTIF_REACH].astype(np.uint8)
+            sites += (model.motifs(one_hot(torch.from_numpy(tile))) > 0)[0].sum(1).numpy()
+    psams = (model.motifs.fixed.mix > 0).sum(1).tolist()
+    rows = zip(predictor.bundle.rbps, psams, 100 * sites / RANDOM_BASES)
+    return [
+        "rbp\tpsams\tdensity_percent",
+        *(f"{rbp}\t{n}\t{density:.4f}" for rbp, n, density in sorted(rows)),
+    ]
 
 
 def write(
