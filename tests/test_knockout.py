@@ -128,8 +128,29 @@ def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
     )
     (tmp_path / "names").write_text("nobody\n")
     assert "none of the genes" in run("--genes", tmp_path / "names").stderr
-    wrong = CliRunner().invoke(main, ["knockout", "--rbp", "XYZ", *files])
-    assert wrong.exit_code == 1 and "the model has no RBP 'XYZ'; it has AAA1" in wrong.stderr
+
+
+def test_an_rbp_in_any_case_and_the_nearest_name(files):
+    args = [*files, "-r", "c:2000-2200"]
+    upper, lower = (
+        CliRunner().invoke(main, ["knockout", "--rbp", name, *args]) for name in ("BBB2", "bBb2")
+    )
+    assert upper.exit_code == lower.exit_code == 0 and upper.stdout == lower.stdout
+    assert upper.stdout.count("\n") > 1
+    for name, question in (("bbb", "did you mean BBB2? List"), ("XYZ", "'XYZ': List")):
+        wrong = CliRunner().invoke(main, ["knockout", "--rbp", name, *files])
+        assert wrong.exit_code == 1 and f"the model has no RBP {name!r}" in wrong.stderr
+        assert question in wrong.stderr and "samvar motifs --list" in wrong.stderr
+
+
+@pytest.mark.parametrize("options", [["-o"], ["--map"], ["--figure"], ["--map", "m", "-o"]])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    files, tmp_path, monkeypatch, options
+):
+    monkeypatch.setattr("samvar.model.bundle.load_bundle", None)
+    out = tmp_path / "nowhere" / "x.svg"
+    refused = CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", *files, *options, str(out)])
+    assert refused.exit_code == 1 and "there is no folder" in refused.stderr
 
 
 def test_a_site_whose_base_is_unknown_has_no_probability(files, tmp_path):

@@ -204,7 +204,7 @@ def test_the_mirror_image_gives_the_same_counts(random, predictor, tmp_path):
 def test_what_is_asked_for(random, predictor, tmp_path):
     found = logos.collect(*random, predictor, ["CCC3", "AAA1", "CCC3"], ["chrc"])
     assert [m.rbp for m in found.motifs] == ["CCC3", "AAA1"]
-    with pytest.raises(SamvarError, match="no RBP 'PTBP1'; it has AAA1"):
+    with pytest.raises(SamvarError, match="no RBP 'PTBP1'"):
         logos.collect(*random, predictor, ["PTBP1"])
     with pytest.raises(SamvarError, match="no gene on chr7; it has contigs such as c"):
         logos.collect(*random, predictor, chroms=["chr7"])
@@ -278,3 +278,26 @@ def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
     )
     result = CliRunner().invoke(main, [*args, "--chroms", "chr7"])
     assert result.exit_code == 1 and "no gene on chr7" in result.stderr
+
+
+def test_the_list_of_rbps(tmp_path):
+    """Densities counted again from the whole random sequence at once."""
+    folder = toy.bundle(tmp_path)
+    result = CliRunner().invoke(main, ["motifs", "--list", "--model", folder])
+    assert result.exit_code == 0, result.stderr
+    head, *rows = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head == ["rbp", "psams", "density_percent"]
+    assert [(name, n) for name, n, _ in rows] == [("AAA1", "2"), ("BBB2", "1"), ("CCC3", "1")]
+    codes = np.random.default_rng(0).integers(0, 4, logos.RANDOM_BASES + 20).astype(np.uint8)
+    with torch.no_grad():
+        active = load_bundle(folder).models[0].motifs(one_hot(torch.from_numpy(codes[None]))) > 0
+    found = [float(density) for _, _, density in rows]
+    assert found == pytest.approx((100 * active[0].float().mean(1)).tolist(), abs=2e-4)
+    assert min(found) > 0
+    for more in (["-f", "x"], ["--rbp", "AAA1"], ["--html", "x"]):
+        assert (
+            "--list goes with --model alone"
+            in CliRunner().invoke(main, ["motifs", "--list", *more]).stderr
+        )
+    missing = CliRunner().invoke(main, ["motifs", "-f", "x"])
+    assert missing.exit_code == 2 and "Missing option '-a' / '--annotation'" in missing.stderr

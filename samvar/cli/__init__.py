@@ -26,7 +26,10 @@ COMMANDS = {
 )
 @click.version_option(__version__, prog_name="samvar")
 def main() -> None:
-    """What a variant does to splicing, and which RNA-binding-protein sites it does it through."""
+    """Predict how variants change splicing, and which protein-binding sites are the cause.
+
+    Start with `samvar annotate` for a VCF, or `samvar explain` for one variant.
+    """
     signal.signal(
         signal.SIGTERM, lambda number, _: sys.exit(128 + number)
     )  # so that half-written files go

@@ -14,6 +14,7 @@ from .options import (
     EXIT_STRICT,
     NumberRange,
     annotation_option,
+    check_outputs,
     device_option,
     different_files,
     fasta_option,
@@ -49,20 +50,37 @@ def region_options(command):
     for option in reversed(
         [
             click.option(
-                "-r", "--regions", help="Only these: CONTIG:FROM-TO,...; by index if there is one."
+                "-r",
+                "--regions",
+                metavar="CONTIG:FROM-TO,...",
+                help="Only records in these regions; found by the index of the input, if it has "
+                "one.",
             ),
             click.option(
                 "-R",
                 "--regions-file",
-                help="The same from a file: CONTIG FROM TO, 1-based, or .bed.",
+                metavar="FILE",
+                help="As -r, with regions from a file: contig, first and last base on each line, "
+                "counted from 1; BED where the name ends in .bed or .bed.gz.",
             ),
-            click.option("-t", "--targets", help="As -r, but reads the whole input."),
-            click.option("-T", "--targets-file", help="As -R, but reads the whole input."),
+            click.option(
+                "-t",
+                "--targets",
+                metavar="CONTIG:FROM-TO,...",
+                help="As -r, but reads the whole input and needs no index.",
+            ),
+            click.option(
+                "-T",
+                "--targets-file",
+                metavar="FILE",
+                help="As -R, but reads the whole input and needs no index.",
+            ),
             click.option(
                 "--regions-overlap",
                 type=click.Choice(["pos", "record", "variant"]),
-                help="What must lie in a region: POS, REF, or REF without what ALT shares with it "
-                "[default: record, with -t/-T pos].",
+                help="What of a record must lie in a region: its POS, any base of its REF "
+                "(record), or any base that it changes (variant) [default: record; with -t or -T "
+                "pos].",
             ),
         ]
     ):
@@ -103,86 +121,121 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @click.argument("vcf", default="-")
 @fasta_option
 @annotation_option
-@click.option("-o", "--output", default="-", show_default=True, help="Output file; - is stdout.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    default="-",
+    show_default="stdout",
+    help="Write the annotated records to this file.",
+)
 @click.option(
     "-O",
     "--output-type",
     type=click.Choice(["v", "z", "b", "u"]),
-    help="v VCF, z BGZF VCF, b BCF, u uncompressed BCF [default: by the suffix of -o, else as the "
-    "input].",
+    help="Write VCF (v), compressed VCF (z), BCF (b) or uncompressed BCF (u) [default: by the "
+    "suffix of -o, else as the input].",
 )
 @click.option(
     "-W",
     "--write-index",
     type=click.Choice(["tbi", "csi"]),
-    help="-W[=tbi|csi]: index the output file.",
+    help="Index the output file; alone it means csi, -W=tbi writes the other kind.",
 )
 @region_options
 @model_option
 @click.option(
     "-D",
     "--distance",
+    metavar="BASES",
     default=50,
     show_default=True,
     type=click.IntRange(1, 5000),
-    help="Sites within so many bases of the variant are compared.",
+    help="Compare splice sites up to this far from the variant.",
 )
 @click.option(
-    "--mask", is_flag=True, help="Ignore gains at annotated sites and losses at unannotated ones."
+    "--mask",
+    is_flag=True,
+    help="Ignore gains at splice sites that are annotated, and losses at those that are not.",
 )
 @click.option(
     "--transcript-extent",
     is_flag=True,
-    help="Show the model each gene's chosen transcript alone, not the union of its transcripts.",
+    help="Show the model one chosen transcript of each gene, instead of all that the gene's "
+    "transcripts cover.",
 )
 @click.option(
     "--rbp-min",
+    metavar="DELTA",
     default=0.1,
     show_default=True,
     type=NumberRange(0),
-    help="List changed sites for deltas of at least this.",
+    help="List the causes (SAMVAR_RBP) of each delta of at least this size; above 1 lists none and "
+    "is faster.",
 )
 @click.option(
     "--rbp-max",
+    metavar="N",
     default=10,
     show_default=True,
     type=click.IntRange(0),
-    help="List so many sites at most.",
+    help="List at most this many causes of a delta, the strongest.",
 )
 @click.option(
     "--max-allele",
+    metavar="BASES",
     default=1000,
     show_default=True,
     type=click.IntRange(1),
-    help="Longest trimmed allele that is scored.",
+    help="Do not score alleles that are longer than this once REF and ALT are trimmed.",
 )
 @click.option(
     "--spliceai-compat",
     is_flag=True,
-    help="Write the deltas in SpliceAI's layout, too: INFO/SpliceAI.",
+    help="Also write the deltas as INFO/SpliceAI, in the format of SpliceAI.",
 )
 @click.option(
     "--tsv",
+    metavar="FILE",
     callback=file_only,
-    help="Write the rows of SAMVAR to this file, too, tab-separated (.gz: gzipped).",
+    help="Also write the scores as a tab-separated table; gzipped where the name ends in .gz.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace samvar's INFO fields of an earlier run.")
 @click.option(
-    "--allow-ref-mismatch", is_flag=True, help="Go on when most REF alleles differ from the FASTA."
+    "--overwrite", is_flag=True, help="Replace the INFO fields of an earlier run of samvar."
+)
+@click.option(
+    "--allow-ref-mismatch",
+    is_flag=True,
+    help="Continue when most REF alleles differ from the FASTA, as they do with another genome "
+    "build.",
 )
 @click.option(
     "--strict",
     type=NumberRange(0, 1),
     metavar="[=SHARE]",
-    help="Exit 3 when more than this share of the REFs differ from the FASTA [alone: 0.01].",
+    help="Exit with 3 when more than this share of the REF alleles differ from the FASTA; alone "
+    "it means 0.01.",
 )
-@click.option("--no-version", is_flag=True, help="Leave version and command out of the header.")
 @click.option(
-    "--md5", is_flag=True, help="Put the MD5 of each contig with genes into the header, for verify."
+    "--no-version",
+    is_flag=True,
+    help="Do not write samvar's version and the command line into the header.",
 )
-@click.option("--stats", help="Write counts, timings, versions and checksums to this JSON file.")
 @click.option(
-    "--no-cache", is_flag=True, help="Parse the annotation anew, and keep no parsed copy."
+    "--md5",
+    is_flag=True,
+    help="Write the MD5 of each contig that has genes into the header; `samvar verify` then "
+    "compares the bases, too. Reads the whole FASTA.",
+)
+@click.option(
+    "--stats",
+    metavar="FILE",
+    help="Write counts, timings, versions and checksums as JSON (- for stdout).",
+)
+@click.option(
+    "--no-cache",
+    is_flag=True,
+    help="Read the annotation itself, and keep no parsed copy for the next run.",
 )
 @workers_option
 @device_option
@@ -191,7 +244,7 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     type=click.Choice(["fp32", "bf16"]),
     default="fp32",
     show_default=True,
-    help="Of the aggregator on a GPU.",
+    help="Number format on a GPU; bf16 is faster and less exact.",
 )
 @user_errors
 def annotate(
@@ -219,14 +272,19 @@ def annotate(
     precision,
     **options,
 ) -> None:
-    """Write VCF or BCF (- for stdin) with splice deltas and their causes in INFO."""
+    """Annotate a VCF or BCF with splice changes and their causes.
+
+    VCF is a VCF, plain or compressed, or a BCF; - or nothing is stdin. The same records come out in
+    the same order, with these fields added to INFO: SAMVAR_MAX (the largest change of any splice
+    site's probability, of each ALT), SAMVAR_STATUS, SAMVAR and SAMVAR_RBP.
+    """
     started = time.monotonic()
     from contextlib import ExitStack
 
     from .. import info
     from ..annotate import Options
     from ..annotate import annotate as run
-    from ..files import check_writable, complete_file
+    from ..files import complete_file
     from ..formats.annotation import load_annotation
     from ..formats.vcf import VcfReader, open_output
     from ..genomics.genome import Genome
@@ -239,10 +297,9 @@ def annotate(
     different_files(output, inputs=others)
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
-    if stats and stats != "-":
-        check_writable(stats)
     if write_index and output == "-":
         raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
+    check_outputs(output, tsv, stats, f"{output}.{write_index}" if write_index else None)
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision)

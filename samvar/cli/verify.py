@@ -13,19 +13,30 @@ from .options import EXIT_ERROR, annotation_option, device_option, fasta_option,
 @click.argument("vcf")
 @fasta_option
 @annotation_option
-@click.option("--model", "model_name", help="Bundle to score with [default: that of the header].")
+@click.option(
+    "--model",
+    "model_name",
+    metavar="NAME|FOLDER",
+    help="Weights to score with [default: the bundle that the header names].",
+)
 @click.option(
     "--records",
+    metavar="N",
     default=100,
     show_default=True,
     type=click.IntRange(0),
-    help="How many to score again.",
+    help="Score this many records again, drawn at random.",
 )
 @device_option
 @user_errors
 def verify(vcf, fasta, annotation, model_name, records, device) -> None:
-    """Check an annotated VCF: model, reference (names and lengths of its contigs; their bases,
-    where the header tells an MD5) and annotation by checksum, and the scores of a random sample."""
+    """Check that an annotated VCF is what these files give.
+
+    VCF is an output of `samvar annotate`. Compares the checksums of model, reference and annotation
+    with those in its header, and scores a random sample of its records again. The checksum of the
+    reference covers the names and lengths of its contigs, and their bases if the file was made with
+    --md5. Exit code 1 where anything differs.
+    """
     from ..formats.annotation import load_annotation
     from ..formats.vcf import VcfReader
     from ..genomics.genome import Genome

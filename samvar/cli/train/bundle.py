@@ -13,7 +13,12 @@ from .options import data_option
 
 
 @click.command()
-@click.option("--name", required=True, help="Name of the bundle, as output files will tell it.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    required=True,
+    help="Name of the bundle; it is written into the header of annotated files.",
+)
 @click.option(
     "--am",
     "am_runs",
