@@ -42,9 +42,10 @@ def family(rbp: str) -> str:
         return FAMILIES[rbp]
     if rbp.startswith("SRSF"):
         return "SR"
-    return (
-        rbp if re.fullmatch(r"RBM\d+|ZNF\d+", rbp) else re.match(r"[A-Z]+?(?=\d|$)|.*", rbp).group()
-    )
+    if re.fullmatch(r"RBM\d+|ZNF\d+", rbp):
+        return rbp
+    letters = re.match(r"[A-Z]+?(?=\d|$)", rbp)
+    return letters[0] if letters else rbp
 
 
 def families(cause: Attribution) -> list[tuple[str, float]]:

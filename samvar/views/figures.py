@@ -11,7 +11,7 @@ from .. import files
 from ..errors import SamvarError
 from ..model.bottleneck import LSSI_FLOOR
 from ..scoring.knockout import KINDS
-from .explanation import MOVES, Explanation, GeneView, Landscape
+from .explanation import MOVES, Explanation, GeneView, Landscape, Mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,9 @@ Drawn = tuple[Explanation, GeneView | None]  # None: no gene of it could be scor
 def write(explanations: list[Explanation], svg: str | None, png: str | None) -> None:
     """Write the pictures that are asked for, each file whole or not at all; of an explanation
     without genes they show the status. Raises SamvarError without matplotlib."""
-    drawn: list[Drawn] = [(e, v) for e in explanations for v in e.genes or [None]]
+    drawn: list[Drawn] = []
+    for e in explanations:
+        drawn += [(e, view) for view in e.genes] or [(e, None)]
     for path, form in ((svg, "svg"), (png, "png")):
         if path:
             files.write(path, render(drawn, form))
@@ -210,7 +212,7 @@ def _site_label(view: GeneView, side: Landscape, kind: int, column: int) -> str:
     return text + (f" ({p - before:+.2f})" if abs(p - before) >= 0.005 else "")
 
 
-def _labels(axes: Axes, marks: list[tuple[float, object]]) -> None:
+def _labels(axes: Axes, marks: list[tuple[float, Mark]]) -> None:
     """Names under the motif row, pushed apart where they would lie over each other, each with a
     line to its site."""
     if not marks:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..info import place
@@ -29,7 +31,9 @@ def to_dict(e: Explanation) -> dict:
 
 def _gene_dict(view: GeneView, background: Background | None) -> dict:
     g = view.gene
-    out = dict(symbol=g.symbol, gene_id=g.id, transcript=g.chosen.id, strand=g.strand)
+    out: dict[str, Any] = dict(
+        symbol=g.symbol, gene_id=g.id, transcript=g.chosen.id, strand=g.strand
+    )
     if view.deltas is not None:
         d = view.deltas
         where = [_number_place(d.alignment.position[c], d.alignment.offset[c]) for c in d.columns]
@@ -46,7 +50,7 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
                 parts=[_part_dict(p, c, background) for p in c.parts],
                 families=[dict(family=f, effect=x) for f, x in families(c)],
             )
-            for c in view.causes
+            for c in view.causes or []
         ]
     out["landscape"] = {
         name: _landscape_dict(side) for name, side in (("ref", view.ref), ("alt", view.alt)) if side
@@ -151,7 +155,7 @@ def _causes_text(
             for n, v, c in zip(scoring.NAMES, d.values, d.columns)
         )
     ]
-    for c in view.causes:
+    for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
