@@ -138,6 +138,7 @@ def test_every_allele_has_a_status_and_records_stay(world, parts, tmp_path):
     assert after[5] == before[5]
 
 
+@pytest.mark.slow
 def test_fields_are_consistent(world, parts, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", *(snv(world, p) for p in range(905, 1195, 10)))
     _, text = run(parts, path)
@@ -175,6 +176,7 @@ def test_fields_are_consistent(world, parts, tmp_path):
     assert seen_rbp
 
 
+@pytest.mark.slow
 def test_equal_haplotypes_score_equal(world, parts, tmp_path):
     """One deletion and one insertion, each spelled several ways; DS and POS + DP agree."""
     bases = world["bases"]
@@ -207,6 +209,7 @@ def test_equal_haplotypes_score_equal(world, parts, tmp_path):
         assert all(f == found[0] for f in found)
 
 
+@pytest.mark.slow
 def test_spellings_agree_at_the_edge_of_a_gene(tmp_path, parts):
     """A run of A across the start of a gene; outside it everything is unknown."""
     bases = BASES[:990] + "A" * 20 + "C" + BASES[1011:1400]
@@ -233,6 +236,7 @@ def test_ref_equal_to_alt_scores_zero(world, parts, tmp_path):
     assert rows(text)[0]["SAMVAR_MAX"] == "0.0000"
 
 
+@pytest.mark.slow
 def test_reverse_complement_of_everything_mirrors_the_scores(world, parts, tmp_path):
     bases = world["bases"]
     n = len(bases)
@@ -265,6 +269,7 @@ def test_reverse_complement_of_everything_mirrors_the_scores(world, parts, tmp_p
             np.testing.assert_allclose(results[0][gene], results[1][gene], atol=2e-4)
 
 
+@pytest.mark.slow
 def test_order_and_neighbours_do_not_change_scores(world, parts, tmp_path):
     records = [snv(world, p) for p in (400, 905, 1000, 1100, 1190)]
     _, forward = run(parts, toy.vcf(tmp_path / "a.vcf", *records))
@@ -462,6 +467,7 @@ def test_cli_writes_through_links_and_into_pipes(world, common, tmp_path):
     assert samvar(path, *common, "-o", tmp_path).exit_code == 1
 
 
+@pytest.mark.slow
 def test_failed_bgzf_on_stdout_has_no_end_marker(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", *[snv(world, 10)] * 1100, "c\t1001\t.\tA")
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *common, "-O", "z"]
@@ -520,6 +526,7 @@ def test_a_run_that_is_broken_off_does_not_wait_for_what_is_queued(world):
     assert len(begun) < 100
 
 
+@pytest.mark.slow
 def test_batches_annotate_as_the_workers_do(world, parts, tmp_path):
     path = toy.vcf(
         tmp_path / "x.vcf", *[snv(world, p) for p in (900, 1000, 1003, 1400)], ("c", 1200, "N", "*")
@@ -678,6 +685,7 @@ def test_an_unsorted_input_is_kept_in_order_but_not_indexed(world, common, tmp_p
         assert [line.split("\t")[1] for line in f if line[0] != "#"] == ["1000", "900"]
 
 
+@pytest.mark.slow
 def test_stdout_is_of_the_inputs_type_but_never_compressed_text(world, common, tmp_path):
     path = toy.vcf(
         tmp_path / "x.vcf",
@@ -737,6 +745,7 @@ def test_ctrl_c_is_exit_130(world, common, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["vcf", "bcf"])
 def test_ctrl_c_in_a_terminal_ends_with_one_line(world, common, tmp_path, request, form):
     """All processes of a terminal's job get the signal; here, while the input waits."""
@@ -779,6 +788,7 @@ def test_ctrl_c_in_a_terminal_ends_with_one_line(world, common, tmp_path, reques
     assert process.returncode == 130 and not list(tmp_path.glob("out*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["annotate {vcf}", "explain c:1000-1100", "knockout --rbp BBB2"]
 )
@@ -810,6 +820,7 @@ def test_help_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 def test_closed_pipe_ends_quietly(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", *[snv(world, 10)] * 30_000)
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *common]

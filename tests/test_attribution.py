@@ -58,6 +58,7 @@ def prepared(setting, strand, change, predictor=None):
     return window, scored, compute(window, scored.ref, scored.alt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", CHANGES)
 def test_parts_sum_to_the_delta(setting, strand, change):
@@ -120,6 +121,7 @@ def plain_probability(model, u, window, row, index):
     return p[:, row, window.flank + index]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
     """One seed; a midpoint sum of 512 steps over the whole window's bottleneck."""
@@ -154,6 +156,7 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
         assert effects.sum() == pytest.approx(seen, abs=2 * COMPLETE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon"])
 def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):

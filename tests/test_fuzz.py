@@ -16,6 +16,8 @@ from samvar.cli import main
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(900, seed=8)
 BOUNDED = settings(
     derandomize=True,

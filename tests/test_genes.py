@@ -241,6 +241,7 @@ def test_missing_and_truncated_files_are_named(tmp_path):
         load_annotation(str(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, genes",
     [

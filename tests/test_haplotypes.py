@@ -25,6 +25,8 @@ from samvar.scoring.predictor import Predictor, ScoredWindow
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 D, F = 50, 30  # bases compared beyond the span; of the frame beyond those
 ALL = 0.0  # --rbp-min: list the sites of every delta
 NONE = 2.0  # of none

@@ -14,6 +14,8 @@ from samvar.cli import main
 from . import toy
 from .tools import need
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(3000, seed=5)
 CHANGE = {"A": "C", "C": "G", "G": "T", "T": "A"}
 HEADER = (

@@ -76,6 +76,7 @@ def built(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_wheel_and_sdist_carry_the_weights(built):
     (wheel,) = built.glob("*.whl")
     (sdist,) = built.glob("*.tar.gz")
@@ -98,6 +99,7 @@ def test_wheel_and_sdist_carry_the_weights(built):
     } <= inside
 
 
+@pytest.mark.slow
 def test_wheel_annotates_in_a_clean_environment(built, tmp_path, examples):
     """Only the dependencies are shared with this environment: samvar itself comes from the
     wheel."""

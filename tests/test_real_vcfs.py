@@ -12,6 +12,8 @@ from samvar.cli import main
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 MOST = 3000  # records of a file
 
 

@@ -25,6 +25,8 @@ from samvar.training.sampling import Mixture
 from . import toy
 from .test_training import make_genome
 
+pytestmark = pytest.mark.slow
+
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
 SCRIPTS = sorted(
     os.path.relpath(p, ROOT)

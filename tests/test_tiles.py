@@ -132,6 +132,7 @@ def test_a_batch_stays_on_its_device(monkeypatch):
         batches._run([np.zeros(300, np.uint8)] * 3, 30, 4)
 
 
+@pytest.mark.slow
 def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):
     predictor = Predictor(load_bundle("default"))
     for pos, ref, alt in variants(np.random.default_rng(0), 12):

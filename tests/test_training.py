@@ -42,6 +42,8 @@ from samvar.training.sampling import KEEP, Augmentation, Mixture, WindowSampler
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 ACCEPTOR, DONOR = "TTTTTTTTTTCAG", "GTAAGT"
 
 

@@ -14,6 +14,8 @@ from samvar.cli import main
 from . import toy
 from .tools import need
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(2400, seed=9)
 HEADER = ("##fileformat=VCFv4.2", "##contig=<ID=c,length=2400>", "##contig=<ID=other,length=99>")
 
