@@ -133,7 +133,7 @@ def annotate(
         reader.header, header_lines(genome, annotation, predictor, options, command, md5)
     )
     started = False
-    with tqdm(disable=None, unit="record") as bar:
+    with tqdm(total=reader.expected_records, disable=None, unit="record") as bar:
         for records, scored in one_ahead(
             start_chunks(reader, genome, annotation, predictor, options)
         ):
@@ -437,7 +437,6 @@ def check_build(
         raise WrongBuildError(
             f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ "
             f"from {genome.path}: "
-            "most likely the VCF is on another genome build. Give the FASTA it was called on (or "
-            "--allow-ref-mismatch "
-            "to go on)"
+            "the VCF is most likely on another genome build. Give the FASTA that it was called on, "
+            "or continue with --allow-ref-mismatch"
         )

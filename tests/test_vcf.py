@@ -14,6 +14,8 @@ from samvar.formats.vcf import VcfReader, open_output
 from samvar.formats.vcf.bgzf import BGZF_EOF
 from samvar.formats.vcf.record import Record, declared, insert_header
 
+from . import toy
+
 HEADER = (
     b"##fileformat=VCFv4.2\n##contig=<ID=1,length=9>\n"
     b"#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -287,3 +289,23 @@ def test_output_appears_only_when_complete(tmp_path):
         out.start([HEADER])
     assert [p.name for p in tmp_path.iterdir()] == ["out.vcf.gz"]
     assert gzip.decompress(path.read_bytes()) == HEADER
+
+
+@pytest.mark.parametrize("index", ["tbi", "csi", None])
+def test_how_many_records_will_come_where_an_index_tells(tmp_path, index):
+    path = str(tmp_path / "x.vcf.gz")
+    plain = toy.vcf(tmp_path / "x.vcf", *(("c", p, "A", "C") for p in range(5, 12)))
+    with VcfReader(plain) as reader, open_output(path, "z", index) as writer:
+        assert reader.expected_records is None
+        writer.start(reader.header)
+        for record in reader:
+            writer.write(record, [])
+    with VcfReader(path) as reader:
+        assert reader.expected_records == (7 if index else None)
+    with VcfReader(path, regions=Regions.parse("c:6-7")) as reader:
+        assert reader.expected_records is None
+    if index:
+        with open(f"{path}.{index}", "wb") as damaged:
+            damaged.write(b"no index")
+        with VcfReader(path) as reader:
+            assert reader.expected_records is None

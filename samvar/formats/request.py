@@ -78,7 +78,7 @@ def asked_for(
         return [chosen]
     if vcf is None:
         raise SamvarError(
-            f"{text!r} is no variant CHR:POS:REF:ALT and no region CHR:START-END; "
+            f"{text!r} is neither a variant CHR:POS:REF:ALT nor a region CHR:START-END; "
             "to look up CHR:POS or an ID, give its VCF: --vcf FILE"
         )
     if not there:

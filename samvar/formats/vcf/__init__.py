@@ -16,7 +16,7 @@ from ...files import STDOUT_CLOSED, complete_file
 from ..regions import Regions
 from .bcf import BcfWriter, feeder, is_bcf, text_of
 from .bgzf import BGZF_EOF, Tail
-from .indexed import fetched, write_index
+from .indexed import fetched, record_count, write_index
 from .record import OWN_META, Record, declared, split_info
 from .text import CR_ALONE, TextWriter, has_joined_lines, not_a_header, numbered
 
@@ -178,6 +178,11 @@ class VcfReader:
         if self._overwrite:
             return f"it is another program's. Do without it here, {remove}"
         return f"replace what an earlier run left with --overwrite, {remove}"
+
+    @property
+    def expected_records(self) -> int | None:
+        """How many records will come, where an index tells and all are read."""
+        return record_count(self.path) if self._regions is None and not self._streamed else None
 
     @property
     def stale_index(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -44,6 +45,18 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
         with suppress(OSError):  # of a damaged file
             if file:
                 file.close()
+
+
+def record_count(path: str) -> int | None:
+    """How many records a file has, where the index beside it tells; None where there is none."""
+    import pysam.bcftools
+
+    if not any(os.path.exists(path + suffix) for suffix in (".csi", ".tbi")):
+        return None
+    try:
+        return int(pysam.bcftools.index("-n", path))
+    except (pysam.utils.SamtoolsError, ValueError):  # an index without counts, or damaged
+        return None
 
 
 def write_index(path: str, index_path: str, kind: str) -> None:
