@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
+from typing import TypeVar
 
 from ..errors import RecipeError
 from ..files import text_lines
@@ -12,6 +13,16 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+R = TypeVar("R")
+
+
+def at_least(recipe: object, least: int, *names: str) -> None:
+    """Raises RecipeError where one of these settings is less than `least`."""
+    for name in names:
+        if getattr(recipe, name) < least:
+            raise RecipeError(f"{name} must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +52,8 @@ class Recipe:
                 raise RecipeError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
-        self._at_least(1, "steps", "validate_every", "checkpoint_every")
-        self._at_least(0, "seed", "lr", "weight_decay", "warmup", "clip", "validate_bases")
-
-    def _at_least(self, least: int, *names: str) -> None:
-        for name in names:
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} must be at least {least}")
+        at_least(self, 1, "steps", "validate_every", "checkpoint_every")
+        at_least(self, 0, "seed", "lr", "weight_decay", "warmup", "clip", "validate_bases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +67,7 @@ class LssiRecipe(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        self._at_least(1, "channels", "sites", "decoys", "others")
+        at_least(self, 1, "channels", "sites", "decoys", "others")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,7 @@ class SamRecipe(Recipe):
             object.__setattr__(self, name, lengths)
             if not lengths or not all(type(w) is int and w > 0 for w in lengths):
                 raise RecipeError(f"{name} must be one or more lengths, in bases")
-        self._at_least(1, "channels", "attention_dim", "lstm_units", "batch_bases")
+        at_least(self, 1, "channels", "attention_dim", "lstm_units", "batch_bases")
         shares = ("site_share", "decoy_share", "mutate", "indels", "moved", "motif_dropout")
         if (
             not all(0 <= getattr(self, name) <= 1 for name in shares)
@@ -115,7 +121,43 @@ class SamRecipe(Recipe):
             raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
 
 
-def load_recipe(path: str, kind: type[Recipe]) -> Recipe:
+@dataclass(frozen=True, kw_only=True)
+class TeachRecipe:
+    """`samvar train teach`: which windows the teacher labels, and how they are edited. Shares of
+    edited versions
+    are relative to each other; `anywhere` and `antisense` are shares of all families."""
+
+    families: int
+    seed: int = 1
+    split: str = "train"
+    width: int = 600  # scored bases of a window
+    jitter: int = 60  # of the exon's middle about the window's
+    versions: int = 5  # edited versions of a family
+    single: bool = False  # single substitutions spread over the regions, as the yardstick has them
+    anywhere: float = 0.2  # families anywhere in the genes, unedited
+    antisense: float = 0.05  # the same, read from the other strand
+    substitutions: float = 0.6
+    most_substitutions: int = 8
+    stretches: float = 0.15  # four to ten neighbouring bases drawn anew
+    planted: float = 0.1  # a motif's best sequence
+    indels: float = 0.1
+    recombined: float = 0.05  # a piece of another exon
+    shard: int = 64  # families of a file
+
+    def __post_init__(self):
+        at_least(self, 1, "families", "width", "most_substitutions", "shard")
+        at_least(self, 0, "seed", "jitter", "versions", "substitutions", "stretches", "planted")
+        at_least(self, 0, "indels", "recombined", "anywhere", "antisense")
+        if self.anywhere + self.antisense > 1:
+            raise RecipeError("anywhere + antisense must not be more than 1")
+        edits = ("substitutions", "stretches", "planted", "indels", "recombined")
+        if self.versions and not self.single and not any(getattr(self, name) for name in edits):
+            raise RecipeError(f"of {', '.join(edits)} at least one must be above 0")
+        if self.split not in ("train", "validation"):
+            raise RecipeError(f"split must be train or validation, not {self.split!r}")
+
+
+def load_recipe(path: str, kind: type[R]) -> R:
     """Read a recipe file. Raises RecipeError on unreadable TOML, unknown keys and wrong types."""
     try:
         values = tomllib.loads("\n".join(text_lines(path)))
@@ -126,7 +168,7 @@ def load_recipe(path: str, kind: type[Recipe]) -> Recipe:
     return recipe_from(values, kind, path)
 
 
-def recipe_from(values: dict, kind: type[Recipe], path: str = "recipe") -> Recipe:
+def recipe_from(values: dict, kind: type[R], path: str = "recipe") -> R:
     """Settings -> recipe; see `load_recipe`."""
     types = {f.name: f.type for f in fields(kind)}
     if unknown := sorted(set(values) - set(types)):
@@ -139,6 +181,7 @@ def recipe_from(values: dict, kind: type[Recipe], path: str = "recipe") -> Recip
         )
         if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
             raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
-    if "steps" not in values:
-        raise RecipeError(f"{path}: steps is missing")
+    needed = [f.name for f in fields(kind) if f.default is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        raise RecipeError(f"{path}: {', '.join(missing)} is missing")
     return kind(**values)

@@ -10,6 +10,7 @@ COMMANDS = {
     "prepare": "samvar.cli.train.prepare",
     "lssi": "samvar.cli.train.lssi",
     "fm": "samvar.cli.train.sam",
+    "teach": "samvar.cli.train.teach",
     "am": "samvar.cli.train.sam",
     "average": "samvar.cli.train.average",
     "evaluate": "samvar.cli.train.evaluate",

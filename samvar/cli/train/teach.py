@@ -1,0 +1,50 @@
+"""`samvar train teach`."""
+
+from __future__ import annotations
+
+import click
+
+from ..options import say
+from .options import training_options
+
+
+@click.command()
+@training_options
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    required=True,
+    metavar="FILE|MODULE:FUNCTION",
+    help="OpenSpliceAI state dict, TorchScript module, or function; repeat to average several.",
+)
+@click.option(
+    "--context",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bases that a TorchScript module or a function takes beyond those it labels, each side.",
+)
+def teach(recipe, data, output, resume, minutes, deterministic, device, teachers, context) -> None:
+    """Have TEACHERs label windows of the dataset, edited by RECIPE (TOML), for `samvar train am
+    --soft-labels`. A teacher takes one-hot sequence (N, 4, L), A C G T, and gives
+    log-probabilities (N, 3, L - 2 context) of none, acceptor (first base of an exon), donor (last
+    base of an exon)."""
+    from ...model.device import device_of
+    from ...training.dataset import Dataset
+    from ...training.recipe import TeachRecipe, load_recipe
+    from ...training.teach import load_teacher
+    from ...training.teach import teach as run
+
+    settings, where = load_recipe(recipe, TeachRecipe), device_of(device)
+    packed = Dataset.load(data)
+    run(
+        packed,
+        settings,
+        load_teacher(list(teachers), where, context),
+        output,
+        where,
+        resume,
+        minutes,
+        say,
+    )

@@ -1,0 +1,276 @@
+"""Windows around exons and their edited versions: what a teacher is asked about.
+
+A *family* is a stretch of a gene and edited versions of it. The same splice sites are followed
+through all versions, so
+that the change of their log-odds from one version to another can be taught. Edits lie near splice
+sites and are small:
+teachers go wrong far from real sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import DatasetError
+from .dataset import ACCEPTOR, DONOR, UNKNOWN, Dataset
+from .recipe import TeachRecipe
+
+SPARE = 64  # bases beyond the window, so that deletions have something to move up
+INTRON_SIDE, EXON_SIDE = 60, 120  # bases on either side of a site that may be edited
+LONGEST_EXON = 480  # of which a window shows both ends
+LEAST_ZONE = (
+    60  # known bases that may be edited, where there are fewer a family has no edited versions
+)
+EDGE = 20  # sites nearer to the end of the scored stretch are not followed
+
+
+class Site(NamedTuple):
+    """A splice site of a version: its kind (ACCEPTOR or DONOR) and index in `Version.codes`, None
+    where it is gone."""
+
+    kind: int
+    at: int | None
+
+
+@dataclass(frozen=True)
+class Version:
+    """One sequence of a family, in transcript orientation.
+
+    codes  (left + W + right + spare,) uint8: 0-3 A C G T, 4 unknown
+    sites  the followed sites, the same ones in the same order in every version of a family
+    """
+
+    codes: np.ndarray
+    sites: tuple[Site, ...]
+
+    def substituted(self, at: np.ndarray, bases: np.ndarray) -> Version:
+        """With other bases at these indices."""
+        codes = self.codes.copy()
+        codes[at] = bases
+        return replace(self, codes=codes)
+
+    def spliced(self, start: int, end: int, bases: np.ndarray) -> Version:
+        """With codes[start:end] replaced by `bases`, of any length; sites within a replaced stretch
+        are gone."""
+        codes = np.concatenate((self.codes[:start], bases, self.codes[end:]))
+        moved = tuple(
+            site._replace(at=_moved(site.at, start, end, len(bases))) for site in self.sites
+        )
+        return replace(self, codes=codes, sites=moved)
+
+
+def _moved(at: int | None, start: int, end: int, n: int) -> int | None:
+    if at is None or at < start:
+        return at
+    return None if at < end else at + n - (end - start)
+
+
+@dataclass(frozen=True)
+class Family:
+    """An unedited version, edited ones, and the indices of the unedited codes that edits may
+    touch."""
+
+    versions: tuple[Version, ...]
+    gene: int
+    start: int  # of the scored stretch, 0-based in the gene
+
+
+class FamilySampler:
+    """Families of the genes of a split; family i depends on (recipe, i) alone."""
+
+    def __init__(self, data: Dataset, recipe: TeachRecipe, context: int):
+        self.data, self.recipe, self.context = data, recipe, context
+        self.genes = data.genes(recipe.split)
+        if not len(self.genes):
+            raise DatasetError(f"the dataset has no {recipe.split} genes")
+        self.exons = list(_exons(data, self.genes))
+        if not self.exons:
+            raise DatasetError(f"the {recipe.split} genes of the dataset have no splice site")
+        self.cumulative = np.cumsum(np.diff(data.offsets)[self.genes])
+        self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs["psam"]]
+
+    def family(self, number: int) -> Family:
+        """The unedited version first. Windows anywhere, and antisense ones, have no edited
+        versions."""
+        rng = np.random.default_rng([self.recipe.seed, number])
+        r = self.recipe
+        which = rng.random()
+        if which < r.anywhere + r.antisense:
+            return self._anywhere(rng, antisense=which >= r.anywhere)
+        exon = self.exons[rng.integers(len(self.exons))]
+        start = exon.middle - r.width // 2 + int(rng.integers(-r.jitter, r.jitter + 1))
+        plain = self._version(exon.gene, start)
+        zone = self._zone(plain, exon, start)
+        if len(zone) < LEAST_ZONE:
+            return Family((plain,), exon.gene, start)
+        edit = self.single_edits if r.single else self.edited
+        return Family((plain, *edit(rng, plain, zone)), exon.gene, start)
+
+    def _version(self, gene: int, start: int) -> Version:
+        width, context = self.recipe.width, self.context
+        codes, labels = self.data.window(gene, start - context, start + width + context + SPARE)
+        inside = np.flatnonzero((labels == ACCEPTOR) | (labels == DONOR))
+        inside = inside[(inside >= context + EDGE) & (inside < context + width - EDGE)]
+        return Version(codes, tuple(Site(int(labels[i]), int(i)) for i in inside))
+
+    def _anywhere(self, rng: np.random.Generator, antisense: bool) -> Family:
+        at = rng.integers(self.cumulative[-1])
+        i = int(np.searchsorted(self.cumulative, at, "right"))
+        start = int(at - (self.cumulative[i - 1] if i else 0)) - self.recipe.width // 2
+        version = self._version(self.genes[i], start)
+        if antisense:
+            codes = version.codes[::-1]
+            version = Version(np.where(codes == UNKNOWN, codes, 3 - codes), ())
+        return Family((version,), int(self.genes[i]), start)
+
+    def _zone(self, plain: Version, exon: Exon, start: int) -> np.ndarray:
+        """Indices of the known codes near the exon's sites."""
+        near = np.zeros(len(plain.codes), bool)
+        shift = self.context - start
+        if exon.acceptor is not None:
+            at, end = exon.acceptor + shift, (exon.donor or exon.acceptor + EXON_SIDE) + shift
+            near[at - INTRON_SIDE : min(at + EXON_SIDE, end + 1)] = True
+        if exon.donor is not None:
+            at, first = exon.donor + shift, (exon.acceptor or exon.donor - EXON_SIDE) + shift
+            near[max(at - EXON_SIDE, first) : at + INTRON_SIDE + 1] = True
+        near[: self.context] = near[self.context + self.recipe.width :] = False
+        return np.flatnonzero(near & (plain.codes != UNKNOWN))
+
+    # ----------------------------------------------------------------------------------------------
+
+    def edited(self, rng: np.random.Generator, plain: Version, zone: np.ndarray) -> list[Version]:
+        """`recipe.versions` edited versions, each by one kind of edit drawn by its share."""
+        r = self.recipe
+        kinds = {
+            self._substitutions: r.substitutions,
+            self._stretch: r.stretches,
+            self._planted: r.planted,
+            self._indel: r.indels,
+            self._recombined: r.recombined,
+        }
+        shares = np.array(list(kinds.values()))
+        chosen = rng.choice(len(kinds), r.versions, p=shares / shares.sum())
+        return [list(kinds)[k](rng, plain, zone) for k in chosen]
+
+    def single_edits(
+        self, rng: np.random.Generator, plain: Version, zone: np.ndarray
+    ) -> list[Version]:
+        """Single substitutions, `recipe.versions` of them, spread evenly over the regions of the
+        zone."""
+        by_region: dict[str, list[int]] = {}
+        for at in zone:
+            by_region.setdefault(region(plain, int(at)), []).append(int(at))
+        out = []
+        for k in range(self.recipe.versions):
+            places = by_region[sorted(by_region)[k % len(by_region)]]
+            at = places[rng.integers(len(places))]
+            out.append(plain.substituted(np.array([at]), _others(rng, plain.codes[[at]])))
+        return out
+
+    def _substitutions(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """One to `most_substitutions` single bases, few more often than many."""
+        n = int(2 ** rng.uniform(0, np.log2(self.recipe.most_substitutions + 1)))
+        at = rng.choice(zone, n, replace=False)
+        return plain.substituted(at, _others(rng, plain.codes[at]))
+
+    def _stretch(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """Four to ten neighbouring bases drawn anew: what stood there is knocked out."""
+        at = int(rng.choice(zone)) + np.arange(int(rng.integers(4, 11)))
+        at = at[np.isin(at, zone)]
+        return plain.substituted(at, rng.integers(0, 4, len(at)).astype(np.uint8))
+
+    def _planted(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """The best sequence of a random motif, in the place of as many bases."""
+        word = self.consensus[rng.integers(len(self.consensus))]
+        at = int(rng.choice(zone)) + np.arange(len(word))
+        inside = np.isin(at, zone)
+        return plain.substituted(at[inside], word[inside])
+
+    def _indel(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """One to twelve bases deleted, or inserted."""
+        at, n = int(rng.choice(zone)), int(2 ** rng.uniform(0, np.log2(13)))
+        if rng.random() < 0.5:
+            return plain.spliced(at, at + n, plain.codes[:0])
+        return plain.spliced(at, at, rng.integers(0, 4, n).astype(np.uint8))
+
+    def _recombined(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """Twenty to sixty bases of the zone become those of another exon's zone, core sites
+        apart."""
+        other = self.exons[rng.integers(len(self.exons))]
+        n = int(rng.integers(20, 61))
+        theirs, labels = self.data.window(
+            other.gene, other.middle - n // 2, other.middle - n // 2 + n
+        )
+        at = int(rng.choice(zone)) + np.arange(n)
+        free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0)
+        for site in plain.sites:
+            free &= (at < site.at - 8) | (at > site.at + 8)
+        return plain.substituted(at[free], theirs[free])
+
+
+def _others(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
+    """Another base in the place of each."""
+    return ((codes + rng.integers(1, 4, len(codes))) % 4).astype(np.uint8)
+
+
+# ----------------------------------------------------------------------------------------------- ex
+
+REGIONS = ("core", "ppt", "branch_point", "exonic", "intronic")
+
+
+def region(plain: Version, at: int) -> str:
+    """Region of index `at` by its nearest site: core (donor -3..+6, acceptor -3..+3), ppt
+    (-20..-4), branch_point
+    (-44..-21), exonic, intronic."""
+    near = min(plain.sites, key=lambda site: abs(site.at - at))
+    if near.kind == DONOR:
+        into = at - near.at  # 1: first intronic base
+        if -3 < into <= 6:
+            return "core"
+        return "intronic" if into > 0 else "exonic"
+    before = near.at - at  # 1: last intronic base
+    if -3 < before <= 3:
+        return "core"
+    if before <= 0:
+        return "exonic"
+    return "ppt" if before <= 20 else "branch_point" if before <= 44 else "intronic"
+
+
+@dataclass(frozen=True)
+class Exon:
+    """0-based positions in a gene of an exon's first and last base; None where that end is none of
+    a splice site's, or
+    the exon is too long to be shown whole."""
+
+    gene: int
+    acceptor: int | None
+    donor: int | None
+
+    @property
+    def middle(self) -> int:
+        if self.acceptor is None:
+            return self.donor
+        if self.donor is None:
+            return self.acceptor
+        return (self.acceptor + self.donor) // 2
+
+
+def _exons(data: Dataset, genes: np.ndarray):
+    for gene in genes:
+        low, high = data.offsets[gene], data.offsets[gene + 1]
+        labels = data.labels[low:high]
+        sites = np.flatnonzero((labels == ACCEPTOR) | (labels == DONOR))
+        kinds = labels[sites]
+        for i, (at, kind) in enumerate(zip(sites.tolist(), kinds.tolist())):
+            if kind == ACCEPTOR:
+                whole = (
+                    i + 1 < len(sites)
+                    and kinds[i + 1] == DONOR
+                    and sites[i + 1] - at <= LONGEST_EXON
+                )
+                yield Exon(int(gene), at, int(sites[i + 1]) if whole else None)
+            elif i == 0 or kinds[i - 1] == DONOR or at - sites[i - 1] > LONGEST_EXON:
+                yield Exon(int(gene), None, at)

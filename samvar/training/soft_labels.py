@@ -1,0 +1,123 @@
+"""Soft labels: windows of sequence with what a teacher says of them, packed. Imports numpy only."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ..errors import DatasetError
+from .dataset import pack, unpack
+
+LEAST = 1e-3  # probabilities below this are stored as 0
+GONE = -1  # position of a site that a version lacks
+MOST_LOG_ODDS = 12.0
+
+
+@dataclass(frozen=True)
+class SoftLabels:
+    """V windows (versions) of F families, in transcript orientation.
+
+    codes           (V, left + W + right) uint8: 0-3 A C G T, 4 unknown
+    family          (V,): number of the family; versions of one family stand together, the unedited
+    one first
+    label_version, label_at, label_kind, label_p   (P,): a probability above LEAST: which version,
+                    0-based position in its W scored bases, ACCEPTOR or DONOR, the teacher's
+                    probability
+    site_version, site_key, site_kind, site_at, site_log_odds   (S,): a followed site: which
+                    version, which of its family's sites, its kind, 0-based position in the scored
+                    bases (GONE: none) and the teacher's
+                    log-odds there
+    edit_region     (V,): index into `edits.REGIONS` of a single edit, -1 else
+    left, right     bases of context before and after the scored ones
+    """
+
+    codes: np.ndarray
+    family: np.ndarray
+    label_version: np.ndarray
+    label_at: np.ndarray
+    label_kind: np.ndarray
+    label_p: np.ndarray
+    site_version: np.ndarray
+    site_key: np.ndarray
+    site_kind: np.ndarray
+    site_at: np.ndarray
+    site_log_odds: np.ndarray
+    edit_region: np.ndarray
+    left: int
+    right: int
+
+    @property
+    def width(self) -> int:
+        """W: scored bases of a window."""
+        return self.codes.shape[1] - self.left - self.right
+
+    def dense(self, versions: np.ndarray) -> np.ndarray:
+        """Probabilities (n, 3, W) of none, acceptor, donor of these versions, float32."""
+        row = np.full(len(self.codes), -1)
+        row[versions] = np.arange(len(versions))
+        mine = row[self.label_version] >= 0
+        p = np.zeros((len(versions), 3, self.width), np.float32)
+        p[row[self.label_version[mine]], self.label_kind[mine], self.label_at[mine]] = self.label_p[
+            mine
+        ]
+        p[:, 0] = 1 - p[:, 1:].sum(1)
+        return p
+
+    def save(self, path: str) -> None:
+        """Write a shard: 2 bits a base."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "codes"}
+        packed, runs = pack(self.codes.reshape(-1))
+        with open(path, "wb") as handle:
+            np.savez_compressed(handle, packed=packed, runs=runs, shape=self.codes.shape, **arrays)
+
+    @classmethod
+    def load(cls, path: str) -> SoftLabels:
+        """One shard."""
+        with np.load(path) as file:
+            shape = tuple(file["shape"])
+            codes = unpack(file["packed"], file["runs"], shape[0] * shape[1]).reshape(shape)
+            arrays = {f.name: file[f.name] for f in fields(cls) if f.name != "codes"}
+        return cls(codes, **{k: int(v) if k in ("left", "right") else v for k, v in arrays.items()})
+
+    @classmethod
+    def load_folder(cls, folder: str) -> SoftLabels:
+        """All shards of a folder that `samvar train teach` has written, finished or not. Raises
+        DatasetError."""
+        shards = [cls.load(path) for path in sorted(glob.glob(os.path.join(folder, "shard-*.npz")))]
+        if not shards:
+            raise DatasetError(f"{folder} holds no soft labels; make them with: samvar train teach")
+        return cls.joined(shards)
+
+    @classmethod
+    def joined(cls, shards: list[SoftLabels]) -> SoftLabels:
+        """Shards end to end."""
+        versions = np.cumsum([0, *(len(s.codes) for s in shards)])
+        families = np.cumsum([0, *(int(s.family.max()) + 1 for s in shards)])
+        columns = {}
+        for f in fields(cls):
+            if f.name in ("left", "right"):
+                columns[f.name] = getattr(shards[0], f.name)
+                continue
+            shift = {"family": families, "label_version": versions, "site_version": versions}.get(
+                f.name
+            )
+            columns[f.name] = np.concatenate(
+                [
+                    getattr(s, f.name) + (0 if shift is None else shift[i])
+                    for i, s in enumerate(shards)
+                ]
+            )
+        return cls(**columns)
+
+
+def digest_of(folder: str) -> str:
+    """Checksum of what the soft labels in `folder` were made from."""
+    with open(os.path.join(folder, "teach.json")) as handle:
+        return hashlib.sha256(
+            json.dumps(json.load(handle)["identity"], sort_keys=True).encode()
+        ).hexdigest()

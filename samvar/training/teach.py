@@ -1,0 +1,228 @@
+"""Soft labels of a teacher for the windows of a dataset."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ..errors import DatasetError, RecipeError
+from ..files import complete_file, write
+from ..model.sam import ACCEPTOR, DONOR, one_hot
+from .cnn import load_openspliceai
+from .dataset import Dataset
+from .edits import REGIONS, Family, FamilySampler, region
+from .recipe import TeachRecipe
+from .soft_labels import GONE, LEAST, MOST_LOG_ODDS, SoftLabels
+
+LEFT, RIGHT = 268, 258  # bases of context kept for the student: the reach of a SAM
+CHECKED, SHIFTS = (
+    40,
+    range(-3, 4),
+)  # known sites, and shifts of them, that the convention is checked on
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The mean probability of several networks.
+
+    networks  each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
+    context   bases that are fed on either side
+    sha256    of each network's file, or the name of a function
+    """
+
+    networks: list[Callable[[torch.Tensor], torch.Tensor]]
+    context: int
+    sha256: list[str]
+
+    @torch.inference_mode()
+    def probabilities(self, codes: np.ndarray, device: torch.device) -> np.ndarray:
+        """codes (N, context + W + context) -> (N, 3, W) float32: none, acceptor, donor."""
+        x = one_hot(torch.from_numpy(codes).to(device))
+        return torch.stack([net(x).float().exp() for net in self.networks]).mean(0).cpu().numpy()
+
+
+def load_teacher(places: list[str], device: torch.device, context: int = 1000) -> Teacher:
+    """OpenSpliceAI state dicts (*.pt, *.pth), TorchScript modules, or functions
+    `package.module:function`; the last two
+    take one-hot (N, 4, L) and give log-probabilities (N, 3, L - 2 context). Raises RecipeError."""
+    networks, digests, contexts = [], [], set()
+    for place in places:
+        if ":" in place and not os.path.exists(place):
+            module, function = place.split(":", 1)
+            try:
+                networks.append(getattr(importlib.import_module(module), function))
+            except (ImportError, AttributeError) as e:
+                raise RecipeError(f"teacher {place}: {e}") from e
+            digests.append(place)
+            contexts.add(context)
+            continue
+        try:
+            with open(place, "rb") as handle:
+                digests.append(hashlib.sha256(handle.read()).hexdigest())
+        except OSError as e:
+            raise RecipeError(f"cannot read teacher {place}: {e.strerror}") from e
+        network, needed = _load_network(place, context)
+        networks.append(network.to(device).requires_grad_(False))
+        contexts.add(needed)
+    if len(contexts) != 1:
+        raise RecipeError(f"the teachers need different contexts: {sorted(contexts)}")
+    return Teacher(networks, contexts.pop(), digests)
+
+
+def _load_network(place: str, context: int) -> tuple[torch.nn.Module, int]:
+    try:
+        return torch.jit.load(place, map_location="cpu").eval(), context
+    except RuntimeError:  # no TorchScript
+        network = load_openspliceai(place)
+        return network, network.reach
+
+
+class Convention(NamedTuple):
+    """Mean probability of a teacher at known sites, shifted by SHIFTS bases."""
+
+    kind: str
+    means: list[float]
+
+    @property
+    def best(self) -> int:
+        return SHIFTS[int(np.argmax(self.means))]
+
+
+def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> None:
+    """A teacher's sites must stand on the first and last base of exons, as ours do. Raises
+    RecipeError."""
+    rng = np.random.default_rng(0)
+    for kind, name in ((ACCEPTOR, "acceptor"), (DONOR, "donor")):
+        sites = np.flatnonzero(data.labels == kind)
+        windows = []
+        for at in rng.choice(sites, min(CHECKED, len(sites)), replace=False):
+            gene = int(np.searchsorted(data.offsets, at, "right")) - 1
+            start = int(at - data.offsets[gene]) + SHIFTS[0]
+            windows.append(
+                data.window(gene, start, start + len(SHIFTS), teacher.context, teacher.context)[0]
+            )
+        p = teacher.probabilities(np.stack(windows), device)[:, kind]
+        found = Convention(name, p.mean(0).tolist())
+        if found.best != 0:
+            raise RecipeError(
+                f"the teacher puts {name}s {found.best:+d} bases from where samvar has them (the "
+                "first and last base of an exon): mean probability "
+                f"{', '.join(f'{m:.2f}' for m in found.means)} at {SHIFTS[0]}..{SHIFTS[-1]}"
+            )
+
+
+def label(families: list[Family], teacher: Teacher, width: int, device: torch.device) -> SoftLabels:
+    """What the teacher says of these families, as one shard."""
+    context = teacher.context
+    versions = [(f, v) for f, family in enumerate(families) for v in family.versions]
+    cut = np.stack([v.codes[: 2 * context + width] for _, v in versions])
+    p = np.concatenate(
+        [teacher.probabilities(cut[i : i + BATCH], device) for i in range(0, len(cut), BATCH)]
+    )
+    version, kind, at = np.nonzero(p[:, 1:] > LEAST)
+    sites = [
+        (i, key, site.kind, GONE if site.at is None else site.at - context)
+        for i, (_, v) in enumerate(versions)
+        for key, site in enumerate(v.sites)
+    ]
+    row, key, site_kind, site_at = np.array(sites, np.int64).reshape(-1, 4).T
+    site_at = np.where((site_at < 0) | (site_at >= width), GONE, site_at)
+    there = p[row, site_kind, site_at].astype(np.float64)
+    log_odds = np.log(there.clip(1e-9)) - np.log((1 - there).clip(1e-9))
+    regions = []
+    for family in families:
+        plain = family.versions[0]
+        for v in family.versions:
+            changed = (
+                np.flatnonzero(v.codes != plain.codes) if len(v.codes) == len(plain.codes) else []
+            )
+            single = len(changed) == 1 and plain.sites
+            regions.append(REGIONS.index(region(plain, int(changed[0]))) if single else -1)
+    return SoftLabels(
+        codes=cut[:, context - LEFT : context + width + RIGHT],
+        family=np.array([f for f, _ in versions], np.int32),
+        label_version=version.astype(np.int32),
+        label_at=at.astype(np.int16),
+        label_kind=(kind + 1).astype(np.uint8),
+        label_p=p[version, kind + 1, at].astype(np.float16),
+        site_version=row.astype(np.int32),
+        site_key=key.astype(np.uint8),
+        site_kind=site_kind.astype(np.uint8),
+        site_at=site_at.astype(np.int16),
+        site_log_odds=log_odds.clip(-MOST_LOG_ODDS, MOST_LOG_ODDS).astype(np.float32),
+        edit_region=np.array(regions, np.int8),
+        left=LEFT,
+        right=RIGHT,
+    )
+
+
+def teach(
+    data: Dataset,
+    recipe: TeachRecipe,
+    teacher: Teacher,
+    folder: str,
+    device: torch.device,
+    resume: bool = False,
+    minutes: float | None = None,
+    report: Callable[[str], None] = print,
+) -> bool:
+    """Label `recipe.families` families into shards in `folder`; True when all are done.
+
+    Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
+    something else.
+    """
+    os.makedirs(folder, exist_ok=True)
+    about = os.path.join(folder, "teach.json")
+    identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))
+    if os.path.exists(about):
+        with open(about) as handle:
+            same = json.load(handle)["identity"] == identity
+        if not resume:
+            raise RecipeError(
+                f"{folder} holds soft labels: go on with --resume, or choose another folder"
+            )
+        if not same:
+            raise RecipeError(
+                f"{folder} holds soft labels of another dataset, teacher or recipe: choose another "
+                "folder"
+            )
+    else:
+        check_convention(teacher, data, device)
+        write(about, json.dumps(dict(identity=identity), indent=1))
+    if teacher.context < max(LEFT, RIGHT):
+        raise DatasetError(
+            f"a teacher needs at least {max(LEFT, RIGHT)} bases of context, not {teacher.context}"
+        )
+    sampler = FamilySampler(data, recipe, teacher.context)
+    started, windows = time.monotonic(), 0
+    with tqdm(total=recipe.families, disable=None, unit="family") as bar:
+        for first in range(0, recipe.families, recipe.shard):
+            numbers = range(first, min(first + recipe.shard, recipe.families))
+            path = os.path.join(folder, f"shard-{first // recipe.shard:05d}.npz")
+            if not os.path.exists(path):
+                shard = label([sampler.family(i) for i in numbers], teacher, recipe.width, device)
+                with complete_file(path) as part:
+                    shard.save(part)
+                windows += len(shard.codes)
+            bar.update(len(numbers))
+            seconds = time.monotonic() - started
+            if minutes is not None and seconds > 60 * minutes and numbers[-1] + 1 < recipe.families:
+                report(
+                    f"stopped after {minutes:g} minutes at family {numbers[-1] + 1} of "
+                    f"{recipe.families}; go on with --resume"
+                )
+                return False
+    rate = windows / max(time.monotonic() - started, 1e-9)
+    report(f"{windows} windows labelled, {rate:.1f} a second")
+    return True
