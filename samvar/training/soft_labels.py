@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,24 @@ from .dataset import pack, unpack
 LEAST = 1e-3  # probabilities below this are stored as 0
 GONE = -1  # position of a site that a version lacks
 MOST_LOG_ODDS = 12.0
+MOST_SITES = 256  # that a window may have
+
+
+class FollowedSites(NamedTuple):
+    """Splice sites of a batch of versions; all (S,).
+
+    row       which row of the batch
+    kind      ACCEPTOR or DONOR
+    at        0-based position in the scored bases
+    name      a number that the same site has in every version of its family
+    log_odds  of the teacher
+    """
+
+    row: np.ndarray
+    kind: np.ndarray
+    at: np.ndarray
+    name: np.ndarray
+    log_odds: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -56,17 +76,39 @@ class SoftLabels:
         """W: scored bases of a window."""
         return self.codes.shape[1] - self.left - self.right
 
-    def dense(self, versions: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 3, W) of none, acceptor, donor of these versions, float32."""
-        row = np.full(len(self.codes), -1)
-        row[versions] = np.arange(len(versions))
-        mine = row[self.label_version] >= 0
+    @cached_property
+    def families(self) -> np.ndarray:
+        """(F + 1,): versions of family f are [families[f], families[f + 1])."""
+        return np.concatenate((np.flatnonzero(np.diff(self.family, prepend=-1)), [len(self.codes)]))
+
+    def versions_of(self, families: np.ndarray) -> np.ndarray:
+        """Indices of all versions of these families, one family after the other."""
+        return np.concatenate([np.arange(*self.families[f : f + 2]) for f in families])
+
+    def probabilities(self, versions: np.ndarray) -> np.ndarray:
+        """(n, 3, W) float32 of none, acceptor, donor."""
         p = np.zeros((len(versions), 3, self.width), np.float32)
-        p[row[self.label_version[mine]], self.label_kind[mine], self.label_at[mine]] = self.label_p[
-            mine
-        ]
+        for row, version in enumerate(versions):
+            mine = slice(*np.searchsorted(self.label_version, (version, version + 1)))
+            p[row, self.label_kind[mine], self.label_at[mine]] = self.label_p[mine]
         p[:, 0] = 1 - p[:, 1:].sum(1)
         return p
+
+    def sites(self, versions: np.ndarray) -> FollowedSites:
+        """The followed sites of these versions that are there."""
+        found = [np.arange(*np.searchsorted(self.site_version, (v, v + 1))) for v in versions]
+        row = np.repeat(np.arange(len(versions)), [len(f) for f in found])
+        mine = np.concatenate(found)
+        there = self.site_at[mine] != GONE
+        row, mine = row[there], mine[there]
+        name = self.family[self.site_version[mine]].astype(np.int64) * MOST_SITES
+        return FollowedSites(
+            row,
+            self.site_kind[mine].astype(np.int64),
+            self.site_at[mine].astype(np.int64),
+            name + self.site_key[mine],
+            self.site_log_odds[mine],
+        )
 
     def save(self, path: str) -> None:
         """Write a shard: 2 bits a base."""
