@@ -73,7 +73,7 @@ def load_teacher(places: list[str], device: torch.device, context: int = 1000) -
         except OSError as e:
             raise RecipeError(f"cannot read teacher {place}: {e.strerror}") from e
         network, needed = _load_network(place, context)
-        networks.append(network.to(device).requires_grad_(False))
+        networks.append(network.to(device))
         contexts.add(needed)
     if len(contexts) != 1:
         raise RecipeError(f"the teachers need different contexts: {sorted(contexts)}")

@@ -3,6 +3,7 @@ touched."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,12 +50,13 @@ class SiteChanges:
                 [members[i] for i in rng.integers(len(members), size=len(members))]
             )
             resampled.append(spearman(ours[drawn], theirs[drawn]))
-        low, high = np.nanpercentile(resampled, [2.5, 97.5])
+        resampled = [rho for rho in resampled if not math.isnan(rho)]
+        low, high = np.percentile(resampled, [2.5, 97.5]) if resampled else (math.nan, math.nan)
         return dict(
             n=len(ours),
             spearman=spearman(ours, theirs),
             interval=(float(low), float(high)),
-            r2=float(np.corrcoef(ours, theirs)[0, 1] ** 2),
+            r2=pearson(ours, theirs) ** 2,
         )
 
     def by_region(self) -> dict[str, dict[str, float]]:
@@ -66,8 +68,15 @@ class SiteChanges:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Spearman's rank correlation; ties have their mean rank."""
-    return float(np.corrcoef(ranks(x), ranks(y))[0, 1])
+    """Spearman's rank correlation; ties have their mean rank, nan where one side is constant."""
+    return pearson(ranks(x), ranks(y))
+
+
+def pearson(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's correlation; nan where one side is constant."""
+    if x.min() == x.max() or y.min() == y.max():
+        return math.nan
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,466 @@
+"""Soft labels: teachers, edited windows, packing, and what is learnt from them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from samvar.errors import DatasetError, RecipeError
+from samvar.model.sam import ACCEPTOR, DONOR, one_hot
+from samvar.training import edits
+from samvar.training.cnn import GROUPS, DilatedResNet, Group, load_openspliceai
+from samvar.training.dataset import UNKNOWN, Dataset
+from samvar.training.distil import change_error, core_excess, divergence
+from samvar.training.edits import REGIONS, FamilySampler, Site, Version, region
+from samvar.training.recipe import TeachRecipe
+from samvar.training.soft_labels import GONE, FollowedSites, SoftLabels
+from samvar.training.teach import check_convention, load_teacher, teach
+from samvar.training.yardstick import ranks, spearman, yardstick
+
+from . import toy
+
+CPU = torch.device("cpu")
+CONTEXT = 300
+
+
+def cut_teacher(x):
+    """A teacher that sees acceptors after CAG and donors before GTA, the better the more purines
+    among the 20 bases within the exon."""
+    a, c, g, t = (x[:, i] for i in range(4))
+    n = x.shape[-1] - 2 * CONTEXT
+
+    def at(values, shift):
+        return values[:, CONTEXT + shift : CONTEXT + shift + n]
+
+    purines = F.avg_pool1d((a + g).unsqueeze(1), 20, 1)[:, 0]
+    acceptor = at(c, -3) * at(a, -2) * at(g, -1)
+    donor = at(g, 1) * at(t, 2) * at(a, 3)
+    inside, before = purines[:, CONTEXT : CONTEXT + n], purines[:, CONTEXT - 19 : CONTEXT - 19 + n]
+    logits = torch.stack(
+        [torch.zeros_like(acceptor), 9 * acceptor - 8 + 4 * inside, 9 * donor - 8 + 4 * before], 1
+    )
+    return torch.log_softmax(logits, 1)
+
+
+def shifted_teacher(x):
+    return cut_teacher(torch.roll(x, 1, 2))
+
+
+TEACHER = f"{__name__}:cut_teacher"
+
+
+def gene(rng, introns=5):
+    """Codes and sites of a gene whose introns are GTA ... CAG, exons of 90 bases."""
+    codes, acceptors, donors = [], [], []
+    for i in range(introns + 1):
+        exon = rng.choice([0, 1, 2], 90)
+        if i:
+            acceptors.append(len(codes))
+        codes += exon.tolist()
+        if i < introns:
+            donors.append(len(codes) - 1)
+            codes += [2, 3, 0, *rng.integers(0, 4, 120).tolist(), 1, 0, 2]
+    return np.array(codes, np.uint8), np.array(acceptors), np.array(donors)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    genes = []
+    for i in range(6):
+        codes, acceptors, donors = gene(rng)
+        genes.append(
+            dict(
+                name=f"g{i}",
+                chrom="1",
+                split="validation" if i > 3 else "train",
+                paralog=False,
+                codes=codes,
+                acceptors=acceptors,
+                donors=donors,
+            )
+        )
+    motifs = dict(
+        psam=np.full((1, 11, 4), 0.5, np.float32), a0=np.ones(1), rbp=np.zeros(1, int), names=["A"]
+    )
+    motifs["psam"][0, :, 3] = 1
+    return Dataset.from_genes(genes, motifs)
+
+
+def recipe(**more):
+    return TeachRecipe(**(dict(families=12, width=300, jitter=10, shard=5) | more))
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return load_teacher([TEACHER], CPU, CONTEXT)
+
+
+# ---------------------------------------------------------------------------------------- teachers
+
+
+def test_convolutions_without_padding_are_those_with_padding_cropped():
+    torch.manual_seed(0)
+    groups = (Group(1, 3, 1), Group(1, 5, 2))
+    net = DilatedResNet(4, groups).eval()
+    x = toy.sequence(2, 80, 1)
+    y = net.enter(x.unsqueeze(2))
+    total = net.skips[0](y)
+    for group, skip in zip(net.groups, net.skips[1:]):
+        for unit in group:
+            z = y
+            for norm, conv in ((unit.norm1, unit.conv1), (unit.norm2, unit.conv2)):
+                z = F.leaky_relu(norm(z), 0.1)
+                pad = (0, (conv.kernel_size[1] - 1) * conv.dilation[1] // 2)
+                z = F.conv2d(z, conv.weight, conv.bias, padding=pad, dilation=conv.dilation)
+            y = y + z
+        total = total + skip(y)
+    expected = torch.log_softmax(net.classes(total).squeeze(2), 1)
+    assert net.reach == 2 + 8
+    torch.testing.assert_close(net(x), expected[..., net.reach : -net.reach])
+
+
+def as_openspliceai(net):
+    """The state dict that OpenSpliceAI would write of this network."""
+    names = {"enter": "initial_conv", "classes": "final_conv", "skips.0": "initial_skip.conv"}
+    place = 0
+    for g, group in enumerate(net.groups):
+        for u in range(len(group)):
+            for ours, theirs in (("norm", "batchnorm"), ("conv", "conv")):
+                for k in (1, 2):
+                    names[f"groups.{g}.{u}.{ours}{k}"] = f"residual_units.{place}.{theirs}{k}"
+            place += 1
+        names[f"skips.{g + 1}"] = f"residual_units.{place}.conv"
+        place += 1
+    out = {}
+    for name, theirs in names.items():
+        for key, value in net.get_submodule(name).state_dict().items():
+            out[f"{theirs}.{key}"] = value.squeeze(2) if value.dim() == 4 else value
+    return out
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_openspliceai_state_dicts_are_read(tmp_path, groups):
+    torch.manual_seed(groups)
+    net = DilatedResNet(8, GROUPS[:groups]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    again = load_openspliceai(str(tmp_path / "net.pt"))
+    x = toy.sequence(1, 2 * net.reach + 50, 0)
+    assert torch.equal(net(x), again(x)) and again.reach == net.reach
+
+
+def test_torchscript_modules_and_functions_are_teachers(tmp_path, teacher):
+    x = np.random.default_rng(0).integers(0, 5, (2, 2 * CONTEXT + 40)).astype(np.uint8)
+    expected = teacher.probabilities(x, CPU)
+    net = DilatedResNet(4, (Group(1, 3, 1),)).eval()
+    torch.jit.trace(net, toy.sequence(1, 100)).save(str(tmp_path / "net.ts"))
+    scripted = load_teacher([str(tmp_path / "net.ts")], CPU, net.reach)
+    with torch.inference_mode():
+        own = net(one_hot(torch.from_numpy(x))).exp().numpy()
+    np.testing.assert_allclose(scripted.probabilities(x, CPU), own, atol=1e-6)
+    assert expected.shape == (2, 3, 40)
+    np.testing.assert_allclose(expected.sum(1), 1, atol=1e-5)
+
+
+def test_several_teachers_are_averaged(teacher, data):
+    both = load_teacher([TEACHER, f"{__name__}:shifted_teacher"], CPU, CONTEXT)
+    x = data.window(0, 100, 140, CONTEXT, CONTEXT)[0][None]
+    other = load_teacher([f"{__name__}:shifted_teacher"], CPU, CONTEXT)
+    mean = (teacher.probabilities(x, CPU) + other.probabilities(x, CPU)) / 2
+    np.testing.assert_allclose(both.probabilities(x, CPU), mean, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "place, message",
+    [
+        ("nowhere.pt", "nowhere.pt"),
+        (f"{__name__}:nothing", "nothing"),
+        ("no.module:f", "no.module"),
+    ],
+)
+def test_what_is_no_teacher_is_named(place, message):
+    with pytest.raises(RecipeError, match=message):
+        load_teacher([place], CPU)
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "x.pt")
+    with pytest.raises(RecipeError, match="x.pt is no OpenSpliceAI state dict"):
+        load_teacher([str(tmp_path / "x.pt")], CPU)
+
+
+def test_teachers_of_different_context_are_refused(tmp_path):
+    net = DilatedResNet(4, GROUPS[:2]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    with pytest.raises(RecipeError, match="different contexts"):
+        load_teacher([str(tmp_path / "net.pt"), TEACHER], CPU, CONTEXT)
+
+
+def test_a_teacher_that_is_off_by_one_is_refused(data, teacher):
+    check_convention(teacher, data, CPU)
+    off = load_teacher([f"{__name__}:shifted_teacher"], CPU, CONTEXT)
+    with pytest.raises(RecipeError, match=r"\+1 bases from where samvar has them"):
+        check_convention(off, data, CPU)
+
+
+# ------------------------------------------------------------------------------------------- edits
+
+
+def test_sites_move_with_indels_and_go_with_what_is_deleted():
+    plain = Version(np.arange(20, dtype=np.uint8) % 4, (Site(ACCEPTOR, 5), Site(DONOR, 12)))
+    longer = plain.spliced(3, 3, np.array([0, 0], np.uint8))
+    assert [s.at for s in longer.sites] == [7, 14] and len(longer.codes) == 22
+    shorter = plain.spliced(4, 7, plain.codes[:0])
+    assert [s.at for s in shorter.sites] == [None, 9] and len(shorter.codes) == 17
+    beyond = plain.spliced(13, 15, plain.codes[:0])
+    assert [s.at for s in beyond.sites] == [5, 12]
+    assert beyond.codes.tolist() == np.delete(plain.codes, [13, 14]).tolist()
+
+
+def test_regions_by_hand():
+    plain = Version(np.zeros(400, np.uint8), (Site(ACCEPTOR, 150), Site(DONOR, 250)))
+    cases = {
+        100: "intronic",
+        106: "branch_point",
+        129: "branch_point",
+        130: "ppt",
+        146: "ppt",
+        147: "core",
+        152: "core",
+        153: "exonic",
+        247: "exonic",
+        248: "core",
+        256: "core",
+        257: "intronic",
+    }
+    assert {at: region(plain, at) for at in cases} == cases
+
+
+def families(data, n=40, **more):
+    sampler = FamilySampler(data, recipe(**more), CONTEXT)
+    return [sampler.family(i) for i in range(n)]
+
+
+def test_families_depend_on_recipe_and_number_alone(data):
+    once, again = families(data), families(data)
+    for a, b in zip(once, again):
+        assert all(np.array_equal(v.codes, w.codes) for v, w in zip(a.versions, b.versions))
+    other = families(data, seed=2)
+    assert any(a.start != b.start for a, b in zip(once, other))
+
+
+def test_sites_are_followed_through_every_edit(data):
+    """Where a site is said to be, the bases about it are those of the unedited window, unless an
+    edit lies that near."""
+    shares = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+    for name in shares:
+        moved = 0
+        for family in families(data, 25, **(shares | {name: 1.0}), anywhere=0.0, antisense=0.0):
+            plain = family.versions[0]
+            assert plain.sites and len(family.versions) == 6
+            for version in family.versions[1:]:
+                assert len(version.codes) >= 2 * CONTEXT + 300
+                kept = 0
+                for before, after in zip(plain.sites, version.sites):
+                    assert before.kind == after.kind
+                    if after.at is None:
+                        continue
+                    moved += after.at != before.at
+                    ours, theirs = (
+                        v.codes[at - 3 : at + 4]
+                        for v, at in ((plain, before.at), (version, after.at))
+                    )
+                    kept += np.array_equal(ours, theirs)
+                assert kept or name != "recombined"
+        assert (moved > 0) == (name == "indels")
+
+
+def test_single_edits_change_one_base_in_every_region(data):
+    found = set()
+    for family in families(data, 20, single=True, versions=5, anywhere=0.0, antisense=0.0):
+        plain = family.versions[0]
+        for version in family.versions[1:]:
+            (at,) = np.flatnonzero(version.codes != plain.codes)
+            found.add(region(plain, int(at)))
+    assert found == set(REGIONS)
+
+
+def test_edits_stay_near_the_exon_and_off_unknown_bases(data):
+    codes = data.codes.copy()
+    codes[data.offsets[0] + 300 : data.offsets[0] + 330] = UNKNOWN
+    holes = Dataset(codes, data.labels, *(getattr(data, k) for k in (
+        "offsets", "names", "chroms", "splits", "paralogs", "motifs", "meta")))  # fmt: skip
+    for family in families(holes, 60, indels=0.0, recombined=0.0):
+        plain = family.versions[0]
+        for version in family.versions[1:]:
+            changed = np.flatnonzero(version.codes != plain.codes)
+            assert not (plain.codes[changed] == UNKNOWN).any()
+            for at in changed:
+                near = min(abs(int(at) - s.at) for s in plain.sites)
+                assert near <= edits.EXON_SIDE
+
+
+def test_antisense_windows_are_reverse_complements(data):
+    (family,) = families(data, 1, anywhere=0.0, antisense=1.0)
+    codes = family.versions[0].codes
+    gene, start = family.gene, family.start
+    plain = data.window(gene, start - CONTEXT, start + 300 + CONTEXT + edits.SPARE)[0][::-1]
+    known = plain != UNKNOWN
+    assert np.array_equal(codes[known], 3 - plain[known]) and not family.versions[0].sites
+    assert (codes[~known] == UNKNOWN).all()
+
+
+# ------------------------------------------------------------------------------------- soft labels
+
+
+@pytest.fixture(scope="module")
+def taught(data, teacher, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("soft") / "labels")
+    assert teach(data, recipe(), teacher, folder, CPU, report=lambda _: None)
+    return folder
+
+
+def test_labels_are_the_teachers(data, teacher, taught):
+    labels = SoftLabels.load_folder(taught)
+    sampler = FamilySampler(data, recipe(), CONTEXT)
+    wanted = [sampler.family(i) for i in range(12)]
+    assert len(labels.families) == 13
+    for number, family in enumerate(wanted):
+        versions = labels.versions_of([number])
+        cut = np.stack([v.codes[: 2 * CONTEXT + 300] for v in family.versions])
+        p = teacher.probabilities(cut, CPU)
+        stored = labels.probabilities(versions)
+        assert np.abs(stored - np.where(p > 1e-3, p, 0))[:, 1:].max() < 1e-3
+        np.testing.assert_allclose(stored.sum(1), 1, atol=1e-6)
+        inner = slice(CONTEXT - labels.left, CONTEXT + 300 + labels.right)
+        assert np.array_equal(labels.codes[versions], cut[:, inner])
+        sites = labels.sites(versions)
+        for row, kind, at, _, log_odds in zip(*sites):
+            q = p[row, kind, at]
+            assert log_odds == pytest.approx(np.log(q / (1 - q)), abs=1e-2)
+    assert (labels.site_at >= GONE).all() and len(np.unique(labels.site_kind)) == 2
+
+
+def test_labelling_goes_on_where_it_stopped(data, teacher, taught, tmp_path):
+    folder = str(tmp_path / "labels")
+    told = []
+    assert not teach(data, recipe(), teacher, folder, CPU, minutes=0, report=told.append)
+    assert "--resume" in told[-1]
+    with pytest.raises(RecipeError, match="--resume"):
+        teach(data, recipe(), teacher, folder, CPU)
+    with pytest.raises(RecipeError, match="another dataset, teacher or recipe"):
+        teach(data, recipe(seed=2), teacher, folder, CPU, resume=True)
+    assert teach(data, recipe(), teacher, folder, CPU, resume=True, report=told.append)
+    once, again = SoftLabels.load_folder(taught), SoftLabels.load_folder(folder)
+    assert np.array_equal(once.codes, again.codes) and np.array_equal(once.label_p, again.label_p)
+
+
+def test_a_folder_without_labels_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="samvar train teach"):
+        SoftLabels.load_folder(str(tmp_path))
+
+
+def test_unknown_bases_survive_packing(taught, tmp_path):
+    labels = SoftLabels.load_folder(taught)
+    assert (labels.codes == UNKNOWN).any()
+    labels.save(str(tmp_path / "shard-0.npz"))
+    assert np.array_equal(SoftLabels.load(str(tmp_path / "shard-0.npz")).codes, labels.codes)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (dict(anywhere=0.8, antisense=0.3), "anywhere"),
+        (dict(substitutions=0, stretches=0, planted=0, indels=0, recombined=0), "above 0"),
+        (dict(split="test"), "train or validation"),
+        (dict(families=0), "families"),
+    ],
+)
+def test_teach_recipes_are_checked(values, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe(**values)
+
+
+# ------------------------------------------------------------------------------------------ losses
+
+
+def test_divergence_by_hand():
+    target = torch.tensor([[[0.5, 1.0], [0.5, 0.0], [0.0, 0.0]]])
+    log_p = torch.tensor([[[0.25, 1.0], [0.5, 1.0], [0.25, 1.0]]]).log()
+    known = torch.tensor([[1.0, 0.0]])
+    assert float(divergence(log_p, target, known)) == pytest.approx(1000 * 0.5 * np.log(2))
+
+
+def followed(*rows):
+    row, kind, at, name, log_odds = np.array(rows).T
+    whole = [v.astype(np.int64) for v in (row, kind, at, name)]
+    return FollowedSites(*whole, log_odds.astype(np.float32))
+
+
+def test_only_changes_within_a_family_cost():
+    p = torch.full((3, 3, 4), 0.25)
+    p[:, 0] = 0.5
+    p[1, 1, 2] = 0.5
+    log_p = p.log()
+    offset = followed((0, 1, 2, 7, 0.0), (1, 1, 2, 7, np.log(3.0)))
+    assert float(change_error(log_p, offset)) == pytest.approx(0, abs=1e-6)
+    opposite = followed((0, 1, 2, 7, 0.0), (1, 1, 2, 7, -np.log(3.0)))
+    error = np.log(3.0)  # of each from the mean: 2 log 3 apart
+    assert float(change_error(log_p, opposite)) == pytest.approx(error - 0.5, abs=1e-5)
+    alone = followed((0, 1, 2, 7, 3.0), (2, 2, 1, 8, 3.0))
+    assert float(change_error(log_p, alone)) == 0
+
+
+def test_core_scores_cost_above_their_share_only():
+    scores = torch.full((1, 2, 100), -30.0)
+    scores[0, 0, :10] = 0.0
+    assert float(core_excess(scores, 0.02)) == pytest.approx(4.0, abs=1e-3)
+    assert float(core_excess(scores, 0.11)) == 0
+
+
+# --------------------------------------------------------------------------------------- yardstick
+
+
+def test_ranks_share_ties():
+    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [2.5, 0, 2.5, 1]
+    assert spearman(np.arange(5), np.arange(5) ** 3) == pytest.approx(1)
+    assert spearman(np.arange(5), -np.arange(5)) == pytest.approx(-1)
+
+
+class Echo(torch.nn.Module):
+    """A model that says what `cut_teacher` says, behind a bottleneck that says nothing."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+
+    def detect(self, x):
+        self.x = x
+        return toy.model().detect(x[..., :60])
+
+    def aggregate(self, found):
+        before, after = self.config.reach
+        wide = F.pad(self.x, (CONTEXT - before, CONTEXT - after))
+        return cut_teacher(wide)
+
+
+def test_the_yardstick_of_the_teacher_itself_is_one(data, teacher, tmp_path):
+    folder = str(tmp_path / "pairs")
+    single = recipe(families=8, single=True, split="validation", anywhere=0.0, antisense=0.0)
+    teach(data, single, teacher, folder, CPU, report=lambda _: None)
+    labels = SoftLabels.load_folder(folder)
+    found = yardstick([Echo(toy.model().config)], labels, CPU)
+    assert found["changes"]["all"]["spearman"] > 0.98
+    assert found["divergence"] < 0.5
+    assert found["changes"]["all"]["n"] > found["changes"]["exonic"]["n"] > 0
+    other = yardstick([toy.model()], labels, CPU)
+    assert other["changes"]["all"]["spearman"] < 0.8 and other["divergence"] > 5
+    json.dumps(found)
+
+
+def test_the_yardstick_needs_single_edits(data, teacher, tmp_path):
+    teach(data, recipe(versions=0), teacher, str(tmp_path / "plain"), CPU, report=lambda _: None)
+    with pytest.raises(DatasetError, match="single = true"):
+        yardstick([toy.model()], SoftLabels.load_folder(str(tmp_path / "plain")), CPU)
