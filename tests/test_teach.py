@@ -11,7 +11,7 @@ from samvar.errors import DatasetError, RecipeError
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training import edits
 from samvar.training.cnn import GROUPS, DilatedResNet, Group, load_openspliceai
-from samvar.training.dataset import UNKNOWN, Dataset
+from samvar.training.dataset import UNKNOWN, Dataset, TrainingGene
 from samvar.training.distil import change_error, core_excess, divergence
 from samvar.training.edits import REGIONS, FamilySampler, Site, Version, region
 from samvar.training.recipe import TeachRecipe
@@ -72,14 +72,8 @@ def data():
     for i in range(6):
         codes, acceptors, donors = gene(rng)
         genes.append(
-            dict(
-                name=f"g{i}",
-                chrom="1",
-                split="validation" if i > 3 else "train",
-                paralog=False,
-                codes=codes,
-                acceptors=acceptors,
-                donors=donors,
+            TrainingGene(
+                f"g{i}", "1", codes, acceptors, donors, split="validation" if i > 3 else "train"
             )
         )
     motifs = dict(
