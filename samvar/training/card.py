@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .. import files
 from ..errors import BundleError
 from ..model.bundle import write_manifest
-from ..model.sam import sam
+from ..model import sam
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
