@@ -42,7 +42,8 @@ def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Ite
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise OSError(f"{path}, after line {number}: {e}") from e
     finally:
-        text.detach()
+        if not handle.closed:
+            text.detach()
 
 
 def _is_unicode(text: str) -> bool:

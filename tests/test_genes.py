@@ -222,7 +222,7 @@ CANONICAL = (
         (CANONICAL + "20,\t95,\n", "ends before it starts"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
-        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "ends before it starts"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "no whole number"),
         ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
         ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts"),
     ],

@@ -20,6 +20,7 @@ from .options import (
     fasta_option,
     file_only,
     model_option,
+    read_genes,
     say,
     tell_unknown,
     user_errors,
@@ -285,7 +286,6 @@ def annotate(
     from ..annotate import Options
     from ..annotate import annotate as run
     from ..files import complete_file
-    from ..formats.annotation import load_annotation
     from ..formats.vcf import VcfReader, open_output
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
@@ -331,7 +331,7 @@ def annotate(
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
-        genes = load_annotation(annotation, cache=not no_cache)
+        genes = read_genes(annotation, cache=not no_cache)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         table = None
         if tsv:

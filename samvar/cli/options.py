@@ -201,13 +201,22 @@ model_option = click.option(
 )
 
 
+def read_genes(annotation: str, cache: bool = True):
+    """The annotation; what its reader left out or took apart is told."""
+    from ..formats.annotation import load_annotation
+
+    genes = load_annotation(annotation, cache)
+    for note in genes.notes:
+        say(f"samvar: {annotation}: {note}")
+    return genes
+
+
 def genome_and_genes(fasta: str, annotation: str):
     """Both files read; they must have a contig in common."""
     from ..annotate import check_annotation
-    from ..formats.annotation import load_annotation
     from ..genomics.genome import Genome
 
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    genome, genes = Genome(fasta), read_genes(annotation)
     check_annotation(genome, genes)
     return genome, genes
 

@@ -6,7 +6,15 @@ import sys
 
 import click
 
-from .options import EXIT_ERROR, annotation_option, device_option, fasta_option, say, user_errors
+from .options import (
+    EXIT_ERROR,
+    annotation_option,
+    device_option,
+    fasta_option,
+    read_genes,
+    say,
+    user_errors,
+)
 
 
 @click.command()
@@ -37,7 +45,6 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     reference covers the names and lengths of its contigs, and their bases if the file was made with
     --md5. Exit code 1 where anything differs.
     """
-    from ..formats.annotation import load_annotation
     from ..formats.vcf import VcfReader
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
@@ -47,7 +54,7 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
 
     with VcfReader(vcf) as reader:
         header = provenance(reader)
-        genes = load_annotation(annotation, cache=True)
+        genes = read_genes(annotation)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         with Predictor(load_bundle(model), device) as predictor:
             report = check(reader, Genome(fasta), genes, predictor, records)

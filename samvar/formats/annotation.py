@@ -6,17 +6,25 @@ converts.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from ..errors import AnnotationError
-from ..genomics.genes import Annotation
+from ..files import BUFFER, lines_of
+from ..genomics.genes import Annotation, Gene
 from . import gene_cache
 from .gene_tables import read_bed12, read_canonical, read_spliceai
-from .gff import read_gff
+from .gff3 import read_gff3
+from .gtf import read_gtf
+from .loci import Notes
+from .transcripts import PIECES, STRANDS, is_gtf, rows
 
-CACHED_FROM = 1_000_000  # characters of an annotation that is worth keeping parsed
+CACHED_FROM = 10_000  # lines of an annotation that is worth keeping parsed
+Reader = Callable[[Iterable[str], Notes], Iterator[Gene]]
 
 
 def load_annotation(path: str, cache: bool = False) -> Annotation:
@@ -26,42 +34,73 @@ def load_annotation(path: str, cache: bool = False) -> Annotation:
     Raises AnnotationError when the file is unreadable, in no known form, or without a transcript.
     """
     try:
-        with open(path, "rb") as handle:
-            data = handle.read()
-        digest = hashlib.sha256(data).hexdigest()
-        if cache and (genes := gene_cache.load(digest)):
-            return Annotation(genes, path, digest)
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode(errors="replace")
+        with _open(path) as handle:
+            digest = _sha256(handle)
+            if cache and (kept := gene_cache.load(digest)):
+                return Annotation(kept[0], path, digest, kept[1])
+            reader = _reader(_Lines(handle, path))
+            lines, notes = _Lines(handle, path), Notes()
+            try:
+                genes = list(reader(lines, notes))
+            except ValueError as e:
+                raise AnnotationError(
+                    f"cannot parse annotation {path}, line {lines.number}: {e}: "
+                    f"{lines.text[:100]!r}"
+                ) from e
     except FileNotFoundError as e:
         raise AnnotationError(f"annotation file not found: {path}") from e
-    except (OSError, EOFError, zlib.error) as e:
+    except OSError as e:
         raise AnnotationError(f"cannot read annotation {path}: {e}") from e
-    lines = [
-        x
-        for x in (line.rstrip("\r") for line in text.split("\n"))
-        if x.strip() and not x.startswith(("track ", "browser "))
-    ]
-    reader = _sniff(lines)
-    if reader is None:
-        raise AnnotationError(
-            f"{path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or canonical "
-            "exon table"
-        )
-    try:
-        genes = list(reader(lines))
-    except ValueError as e:
-        raise AnnotationError(f"cannot parse annotation {path}: {e}") from e
-    except (IndexError, KeyError) as e:
-        raise AnnotationError(f"cannot parse annotation {path}: {type(e).__name__}: {e}") from e
+    told = notes.told()
     if not genes:
-        raise AnnotationError(f"annotation {path} holds no transcript with exons")
-    if cache and len(text) >= CACHED_FROM:
-        gene_cache.save(digest, genes)
-    return Annotation(genes, path, digest)
+        raise AnnotationError(
+            f"annotation {path} holds no transcript with exons" + "".join(f"; {n}" for n in told)
+        )
+    if cache and lines.number >= CACHED_FROM:
+        gene_cache.save(digest, genes, told)
+    return Annotation(genes, path, digest, told)
 
 
-def _sniff(lines: list[str]):
-    for line in lines:
+@contextmanager
+def _open(path: str) -> Iterator[io.BufferedReader]:
+    """The file, or what a pipe holds: it is read more than once."""
+    with open(path, "rb") as handle:
+        if handle.seekable():
+            yield handle
+            return
+        with tempfile.TemporaryFile() as copy:
+            shutil.copyfileobj(handle, copy, BUFFER)
+            yield copy
+
+
+def _sha256(handle: io.BufferedReader) -> str:
+    handle.seek(0)
+    found = hashlib.sha256()
+    while piece := handle.read(BUFFER):
+        found.update(piece)
+    return found.hexdigest()
+
+
+class _Lines:
+    """Lines that hold something; of the one read last the number (1-based) and text."""
+
+    def __init__(self, handle: io.BufferedReader, path: str):
+        self.path, self.number, self.text = path, 0, ""
+        handle.seek(0)
+        self._lines = lines_of(handle, path, lenient=True)
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in enumerate(self._lines, 1):
+            self.number, self.text = number, line
+            if line and not line.isspace() and not line.startswith(("track ", "browser ")):
+                yield line
+
+
+def _reader(lines: _Lines) -> Reader:
+    """What reads an annotation, by its first line that is no comment, or its header. GTF and GFF3
+    are told apart by the first exon: AUGUSTUS has bare ids in others."""
+    text = iter(lines)
+    for line in text:
         fields = line.split("\t")
         if line.startswith("gene\thas_paralog\t"):
             return read_canonical
@@ -69,9 +108,22 @@ def _sniff(lines: list[str]):
             return read_spliceai
         if line.startswith("#"):
             continue
-        if len(fields) >= 9 and fields[3].isdigit() and fields[4].isdigit() and fields[6] in "+-.?":
-            return read_gff
-        if len(fields) >= 12 and fields[1].isdigit() and fields[9].isdigit():
+        if len(fields) >= 9 and fields[6] in {*STRANDS, ".", "?"}:
+            return read_gtf if _is_gtf(line, text) else read_gff3
+        if len(fields) >= 12 and fields[5] in {*STRANDS, "."}:
             return read_bed12
-        return None
-    return None
+        raise AnnotationError(
+            f"{lines.path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or "
+            f"canonical exon table: line {lines.number} is {line[:60]!r}"
+        )
+    raise AnnotationError(f"annotation {lines.path} is empty, or holds comments alone")
+
+
+def _is_gtf(first: str, others: Iterator[str]) -> bool:
+    head = next(rows([first]))
+    if head.kind in PIECES:
+        return is_gtf(head)
+    try:
+        return is_gtf(next((row for row in rows(others) if row.kind in PIECES), head))
+    except ValueError:
+        return is_gtf(head)  # the reader names the line

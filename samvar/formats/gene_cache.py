@@ -5,83 +5,88 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
+from array import array
+from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import platformdirs
 
-from ..genomics.genes import Gene, Transcript
+from ..files import complete_file
+from ..genomics.genes import Exons, Gene, Transcript
 
-FORMAT = 5
+FORMAT = 6
+TEXTS = "id", "symbol", "contig", "strand", "origin"
 
 
 def path_of(digest: str) -> str:
-    """Where the genes of the annotation with this sha256 are kept."""
+    """Where the genes of the annotation with this sha256 are kept. Raises RuntimeError or KeyError
+    for a user without a home."""
     return os.path.join(
         platformdirs.user_cache_dir("samvar", appauthor=False), f"genes.{digest}.v{FORMAT}.npz"
     )
 
 
-def save(digest: str, genes: list[Gene]) -> None:
-    """Keep genes; where the folder cannot be written, nothing is kept."""
-    path = path_of(digest)
-    part = f"{path}.part{os.getpid()}"
+def save(digest: str, genes: list[Gene], notes: tuple[str, ...]) -> None:
+    """Keep genes and the reader's notes; whatever is in the way of that, nothing is kept."""
+    with suppress(Exception):
+        path = path_of(digest)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with complete_file(path) as part, open(part, "wb") as handle:
+            np.savez(handle, **_columns(genes, notes))
+
+
+def _columns(genes: list[Gene], notes: tuple[str, ...]) -> dict[str, np.ndarray]:
     transcripts = [t for g in genes for t in g.transcripts]
-    text = {
-        f"gene_{k}": [getattr(g, k) for g in genes]
-        for k in ("id", "symbol", "contig", "strand", "origin")
-    }
-    text["transcript_id"] = [t.id for t in transcripts]
-    columns = dict(
+    exons = array("I")
+    for t in transcripts:
+        exons.extend(t.exons.bounds)
+    text = {name: [getattr(g, name) for g in genes] for name in TEXTS}
+    text |= dict(transcript=[t.id for t in transcripts], notes=list(notes))
+    return {k: np.frombuffer(json.dumps(v).encode(), np.uint8) for k, v in text.items()} | dict(
         span=np.array([(g.start, g.end) for g in genes]),
         paralog=np.array([-1 if g.paralog is None else int(g.paralog) for g in genes], np.int8),
         n_transcripts=np.array([len(g.transcripts) for g in genes]),
         rank=np.array([(t.cds_length, t.rank) for t in transcripts]),
         n_exons=np.array([len(t.exons) for t in transcripts]),
-        exons=np.array([e for t in transcripts for e in t.exons]),
+        exons=np.frombuffer(exons, np.uint32),
     )
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(part, "wb") as handle:
-            np.savez(
-                handle,
-                **columns,
-                **{k: np.frombuffer(json.dumps(v).encode(), np.uint8) for k, v in text.items()},
-            )
-        os.replace(part, path)
-    except OSError:
-        if os.path.exists(part):
-            os.unlink(part)
 
 
-def load(digest: str) -> list[Gene] | None:
-    """The genes of an annotation, or None where they are not kept or the file is damaged."""
-    try:
-        with open(path_of(digest), "rb") as handle, np.load(handle, allow_pickle=False) as z:
-            f = {
-                k: json.loads(v.tobytes()) if v.dtype == np.uint8 else v.tolist()
-                for k, v in z.items()
-            }
-        transcripts = _transcripts(f)
-        return [
+def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
+    """The genes of an annotation and the reader's notes, or None where they are not kept, cannot be
+    reached or the file is damaged."""
+    with (
+        suppress(Exception),
+        open(path_of(digest), "rb") as handle,
+        np.load(handle, allow_pickle=False) as columns,
+    ):
+        text = {k: json.loads(columns[k].tobytes()) for k in (*TEXTS, "transcript", "notes")}
+        transcripts = _transcripts(columns, text["transcript"])
+        genes = [
             Gene(
-                f["gene_id"][i],
-                f["gene_symbol"][i],
-                f["gene_contig"][i],
-                f["gene_strand"][i],
-                *f["span"][i],
-                tuple(next(transcripts) for _ in range(f["n_transcripts"][i])),
-                f["gene_origin"][i],
-                None if f["paralog"][i] < 0 else bool(f["paralog"][i]),
+                name,
+                symbol,
+                contig,
+                strand,
+                *span,
+                tuple(next(transcripts) for _ in range(n)),
+                origin,
+                None if paralog < 0 else bool(paralog),
             )
-            for i in range(len(f["span"]))
+            for name, symbol, contig, strand, origin, span, paralog, n in zip(
+                *(text[name] for name in TEXTS),
+                columns["span"].tolist(),
+                columns["paralog"].tolist(),
+                columns["n_transcripts"].tolist(),
+            )
         ]
-    except (OSError, EOFError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile):
-        return None
+        return genes, tuple(text["notes"])
+    return None
 
 
-def _transcripts(f: dict[str, list]):
-    end = 0
-    for name, n, (cds_length, rank) in zip(f["transcript_id"], f["n_exons"], f["rank"]):
-        start, end = end, end + n
-        yield Transcript(name, tuple((s, e) for s, e in f["exons"][start:end]), cds_length, rank)
+def _transcripts(columns, names: list[str]) -> Iterator[Transcript]:
+    exons, end = columns["exons"], 0
+    for name, n, rank in zip(names, columns["n_exons"].tolist(), columns["rank"]):
+        start, end = end, end + 2 * n
+        yield Transcript(name, Exons.of_bounds(exons[start:end].tobytes()), *rank.tolist())

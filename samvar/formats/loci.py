@@ -1,18 +1,42 @@
-"""What the readers of annotations share: exons of a line, and transcripts put together to genes."""
+"""What the readers of annotations share: exons of a line, transcripts put together to genes, and
+notes of what they did not take as it stands."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ..genomics.genes import Gene, Transcript
 
 
+class Notes:
+    """What a reader left out or took apart: how often, and one of them by name."""
+
+    SPLIT = "ids of transcripts stand at several places of a contig; each place is a transcript"
+    NO_EXONS = "genes or transcripts without exon, CDS or UTR rows are left out"
+    NO_STRAND = "genes, transcripts or their parts without a strand are left out"
+    NO_ID = "exons without a gene or transcript are left out"
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    def add(self, what: str, name: str) -> None:
+        self._counts[what] += 1
+        self._examples[what] = min(self._examples.get(what, name), name)
+
+    def told(self) -> tuple[str, ...]:
+        """For the user."""
+        return tuple(
+            f"{n} {what} ({self._examples[what]}{', ...' * (n > 1)})"
+            for what, n in sorted(self._counts.items())
+        )
+
+
 def loci(
     gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[Transcript], **more
 ) -> Iterator[Gene]:
-    """One Gene for each group of overlapping transcripts; none where the strand is not known."""
-    if strand not in ("+", "-"):
-        return
+    """One Gene for each group of overlapping transcripts."""
     group: list[Transcript] = []
     end = 0
     for t in sorted(transcripts, key=lambda t: (t.start, t.end, t.id)) + [None]:
@@ -35,13 +59,19 @@ def loci(
             end = max(end, t.end)
 
 
-def exons_of(starts: list[int], ends: list[int], line: str) -> list[tuple[int, int]]:
+def exons_of(starts: list[int], ends: list[int]) -> list[tuple[int, int]]:
     """A line's exons, half-open. Raises ValueError when they are not whole, or end before they
     start."""
     if len(starts) != len(ends):
-        raise ValueError(f"{len(starts)} starts and {len(ends)} ends of exons: {line[:100]!r}")
+        raise ValueError(f"{len(starts)} starts and {len(ends)} ends of exons")
+    if not starts:
+        raise ValueError("no exon")
     if any(start >= end for start, end in zip(starts, ends)):
-        raise ValueError(f"an exon ends before it starts: {line[:100]!r}")
+        raise ValueError("an exon ends before it starts")
+    if min(starts) < 0:
+        raise ValueError("an exon starts before its contig")
+    if max(ends) >= 1 << 32:
+        raise ValueError(f"no contig is {max(ends)} bases long")
     return list(zip(starts, ends))
 
 

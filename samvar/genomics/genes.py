@@ -4,8 +4,9 @@ half-open."""
 from __future__ import annotations
 
 import os
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .genome import ContigNames
@@ -13,13 +14,51 @@ from .genome import ContigNames
 _BIN = 1 << 17
 
 
-@dataclass(frozen=True)
+class Exons(Sequence):
+    """Ascending (start, end), 0-based half-open, of a transcript's exons; an annotation has
+    millions, so they are kept as plain numbers."""
+
+    __slots__ = ("bounds",)
+
+    def __init__(self, intervals: Iterable[tuple[int, int]]):
+        self.bounds = array("I", [bound for interval in intervals for bound in interval])
+
+    @classmethod
+    def of_bounds(cls, bounds: bytes) -> Exons:
+        """From start, end, start, end, ... as 32-bit numbers."""
+        exons = cls(())
+        exons.bounds = array("I", bounds)
+        return exons
+
+    def __len__(self) -> int:
+        return len(self.bounds) // 2
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return tuple(self)[i]
+        i = range(len(self))[i]
+        return self.bounds[2 * i], self.bounds[2 * i + 1]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.bounds[::2], self.bounds[1::2])
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, (Exons, tuple)) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+    def __repr__(self) -> str:
+        return f"Exons({tuple(self)})"
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """Exons as ascending (start, end), 0-based half-open; `rank` 2 MANE Select, 1 Ensembl
     canonical, 0 neither."""
 
     id: str
-    exons: tuple[tuple[int, int], ...]
+    exons: Sequence[tuple[int, int]]
     cds_length: int = 0
     rank: int = 0
 
@@ -36,7 +75,7 @@ class Transcript:
         return -self.rank, -self.cds_length, -sum(e - s for s, e in self.exons), self.id
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Gene:
     """One locus: transcripts of one gene id on one contig and strand that overlap each other, the
     chosen one first.
@@ -72,11 +111,14 @@ class Gene:
 
 
 class Annotation:
-    """All genes, in order of contig and start, with a look-up by interval. `digest` is the sha256
-    of the file."""
+    """All genes, in order of contig and start, with a look-up by interval. `notes` tell what its
+    reader left out or took apart, `digest` is the sha256 of the file."""
 
-    def __init__(self, genes: list[Gene], path: str = "", digest: str = ""):
+    def __init__(
+        self, genes: list[Gene], path: str = "", digest: str = "", notes: Iterable[str] = ()
+    ):
         self.genes = sorted(genes, key=lambda g: (g.contig, g.start, g.end, g.id, g.strand))
+        self.notes = tuple(notes)
         self.path, self.name, self.digest = path, os.path.basename(path), digest
         self.contigs = ContigNames(g.contig for g in self.genes)
         self._chosen: Annotation | None = None
@@ -102,5 +144,5 @@ class Annotation:
         """The same genes, each no longer than its chosen transcript; made once."""
         if self._chosen is None:
             genes = [replace(g, start=g.chosen.start, end=g.chosen.end) for g in self.genes]
-            self._chosen = Annotation(genes, self.path, self.digest)
+            self._chosen = Annotation(genes, self.path, self.digest, self.notes)
         return self._chosen

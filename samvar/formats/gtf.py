@@ -1,0 +1,144 @@
+"""Genes from GTF."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from ..genomics.genes import Gene, Transcript
+from .loci import Notes, loci
+from .transcripts import GENE, PIECES, SPAN, STRANDS, Draft, Row, rank_of, rows
+
+_ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
+_SYMBOLS = "gene_name", "gene_symbol", "gene"
+_NO_NAME = "\n"  # stands in no line
+
+Key = tuple[str, str, str, str]  # transcript, gene, contig, strand: RefSeq gives several genes'
+# transcripts one id. The first two are empty where a row does not say.
+
+
+def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
+    """GTF of GENCODE, Ensembl, RefSeq, StringTie and AUGUSTUS style; 1-based inclusive, its lines
+    in any order. What a row does not say of its transcript, other rows do."""
+    drafts: dict[Key, Draft] = defaultdict(Draft)
+    genes: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # rows of genes
+    symbols: dict[str, str] = {}
+    ids = _Ids()
+    for row in rows(lines):
+        if not (row.kind in PIECES or row.kind == SPAN or row.kind == GENE):
+            continue
+        transcript, gene = ids.of(row.attributes)
+        if row.strand not in STRANDS:
+            notes.add(Notes.NO_STRAND, transcript or gene)
+            continue
+        if row.kind == GENE:
+            if gene:
+                genes[gene, row.contig, row.strand].add_span(row)
+        elif transcript or gene:
+            draft = drafts[transcript, gene, row.contig, row.strand]
+            draft.add_span(row) if row.kind == SPAN else draft.add(row)
+            _tag(draft, row)
+        elif row.kind in PIECES:
+            draft = Draft()
+            draft.add(row)  # a wrong number shows
+            notes.add(Notes.NO_ID, f"{row.contig}:{row.start}-{row.end}")
+        if symbols.get(gene or transcript, _NO_NAME) not in row.attributes:
+            _name(symbols, gene or transcript, row)
+    yield from _genes(_with_genes(drafts), genes, symbols, notes)
+
+
+class _Ids:
+    """Transcript and gene id of a row. GTF begins with them, and neighbours mostly share them."""
+
+    def __init__(self):
+        self._beginning, self._ids = "\n", ("", "")
+
+    def of(self, attributes: str) -> tuple[str, str]:
+        if not attributes.startswith(self._beginning):
+            found: dict[str, str] = {}
+            self._beginning = "\n"
+            for match in _ATTRIBUTE.finditer(attributes):
+                key, quoted, bare = match.groups()
+                if key in ("gene_id", "transcript_id"):
+                    found.setdefault(key, quoted or (bare or "").strip())
+                    if len(found) == 2:
+                        self._beginning = attributes[: match.end()]
+                        break
+            self._ids = found.get("transcript_id", ""), found.get("gene_id", "")
+        return self._ids
+
+
+def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, quoted, bare in _ATTRIBUTE.findall(attributes):
+        if key in keys and (value := quoted or bare.strip()):
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def _tag(draft: Draft, row: Row) -> None:
+    text = row.attributes
+    if (draft.rank < 2 and "MANE" in text) or (draft.rank < 1 and "canonical" in text):
+        draft.rank = max(draft.rank, rank_of(_values(text, "tag").get("tag", ())))
+
+
+def _name(symbols: dict[str, str], owner: str, row: Row) -> None:
+    """The symbol of a gene (or of a transcript whose gene the row leaves out); of several, the
+    first in the alphabet."""
+    found = _values(row.attributes, *_SYMBOLS)
+    if name := next((found[key][0] for key in _SYMBOLS if key in found), ""):
+        symbols[owner] = min(symbols.get(owner, name), name)
+
+
+def _with_genes(drafts: dict[Key, Draft]) -> dict[Key, Draft]:
+    """Rows without a gene id go to the gene of their transcript, rows without a transcript id to
+    the gene's only transcript (else they are one of the gene's name)."""
+    genes_of: dict[tuple, set[str]] = defaultdict(set)
+    transcripts_of: dict[tuple, set[str]] = defaultdict(set)
+    for transcript, gene, contig, strand in drafts:
+        if transcript and gene:
+            genes_of[transcript, contig, strand].add(gene)
+            transcripts_of[gene, contig, strand].add(transcript)
+    whole: dict[Key, Draft] = {}
+    for key in list(drafts):
+        transcript, gene, contig, strand = key
+        gene = gene or _only(genes_of.get((transcript, contig, strand), ()), transcript)
+        transcript = transcript or _only(transcripts_of.get((gene, contig, strand), ()), gene)
+        draft = drafts.pop(key)
+        full = transcript, gene, contig, strand
+        if full in whole:
+            whole[full].join(draft)
+        else:
+            whole[full] = draft
+    return whole
+
+
+def _only(names: Iterable[str], otherwise: str) -> str:
+    some = list(names)
+    return some[0] if len(some) == 1 else otherwise
+
+
+def _genes(
+    drafts: dict[Key, Draft],
+    genes: dict[tuple[str, str, str], Draft],
+    symbols: dict[str, str],
+    notes: Notes,
+) -> Iterator[Gene]:
+    of_gene: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for transcript, gene, contig, strand in drafts:
+        of_gene[gene, contig, strand].append(transcript)
+    for key in genes.keys() - of_gene.keys():
+        notes.add(Notes.NO_EXONS, key[0])
+    for (gene, contig, strand), names in of_gene.items():
+        spans = genes[gene, contig, strand].places(SPAN) if (gene, contig, strand) in genes else []
+        own = {name: drafts.pop((name, gene, contig, strand)) for name in names}
+        whole = any(draft.has_exons for draft in own.values())
+        transcripts: list[Transcript] = []
+        for name, draft in own.items():
+            if not draft.has_pieces:
+                notes.add(Notes.NO_EXONS, name)
+            elif draft.has_exons or not (whole and name == gene):
+                transcripts += draft.transcripts(name, spans, notes)
+        symbol = symbols.get(gene) or next((symbols[n] for n in names if n in symbols), gene)
+        yield from loci(gene, symbol, contig, strand, transcripts)

@@ -1,0 +1,172 @@
+"""Rows of GTF and GFF3 put together to transcripts, whatever their order."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ..genomics.genes import Exons, Transcript
+from .loci import Notes, merge
+
+MAX_INTRON = 2_000_000  # bases; what lies further apart without a row that spans it is two copies
+OTHER, SPAN, EXON, CODING, UTR, GENE = range(6)
+_KINDS = {
+    "exon": EXON,
+    "cds": CODING,
+    "gene": GENE,
+    "transcript": SPAN,
+    "mrna": SPAN,
+} | dict.fromkeys(
+    ("utr", "5utr", "3utr", "utr5", "utr3", "5'-utr", "3'-utr", "five_prime_utr")
+    + ("three_prime_utr", "start_codon", "stop_codon", "coding_exon", "noncoding_exon")
+    + ("pseudogenic_exon",),
+    UTR,
+)
+PIECES = EXON, CODING, UTR
+STRANDS = frozenset("+-")
+
+
+class _Kinds(dict):
+    """Feature type -> kind, in whatever case."""
+
+    def __missing__(self, name: str) -> int:
+        return self.setdefault(name, _KINDS.get(name.lower(), OTHER))
+
+
+class Row(NamedTuple):
+    """A line of GTF or GFF3. `start` and `end` are text: not every feature needs a place."""
+
+    contig: str
+    kind: int
+    type: str
+    start: str
+    end: str
+    strand: str
+    attributes: str
+
+
+def rows(lines: Iterable[str]) -> Iterator[Row]:
+    """The features of GTF or GFF3, up to a sequence. Raises ValueError at a line that is none."""
+    kinds = _Kinds()
+    for line in lines:
+        if line[0] in "#>":
+            if line.startswith(("##FASTA", ">")):
+                return
+            continue
+        columns = line.split("\t", 9)
+        if len(columns) < 9:
+            raise ValueError("not the nine columns of GTF or GFF3")
+        contig, _, name, start, end, _, strand, _, text = columns[:9]
+        if text[:1] == '"':  # a table program has quoted it
+            text = text.strip()[1:-1].replace('""', '"')
+        yield Row(contig, kinds[name], name, start, end, strand, text)
+
+
+def is_gtf(row: Row) -> bool:
+    return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', row.attributes))
+
+
+def rank_of(tags: Iterable[str]) -> int:
+    """2 MANE Select, 1 Ensembl canonical, 0 neither."""
+    names = {t.replace(" ", "_") for t in tags}
+    return 2 if "MANE_Select" in names else 1 if "Ensembl_canonical" in names else 0
+
+
+class Draft:
+    """What the rows of one transcript say so far: kind, start, end (0-based, half-open) of each,
+    one after the other."""
+
+    __slots__ = "rank", "numbers"
+
+    def __init__(self):
+        self.rank, self.numbers = 0, array("I")
+
+    def add(self, row: Row) -> None:
+        """A row's place. Raises ValueError where that is none."""
+        start, end = row.start, row.end
+        if not (start.isdecimal() and end.isdecimal()):
+            raise ValueError(f"start and end must be whole numbers, not {start!r} and {end!r}")
+        first, last = int(start), int(end)
+        if first < 1:
+            raise ValueError(f"positions count from 1, not {first}")
+        if last < first:
+            raise ValueError("an exon ends before it starts")
+        if last >= 1 << 32:
+            raise ValueError(f"no contig is {last} bases long")
+        self.numbers.extend((row.kind, first - 1, last))
+
+    def add_span(self, row: Row) -> None:
+        """The row of the transcript itself, which may stand without a place."""
+        if not row.start == row.end == ".":
+            self.add(row._replace(kind=SPAN))
+
+    def join(self, other: Draft) -> None:
+        self.rank = max(self.rank, other.rank)
+        self.numbers.extend(other.numbers)
+
+    def places(self, *kinds: int) -> list[tuple[int, int]]:
+        numbers = iter(self.numbers)
+        return [(start, end) for kind, start, end in zip(*[numbers] * 3) if kind in kinds]
+
+    @property
+    def has_exons(self) -> bool:
+        return EXON in self.numbers[::3]
+
+    @property
+    def has_pieces(self) -> bool:
+        return any(kind in PIECES for kind in self.numbers[::3])
+
+    def transcripts(
+        self, name: str, gene_spans: list[tuple[int, int]], notes: Notes
+    ) -> list[Transcript]:
+        """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
+        UTR rows joined."""
+        exons = merge(self.places(EXON) or self.places(CODING, UTR))
+        coding = merge(self.places(CODING))
+        copies = _copies(exons, merge(self.places(SPAN) or gene_spans))
+        if len(copies) > 1:
+            notes.add(Notes.SPLIT, name)
+        return [
+            Transcript(
+                name,
+                Exons(copy),
+                sum(e - s for s, e in coding if s < copy[-1][1] and copy[0][0] < e),
+                self.rank,
+            )
+            for copy in copies
+        ]
+
+
+Intervals = tuple[tuple[int, int], ...]
+
+
+def _copies(exons: Intervals, spans: Intervals) -> list[Intervals]:
+    """Exons of one id, taken apart where the id stands at several places: by the disjoint `spans`
+    of its rows; where there are none, at gaps beyond `MAX_INTRON`, and where the lengths of the
+    exons repeat as a whole."""
+    if spans:
+        nearest: dict[int, list[tuple[int, int]]] = {}
+        for start, end in exons:
+            away = [max(s - end, start - e, 0) for s, e in spans]
+            nearest.setdefault(away.index(min(away)), []).append((start, end))
+        return [tuple(nearest[i]) for i in sorted(nearest)]
+    copies: list[list[tuple[int, int]]] = []
+    for exon in exons:
+        if copies and exon[0] - copies[-1][-1][1] <= MAX_INTRON:
+            copies[-1].append(exon)
+        else:
+            copies.append([exon])
+    return [tuple(copy) for near in copies for copy in _repeats(near)]
+
+
+def _repeats(exons: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Two or more equal chains of exons, apart. Exons that are all of one length repeat in true
+    genes, too (collagen)."""
+    lengths = [end - start for start, end in exons]
+    for n in range(2, len(exons) // 2 + 1):
+        unit = lengths[:n]
+        if len(set(unit)) > 1 and unit * (len(exons) // n) == lengths:
+            return [exons[i : i + n] for i in range(0, len(exons), n)]
+    return [exons]
