@@ -1,4 +1,7 @@
 import gzip
+import hashlib
+import os
+import threading
 
 import pytest
 
@@ -337,3 +340,190 @@ def test_genes_of_chosen_transcripts_are_no_longer_than_these(tmp_path):
     (gene,) = whole.of_chosen_transcripts().genes
     assert (whole.genes[0].start, whole.genes[0].end, gene.start, gene.end) == (49, 400, 100, 400)
     assert gene.sites() == whole.genes[0].sites()
+
+
+# ------------------------------------------------------------------ what real files leave out
+
+
+CHAIN = (401, 540), (1182, 1303), (1960, 2188)
+COPY = (4745, 4884), (6087, 6208), (6865, 7093)  # the same lengths
+
+
+def gtf_rows(kind, intervals, ids, contig="1", strand="+"):
+    return [f"{contig}\tx\t{kind}\t{s}\t{e}\t.\t{strand}\t.\t{ids}\n" for s, e in intervals]
+
+
+def found(tmp_path, rows, name="a.txt"):
+    return load_annotation(write(tmp_path, "".join(rows), name))
+
+
+def places(annotation):
+    return [(g.id, [(s + 1, e) for s, e in g.chosen.exons]) for g in annotation.genes]
+
+
+T1 = 'gene_id "G"; transcript_id "T";'
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize(
+    "rows, copies",
+    [
+        (gtf_rows("exon", CHAIN + COPY, T1), 2),
+        (gtf_rows("CDS", CHAIN + COPY, T1), 2),
+        (gtf_rows("transcript", [(401, 7093)], T1) + gtf_rows("exon", CHAIN + COPY, T1), 1),
+        (gtf_rows("gene", [(401, 7093)], 'gene_id "G";') + gtf_rows("exon", CHAIN + COPY, T1), 1),
+        (
+            gtf_rows("transcript", [(401, 2188), (4745, 9000)], T1)
+            + gtf_rows("exon", CHAIN + COPY + ((8000, 9000),), T1),
+            2,
+        ),
+        (
+            gtf_rows("gene", [(401, 2188), (4745, 7093)], 'gene_id "G";')
+            + gtf_rows("exon", CHAIN + COPY[:2], T1),
+            2,
+        ),
+        (gtf_rows("exon", CHAIN + ((3_000_001, 3_000_100),), T1), 2),
+        (gtf_rows("exon", CHAIN + ((1_200_001, 1_200_100),), T1), 1),
+        (gtf_rows("exon", [(i, i + 53) for i in range(1, 999, 200)], T1), 1),  # as collagen
+        (gtf_rows("exon", CHAIN + CHAIN, T1), 1),  # said twice
+    ],
+)
+def test_a_transcript_id_at_several_places_is_several_transcripts(tmp_path, rows, copies, strand):
+    rows = [r.replace("\t+\t", f"\t{strand}\t") for r in rows]
+    gff3 = [r.replace(T1, "Parent=T").replace('gene_id "G";', "ID=T") for r in rows]
+    gff3 = [r.replace("Parent", "ID") if "\ttranscript\t" in r else r for r in gff3]
+    for text in (rows, rows[::-1], gff3, gff3[::-1]):
+        annotation = found(tmp_path, text)
+        assert len(annotation.genes) == copies
+        assert len(annotation.notes) == (copies > 1)
+        if copies > 1:
+            assert annotation.notes[0].startswith("1 ids of transcripts stand at several places")
+            assert places(annotation)[0][1] == list(CHAIN)
+
+
+def test_one_id_on_two_contigs_or_strands_is_no_copy(tmp_path):
+    rows = gtf_rows("exon", CHAIN, T1) + gtf_rows("exon", CHAIN, T1, "2")
+    annotation = found(tmp_path, rows + gtf_rows("exon", CHAIN, T1, "2", "-"))
+    assert len(annotation.genes) == 3 and not annotation.notes
+
+
+def test_exons_are_cds_and_utr_rows_where_there_are_no_exon_rows(tmp_path):
+    bare = 'gene_id "B"; transcript_id "B";'
+    rows = (
+        gtf_rows("five_prime_utr", [(401, 420)], T1)
+        + gtf_rows("CDS", [(421, 540), (1182, 1300)], T1)
+        + gtf_rows("stop_codon", [(1301, 1303)], T1)
+        + gtf_rows("3UTR", [(1960, 2188)], T1)
+        + gtf_rows("exon", CHAIN, 'gene_id "E"; transcript_id "E";')
+        + gtf_rows("CDS", [(500, 540)], 'gene_id "E"; transcript_id "E";')
+        + gtf_rows("transcript", [(1, 9)], bare)
+        + gtf_rows("gene", [(1, 9)], 'gene_id "A";')
+    )
+    gff3 = [
+        r.replace(T1, "Parent=T").replace('gene_id "E"; transcript_id "E";', "Parent=E")
+        for r in rows[:-2]
+    ]
+    gff3 += gtf_rows("mRNA", [(1, 9)], "ID=B;Parent=C") + gtf_rows("gene", [(1, 9)], "ID=A")
+    for text in (rows, gff3):
+        annotation = found(tmp_path, text)
+        cds = {g.chosen.id: g.chosen.cds_length for g in annotation.genes}
+        assert {tuple(p) for _, p in places(annotation)} == {CHAIN}
+        assert cds == {"T": 120 + 119, "E": 41}
+        assert annotation.notes == (
+            "2 genes or transcripts without exon, CDS or UTR rows are left out (A, ...)",
+        )
+
+
+def test_cds_rows_of_a_gene_whose_transcripts_have_exons_are_no_transcript(tmp_path):
+    text = gtf_rows("gene", [(401, 2188)], "ID=G") + gtf_rows(
+        "mRNA", [(401, 2188)], "ID=T;Parent=G"
+    )
+    text += gtf_rows("exon", CHAIN, "Parent=T") + gtf_rows("CDS", CHAIN, "Parent=G")
+    (gene,) = found(tmp_path, text).genes
+    assert [t.id for t in gene.transcripts] == ["T"]
+
+
+def test_what_a_row_leaves_out_other_rows_of_its_transcript_say(tmp_path):
+    """Whatever the order of lines."""
+    full = 'gene_id "G"; transcript_id "T"; gene_name "SYM"; tag "MANE_Select";'
+    for least in ('transcript_id "T";', 'gene_id "G";', 'gene_id ""; transcript_id "T";'):
+        for told in range(3):
+            rows = [
+                *(r for i, r in enumerate(gtf_rows("exon", CHAIN, least)) if i != told),
+                *gtf_rows("exon", CHAIN[told : told + 1], full),
+                *gtf_rows("CDS", CHAIN[:1], least),
+            ]
+            for text in (rows, rows[::-1], sorted(rows)):
+                (gene,) = found(tmp_path, text).genes
+                assert (gene.id, gene.symbol, len(gene.transcripts)) == ("G", "SYM", 1)
+                assert (gene.chosen.id, gene.chosen.rank) == ("T", 2)
+                assert [(s + 1, e) for s, e in gene.chosen.exons] == list(CHAIN)
+                assert gene.chosen.cds_length == 140
+
+
+def test_a_gene_row_gives_the_symbol(tmp_path):
+    rows = gtf_rows("exon", CHAIN, T1) + gtf_rows(
+        "gene", [(401, 2188)], 'gene_id "G"; gene_name "S";'
+    )
+    assert {found(tmp_path, r).genes[0].symbol for r in (rows, rows[::-1])} == {"S"}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    "start, end, why",
+    [
+        ("1x", "9", "must be whole numbers, not '1x' and '9'"),
+        (".", "9", "must be whole numbers, not '.' and '9'"),
+        (".", ".", "must be whole numbers"),
+        ("-5", "9", "must be whole numbers"),
+        ("1.0", "9", "must be whole numbers"),
+        ("", "9", "must be whole numbers"),
+        ("0", "9", "count from 1"),
+        ("1", "99999999999", "no contig is 99999999999 bases"),
+    ],
+)
+def test_a_bad_number_is_named_with_its_line(tmp_path, first, start, end, why):
+    for ids in (T1, "Parent=T"):
+        good = gtf_rows("exon", CHAIN, ids)[:first]
+        with pytest.raises(AnnotationError, match=rf"a.txt, line {first + 1}: .*{why}"):
+            found(tmp_path, [*good, f"1\tx\texon\t{start}\t{end}\t.\t+\t.\t{ids}\n"])
+
+
+def test_marks_line_ends_and_quotes_of_table_programs(tmp_path):
+    exons = gtf_rows("exon", CHAIN, T1)
+    quoted = [r.replace(T1, '"' + T1.replace('"', '""') + '"') for r in exons]
+    table = "#NAME\tCHROM\tSTRAND\tTX_START\tTX_END\tEXON_START\tEXON_END\n"
+    table += 'G\t1\t+\t400\t2188\t"400,1181,1959,"\t"540,1303,2188,"\n'
+    bed = "1\t400\t2188\tT\t0\t+\t400\t2188\t0\t3\t140,122,229,\t0,781,1559,\tG\n"
+    gff3 = "".join(gtf_rows("exon", CHAIN, "Parent=G"))
+    for text in ("".join(exons), "".join(quoted), table, bed, gff3):
+        for marked in (text, "\ufeff" + text, "\ufeff\r\n\r\n" + text.replace("\n", "\r\n")):
+            for content in (marked, marked.replace("\r\n", "\n").replace("\n", "\r")):
+                assert places(found(tmp_path, [content])) == [("G", list(CHAIN))]
+
+
+def test_an_annotation_may_come_from_a_pipe(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    content = gzip.compress(GTF.encode())
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+    writer.start()
+    annotation = load_annotation(str(pipe))
+    writer.join()
+    assert len(annotation.genes) == 2 and annotation.digest == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, OSError])
+def test_a_user_without_a_home_has_no_cache(tmp_path, monkeypatch, error):
+    def none(*_, **__):
+        raise error("no home")
+
+    monkeypatch.setattr("samvar.formats.gene_cache.platformdirs.user_cache_dir", none)
+    monkeypatch.setattr("samvar.formats.annotation.CACHED_FROM", 0)
+    assert len(load_annotation(write(tmp_path, GTF), cache=True).genes) == 2
+
+
+def test_notes_are_kept_with_the_genes(tmp_path, cache):
+    path = write(tmp_path, "".join(gtf_rows("exon", CHAIN + COPY, T1)))
+    notes = [load_annotation(path, cache=True).notes for _ in range(2)]
+    assert notes[0] == notes[1] and len(notes[0]) == 1 and len(list(cache.iterdir())) == 1
