@@ -3,6 +3,7 @@ import hashlib
 import io
 import re
 import subprocess
+import sys
 
 import pysam
 import pysam.bcftools
@@ -223,7 +224,7 @@ def test_damage_is_noticed_through_an_index(indexed, tmp_path, damage):
     )
     (tmp_path / (path.name + ".csi")).write_bytes((path.parent / (path.name + ".csi")).read_bytes())
     with pytest.raises(
-        VcfError, match="truncated.*end marker" if damage == "cut" else "or its index .*damaged"
+        VcfError, match="truncated.*(end|EOF) marker|EOF marker.*truncated" if damage == "cut" else "or its index .*damaged"
     ):
         by_index(broken)
 
@@ -254,9 +255,53 @@ SAMPLES = COLUMNS.replace(b"INFO\n", b"INFO\tFORMAT\tS\n")
 )
 def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
     with pytest.raises(
-        VcfError, match=f"^the record at 1:5 cannot be written as BCF: .*{reason}[^\t]*$"
+        VcfError, match=f"^(the record at 1:5|a record) cannot be written as BCF: .*{reason}[^\t]*$"
     ):
         bcf(tmp_path / "x.bcf", [line], header)
+
+
+@pytest.mark.parametrize("length", [b'"9"', b".", b"nine"])
+def test_what_htslib_drops_of_a_header_is_not_declared(tmp_path, length):
+    header = HEADER.replace(b"length=9", b"length=" + length)
+    with pytest.raises(VcfError, match="contig 1 is not declared so that htslib understands it"):
+        bcf(tmp_path / "x.bcf", [RECORD.replace(b"DP=3;X", b".")], header)
+    assert not (tmp_path / "x.bcf").exists()
+
+
+def test_genotypes_with_a_mark_before_the_first_allele_stay(tmp_path):
+    header = SAMPLES.replace(b"v4.2", b"v4.4")
+    lines = [b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t%b\n" % gt for gt in (b"|0/1", b"/0|1|0", b"0/1", b"1")]
+    bcf(tmp_path / "x.bcf", lines, header)
+    with VcfReader(str(tmp_path / "x.bcf")) as reader:
+        assert [r.line for r in reader] == lines
+    assert by_index(tmp_path / "x.bcf") == lines
+
+
+def test_a_bcf_that_cannot_be_read_back_does_not_appear(tmp_path, monkeypatch):
+    monkeypatch.setattr("samvar.formats.vcf.bcf._WRITE", "import sys; sys.stdin.read(); print('x')")
+    with pytest.raises(VcfError, match="read back"):
+        bcf(tmp_path / "x.bcf", [RECORD.replace(b"DP=3;X", b".")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from samvar.formats.vcf import open_output\n"
+        "from samvar.formats.vcf.record import Record\n"
+        "with open_output(sys.argv[1], sys.argv[2]) as out:\n"
+        "    out.start([l.encode() + b'\\n' for l in sys.argv[3].splitlines()])\n"
+        "    for i in range(1, 9000):\n"
+        "        line = f'1\\t{i}\\t{i * 7919 % 10007}\\tA\\tC\\t.\\t.\\t.\\n'.encode()\n"
+        "        out.write(Record(line, 0, '1', i, 'A', ('C',)), [])\n"
+    )
+    for form in "vzbu":
+        path = tmp_path / f"x.{form}"
+        command = [sys.executable, "-c", code, str(path), form, HEADER.decode()]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert f"OSError: cannot write {path}: File too large" in done.stderr, done.stderr
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_bcf_that_is_no_utf8_is_read_byte_for_byte(tmp_path):

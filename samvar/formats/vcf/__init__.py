@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -14,11 +15,13 @@ from types import MappingProxyType
 from ...errors import VcfError
 from ...files import STDOUT_CLOSED, complete_file
 from ..regions import Regions
-from .bcf import BcfWriter, feeder, is_bcf, text_of
+from .bcf import BcfWriter, check_first_record, feeder, is_bcf, text_of
 from .bgzf import BGZF_EOF, Tail
 from .indexed import fetched, record_count, write_index
 from .record import OWN_META, Record, declared, split_info
 from .text import CR_ALONE, TextWriter, has_joined_lines, not_a_header, numbered
+
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 
 class VcfReader:
@@ -100,20 +103,20 @@ class VcfReader:
     def _open_bcf(self, head: bytes) -> None:
         """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put
         before the rest."""
-        import cyvcf2
+        import pysam
 
         try:
             if self._streamed:
                 self._feeder = feeder(self._stream, head, self._bgzf)
-                with self._feeder.stdout as reading:
-                    self._hts = cyvcf2.VCF(f"/dev/fd/{reading.fileno()}")
+                content = self._feeder.stdout
             else:
-                self._hts = cyvcf2.VCF(self.path)
-        except Exception as e:  # cyvcf2 raises a bare Exception
+                content = open(self.path, "rb")
+            with content:
+                self._hts = pysam.VariantFile(content)
+        except (OSError, ValueError) as e:
             raise VcfError(f"{self.path} is a truncated or damaged BCF: {e}") from e
-        self._lines = iter(
-            [(0, line.encode() + b"\n") for line in self._hts.raw_header.split("\n") if line]
-        )
+        header = text_of(self._hts.header).split(b"\n")
+        self._lines = iter([(0, line + b"\n") for line in header if line])
 
     def _bcf_lines(self) -> Iterator[tuple[int, bytes]]:
         number = 0
@@ -121,7 +124,7 @@ class VcfReader:
             for variant in self._hts:
                 number += 1
                 yield 0, text_of(variant)
-        except Exception as e:  # cyvcf2 raises a bare Exception
+        except (OSError, ValueError) as e:
             raise VcfError(f"{self.path} is truncated or damaged after record {number}: {e}") from e
         if not (self._feeder.wait() == 0 if self._streamed else self._complete()):
             raise VcfError(
@@ -273,12 +276,19 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
         stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
         writer: TextWriter | BcfWriter
         if form in "bu":
-            writer = BcfWriter(stream, "wb" if form == "b" else "wbu", bool(index))
+            writer = BcfWriter(stream, form, bool(index))
             stack.callback(writer.close)
         else:
             writer = TextWriter(stream, form == "z", bool(index))
-        yield writer
-        writer.finish()
+        try:
+            yield writer
+            writer.finish()
+        except OSError as e:
+            if e.filename is None and e.errno in NO_ROOM:
+                raise OSError(f"cannot write {path}: {os.strerror(e.errno)}") from e
+            raise
+        if isinstance(writer, BcfWriter) and os.path.isfile(name):
+            check_first_record(name, writer.first)
         if index:
             part = stack.enter_context(complete_file(f"{path}.{index}"))
             write_index(name, part, index)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import tempfile
 import zlib
+from contextlib import suppress
 from typing import BinaryIO
 
 from ...errors import VcfError
@@ -14,6 +16,7 @@ from .bgzf import BGZF_EOF
 from .record import Order, Record, declared
 
 BCF_MAGIC = b"BCF\x02"
+KINDS = b"contig", b"INFO", b"FORMAT", b"FILTER"
 
 
 def is_bcf(head: bytes, bgzf: bool) -> bool:
@@ -60,54 +63,53 @@ def text_of(record: object) -> bytes:
         return e.object
 
 
-_COPY = """
-import shutil, sys
+_WRITE = """
+import errno, os, sys
+import pysam, pysam.bcftools
 try:
-    shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)
-    sys.stdout.buffer.flush()
-except OSError as e:
-    import os
-    os._exit(e.errno)
+    pysam.bcftools.view("--no-version", "-I", "-O", sys.argv[1], "-", catch_stdout=False)
+except pysam.SamtoolsError as error:
+    if "parse error" in str(error):
+        os._exit(255)
+    try:
+        os.write(1, b"0")  # tells why
+    except OSError as e:
+        os._exit(e.errno)
+    os._exit(errno.EIO)
 """
 
 
 class BcfWriter:
-    """Records to BCF through htslib; what a record uses must be declared in the header, or VcfError
-    is raised.
+    """Records to BCF through htslib; what a record uses must be declared in the header as htslib
+    has read it, or VcfError is raised.
 
-    cyvcf2 tells nobody of a failed write, so that its output goes through a process that does, in a
-    session of its own: a terminal's Ctrl-C is for samvar alone.
+    htslib works in a process of its own, which reads text; in a session of its own, too: a
+    terminal's Ctrl-C is for samvar alone.
     """
 
+    REFUSED = 255  # exit code of the process: htslib could not read a record
+
     def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
-        self._copy = subprocess.Popen(
-            [sys.executable, "-c", _COPY],
-            stdin=subprocess.PIPE,
-            stdout=stream.fileno(),
-            start_new_session=True,
-        )
-        self._mode, self._writer = mode, None
+        self._stream, self._mode = stream, mode
+        self._process: subprocess.Popen | None = None
         self._order = Order() if sorted_only else None
+        self.first: Record | None = None
 
     def start(self, header: list[bytes]) -> None:
-        import cyvcf2
-
-        self._known = {
-            kind: set(declared(header, kind)) for kind in (b"contig", b"INFO", b"FORMAT", b"FILTER")
-        }
+        text = b"".join(line for line in header if line.strip()).replace(b"\r\n", b"\n")
+        if not text.startswith(b"##fileformat="):
+            text = b"##fileformat=VCFv4.2\n" + text
+        self._declared = {kind: set(declared(header, kind)) for kind in KINDS}
+        self._known = known_to_htslib(text)
         self._known[b"FILTER"] |= {b"PASS", b"."}
         self._columns = header[-1].count(b"\t")
-        text = b"".join(header).replace(b"\r\n", b"\n")
-        try:
-            self._writer = cyvcf2.Writer.from_string(
-                f"/dev/fd/{self._copy.stdin.fileno()}", text, self._mode
-            )
-        except Exception as e:  # cyvcf2 raises a bare Exception
-            raise VcfError(
-                "htslib refuses the header (two samples of one name?): mend it, or write text (-O "
-                "v or -O z)"
-            ) from e
-        self._writer.write_header()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WRITE, self._mode],
+            stdin=subprocess.PIPE,
+            stdout=self._stream.fileno(),
+            start_new_session=True,
+        )
+        self._send(text)
 
     def write(self, record: Record, added: list[str]) -> None:
         if not record.contig:
@@ -121,19 +123,21 @@ class BcfWriter:
                 f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}"
             )
         self._check_declared(line)
-        if self._copy.poll():
-            self._failed()
         try:
-            self._writer.write_record(self._writer.variant_from_string(line.decode()))
+            line.decode()
         except UnicodeDecodeError as e:
             raise VcfError(
                 f"{refused}: it is no UTF-8. Convert the input with iconv, or write text (-O v or "
                 "-O z)"
             ) from e
-        except Exception as e:  # cyvcf2 raises a bare Exception
-            raise VcfError(
-                f"{refused}: htslib refuses it, as it says above. Write text (-O v or -O z)"
-            ) from e
+        self.first = self.first or record
+        self._send(line + b"\n")
+
+    def _send(self, text: bytes) -> None:
+        try:
+            self._process.stdin.write(text)
+        except BrokenPipeError:
+            self._failed(self._process.wait())
 
     def _check_declared(self, line: bytes) -> None:
         f = line.split(b"\t", 9)
@@ -146,26 +150,70 @@ class BcfWriter:
         for kind, names in used:
             for name in names:
                 if name not in self._known[kind]:
+                    what = f"{kind.decode()} {name.decode(errors='replace')} is not declared"
+                    if name in self._declared[kind]:
+                        what += f" so that htslib understands it (see its ##{kind.decode()} line)"
                     raise VcfError(
-                        f"{kind.decode()} {name.decode(errors='replace')} is not declared in the "
-                        "header, "
-                        "which BCF needs: declare it, or write text (-O v or -O z)"
+                        f"{what} in the header, which BCF needs: declare it, or write text (-O v "
+                        "or -O z)"
                     )
 
     def finish(self) -> None:
-        if self._writer:
-            self._writer.close()
-        self._copy.stdin.close()
-        if self._copy.wait():
-            self._failed()
+        if not self._process:
+            return
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        if code := self._process.wait():
+            self._failed(code)
 
     def close(self) -> None:
-        """End the copying, finished or not."""
-        self._copy.stdin.close()
-        self._copy.kill()
-        self._copy.wait()
+        """End the process, finished or not."""
+        if not self._process:
+            return
+        self._process.kill()
+        self._process.wait()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
 
-    def _failed(self) -> None:
-        raise OSError(
-            self._copy.returncode, f"cannot write BCF: {os.strerror(self._copy.returncode)}"
+    def _failed(self, code: int) -> None:
+        if code != self.REFUSED:
+            code = code if code > 0 else errno.EIO
+            raise OSError(code, os.strerror(code))
+        raise VcfError(
+            "a record cannot be written as BCF: htslib refuses it, as it says above. Write text "
+            "(-O v or -O z)"
         )
+
+
+def known_to_htslib(header: bytes) -> dict[bytes, set[bytes]]:
+    """Names of contigs, INFO, FORMAT and FILTER that htslib keeps of a header (text, with LF as
+    line end); of what it cannot read it keeps nothing. Raises VcfError where it refuses all."""
+    import pysam
+
+    with tempfile.TemporaryFile() as file:
+        file.write(header)
+        file.seek(0)
+        try:
+            with pysam.VariantFile(file) as read:
+                names = read.header
+                kept = (names.contigs, names.info, names.formats, names.filters)
+                return {k: {n.encode() for n in own} for k, own in zip(KINDS, kept)}
+        except (OSError, ValueError) as e:
+            raise VcfError(
+                "htslib refuses the header (two samples of one name?): mend it, or write text (-O "
+                "v or -O z)"
+            ) from e
+
+
+def check_first_record(path: str, first: Record | None) -> None:
+    """Raises VcfError when the first record of a BCF is not the one that was written."""
+    import pysam
+
+    try:
+        with open(path, "rb") as file, pysam.VariantFile(file) as read:
+            found = next(read, None)
+            place = found and (found.contig, found.pos, found.ref, found.alts or ())
+    except (OSError, ValueError) as e:
+        raise VcfError(f"the BCF that was written cannot be read back ({e})") from e
+    if place != (first and (first.contig, first.pos, first.ref, first.alts)):
+        raise VcfError(f"the BCF that was written does not begin with its first record: {place}")

@@ -20,7 +20,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
     record that lies in two regions comes twice. Raises VcfError when file or index is damaged."""
     file = None
     try:
-        if bcf:  # cyvcf2 takes any error for the end of a region
+        if bcf:
             file = pysam.VariantFile(path, index_filename=index)
             names, fetch = (
                 list(file.header.contigs),
