@@ -224,7 +224,10 @@ def test_damage_is_noticed_through_an_index(indexed, tmp_path, damage):
     )
     (tmp_path / (path.name + ".csi")).write_bytes((path.parent / (path.name + ".csi")).read_bytes())
     with pytest.raises(
-        VcfError, match="truncated.*(end|EOF) marker|EOF marker.*truncated" if damage == "cut" else "or its index .*damaged"
+        VcfError,
+        match="truncated.*(end|EOF) marker|EOF marker.*truncated"
+        if damage == "cut"
+        else "or its index .*damaged",
     ):
         by_index(broken)
 
