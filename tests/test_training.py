@@ -36,6 +36,7 @@ from samvar.training.dataset import (
 )
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
+from samvar.training.motifs import read_folders
 from samvar.training.recipe import LssiRecipe, SamRecipe, load_recipe
 from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, Augmentation, Mixture, WindowSampler
@@ -104,7 +105,14 @@ def source(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(source):
     fasta, gtf, motifs = source
-    return prep.prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), motifs, report=lambda _: None)
+    return prep.prepare(
+        [(fasta, gtf)],
+        {"chr1"},
+        {"chr5"},
+        set(),
+        read_folders([motifs]),
+        report=lambda _: None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -381,12 +389,6 @@ def test_a_card_is_made_anew(tmp_path):
     assert "manifest" in CliRunner().invoke(main, ["train", "card", folder]).stderr
 
 
-def test_a_motif_file_that_is_none_is_named(tmp_path):
-    (tmp_path / "X.txt").write_text("PSAM A0=1\nhello world\n")
-    with pytest.raises(DatasetError, match="X.txt.*hello world"):
-        prep.read_motifs(str(tmp_path))
-
-
 def test_genes_too_short_for_indels_are_an_error(data):
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 4, 90).astype(np.uint8)
@@ -610,23 +612,6 @@ def test_words_differ_where_sequences_differ():
     assert len(np.intersect1d(prep.words(a), prep.words(b))) == 201
     b[200] = UNKNOWN
     assert len(prep.words(b)) == 201
-
-
-def test_motif_files(source):
-    m = prep.read_motifs(source[2])
-    assert (
-        m["psam"].shape == (3, 11, 4)
-        and m["rbp"].tolist() == [0, 0, 1]
-        and m["names"].tolist() == ["AAA1", "BBB2"]
-    )
-    assert (m["psam"][1, 0] == 1).all()  # a PSAM of width 10 starts at p-4
-    np.testing.assert_allclose(m["a0"], [0.5, 0.25, 0.5])
-
-
-def test_real_motifs(shared):
-    m = prep.read_motifs(shared("motifs/rbns"))
-    assert m["psam"].shape == (318, 11, 4) and len(m["names"]) == 79
-    np.testing.assert_allclose(m["psam"].max(2), 1, atol=1e-4)
 
 
 # ------------------------------------------------------------------------------------------ recipes

@@ -3,25 +3,23 @@ keep it honest."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import DatasetError
-from ..files import text_lines
 from ..genomics.genome import UNKNOWN, ContigNames, reverse_complement
 from ..model.bundle import sha256_file
 from .dataset import TEST, TRAIN, VALIDATION, Dataset, TrainingGene
 from .genes import gt_ag_share, merge_genes, read_genes
+from .motifs import Motif, as_arrays, describe
 
 MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
 K = 100  # length of the words that tell a shared sequence
 NEAR = 200  # bases around a held-out splice site whose words must not be trained on
 REPEAT_GENES = 3  # a word in this many genes is a repeat
-MOTIF_WIDTH = 11
 
 
 def words(codes: np.ndarray) -> np.ndarray:
@@ -85,59 +83,12 @@ def _positions(some: np.ndarray, among: np.ndarray) -> np.ndarray:
     return at[among[at] == some] if len(among) else at[:0]
 
 
-def read_motifs(folder: str) -> dict[str, np.ndarray]:
-    """RBPamp affinity files NAME.txt -> psam (K, 11, 4) A C G U, a0 (K,), rbp (K,), names; RBPs in
-    alphabetical order.
-
-    A PSAM of width 11 covers p-5 .. p+5, one of width 10 p-4 .. p+5 (its first column is filled
-    with 1).
-    """
-    paths = sorted(glob.glob(os.path.join(folder, "*.txt")))
-    if not paths:
-        raise DatasetError(f"no motif files (*.txt) in {folder}")
-    psams, a0s, rbps = [], [], []
-    for i, path in enumerate(paths):
-        rows: list[list[float]] = []
-        for line in [*text_lines(path), "PSAM"]:
-            if line.startswith("PSAM"):
-                if rows:
-                    if not MOTIF_WIDTH - 1 <= len(rows) <= MOTIF_WIDTH:
-                        raise DatasetError(
-                            f"{path}: a PSAM of width {len(rows)}; samvar takes 10 and 11"
-                        )
-                    psams.append([[1.0] * 4] * (MOTIF_WIDTH - len(rows)) + rows)
-                    rbps.append(i)
-                    rows = []
-                a0s += [float(f.removeprefix("A0=")) for f in line.split() if f.startswith("A0=")]
-            elif line.strip() and line[0] != "#":
-                rows.append(_affinities(path, line))
-    if len(psams) != len(a0s):
-        raise DatasetError(
-            f"the motif files in {folder} have {len(psams)} matrices but {len(a0s)} A0 values"
-        )
-    names = np.array([os.path.basename(p).removesuffix(".txt") for p in paths])
-    return dict(
-        psam=np.array(psams, np.float32),
-        a0=np.array(a0s, np.float32),
-        rbp=np.array(rbps),
-        names=names,
-    )
-
-
-def _affinities(path: str, line: str) -> list[float]:
-    try:
-        a, c, g, u = map(float, line.split()[:4])
-    except ValueError:
-        raise DatasetError(f"{path}: {line.strip()[:40]!r} is no row of four affinities") from None
-    return [a, c, g, u]
-
-
 def prepare(
     sources: list[tuple[str, str]],
     validation: set[str],
     test: set[str],
     held_out: set[str],
-    motif_folder: str | None = None,
+    motifs: Sequence[Motif] = (),
     report: Callable[[str], None] = print,
     leave_out: set[str] = frozenset(),
 ) -> Dataset:
@@ -153,7 +104,6 @@ def prepare(
     Raises DatasetError where the introns of a source are not mostly GT-AG, or no train gene is
     left.
     """
-    motifs = read_motifs(motif_folder) if motif_folder else None
     merged, files = _read_sources(sources, report)
     rule = _Rule(ContigNames(validation), ContigNames(test), held_out, ContigNames(leave_out))
     genes = [replace(gene, split=split) for gene in merged if (split := rule.split_of(gene))]
@@ -167,12 +117,13 @@ def prepare(
         report(f"{', '.join(sorted(leave_out))}: {n} genes, left out")
     origin = dict(
         files=files,
+        motifs=describe(motifs),
         validation=sorted(validation),
         test=sorted(test),
         held_out=sorted(held_out),
         left_out=sorted(leave_out),
     )
-    return Dataset.from_genes(packed, motifs, origin)
+    return Dataset.from_genes(packed, as_arrays(motifs) if motifs else None, origin)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,19 @@ from .options import in_pairs, several_annotations, several_fastas
 @several_annotations
 @click.option(
     "--motifs",
+    "motif_folders",
     metavar="FOLDER",
-    help="Affinity files of RBPs, made by RBPamp. Training of fm and am needs them, lssi does not.",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Motifs of RBPs: affinities (RBPamp) or probabilities (RNAcompete), a file for each. "
+    "Repeat it for several folders. Training of fm and am needs them, lssi does not.",
+)
+@click.option(
+    "--panel",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Table that says which files of the --motifs folders count, and under which names. "
+    "Without it all files count, each under its own name.",
 )
 @click.option(
     "--validation",
@@ -46,14 +57,20 @@ from .options import in_pairs, several_annotations, several_fastas
     "-o", "--output", metavar="FILE", required=True, help="Write the packed dataset here (.npz)."
 )
 @user_errors
-def prepare(fastas, annotations, motifs, validation, test, leave_out, held_out, output) -> None:
+def prepare(
+    fastas, annotations, motif_folders, panel, validation, test, leave_out, held_out, output
+) -> None:
     """Pack genomes and annotations into one dataset for training.
 
     Every chromosome that is not named below is for training.
     """
     from ...files import complete_file
+    from ...training.motifs import read_folders, read_panel
     from ...training.prepare import prepare as prepare_dataset
 
+    if panel and not motif_folders:
+        raise click.UsageError("--panel names files in folders: give these with --motifs")
+    motifs = read_panel(panel, motif_folders) if panel else read_folders(motif_folders)
     names = names_in(held_out) if held_out else set()
     split = lambda text: {c for c in text.split(",") if c}  # noqa: E731
     with complete_file(output) as part:
