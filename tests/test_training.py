@@ -548,7 +548,7 @@ def test_a_dataset_without_validation_genes_can_be_used_to_the_end(source, tmp_p
 
 def test_unfinished_runs_are_not_bundled(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=3, **TINY)
-    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--minutes", "0")
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm", "--minutes", "1e-9")
     bundle = [
         "train",
         "bundle",
@@ -728,7 +728,7 @@ def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedul
     )
     common = [kind, recipe, "-d", packed, "--lssi", lssi]
     train(*common, "-o", tmp_path / "whole")
-    said = train(*common, "-o", tmp_path / "parts", "--minutes", "0")
+    said = train(*common, "-o", tmp_path / "parts", "--minutes", "1e-9")
     while "stopped after" in said:
         said = train(*common, "-o", tmp_path / "parts", "--resume", "--minutes", "0.005")
     a, b = states(tmp_path / "whole"), states(tmp_path / "parts")
@@ -832,7 +832,7 @@ def test_a_run_goes_on_only_from_the_same_start(packed, lssi, tmp_path):
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
     own = ["--lssi", lssi, "--start-from", tmp_path / "fm"]
     am = ["am", recipe, "-d", packed, "-o", tmp_path / "am"]
-    train(*am, *own, "--minutes", "0")
+    train(*am, *own, "--minutes", "1e-9")
     for options, differs in (
         (["--lssi", tmp_path / "lssi", *own[2:]], "lssi"),
         (own[:2], "start_from"),
