@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from .. import files
 from ..errors import BundleError
-from ..model.bundle import write_manifest
 from ..model import sam
+from ..model.bundle import write_manifest
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
