@@ -92,8 +92,7 @@ def place(position: int | None, offset: int = 0, origin: int = 0) -> str:
 
 def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
     """The columns of a row of SAMVAR. `pos` is the record's POS, 1-based."""
-    a = deltas.alignment
-    places = [place(int(a.position[c]), int(a.offset[c]), pos) for c in deltas.columns]
+    places = [place(*p, origin=pos) for p in deltas.places]
     values = [_number(float(v), 4) for v in deltas.values]
     return [
         alt,
@@ -115,7 +114,7 @@ def packed(values: list[str]) -> str:
 def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
     """One row in SpliceAI's layout: two decimals, and no more than the anchor of a position within
     an insertion."""
-    places = [str(int(deltas.alignment.position[c]) + 1 - pos) for c in deltas.columns]
+    places = [str(p.position + 1 - pos) for p in deltas.places]
     return packed([alt, gene.symbol, *(_number(float(v), 2) for v in deltas.values), *places])
 
 

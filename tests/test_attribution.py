@@ -13,13 +13,14 @@ from samvar.model.bottleneck import LSSI_FLOOR, Detection
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import one_hot
 from samvar.scoring import attribution
-from samvar.scoring.attribution import COMPLETE, CORE, Attribution, Part, attribute
+from samvar.scoring.attribution import COMPLETE, Attribution, Part, attribute
 from samvar.scoring.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.scoring.knockout import EditableAllele
 from samvar.scoring.predictor import Predictor, ScoredWindow
 
 from . import toy
 
+CHANNELS = ["LSSI_A", "LSSI_D", *toy.RBPS]
 BASES = toy.random_bases(1200, seed=5)
 BASES = BASES[:800] + "CAG" * 6 + BASES[818:]
 CHANGES = {
@@ -84,8 +85,8 @@ def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
     seen = set()
     for part in (p for a in attribute(setting[1], scored, deltas, 0.0) for p in a.parts):
         if window.start <= part.position < window.end:
-            channel = CORE.index(part.rbp) if part.rbp in CORE else 2 + toy.RBPS.index(part.rbp)
-            empty = LSSI_FLOOR if channel < 2 else 0.0
+            channel = CHANNELS.index(part.rbp)
+            empty = LSSI_FLOOR if part.kind == "lssi" else 0.0
             before, after = (float(u[channel, part.position - window.start]) for u in (ref, alt))
             was, is_now = before > empty + 1e-5, after > empty + 1e-5
             expected = (
@@ -145,9 +146,7 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
         effects = (total * (alt - ref))[0].numpy() * SIGN[a.delta]
         seen = 0
         for p in a.parts:
-            channel = (
-                attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
-            )
+            channel = CHANNELS.index(p.rbp)
             at = p.position - window.start + window.flank
             at = at if strand == "+" else n + 2 * window.flank - 1 - at
             assert p.effect == pytest.approx(effects[channel, at + reach], abs=COMPLETE)
@@ -171,9 +170,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
         for p in a.parts:
             if p.event.startswith("site_") or p.kind == "spacing" or p.offset:
                 continue
-            channel = (
-                attribution.CORE.index(p.rbp) if p.kind == "lssi" else 2 + toy.RBPS.index(p.rbp)
-            )
+            channel = CHANNELS.index(p.rbp)
             deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
             behind = shift and p.position >= placed.start + len(placed.ref)
             each = []
@@ -188,7 +185,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
                     in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
                 u = (ref if deleted else alt).clone()
                 if deleted:
-                    u[0, channel, in_ref] = LSSI_FLOOR if channel < 2 else 0.0
+                    u[0, channel, in_ref] = LSSI_FLOOR if p.kind == "lssi" else 0.0
                 else:
                     u[0, channel, in_alt] = ref[0, channel, in_ref]
                 column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[

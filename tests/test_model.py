@@ -193,7 +193,7 @@ def test_shapes_and_probabilities(kind):
     x = toy.sequence(3, 150 + left + right)
     found = m.detect(x)
     edge = m.config.aggregate_reach
-    assert found.lssi.shape == (3, 2, 150 + 2 * edge)
+    assert found.core.shape == (3, 2, 150 + 2 * edge)
     assert found.motifs.shape == (3, 3, 150 + 2 * edge)
     log_p = m.aggregate(found)
     assert log_p.shape == (3, 3, 150)
@@ -214,7 +214,7 @@ def test_everything_before_the_lstm_is_translation_equivariant(kind):
         found = m.detect(part)
         whole = m.detect(x)
         n = found.motifs.shape[-1]
-        assert_close(found.lssi, whole.lssi[..., shift : shift + n], atol=1e-5, rtol=0)
+        assert_close(found.core, whole.core[..., shift : shift + n], atol=1e-5, rtol=0)
         assert_close(found.motifs, whole.motifs[..., shift : shift + n], atol=1e-5, rtol=0)
         m.aggregate(found)
         m.aggregate(whole)
@@ -282,7 +282,7 @@ def test_before_training_the_model_starts_from_the_lssi():
     left, right = m.config.reach
     x = toy.sequence(1, 100 + left + right, seed=7)
     found = m.detect(x)
-    core = crop(found.lssi, a.reach, a.reach)
+    core = crop(found.core, a.reach, a.reach)
     expected = torch.log_softmax(torch.cat([torch.zeros(1, 1, 100), core], 1), 1)
     assert_close(m(x), expected, atol=1e-5, rtol=1e-4)
 

@@ -176,7 +176,7 @@ def test_forgotten_tiles_are_made_again(genome, tmp_path, monkeypatch):
     before = predictor.score(window)
     monkeypatch.setattr(tiles, "KEPT", 2)
     monkeypatch.setattr(tiles, "TILE", 64)
-    predictor.references = [tiles.Reference(m) for m in predictor.models]
+    predictor.references = [tiles.Reference(m, predictor.bundle.layout) for m in predictor.models]
     after = predictor.score(window)
     assert len(predictor.references[0]._kept) <= 2
     np.testing.assert_allclose(before.ref, after.ref, atol=1e-6)

@@ -4,6 +4,7 @@ strands, both ways."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -11,8 +12,27 @@ from .genes import Gene
 from .genome import UNKNOWN, Genome, decode, reverse_complement
 from .variant import Variant
 
+Index = TypeVar("Index", int, np.ndarray)
 
-@dataclass(frozen=True)
+
+class Place(NamedTuple):
+    """A base on the genome: its position, 0-based; of an inserted base the position of the base
+    before the insertion, and `offset` 1, 2, ... from there."""
+
+    position: int
+    offset: int = 0
+
+
+class Base(NamedTuple):
+    """A base of the two haplotypes: its place, and its index in each, in genome order, 0 at the
+    first compared position; None in the one that has no such base."""
+
+    place: Place
+    in_ref: int | None
+    in_alt: int | None
+
+
+@dataclass(frozen=True, eq=False)
 class Window:
     """Ref and alt around a variant, in transcript orientation, unknown outside the gene.
 
@@ -35,24 +55,62 @@ class Window:
     alt: np.ndarray
     known: float
 
+    @property
+    def compared(self) -> int:
+        """How many positions of the reference are compared."""
+        return self.end - self.start
+
+    @property
+    def frame_length(self) -> int:
+        """Bases of the reference's frame."""
+        return self.compared + 2 * self.flank
+
+    @property
+    def direction(self) -> int:
+        """1 where the transcript runs as the genome does, else -1."""
+        return 1 if self.gene.strand == "+" else -1
+
     def to_genome(self, values: np.ndarray) -> np.ndarray:
         """Values per base (last axis) in transcript order -> in genome order; its own inverse."""
-        return values[..., ::-1] if self.gene.strand == "-" else values
+        return values if self.direction > 0 else values[..., ::-1]
+
+    def flipped(self, index: Index, length: int) -> Index:
+        """Index of a base among `length`, in genome order -> in transcript order; its own
+        inverse."""
+        return index if self.direction > 0 else length - 1 - index
 
     @property
     def origin(self) -> int:
         """Where the frame starts, counted in bases of the transcript from the gene's first one."""
-        if self.gene.strand == "+":
+        if self.direction > 0:
             return self.start - self.flank - self.gene.start
         return self.gene.end - (self.end + self.flank)
 
-    def place(self, placed: Variant) -> tuple[int, int]:
+    def replaced(self, placed: Variant) -> tuple[int, int]:
         """Bases [first, last) of the ref frame that a placement of the variant replaces, in
         transcript orientation."""
         first = placed.start - self.start + self.flank
         last = first + len(placed.ref)
-        n = self.end - self.start + 2 * self.flank
-        return (first, last) if self.gene.strand == "+" else (n - last, n - first)
+        n = self.frame_length
+        return (first, last) if self.direction > 0 else (n - last, n - first)
+
+    def base_gone(self, column: int) -> Base:
+        """A base that alt has not. `column` of the ref frame, in transcript orientation."""
+        index = self.flipped(column, self.frame_length) - self.flank
+        return Base(Place(index + self.start), index, None)
+
+    def base_of_alt(self, column: int, placed: Variant) -> Base:
+        """A base of alt, where the change is `placed`. `column` of the alt frame, in transcript
+        orientation."""
+        gone, new = len(placed.ref), len(placed.alt)
+        index = self.flipped(column, self.frame_length - gone + new) - self.flank
+        first_new = placed.start - self.start
+        if index < first_new or gone == new:
+            return Base(Place(index + self.start), index, index)
+        if index < first_new + new:
+            return Base(Place(placed.start + gone - 1, index - first_new + 1), None, index)
+        in_ref = index + gone - new
+        return Base(Place(in_ref + self.start), in_ref, index)
 
     def gene_codes(self, first: int, last: int) -> np.ndarray:
         """Reference codes of bases [first, last) counted from the gene's first one, in transcript
@@ -60,7 +118,7 @@ class Window:
         g, contig = self.gene, self.variant.contig
         low, high = max(first, 0), min(last, g.end - g.start)
         out = np.full(last - first, UNKNOWN, np.uint8)
-        if low < high and g.strand == "+":
+        if low < high and self.direction > 0:
             out[low - first : high - first] = self.genome.codes(
                 contig, g.start + low, g.start + high
             )
@@ -73,12 +131,8 @@ class Window:
     def site(self, haplotype: np.ndarray, index: int, width: int = 5) -> str:
         """The bases around a position, in transcript orientation. `index`: in genome order, 0 at
         the first compared."""
-        before, after = self.reach
-        at = (
-            len(haplotype) - 1 - after - self.flank - index
-            if self.gene.strand == "-"
-            else before + self.flank + index
-        )
+        before = self.reach[0] if self.direction > 0 else self.reach[1]
+        at = self.flipped(before + self.flank + index, len(haplotype))
         return decode(haplotype[at - width : at + width + 1])
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from .. import files
 from ..errors import BundleError
+from .bottleneck import Layout
 from .sam import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
@@ -58,6 +59,12 @@ class Bundle:
     sha256: str
     folder: str
     background: Background | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """What the channels of the models' bottleneck are."""
+        model = self.models[0]
+        return Layout.of(model.core, self.rbps, model.motifs.main.norm.num_features)
 
 
 def sha256_file(path: str) -> str:

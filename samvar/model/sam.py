@@ -79,7 +79,7 @@ import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .bottleneck import LSSI_FLOOR, Detection
+from .bottleneck import ACCEPTOR_CORE, DONOR_CORE, LSSI_FLOOR, Detection
 
 NONE, ACCEPTOR, DONOR = 0, 1, 2
 NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
@@ -521,6 +521,8 @@ class SAM(nn.Module):
     """The whole model. `reach` bases before and after the scored positions must be fed: see
     `Config.reach`."""
 
+    core = ACCEPTOR_CORE, DONOR_CORE  # the core channels of its bottleneck
+
     def __init__(self, config: Config, fixed: FixedMotifs):
         super().__init__()
         self.config = config
@@ -538,7 +540,7 @@ class SAM(nn.Module):
     def aggregate(self, found: Detection) -> torch.Tensor:
         """Detection of length L -> log-probabilities (N, 3, L - 2 aggregate_reach) of none,
         acceptor, donor."""
-        return self.aggregator(found.lssi, found.motifs)
+        return self.aggregator(*found)
 
     def forward(self, x):
         """One-hot (N, 4, L) -> log-probabilities (N, 3, L - sum(reach))."""

@@ -3,27 +3,38 @@ of it.
 
 Integrated gradients (Sundararajan et al., ICML 2017) of the splice site's probability, from the ref
 allele's bottleneck to the alt allele's: the informed baseline and the latent path of Enhanced
-Integrated Gradients (Jha et al., Genome Biology 21:149, 2020). Of an indel: (1) in the ref frame,
-deleted columns are emptied; (2) spacing, the columns that are left are carried to the alt frame;
-(3) in the alt frame, all else goes to what it is in alt. SNVs need only (3).
+Integrated Gradients (Jha et al., Genome Biology 21:149, 2020). The way of an indel has three parts:
+
+    1  a leg in the ref frame: the columns that are deleted are emptied
+    2  SPACING: the columns that are left are carried to the alt frame
+    3  a leg in the alt frame: every other column goes to what it is in alt
+
+An SNV, or alleles of equal length, need the last leg alone.
 
 Where attention jumps from one site to another on the way, the probability is a step that no sum of
 gradients can follow. Of such deltas each site's effect is the mean change when it is switched from
 ref to alt, over several orders of switching (Shapley values, Lundberg & Lee, NeurIPS 2017): these
 sum to the delta exactly.
+
+Everything is done for each seed by itself. A site of the mean is what lies at the same place of the
+same channel in any seed; where a seed has no change there, its effect is 0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..genomics.align import ABSENT
-from ..genomics.window import Window
-from ..model.bottleneck import LSSI_FLOOR
+from ..genomics.window import Base, Window
+from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, Entry, Layout
+from .arrays import Floats, Ints
 from .deltas import SIGN, SITE_OF, Deltas
 from .predictor import Predictor, ScoredWindow
 from .tiles import Detected, Haplotype, alternative
@@ -34,25 +45,28 @@ COMPLETE = 1e-3  # ... as near as this,
 ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
 ORDERS = 8  # in which sites are switched where they do not; half of them reversed
 BATCH = 8
-CORE = ("LSSI_A", "LSSI_D")
 SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
+
+
+# ------------------------------------------------------------------------------------------ results
 
 
 class Part(NamedTuple):
     """What one changed site, or the spacing, contributes to a delta.
 
-    rbp       name of the RBP; LSSI_A, LSSI_D for a core site; SPACING; OTHER and RESIDUAL where
-              rows are cut short
+    rbp       name of the RBP or learnt motif; LSSI_A, LSSI_D for a core site; SPACING; OTHER and
+              RESIDUAL where rows are cut short
     event     gain, loss, stronger, weaker; site_deleted, site_inserted when the delta's own base
               is; "" without a site
     position  0-based, genomic, the centre; `offset` > 0 within an insertion; None without a site
     site      11 bases in transcript orientation, of alt for gain and stronger, else of ref
-    change    activation in alt less that in ref (LSSI: log-probability); None for a site deleted or
-              inserted
+    change    activation in alt less that in ref (core site: log-probability); None for a site
+              deleted or inserted
     effect    share of the delta, probability; positive where it increases the delta
     knockout  what the delta loses when this site alone is put back to ref (a deleted one: is taken
-              out of ref); None unless asked for
+              out of ref), probability; None unless asked for
     agree     share of the seeds in which the effect has the sign it has on the whole
+    kind      "rbp" (a motif site), "lssi" (a core site), "spacing", or "rest" (OTHER, RESIDUAL)
     """
 
     rbp: str
@@ -64,19 +78,16 @@ class Part(NamedTuple):
     effect: float = 0.0
     knockout: float | None = None
     agree: float = 1.0
-
-    @property
-    def kind(self) -> str:
-        return "lssi" if self.rbp in CORE else "spacing" if self.rbp == SPACING else "rbp"
+    kind: str = "rbp"
 
 
 class Attribution(NamedTuple):
     """One delta taken apart: the effects of `parts`, strongest first, and `residual` sum to
-    `value`."""
+    `value` (probability). `delta`: index into deltas.NAMES."""
 
     delta: int
     value: float
-    parts: list[Part]
+    parts: Sequence[Part]
     residual: float
 
     def rows(self, most: int) -> list[Part]:
@@ -87,12 +98,27 @@ class Attribution(NamedTuple):
             p for p in self.parts if p in strongest or (p.kind == "spacing" and _shows(p.effect))
         ]
         other = sum(p.effect for p in self.parts) - sum(p.effect for p in shown)
-        rest = [Part(OTHER, effect=other), Part(RESIDUAL, effect=self.residual)]
+        rest = [
+            Part(OTHER, effect=other, kind="rest"),
+            Part(RESIDUAL, effect=self.residual, kind="rest"),
+        ]
         return shown + [p for p in rest if _shows(p.effect)]
 
 
 def _shows(effect: float) -> bool:
     return round(abs(effect), 4) > 0
+
+
+def event_of(before: float, after: float, empty: float) -> str:
+    """gain, loss, stronger or weaker. `empty`: what the channel holds where there is no site."""
+    if abs(before - empty) <= SAME:
+        return "gain"
+    if abs(after - empty) <= SAME:
+        return "loss"
+    return "stronger" if after > before else "weaker"
+
+
+# --------------------------------------------------------------------------------- taking one apart
 
 
 def attribute(
@@ -105,313 +131,333 @@ def attribute(
 ) -> list[Attribution]:
     """Every delta >= `minimum` (and above 0) taken apart, over the mean of the seeds, into parts
     that sum to it within `COMPLETE` or a `share` of it."""
-    window = scored.window
     wanted = [d for d in range(4) if deltas.values[d] >= minimum and deltas.values[d] > 0]
-    a, at = deltas.alignment, deltas.columns
-    own = [d for d in wanted if ABSENT in (a.ref[at[d]], a.alt[at[d]])]
-    found = [
-        Attribution(d, float(deltas.values[d]), [_own_site(window, deltas, d)], 0.0) for d in own
-    ]
+    own = [d for d in wanted if _own_base_is_new_or_gone(deltas, d)]
+    found = [_own_base(scored.window, deltas, d) for d in own]
     others = [d for d in wanted if d not in own]
     if others:
-        exact = scored if scored.detected else predictor.exact(window)
-        paths = [_Path.make(detected, window, deltas) for detected in exact.detected]
-        found += _attributions(predictor, exact, deltas, paths, others, share, knockouts)
-    return sorted(found)
+        exact = scored if scored.detected else predictor.exact(scored.window)
+        found += _by_sites(predictor.bundle.layout, exact, deltas, others, share, knockouts)
+    return sorted(found, key=lambda a: a.delta)
 
 
-def _own_site(window: Window, deltas: Deltas, d: int) -> Part:
-    """The one part of a delta whose own base was deleted or inserted."""
-    a, column = deltas.alignment, deltas.columns[d]
-    deleted = a.alt[column] == ABSENT
-    haplotype, index = (window.ref, a.ref[column]) if deleted else (window.alt, a.alt[column])
-    value = float(deltas.values[d])
-    return Part(
-        CORE[SITE_OF[d]],
+def _own_base_is_new_or_gone(deltas: Deltas, d: int) -> bool:
+    column = deltas.columns[d]
+    return ABSENT in (deltas.alignment.ref[column], deltas.alignment.alt[column])
+
+
+def _own_base(window: Window, deltas: Deltas, d: int) -> Attribution:
+    """A delta whose own base was deleted or inserted: that is the whole cause."""
+    column, place, value = deltas.columns[d], deltas.places[d], float(deltas.values[d])
+    in_ref, in_alt = int(deltas.alignment.ref[column]), int(deltas.alignment.alt[column])
+    deleted = in_alt == ABSENT
+    part = Part(
+        (ACCEPTOR_CORE, DONOR_CORE)[SITE_OF[d]].name,
         "site_deleted" if deleted else "site_inserted",
-        int(a.position[column]),
-        int(a.offset[column]),
-        window.site(haplotype, int(index)),
-        None,
-        value,
-        value,
+        place.position,
+        place.offset,
+        window.site(window.ref, in_ref) if deleted else window.site(window.alt, in_alt),
+        effect=value,
+        knockout=value,
+        kind="lssi",
     )
+    return Attribution(d, value, (part,), 0.0)
 
 
-@dataclass(frozen=True)
-class _Path:
-    """The way from ref to alt in one seed's bottleneck.
-
-    start, end   (81, W): the alt frame's stretch as ref has it, inserted columns empty, and as alt
-                 has it
-    alt          what makes site probabilities of it
-    gone         (81, G): ref's columns that are deleted; `ref` makes site probabilities of their
-                 content
-    empty        (81, 1): what the bottleneck holds where there is nothing: the floor in both LSSI
-                 channels, else 0
-    """
-
-    alt: Haplotype
-    start: torch.Tensor
-    end: torch.Tensor
-    ref: Haplotype
-    gone: torch.Tensor
-    empty: torch.Tensor
-
-    @classmethod
-    @torch.no_grad()
-    def make(cls, detected: Detected, window: Window, deltas: Deltas) -> _Path:
-        placed, reference = deltas.placed, detected.haplotype.reference
-        if window.place(placed) != window.place(window.placed):
-            detected = alternative(reference, window, placed)
-        alt, stretch = detected
-        first, last = window.place(placed)
-        before = alt.unedited()[0]
-        empty = torch.zeros_like(before[:, :1])
-        empty[:2] = LSSI_FLOOR
-        n = window.end - window.start + 2 * window.flank
-        if alt.shift == 0:
-            start, deleted = before, (first, first)
-        else:
-            left, right = before[:, : first - alt.first], before[:, last - alt.first :]
-            start, deleted = (
-                torch.cat((left, empty.expand(-1, len(placed.alt)), right), 1),
-                (first, last),
-            )
-        gone = before[:, deleted[0] - alt.first : deleted[1] - alt.first]
-        return cls(
-            alt, start, stretch[0], Haplotype(reference, window, n, *deleted, 0), gone, empty
-        )
-
-    def legs(self) -> list[tuple[Haplotype, torch.Tensor, torch.Tensor, bool]]:
-        """(frame, from, to, whether it is the ref frame) of the parts of the way along which
-        something changes."""
-        legs = [(self.alt, self.start, self.end, False)]
-        if self.gone.shape[1]:
-            legs.insert(0, (self.ref, self.gone, self.empty.expand_as(self.gone), True))
-        return legs
-
-    def ends(self, channel: int, in_ref: bool, column: int) -> tuple[float, float]:
-        """What an entry of the ref or alt frame holds at either end of its leg."""
-        frame, start, end = next(leg[:3] for leg in self.legs() if leg[3] == in_ref)
-        at = channel, column - frame.first
-        return float(start[at]), float(end[at])
-
-
-def _attributions(predictor, scored, deltas, paths, wanted, share, knockouts) -> list[Attribution]:
-    """What `attribute` returns, of deltas whose base both alleles have."""
-    window = scored.window
-    seeds, n = len(paths), len(wanted)
+def _by_sites(
+    layout: Layout,
+    scored: ScoredWindow,
+    deltas: Deltas,
+    wanted: list[int],
+    share: float,
+    knockouts: bool,
+) -> list[Attribution]:
+    """Deltas whose base both alleles have."""
     near = np.maximum(COMPLETE, share * deltas.values[wanted])
-    rows, columns = np.array(SITE_OF)[wanted], deltas.columns[wanted]
-    p_ref = scored.ref[:, rows, deltas.alignment.ref[columns]].astype(float)
-    p_alt = scored.alt[:, rows, deltas.alignment.alt[columns]].astype(float)
-    entries: dict[
-        tuple[int, bool, int], np.ndarray
-    ] = {}  # (channel, in ref frame, column) -> (seeds, 2 n)
-    spacing = np.zeros((seeds, n))
-    for seed, path in enumerate(paths):
-        emptied = started = p_ref[seed]
-        if path.alt.shift:
-            emptied = _at(
-                path.ref,
-                path.empty.expand_as(path.gone)[None],
-                _sites(window, deltas, wanted, True),
-            )[0]
-            started = _at(path.alt, path.start[None], _sites(window, deltas, wanted, False))[0]
-        spacing[seed] = started - emptied
-        legs = path.legs()
-        for frame, start, end, in_ref in legs:
-            sites = _sites(window, deltas, wanted, in_ref)
-            p_start, p_end = (p_ref[seed], emptied) if in_ref else (started, p_alt[seed])
-            moved = torch.nonzero((end - start).abs() > SAME).tolist()
-            effects = _integrate(frame, start, end, sites, p_end - p_start, near / len(legs))
-            if effects is None:
-                effects = _switch(frame, start, end, sites, moved)
-            edits = (
-                _edits(frame, start, end, sites, moved, p_start if in_ref else p_end, in_ref)
-                if knockouts
-                else None
-            )
-            for i, (channel, column) in enumerate(moved):
-                key = channel, in_ref, column + frame.first
-                row = entries.setdefault(key, np.zeros((seeds, 2 * n)))
-                row[seed, :n] = effects[:, channel, column]
-                if knockouts:
-                    row[seed, n:] = edits[i]
-    signs = SIGN[wanted]
-    places = _places(window, deltas)
+    ways = [Way.of_seed(scored, seed, deltas, wanted) for seed in range(len(scored.detected))]
+    seeds = [way.effects(near, knockouts) for way in ways]
+    keys = dict.fromkeys(key for effects in seeds for key in effects)  # each once, in this order
+    nothing = Effect(np.zeros(len(wanted)), np.zeros(len(wanted)))
+    sites = [_site(layout, scored.window, deltas, ways, key) for key in keys]
+    of_sites = [[effects.get(key, nothing) for effects in seeds] for key in keys]
+    spacing = np.array([way.spacing for way in ways])
     found = []
-    for j, d in enumerate(wanted):
+    for target, d in enumerate(wanted):
+        sign = SIGN[d]
         parts = []
-        for (channel, in_ref, column), each in entries.items():
-            before, after = np.mean([p.ends(channel, in_ref, column) for p in paths], 0)
-            knocked = float(each[:, n + j].mean() * signs[j]) if knockouts else None
+        for site, effects in zip(sites, of_sites):
+            each = np.array([e.effects[target] for e in effects]) * sign
+            knocked = np.array([e.knockouts[target] for e in effects]) * sign
+            knockout = float(knocked.mean()) if knockouts else None
             parts.append(
-                _part(
-                    predictor,
-                    window,
-                    channel,
-                    places[in_ref](column),
-                    before,
-                    after,
-                    each[:, j] * signs[j],
-                    knocked,
-                )
+                site._replace(effect=float(each.mean()), knockout=knockout, agree=_agree(each))
             )
         if spacing.any():
+            each = spacing[:, target] * sign
             parts.append(
-                Part(
-                    SPACING,
-                    effect=float(spacing[:, j].mean() * signs[j]),
-                    agree=_agree(spacing[:, j]),
-                )
+                Part(SPACING, effect=float(each.mean()), agree=_agree(each), kind="spacing")
             )
         parts.sort(key=lambda p: (-abs(p.effect), p.rbp, p.position or 0, p.offset))
         value = float(deltas.values[d])
-        found.append(Attribution(d, value, parts, value - sum(p.effect for p in parts)))
+        residual = value - sum(p.effect for p in parts)
+        found.append(Attribution(d, value, tuple(parts), residual))
     return found
 
 
-def _sites(
-    window: Window, deltas: Deltas, wanted: list[int], in_ref: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the wanted deltas' sites in the probabilities of one frame, in transcript
-    orientation."""
-    a = deltas.alignment
-    index = (a.ref if in_ref else a.alt)[deltas.columns[wanted]]
-    n = (
-        window.end
-        - window.start
-        - (0 if in_ref else len(deltas.placed.ref) - len(deltas.placed.alt))
-    )
-    return np.array(SITE_OF)[wanted], index if window.gene.strand == "+" else n - 1 - index
+def _agree(effects: Floats) -> float:
+    """Share of the seeds whose effect has the sign of the mean."""
+    return float((np.sign(effects) == np.sign(effects.mean())).mean())
+
+
+# ------------------------------------------------------------------------- terms of the way
+
+
+class Frame(Enum):
+    """Whose columns are meant."""
+
+    REF = "ref"
+    ALT = "alt"
+
+
+class Key(NamedTuple):
+    """A site that changes on the way: an entry of the bottleneck in one of the frames, in
+    transcript orientation."""
+
+    frame: Frame
+    channel: int
+    column: int
+
+
+class Effect(NamedTuple):
+    """What a site does to the probability of each of the targets, in one seed: `effects` (T,) on
+    the way, `knockouts` (T,) when it alone is put back; 0 where that was not asked for."""
+
+    effects: Floats
+    knockouts: Floats
+
+
+class Targets(NamedTuple):
+    """The wanted deltas' own bases, in one frame: `kinds` (T,) 0 acceptor, 1 donor; `columns` (T,)
+    among the compared positions, in transcript orientation."""
+
+    kinds: Ints
+    columns: Ints
+
+    @classmethod
+    def of(cls, window: Window, deltas: Deltas, wanted: list[int], frame: Frame) -> Targets:
+        index, length = deltas.alignment.ref, window.compared
+        if frame is Frame.ALT:
+            index = deltas.alignment.alt
+            length += len(deltas.placed.alt) - len(deltas.placed.ref)
+        columns = window.flipped(index[deltas.columns[wanted]], length)
+        return cls(np.array(SITE_OF)[wanted], columns)
 
 
 @torch.no_grad()
-def _at(frame: Haplotype, stretches: torch.Tensor, sites) -> np.ndarray:
-    """(B, sites): probabilities of the sites with each of the stretches."""
-    parts = [frame.probabilities(s)[:, sites[0], sites[1]] for s in stretches.split(BATCH)]
+def _probabilities(haplotype: Haplotype, stretches: torch.Tensor, targets: Targets) -> Floats:
+    """(B, T): probabilities of the targets with each of the stretches (B, C, W)."""
+    parts = [
+        haplotype.probabilities(some)[:, targets.kinds, targets.columns]
+        for some in stretches.split(BATCH)
+    ]
     return torch.cat(parts).double().cpu().numpy()
 
 
-def _integrate(
-    frame: Haplotype,
-    start: torch.Tensor,
-    end: torch.Tensor,
-    sites,
-    whole: np.ndarray,
-    near: np.ndarray,
-) -> np.ndarray | None:
-    """(sites, 81, W): integrated gradients of each site's probability, Gauss-Legendre, to within
-    `near` of `whole`; None when STEPS do not reach that."""
-    change = end - start
-    for steps in STEPS:
-        nodes, weights = (
-            torch.from_numpy(a).to(start) / 2 for a in np.polynomial.legendre.leggauss(steps)
+# ------------------------------------------------------------------------------------------ the way
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """From ref's bottleneck to alt's, in one seed.
+
+    legs     the parts along which sites change, in order
+    spacing  (T,): what the targets' probabilities change between them
+    """
+
+    legs: tuple[Leg, ...]
+    spacing: Floats
+
+    @classmethod
+    @torch.no_grad()
+    def of_seed(cls, scored: ScoredWindow, seed: int, deltas: Deltas, wanted: list[int]) -> Way:
+        """The way between the alleles' probabilities, where the change is `deltas.placed`."""
+        window, placed = scored.window, deltas.placed
+        alt, after = _alternative_at(scored.detected[seed], window, deltas)
+        before = alt.unedited()[0]
+        in_ref = Targets.of(window, deltas, wanted, Frame.REF)
+        in_alt = Targets.of(window, deltas, wanted, Frame.ALT)
+        columns = deltas.columns[wanted]
+        p_ref = scored.ref[seed, in_ref.kinds, deltas.alignment.ref[columns]].astype(float)
+        p_alt = scored.alt[seed, in_alt.kinds, deltas.alignment.alt[columns]].astype(float)
+        if alt.shift == 0:
+            leg = Leg(Frame.ALT, alt, before, after[0], in_alt, p_ref, p_alt)
+            return cls((leg,), np.zeros(len(wanted)))
+
+        first, last = window.replaced(placed)
+        gone = before[:, first - alt.first : last - alt.first]
+        empty = alt.reference.layout.empty_column(before)
+        emptied = empty.expand_as(gone)
+        inserted = empty.expand(-1, len(placed.alt))
+        carried = torch.cat(
+            (before[:, : first - alt.first], inserted, before[:, last - alt.first :]), 1
         )
-        total = torch.zeros(len(whole), *start.shape, device=start.device)
-        for node, weight in zip((nodes + 0.5).split(BATCH), weights.split(BATCH)):
-            u = (start + node.view(-1, 1, 1) * change).requires_grad_()
-            p = frame.probabilities(u)
-            for j, (row, column) in enumerate(zip(*sites)):
-                last = j + 1 == len(whole)
-                (gradient,) = torch.autograd.grad(
-                    (p[:, row, column] * weight).sum(), u, retain_graph=not last
-                )
-                total[j] += gradient.sum(0)
-        effects = (total * change).double()
-        if (np.abs(effects.sum((1, 2)).cpu().numpy() - whole) <= near).all():
-            return effects.cpu().numpy()
-    return None
+        ref = Haplotype(alt.reference, window, window.frame_length, first, last, 0)
+        p_emptied = _probabilities(ref, emptied[None], in_ref)[0]
+        p_carried = _probabilities(alt, carried[None], in_alt)[0]
+        legs = [Leg(Frame.ALT, alt, carried, after[0], in_alt, p_carried, p_alt)]
+        if len(placed.ref):
+            legs.insert(0, Leg(Frame.REF, ref, gone, emptied, in_ref, p_ref, p_emptied))
+        return cls(tuple(legs), p_carried - p_emptied)
+
+    def effects(self, near: Floats, knockouts: bool) -> dict[Key, Effect]:
+        """Of every site that changes. `near` (T,): how near the effects on each target must come
+        to what it changes by, before sites are switched instead."""
+        found = {}
+        for leg in self.legs:
+            effects = leg.effects(near / len(self.legs))
+            knocked = leg.knockouts() if knockouts else np.zeros_like(effects)
+            for i, (channel, column) in enumerate(leg.moved):
+                key = Key(leg.frame, channel, column + leg.haplotype.first)
+                found[key] = Effect(effects[:, i], knocked[:, i])
+        return found
+
+    def ends(self, key: Key) -> tuple[float, float]:
+        """What a site holds at either end of its leg."""
+        (leg,) = (leg for leg in self.legs if leg.frame is key.frame)
+        at = key.channel, key.column - leg.haplotype.first
+        return float(leg.start[at]), float(leg.end[at])
 
 
-def _switch(
-    frame: Haplotype, start: torch.Tensor, end: torch.Tensor, sites, moved: list[list[int]]
-) -> np.ndarray:
-    """(sites, 81, W): mean change of each site's probability when one entry after the other goes
-    from `start` to `end`, over ORDERS orders."""
-    rng = np.random.default_rng(0)
-    effects = np.zeros((len(sites[0]), *start.shape))
-    order = np.arange(len(moved))
-    for i in range(ORDERS):
-        order = order[::-1] if i % 2 else rng.permutation(len(moved))
-        states = start.repeat(len(moved) + 1, 1, 1)
-        for step, k in enumerate(order, 1):
-            channel, column = moved[k]
-            states[step:, channel, column] = end[channel, column]
-        for step, k in zip(np.diff(_at(frame, states, sites), axis=0), order):
-            effects[:, moved[k][0], moved[k][1]] += step / ORDERS
-    return effects
+def _alternative_at(detected: Detected, window: Window, deltas: Deltas) -> Detected:
+    """The alternative allele, with the stretch that the change reaches where it is placed."""
+    if window.replaced(deltas.placed) == window.replaced(window.placed):
+        return detected
+    return alternative(detected.haplotype.reference, window, deltas.placed)
 
 
-def _edits(frame, start, end, sites, moved, p, in_ref) -> np.ndarray:
-    """(moved, sites): what the delta loses, unsigned, when one entry is put back to `start` in alt;
-    in the ref frame when one is taken out."""
-    base, other, sign = (start, end, -1) if in_ref else (end, start, 1)
-    out = np.zeros((len(moved), len(sites[0])))
-    for i in range(0, len(moved), BATCH):
-        some = moved[i : i + BATCH]
-        edited = base.repeat(len(some), 1, 1)
-        for k, (channel, column) in enumerate(some):
-            edited[k, channel, column] = other[channel, column]
-        out[i : i + BATCH] = sign * (p - _at(frame, edited, sites))
-    return out
-
-
-def _places(window: Window, deltas: Deltas):
-    """{whether of the ref frame: function from a column of it, in transcript orientation, to
-    (genomic position, offset within an insertion, its index in ref, in alt: as `Window.site` takes
-    them)}."""
-    placed = deltas.placed
-    gone, added = len(placed.ref), len(placed.alt)
-    n_ref = window.end - window.start + 2 * window.flank
-    at = placed.start - window.start
-
-    def ref(column):
-        index = (column if window.gene.strand == "+" else n_ref - 1 - column) - window.flank
-        return index + window.start, 0, index, index
-
-    def alt(column):
-        index = (
-            column if window.gene.strand == "+" else n_ref - gone + added - 1 - column
-        ) - window.flank
-        if index < at or gone == added:
-            return index + window.start, 0, index, index
-        if index < at + added:
-            return placed.start + gone - 1, index - at + 1, None, index
-        return index + window.start + gone - added, 0, index + gone - added, index
-
-    return {True: ref, False: alt}
-
-
-def _part(predictor, window, channel, place, before, after, effects, knockout) -> Part:
-    position, offset, in_ref, in_alt = place
-    empty = LSSI_FLOOR if channel < 2 else 0.0
-    if abs(before - empty) <= SAME:
-        event = "gain"
-    elif abs(after - empty) <= SAME:
-        event = "loss"
+def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: Key) -> Part:
+    """A changed site, its effect aside: the mean of the seeds."""
+    before, after = np.mean([way.ends(key) for way in ways], 0)
+    event = event_of(before, after, layout.empty(key.channel))
+    if key.frame is Frame.REF:
+        base = window.base_gone(key.column)
     else:
-        event = "stronger" if after > before else "weaker"
-    shown = (
-        window.site(window.alt, in_alt)
-        if event in ("gain", "stronger")
-        else window.site(window.ref, in_ref)
-    )
-    name = CORE[channel] if channel < 2 else predictor.bundle.rbps[channel - 2]
+        base = window.base_of_alt(key.column, deltas.placed)
     return Part(
-        name,
+        layout.names[key.channel],
         event,
-        position,
-        offset,
-        shown,
+        base.place.position,
+        base.place.offset,
+        _bases(window, base, event),
         float(after - before),
-        float(effects.mean()),
-        knockout,
-        _agree(effects),
+        kind="lssi" if key.channel in layout.core_channels else "rbp",
     )
 
 
-def _agree(effects: np.ndarray) -> float:
-    return float((np.sign(effects) == np.sign(effects.mean())).mean())
+def _bases(window: Window, base: Base, event: str) -> str:
+    """The bases around a site, of the allele that has it, or has more of it."""
+    if base.in_ref is None or (base.in_alt is not None and event in ("gain", "stronger")):
+        return window.site(window.alt, base.in_alt)
+    return window.site(window.ref, base.in_ref)
+
+
+@dataclass(frozen=True, eq=False)
+class Leg:
+    """A part of the way along which sites change, in one frame.
+
+    haplotype       makes site probabilities of a stretch of the bottleneck
+    start, end      (C, W): that stretch at either end
+    targets         the bases whose probabilities count
+    p_start, p_end  (T,): their probabilities at either end
+    """
+
+    frame: Frame
+    haplotype: Haplotype
+    start: torch.Tensor
+    end: torch.Tensor
+    targets: Targets
+    p_start: Floats
+    p_end: Floats
+
+    @cached_property
+    def moved(self) -> list[Entry]:
+        """The entries that change, M of them."""
+        return [
+            Entry(channel, column)
+            for channel, column in torch.nonzero((self.end - self.start).abs() > SAME).tolist()
+        ]
+
+    def effects(self, near: Floats) -> Floats:
+        """(T, M): what each entry that changes contributes to the change of each target's
+        probability; they sum to that within `near` (T,)."""
+        integrated = self.integrated(near)
+        return self.switched() if integrated is None else integrated
+
+    def integrated(self, near: Floats) -> Floats | None:
+        """Integrated gradients, Gauss-Legendre; None when STEPS do not come near enough."""
+        change = self.end - self.start
+        whole = self.p_end - self.p_start
+        for steps in STEPS:
+            nodes, weights = (
+                torch.from_numpy(a).to(self.start) / 2
+                for a in np.polynomial.legendre.leggauss(steps)
+            )
+            total = torch.zeros(len(whole), *change.shape, device=change.device)
+            for node, weight in zip((nodes + 0.5).split(BATCH), weights.split(BATCH)):
+                total += self._gradients(node, weight)
+            effects = (total * change).double()
+            if (np.abs(effects.sum((1, 2)).cpu().numpy() - whole) <= near).all():
+                return self._of_moved(effects.cpu().numpy())
+        return None
+
+    def _gradients(self, nodes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """(T, C, W): gradients of each target's probability with respect to the stretch, summed
+        over points of the way (each in 0 to 1) with their weights."""
+        between = self.start + nodes.view(-1, 1, 1) * (self.end - self.start)
+        between.requires_grad_()
+        p = self.haplotype.probabilities(between)[:, self.targets.kinds, self.targets.columns]
+        gradients = []
+        for target in range(p.shape[1]):
+            more = target + 1 < p.shape[1]
+            (g,) = torch.autograd.grad((p[:, target] * weights).sum(), between, retain_graph=more)
+            gradients.append(g.sum(0))
+        return torch.stack(gradients)
+
+    def switched(self) -> Floats:
+        """(T, M): mean change when one entry after the other goes from start to end, over ORDERS
+        orders."""
+        rng = np.random.default_rng(0)
+        effects = np.zeros((len(self.p_start), len(self.moved)))
+        order = np.arange(len(self.moved))
+        for i in range(ORDERS):
+            order = order[::-1] if i % 2 else rng.permutation(len(self.moved))
+            states = self.start.repeat(len(self.moved) + 1, 1, 1)
+            for step, k in enumerate(order, 1):
+                channel, column = self.moved[k]
+                states[step:, channel, column] = self.end[channel, column]
+            p = _probabilities(self.haplotype, states, self.targets)
+            effects[:, order] += np.diff(p, axis=0).T / ORDERS
+        return effects
+
+    def knockouts(self) -> Floats:
+        """(T, M): what each target's change loses when one entry alone is put back: in alt to what
+        it is in ref; a deleted one is taken out of ref."""
+        if self.frame is Frame.ALT:
+            return self.p_end[:, None] - self._with_one(self.end, self.start)
+        return self._with_one(self.start, self.end) - self.p_start[:, None]
+
+    def _with_one(self, stretch: torch.Tensor, other: torch.Tensor) -> Floats:
+        """(T, M): probabilities of the targets with one entry of a stretch as it is in another."""
+        p = np.zeros((len(self.p_start), len(self.moved)))
+        for i in range(0, len(self.moved), BATCH):
+            batch = self.moved[i : i + BATCH]
+            edited = stretch.repeat(len(batch), 1, 1)
+            for row, (channel, column) in enumerate(batch):
+                edited[row, channel, column] = other[channel, column]
+            p[:, i : i + BATCH] = _probabilities(self.haplotype, edited, self.targets).T
+        return p
+
+    def _of_moved(self, values: Floats) -> Floats:
+        """(T, C, W) -> (T, M)."""
+        channels, columns = np.array(self.moved, int).reshape(-1, 2).T
+        return values[:, channels, columns]

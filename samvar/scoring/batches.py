@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class Batches:
             for (_, flank, n), at in places.items()
             for some in (at[k : k + n] for k in range(0, len(at), n))
         ]
-        found: list[list] = [[None, None] for _ in windows]
+        found: list[list[Any]] = [[None, None] for _ in windows]
         for some, p in rows:  # only here the host waits for the device
             for (i, side), row in zip(some, p.cpu().numpy()):
                 found[i][side] = windows[i].to_genome(row)

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..genomics.align import Alignment, align, placements, take
 from ..genomics.variant import Variant
-from ..genomics.window import Window
+from ..genomics.window import Place, Window
+from .arrays import Floats, Ints
 
 NAMES = ("AG", "AL", "DG", "DL")
 SITE_OF = (0, 0, 1, 1)  # row of the site probabilities: acceptor, acceptor, donor, donor
@@ -25,30 +26,28 @@ class Deltas(NamedTuple):
     sd         sample standard deviation over the seeds of the largest delta, None with one seed
     """
 
-    values: np.ndarray
-    columns: np.ndarray
+    values: Floats
+    columns: Ints
     placed: Variant
     alignment: Alignment
     sd: float | None
 
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where on the genome each stands."""
+        a = self.alignment
+        return tuple(Place(int(a.position[c]), int(a.offset[c])) for c in self.columns)
 
-def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, mask: bool = False) -> Deltas:
+
+def compute(window: Window, p_ref: Floats, p_alt: Floats, mask: bool = False) -> Deltas:
     """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions
     by S seeds, in genome order -> deltas. A deleted base has alt probability 0, an inserted one ref
     probability 0; of all placements that with the smallest sum of deltas counts, the 3'-most of
     equals. `mask` removes gains at annotated and losses at unannotated sites.
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
-    best: tuple[float, np.ndarray, Variant, Alignment] | None = None
-    for placed in placements(window):
-        alignment = align(window, placed)
-        change = _change(ref, alt, alignment)
-        if mask:
-            change = change * _allowed(window, alignment)
-        total = float(change.max(1).clip(0).sum())
-        if best is None or total < best[0]:
-            best = total, change, placed, alignment
-    _, change, placed, alignment = best
+    compared = (_compare(window, ref, alt, placed, mask) for placed in placements(window))
+    placed, alignment, change = min(compared, key=lambda c: float(c.change.max(1).clip(0).sum()))
     columns = np.array([_peak(window, alignment, row) for row in change])
     values = change[range(4), columns].clip(0)
     sd = None
@@ -59,13 +58,28 @@ def compute(window: Window, p_ref: np.ndarray, p_alt: np.ndarray, mask: bool = F
     return Deltas(values, columns, placed, alignment, sd)
 
 
-def _change(ref: np.ndarray, alt: np.ndarray, alignment: Alignment) -> np.ndarray:
+class _Comparison(NamedTuple):
+    placed: Variant
+    alignment: Alignment
+    change: Floats  # (4, n)
+
+
+def _compare(window: Window, ref: Floats, alt: Floats, placed: Variant, mask: bool) -> _Comparison:
+    alignment = align(window, placed)
+    change = _change(ref, alt, alignment)
+    if mask:
+        change = change * _allowed(window, alignment)
+    return _Comparison(placed, alignment, change)
+
+
+def _change(ref: Floats, alt: Floats, alignment: Alignment) -> Floats:
     """(4, n): signed so that what each delta looks for is positive."""
     change = take(alt, alignment.alt, 0.0) - take(ref, alignment.ref, 0.0)
-    return change[list(SITE_OF)] * SIGN[:, None]
+    signed: Floats = change[list(SITE_OF)] * SIGN[:, None]
+    return signed
 
 
-def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
+def _peak(window: Window, alignment: Alignment, change: Floats) -> int:
     """Column of the largest change; of equals the one nearest the variant, a base of ref before an
     inserted one, then the 5' one of the transcript."""
     ties = np.flatnonzero(change == change.max())
@@ -74,11 +88,10 @@ def _peak(window: Window, alignment: Alignment, change: np.ndarray) -> int:
     distance = np.maximum(np.maximum(start - position, position - (end - 1)), 0)
     inserted = alignment.offset[ties] > 0
     distance[inserted] = 0  # whichever base of the span they are anchored at
-    five_prime = ties if window.gene.strand == "+" else -ties
-    return int(ties[np.lexsort((five_prime, inserted, distance))[0]])
+    return int(ties[np.lexsort((ties * window.direction, inserted, distance))[0]])
 
 
-def _allowed(window: Window, alignment: Alignment) -> np.ndarray:
+def _allowed(window: Window, alignment: Alignment) -> Floats:
     """(4, n): 1 where a delta counts under --mask."""
     annotated = np.array(
         [

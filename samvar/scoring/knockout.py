@@ -19,9 +19,10 @@ from ..genomics.genes import Gene
 from ..genomics.genome import UNKNOWN, Genome
 from ..genomics.variant import Variant
 from ..genomics.window import Window, make_window
-from ..model.bottleneck import LSSI_FLOOR
+from ..model.bottleneck import Entry, Layout
+from .arrays import Floats, Ints
 from .predictor import Predictor
-from .tiles import Haplotype, haplotype
+from .tiles import Detected, Haplotype, haplotype
 
 T = TypeVar("T")
 
@@ -38,51 +39,52 @@ CHUNK = 64  # windows handed to the workers together
 class EditableAllele:
     """One allele's compared positions, to be edited: means of the seeds, in genome order.
 
-    bottleneck   (81, n): LSSI acceptor and donor, motif sites
+    detected     of each seed the allele, and the bottleneck of all its compared positions and more
+    bottleneck   (C, n): as `layout` has it
     probability  (2, n): acceptor, donor
     """
 
-    frames: list[tuple[Haplotype, torch.Tensor]]
-    bottleneck: np.ndarray
-    probability: np.ndarray
+    window: Window
+    layout: Layout
+    detected: tuple[Detected, ...]
+    bottleneck: Floats
+    probability: Floats
 
     @classmethod
     @torch.no_grad()
     def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> EditableAllele:
         margin = window.flank
-        frames = [
-            haplotype(reference, window, margin, window.end - window.start + margin, in_alt)
+        detected = tuple(
+            haplotype(reference, window, margin, margin + window.compared, in_alt)
             for reference in predictor.references
-        ]
+        )
 
-        def mean(parts: list[torch.Tensor]) -> np.ndarray:
+        def mean(parts: list[torch.Tensor]) -> Floats:
             return window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))
 
         return cls(
-            frames,
-            mean([u[..., margin - f.first : f.length - margin - f.first] for f, u in frames]),
-            mean([f.probabilities(u) for f, u in frames]),
+            window,
+            predictor.bundle.layout,
+            detected,
+            mean([u[..., margin - h.first : h.length - margin - h.first] for h, u in detected]),
+            mean([h.probabilities(u) for h, u in detected]),
         )
 
     @torch.no_grad()
-    def without(self, entries: list[tuple[int, int]]) -> np.ndarray:
-        """(entries, 2, n): probabilities with one (channel, column) of the bottleneck emptied."""
+    def without(self, entries: list[Entry]) -> Floats:
+        """(entries, 2, n): probabilities with one entry of `bottleneck` emptied."""
         total = np.zeros((len(entries), *self.probability.shape))
-        for frame, u in self.frames:
+        compared = self.probability.shape[1]
+        for allele, u in self.detected:
+            first = self.window.flank - allele.first  # of the compared positions
             for i in range(0, len(entries), BATCH):
-                some = entries[i : i + BATCH]
-                edited = u.repeat(len(some), 1, 1)
-                for k, (channel, column) in enumerate(some):
-                    at = (
-                        self.probability.shape[1] - 1 - column
-                        if frame.window.gene.strand == "-"
-                        else column
-                    )
-                    edited[k, channel, frame.window.flank - frame.first + at] = (
-                        LSSI_FLOOR if channel < 2 else 0.0
-                    )
-                p = frame.probabilities(edited).cpu().numpy()
-                total[i : i + BATCH] += frame.window.to_genome(p) / len(self.frames)
+                batch = entries[i : i + BATCH]
+                edited = u.repeat(len(batch), 1, 1)
+                for row, (channel, column) in enumerate(batch):
+                    at = first + self.window.flipped(column, compared)
+                    edited[row, channel, at] = self.layout.empty(channel)
+                p = allele.probabilities(edited).cpu().numpy()
+                total[i : i + BATCH] += self.window.to_genome(p) / len(self.detected)
         return total
 
 
@@ -102,10 +104,10 @@ def region_window(
 
 
 def channel_of(predictor: Predictor, rbp: str) -> int:
-    """Row of an RBP, in upper or lower case, in the bottleneck. Raises SamvarError when the model
-    has no such RBP."""
-    rbps = predictor.bundle.rbps
-    return 2 + rbps.index(rbp_named(rbp, rbps))
+    """Channel of an RBP, in upper or lower case, in the bottleneck. Raises SamvarError when the
+    model has no such RBP."""
+    layout = predictor.bundle.layout
+    return layout.channel(rbp_named(rbp, layout.motifs))
 
 
 def rbp_named(name: str, rbps: Sequence[str]) -> str:
@@ -142,16 +144,16 @@ class Change(NamedTuple):
 
 
 @torch.no_grad()
-def emptied(predictor: Predictor, window: Window, channel: int) -> tuple[np.ndarray, np.ndarray]:
+def emptied(predictor: Predictor, window: Window, channel: int) -> tuple[Floats, Floats]:
     """(2, n) twice, in genome order: site probabilities as they are, and with a channel of the
     bottleneck emptied in the whole frame and all that reaches into it; means of the seeds."""
-    n = window.end - window.start + 2 * window.flank
+    n, layout = window.frame_length, predictor.bundle.layout
     pairs = []
     for reference in predictor.references:
         reach = reference.model.config.aggregate_reach
         u = reference.get(window, "bottleneck", window.origin - reach, window.origin + n + reach)
         edited = u.clone()
-        edited[:, channel] = LSSI_FLOOR if channel < 2 else 0.0
+        edited[:, channel] = layout.empty(channel)
         pairs.append(
             Haplotype(reference, window, n, -reach, n + reach, 0).probabilities(
                 torch.cat((u, edited))
@@ -273,11 +275,11 @@ class RnaMap:
     """
 
     rbp: str
-    edges: np.ndarray
+    edges: Ints
     exons: int
-    sites: np.ndarray
-    effects: np.ndarray
-    counts: np.ndarray
+    sites: Floats
+    effects: Floats
+    counts: Ints
     shown: int
 
 
@@ -297,7 +299,8 @@ def rna_map(
     channel = channel_of(predictor, rbp)
     intron, exon = AROUND
     edges = np.stack((np.arange(-intron, exon, BIN), np.arange(-exon + 1, intron + 1, BIN)))
-    counts, total, bases, exons, shown = np.zeros(edges.shape, int), np.zeros(edges.shape), 0, 0, 0
+    counts, bases = np.zeros(edges.shape, int), np.zeros(edges.shape, int)
+    total, exons, shown = np.zeros(edges.shape), 0, 0
     genes = list(genes)
     expected = min(most, sum(1 for _ in _internal_exons(genome, genes, regions)))
     windows = tqdm(
@@ -309,7 +312,7 @@ def rna_map(
     for window, (positions, effect) in _mapped(
         predictor, lambda w: _exon_effects(predictor, w, channel), windows
     ):
-        length = window.end - window.start - 2 * intron
+        length = window.compared - 2 * intron
         exons += 1
         bases += np.stack((length - edges[0], length + edges[1] + BIN - 1)).clip(0, BIN)
         bins = (positions - edges[:, :1]) // BIN
@@ -348,23 +351,23 @@ def _internal_exons(
     STEP bases that touch the regions."""
     for gene in genes:
         contig = genome.contig(gene.contig)
-        for start, end in gene.chosen.exons[1:-1] if contig else ():
+        if contig is None:
+            continue
+        for start, end in gene.chosen.exons[1:-1]:
             if regions and not any(a < end and start < b for a, b in regions.on(gene.contig)):
                 continue
             if end - start <= STEP:
                 yield gene, contig, start, end
 
 
-def _exon_effects(
-    predictor: Predictor, window: Window, channel: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _exon_effects(predictor: Predictor, window: Window, channel: int) -> tuple[Ints, Floats]:
     """Positions (2, sites) of a channel's sites relative to the exon's acceptor and donor, 5' to
     3', and what each does: log2 of p / p without it, mean of acceptor and donor."""
-    sign = 1 if window.gene.strand == "+" else -1
+    sign = window.direction
     sites = sorted((window.start + AROUND[0], window.end - AROUND[0] - 1), key=lambda p: sign * p)
     allele = EditableAllele.make(predictor, window)
     columns = np.flatnonzero(allele.bottleneck[channel] > 0)
-    without = allele.without([(channel, int(c)) for c in columns])
+    without = allele.without([Entry(channel, int(c)) for c in columns])
     effect = np.mean(
         [
             np.log2(
@@ -377,7 +380,7 @@ def _exon_effects(
     return np.stack([sign * (columns + window.start - at) for at in sites]), effect
 
 
-def map_rows(m: RnaMap) -> Iterator[tuple]:
+def map_rows(m: RnaMap) -> Iterator[tuple[str | int, ...]]:
     """Rows of the table: rbp, anchor, first base relative to it, exons, sites, sites per exon and
     base, effect."""
     for half, anchor in enumerate(KINDS):

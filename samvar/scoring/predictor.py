@@ -18,10 +18,12 @@ from ..genomics.window import Window
 from ..model.bundle import Bundle
 from ..model.device import device_of
 from ..model.sam import SAM
+from .arrays import Floats
 from .batches import Batches
-from .tiles import Detected, Reference, alternative, read
+from .tiles import Detected, Reference, alternative
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -37,8 +39,8 @@ class ScoredWindow:
     """
 
     window: Window
-    ref: np.ndarray
-    alt: np.ndarray
+    ref: Floats
+    alt: Floats
     detected: tuple[Detected, ...] = ()
 
     @property
@@ -58,7 +60,7 @@ class Predictor:
         self.bundle = bundle
         _return_memory()
         self.models: list[SAM] = [m.eval().requires_grad_(False) for m in bundle.models]
-        self.references = [Reference(m) for m in self.models]
+        self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
         where = device_of(device)
@@ -87,10 +89,11 @@ class Predictor:
                 raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
             return [partial(self.exact, w) for w in windows]
         batch = self._feeder.submit(self.batches.score, windows, precision)
-        return [
-            lambda window=w, i=i: ScoredWindow(window, *batch.result()[i])
-            for i, w in enumerate(windows)
-        ]
+
+        def one(i: int) -> ScoredWindow:
+            return ScoredWindow(windows[i], *batch.result()[i])
+
+        return [partial(one, i) for i in range(len(windows))]
 
     def score(self, window: Window) -> ScoredWindow:
         """One window, on the device."""
@@ -111,19 +114,17 @@ class Predictor:
         """(1, 2, n) of ref and (1, 2, m) of alt, in transcript orientation."""
         alt, stretch = detected
         reference, margin = alt.reference, window.flank
-        model = reference.model
-        n = window.end - window.start + 2 * margin
-        h = reference.get(window, "h", window.origin, window.origin + n)
-        lssi = reference.get(
-            window, "bottleneck", window.origin + margin, window.origin + n - margin
-        )[:, :2]
+        end = window.origin + window.frame_length
+        h = reference.get(window, "h", window.origin, end)
+        compared = window.origin + margin, end - margin
+        core = reference.layout.split(reference.get(window, "bottleneck", *compared)).core
         if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
-            p = read(model, h, lssi)
+            p = reference.read(h, core)
             return p, p
-        h_alt, lssi_alt = alt.states(stretch)
+        h_alt, core_alt = alt.states(stretch)
         if alt.shift:
-            return read(model, h, lssi), read(model, h_alt, lssi_alt)
-        both = read(model, torch.cat((h, h_alt)), torch.cat((lssi, lssi_alt)), alt.unreached)
+            return reference.read(h, core), reference.read(h_alt, core_alt)
+        both = reference.read(torch.cat((h, h_alt)), torch.cat((core, core_alt)), alt.unreached)
         return both[:1], both[1:]
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..genomics.variant import Variant
 from ..genomics.window import Window
+from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 512  # bases
@@ -29,18 +31,19 @@ class Reference:
     """The reference's tensors under one model, in tiles of fixed place and size, so that no digit
     of them depends on who asks. Safe to share between threads."""
 
-    def __init__(self, model: SAM):
-        self.model = model
-        self._kept: OrderedDict[Hashable, Future] = OrderedDict()
+    def __init__(self, model: SAM, layout: Layout):
+        self.model, self.layout = model, layout
+        self._aggregator: Any = model.aggregator  # a module of torch, whose calls have no types
+        self._kept: OrderedDict[Hashable, Future[torch.Tensor]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, window: Window, stage: str, first: int, last: int) -> torch.Tensor:
         """(1, C, last - first): bases [first, last) of the window's gene, in transcript
         orientation, after `stage`.
 
-        bottleneck  LSSI acceptor and donor, motif sites (81)
-        v           the first stack (81)
-        g           what passes the gate (81)
+        bottleneck  core and motif sites (as `layout` has them)
+        v           the first stack (as many)
+        g           what passes the gate (as many)
         h           the second stack: the input of the LSTM (80)
         """
         numbers = range(first // TILE, -(-last // TILE))
@@ -55,15 +58,13 @@ class Reference:
         gene = window.gene
         key = window.genome, window.variant.contig, gene.start, gene.end, gene.strand, stage, index
         with self._lock:
-            future = self._kept.get(key)
-            mine = future is None
-            if mine:
-                future = self._kept[key] = Future()
-                if len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            else:
-                self._kept.move_to_end(key)
-        if mine:
+            kept = self._kept.get(key)
+            future: Future[torch.Tensor] = Future() if kept is None else kept
+            self._kept[key] = future
+            self._kept.move_to_end(key)
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        if kept is None:
             try:
                 future.set_result(
                     getattr(self, f"_{stage}")(window, index * TILE, (index + 1) * TILE)
@@ -76,18 +77,17 @@ class Reference:
     @torch.no_grad()
     def _bottleneck(self, window: Window, first: int, last: int) -> torch.Tensor:
         before, after = DETECT_REACH
-        return detect(self.model, window.gene_codes(first - before, last + after))
+        return self.detect(window.gene_codes(first - before, last + after))
 
     @torch.no_grad()
     def _v(self, window: Window, first: int, last: int) -> torch.Tensor:
         reach = stack_reach(self.model.config.stack_widths)
-        return first_stack(self.model, self.get(window, "bottleneck", first - reach, last + reach))
+        return self.first_stack(self.get(window, "bottleneck", first - reach, last + reach))
 
     @torch.no_grad()
     def _g(self, window: Window, first: int, last: int) -> torch.Tensor:
         reach = self.model.config.attention_reach
-        return gate(
-            self.model,
+        return self.gate(
             self.get(window, "v", first - reach, last + reach),
             self.get(window, "bottleneck", first, last),
         )
@@ -95,7 +95,39 @@ class Reference:
     @torch.no_grad()
     def _h(self, window: Window, first: int, last: int) -> torch.Tensor:
         reach = stack_reach(self.model.config.stack_widths)
-        return self.model.aggregator.second(self.get(window, "g", first - reach, last + reach))
+        return self.second_stack(self.get(window, "g", first - reach, last + reach))
+
+    def detect(self, codes: np.ndarray) -> torch.Tensor:
+        """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, C, L -
+        30)."""
+        x = one_hot(torch.from_numpy(codes[None]).to(next(self.model.parameters()).device))
+        return self.layout.join(self.model.detect(x))
+
+    def first_stack(self, bottleneck: torch.Tensor) -> torch.Tensor:
+        """(B, C, L) -> v (B, C, L - 2 reach of a stack)."""
+        out: torch.Tensor = self._aggregator.first(self._embed(bottleneck))
+        return out
+
+    def gate(self, v: torch.Tensor, bottleneck: torch.Tensor) -> torch.Tensor:
+        """v (B, C, L), bottleneck (B, C, L - 2 reach of attention) -> g, as long as the latter."""
+        out: torch.Tensor = self._aggregator.gate(v, self._embed(bottleneck))
+        return out
+
+    def second_stack(self, g: torch.Tensor) -> torch.Tensor:
+        """(B, C, L) -> h (B, 80, L - 2 reach of a stack)."""
+        out: torch.Tensor = self._aggregator.second(g)
+        return out
+
+    def read(
+        self, h: torch.Tensor, core: torch.Tensor, same: tuple[int, int] = (0, 0)
+    ) -> torch.Tensor:
+        """What `Aggregator.read` takes -> probabilities (B, 2, n) of acceptor and donor."""
+        log_p: torch.Tensor = self._aggregator.read(h, core, same)
+        return log_p[:, 1:].exp()
+
+    def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self._aggregator.embed(*self.layout.split(bottleneck))
+        return out
 
 
 def join(parts: list[torch.Tensor]) -> torch.Tensor:
@@ -106,25 +138,6 @@ def join(parts: list[torch.Tensor]) -> torch.Tensor:
         if len(parts) == 1
         else torch.cat([p.transpose(1, 2) for p in parts], 1).transpose(1, 2)
     )
-
-
-def detect(model: SAM, codes) -> torch.Tensor:
-    """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, 81, L -
-    30)."""
-    x = one_hot(torch.from_numpy(codes[None]).to(next(model.parameters()).device))
-    return torch.cat([d.transpose(1, 2) for d in model.detect(x)], 2).transpose(1, 2)
-
-
-def first_stack(model: SAM, bottleneck: torch.Tensor) -> torch.Tensor:
-    return model.aggregator.first(embed(model, bottleneck))
-
-
-def gate(model: SAM, v: torch.Tensor, bottleneck: torch.Tensor) -> torch.Tensor:
-    return model.aggregator.gate(v, embed(model, bottleneck))
-
-
-def embed(model: SAM, bottleneck: torch.Tensor) -> torch.Tensor:
-    return model.aggregator.embed(bottleneck[:, :2], bottleneck[:, 2:])
 
 
 @dataclass(frozen=True)
@@ -143,10 +156,10 @@ class Haplotype:
     shift: int
 
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
-        """Bottleneck (B, 81, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
+        """Bottleneck (B, C, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
         of acceptor and donor, in transcript orientation; differentiable."""
-        h, lssi = self.states(stretch)
-        return read(self.reference.model, h, lssi, self.unreached)
+        h, core = self.states(stretch)
+        return self.reference.read(h, core, self.unreached)
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -160,25 +173,30 @@ class Haplotype:
         return self.reached[0], self.length - self.reached[1]
 
     def states(self, stretch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `read` takes: h (B, 80, length) and the LSSI scores (B, 2, length - 2 flank)."""
-        model = self.reference.model
-        near, far = stack_reach(model.config.stack_widths), model.config.attention_reach
+        """What `Reference.read` takes: h (B, 80, length) and the core scores (B, K, length - 2
+        flank)."""
+        reference = self.reference
+        config = reference.model.config
+        near, far = stack_reach(config.stack_widths), config.attention_reach
         # Bases of each stage's output that the next one needs and that the change can reach
         h = self.reached
         g = max(self.first - far - near, h[0] - near), min(self.last + far + near, h[1] + near)
         v = max(self.first - near, g[0] - far), min(self.last + near, g[1] + far)
         u = self._spliced("bottleneck", stretch, (self.first, self.last))
-        new_v = first_stack(model, u(v[0] - near, v[1] + near))
-        new_g = gate(model, self._spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
-        new_h = model.aggregator.second(self._spliced("g", new_g, g)(h[0] - near, h[1] + near))
+        new_v = reference.first_stack(u(v[0] - near, v[1] + near))
+        new_g = reference.gate(self._spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
+        new_h = reference.second_stack(self._spliced("g", new_g, g)(h[0] - near, h[1] + near))
         whole = self._spliced("h", new_h, h)(0, self.length)
-        return whole, u(self.window.flank, self.length - self.window.flank)[:, :2]
+        compared = u(self.window.flank, self.length - self.window.flank)
+        return whole, reference.layout.split(compared).core
 
     def unedited(self) -> torch.Tensor:
-        """(1, 81, last - first + shift): what the reference holds in place of the stretch."""
+        """(1, C, last - first + shift): what the reference holds in place of the stretch."""
         return self._reference("bottleneck", self.first, self.last + self.shift, 1)
 
-    def _spliced(self, stage: str, new: torch.Tensor, place: tuple[int, int]):
+    def _spliced(
+        self, stage: str, new: torch.Tensor, place: tuple[int, int]
+    ) -> Callable[[int, int], torch.Tensor]:
         """Function (first, last) -> columns of the frame after `stage`, those at `place` being
         `new`."""
 
@@ -205,7 +223,7 @@ class Haplotype:
 
 
 class Detected(NamedTuple):
-    """A haplotype, and the bottleneck (1, 81, last - first) of the stretch that is its own."""
+    """A haplotype, and the bottleneck (1, C, last - first) of the stretch that is its own."""
 
     haplotype: Haplotype
     bottleneck: torch.Tensor
@@ -214,7 +232,7 @@ class Detected(NamedTuple):
 def alternative(reference: Reference, window: Window, placed: Variant | None = None) -> Detected:
     """The alternative allele, with the stretch that the change can reach, wherever it is
     `placed`."""
-    places = [window.place(p) for p in (window.placed, placed or window.placed)]
+    places = [window.replaced(p) for p in (window.placed, placed or window.placed)]
     return haplotype(
         reference, window, min(start for start, _ in places), max(end for _, end in places)
     )
@@ -229,13 +247,6 @@ def haplotype(
     shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
     first, last = start - after, end - shift + before
     at, codes = window.reach[0], window.alt if in_alt else window.ref
-    stretch = detect(reference.model, codes[at + first - before : at + last + after])
-    n = window.end - window.start + 2 * window.flank
-    return Detected(Haplotype(reference, window, n - shift, first, last, shift), stretch)
-
-
-def read(
-    model: SAM, h: torch.Tensor, lssi: torch.Tensor, same: tuple[int, int] = (0, 0)
-) -> torch.Tensor:
-    """What `Aggregator.read` takes -> probabilities (B, 2, n) of acceptor and donor."""
-    return model.aggregator.read(h, lssi, same)[:, 1:].exp()
+    stretch = reference.detect(codes[at + first - before : at + last + after])
+    length = window.frame_length - shift
+    return Detected(Haplotype(reference, window, length, first, last, shift), stretch)

@@ -15,7 +15,6 @@ from ..formats.annotation import load_annotation
 from ..formats.vcf import VcfReader
 from ..genomics.genome import Genome
 from ..model.bundle import background_file, write_manifest
-from ..scoring.attribution import CORE
 from ..scoring.predictor import Predictor
 
 KEPT = 5000  # effects kept of each RBP, the strongest
@@ -61,7 +60,7 @@ def collect(
         least_effect=LEAST_EFFECT,
         effects={
             name: sorted((round(e, 4) for e in strongest[name]), reverse=True)[:KEPT]
-            for name in (*CORE, *bundle.rbps)
+            for name in bundle.layout.names
         },
     )
 

@@ -186,9 +186,9 @@ def score(
                         level = torch.where(
                             found.motifs > 0, (found.motifs / rounding).round().clamp(min=1), 0
                         )
-                        found = Detection(found.lssi, level * rounding)
+                        found = Detection(found.core, level * rounding)
                     p.append(m.aggregate(found).float().exp())
-                own_core.append(crop(found.lssi, reach, reach).float())
+                own_core.append(crop(found.core, reach, reach).float())
                 own = crop(found.motifs, reach, reach)
                 here = own > 0
                 nonzero = here.sum((0, 2)).cpu().numpy() + (0 if nonzero is None else nonzero)

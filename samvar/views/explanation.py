@@ -14,6 +14,7 @@ from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
 from ..genomics.variant import Status
 from ..genomics.window import Window
+from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
 from ..model.bundle import Background
 from ..scoring import attribution
 from ..scoring import deltas as scoring
@@ -200,16 +201,19 @@ def landscape(
         present = mine >= 0
         position, offset, partner = a.position[present], a.offset[present], other[present]
     marks, entries = [], []
-    for channel, column in np.argwhere(own.bottleneck[2:] > 0).tolist():
-        activation = float(own.bottleneck[2 + channel, column])
+    layout = predictor.bundle.layout
+    motifs = own.bottleneck[layout.motif_channels]
+    for row, column in np.argwhere(motifs > 0).tolist():
+        channel, activation = layout.motif_channels[row], float(motifs[row, column])
         event = "unchanged"
         if found:
             at = partner[column]
-            before = float(alleles[not in_alt].bottleneck[2 + channel, at]) if at >= 0 else 0.0
+            partners = alleles[not in_alt].bottleneck
+            before = float(partners[channel, at]) if at >= 0 else layout.empty(channel)
             event = _event(before, activation) if in_alt else _event(activation, before)
-        name = predictor.bundle.rbps[channel]
+        name = layout.names[channel]
         marks.append(Mark(name, int(position[column]), int(offset[column]), activation, event))
-        entries.append((2 + channel, column))
+        entries.append(Entry(channel, column))
     probability = own.probability
     sites = np.argwhere(probability >= SEEN)
     influences = []
@@ -227,7 +231,7 @@ def landscape(
         offset,
         decode(window.to_genome(haplotype[start : start + n])),
         probability,
-        own.bottleneck[:2],
+        own.bottleneck[[layout.channel(c.name) for c in (ACCEPTOR_CORE, DONOR_CORE)]],
         marks,
         influences,
     )
@@ -236,9 +240,7 @@ def landscape(
 def _event(before: float, after: float) -> str:
     if abs(after - before) <= attribution.SAME:
         return "unchanged"
-    if before == 0 or after == 0:
-        return "gain" if before == 0 else "loss"
-    return "stronger" if after > before else "weaker"
+    return attribution.event_of(before, after, NO_MOTIF)
 
 
 def percentile(

@@ -53,7 +53,7 @@ class Substituted(nn.Module):
 
     def detect(self, x: torch.Tensor) -> Detection:
         return Detection(
-            self.reader.detect(x).lssi, (self.sites.detect(x).motifs > 0) * self.strength
+            self.reader.detect(x).core, (self.sites.detect(x).motifs > 0) * self.strength
         )
 
     def aggregate(self, found: Detection) -> torch.Tensor:
