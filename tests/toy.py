@@ -23,7 +23,7 @@ def fixed_motifs(seed=0):
     )
 
 
-def model(kind="am", seed=0, **config):
+def model(kind="am", seed=0, cls=SAM, **config):
     """A tiny SAM with random weights, norms that have seen data, and a threshold that leaves about
     5 % of values."""
     torch.manual_seed(seed)
@@ -39,7 +39,7 @@ def model(kind="am", seed=0, **config):
         )
         | config
     )
-    m = SAM(Config(kind=kind, **shape), fixed_motifs())
+    m = cls(Config(kind=kind, **shape), fixed_motifs())
     for p in m.lssi.parameters():
         p.data.mul_(3)
     m.motifs.set_density(0.05)

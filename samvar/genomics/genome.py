@@ -154,6 +154,17 @@ class Genome:
                 f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}"
             )
 
+    def __getstate__(self) -> dict[str, str]:
+        """A genome is sent to another process as its path ..."""
+        return {"path": self.path}
+
+    def __getattr__(self, name: str):
+        """... and opened there when something is first read."""
+        if name.startswith("__") or "lengths" in vars(self):
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+        Genome.__init__(self, self.path)
+        return getattr(self, name)
+
     def _index_fits(self) -> bool:
         """Whether every sequence starts, after its name, where the index says (of a compressed
         FASTA: whether the last one ends where the file does)."""

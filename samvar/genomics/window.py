@@ -22,6 +22,11 @@ class Place(NamedTuple):
     position: int
     offset: int = 0
 
+    @property
+    def pos(self) -> int:
+        """The position as in a VCF: 1-based."""
+        return self.position + 1
+
 
 class Base(NamedTuple):
     """A base of the two haplotypes: its place, and its index in each, in genome order, 0 at the

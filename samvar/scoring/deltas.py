@@ -16,6 +16,14 @@ SITE_OF = (0, 0, 1, 1)  # row of the site probabilities: acceptor, acceptor, don
 SIGN = np.array([1.0, -1.0, 1.0, -1.0])
 
 
+class Delta(NamedTuple):
+    """One of the four: `name` of NAMES, `value` >= 0 (probability), where the site stands."""
+
+    name: str
+    value: float
+    place: Place
+
+
 class Deltas(NamedTuple):
     """Acceptor gain and loss, donor gain and loss of one allele in one gene.
 
@@ -37,6 +45,11 @@ class Deltas(NamedTuple):
         """Where on the genome each stands."""
         a = self.alignment
         return tuple(Place(int(a.position[c]), int(a.offset[c])) for c in self.columns)
+
+    @property
+    def named(self) -> tuple[Delta, ...]:
+        """Each with its name and place."""
+        return tuple(Delta(n, float(v), p) for n, v, p in zip(NAMES, self.values, self.places))
 
 
 def compute(window: Window, p_ref: Floats, p_alt: Floats, mask: bool = False) -> Deltas:

@@ -329,7 +329,7 @@ def rna_map(
         raise SamvarError("no internal exon that was asked for has known sequence")
     with np.errstate(invalid="ignore"):
         sites, effects = counts / bases, total / counts
-    name = predictor.bundle.rbps[channel - 2]
+    name = predictor.bundle.layout.names[channel]
     return RnaMap(name, edges, exons, sites, effects, counts, shown)
 
 

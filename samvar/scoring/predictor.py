@@ -71,12 +71,20 @@ class Predictor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; what none of them has begun is dropped."""
         self._feeder.shutdown(cancel_futures=True)
         self._workers.shutdown(cancel_futures=True)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """function(item) of every item, in order, on the workers, which start at once."""
         return self._workers.map(function, items)
+
+    def run(self, function: Callable[[], R]) -> R:
+        """What a function returns, run on a worker."""
+        return self._workers.submit(function).result()
 
     def ahead(
         self, windows: list[Window], precision: str = "fp32"

@@ -82,11 +82,7 @@ def own_ids(svg: str, salt: str) -> str:
 
 
 def _delta_table(view: GeneView) -> str:
-    d = view.deltas
-    rows = "".join(
-        f"<td>{v:.4f} at {place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}</td>"
-        for v, c in zip(d.values, d.columns)
-    )
+    rows = "".join(f"<td>{d.value:.4f} at {place(*d.place)}</td>" for d in view.deltas.named)
     heads = "".join(f"<th>{WHAT[n]}</th>" for n in NAMES)
     return f'<div class="scroll"><table><tr>{heads}</tr><tr>{rows}</tr></table></div>'
 

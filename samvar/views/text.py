@@ -36,7 +36,7 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
     )
     if view.deltas is not None:
         d = view.deltas
-        where = [_number_place(d.alignment.position[c], d.alignment.offset[c]) for c in d.columns]
+        where = [_number_place(*place) for place in d.places]
         out["deltas"] = {
             name: dict(value=float(v), pos=p) for name, v, p in zip(scoring.NAMES, d.values, where)
         }
@@ -146,15 +146,8 @@ def _sites_text(view: GeneView) -> list[str]:
 def _causes_text(
     view: GeneView, background: Background | None, check: bool, most: int
 ) -> list[str]:
-    d = view.deltas
-    lines = [
-        "  "
-        + ", ".join(
-            f"{WHAT[n]} {v:.4f} at "
-            f"{place(int(d.alignment.position[c]), int(d.alignment.offset[c]))}"
-            for n, v, c in zip(scoring.NAMES, d.values, d.columns)
-        )
-    ]
+    deltas = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in view.deltas.named)
+    lines = ["  " + ", ".join(deltas)]
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]

@@ -1,0 +1,93 @@
+"""samvar as a library: an object that scores and explains alleles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from . import annotate as spine
+from .annotate import Allele, Options
+from .formats.annotation import load_annotation
+from .genomics.genes import Annotation
+from .genomics.genome import Genome
+from .model.bundle import load_bundle
+from .scoring.effects import ScoredAllele
+from .scoring.predictor import Predictor
+from .views.explanation import Explanation, explain
+
+
+def load(
+    fasta: str,
+    annotation: str,
+    model: str = "default",
+    options: Options | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> Scorer:
+    """What `samvar annotate -f FASTA -a ANNOTATION --model MODEL` reads, ready to score.
+
+    `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
+    bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
+    `threads`: workers, of one CPU thread each. Raises SamvarError when a file cannot be read or
+    they do not belong together.
+    """
+    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    spine.check_annotation(genome, genes)
+    return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options)
+
+
+class Scorer:
+    """Scores alleles with one genome, one annotation and one bundle of models; to be made with
+    `load`, once: it keeps what it has computed of the reference for the variants near by.
+
+    Every method may be called from several threads; the digits are those of `samvar annotate`,
+    whatever is scored before or beside. A process needs a Scorer of its own (also after a fork).
+    Results can be pickled. To be closed, or used as a context manager, so that its workers end.
+    """
+
+    def __init__(
+        self,
+        genome: Genome,
+        annotation: Annotation,
+        predictor: Predictor,
+        options: Options | None = None,
+    ):
+        self.genome, self.annotation, self.predictor = genome, annotation, predictor
+        self.options = options or Options()
+
+    def score(self, contig: str, pos: int, ref: str, alt: str) -> ScoredAllele:
+        """Status, deltas (probability) and their causes of one allele, as in a VCF: `pos` is
+        1-based, the contig has any of its usual names. An allele that cannot be scored has a
+        status that says why, and no genes; nothing is raised for it."""
+        return next(self.score_all([(contig, pos, ref, alt)]))
+
+    def score_all(self, alleles: Iterable[tuple[str, int, str, str]]) -> Iterator[ScoredAllele]:
+        """`score` of each (contig, pos, ref, alt), in order, on all workers. Reads a few thousand
+        ahead."""
+        waiting = (Allele(*allele) for allele in alleles)
+        chunks = iter(lambda: list(islice(waiting, spine.CHUNK)), [])
+        started = (
+            spine.score(self.genome, self.annotation, self.predictor, chunk, self.options)
+            for chunk in chunks
+        )
+        for scored in spine.one_ahead(started):
+            yield from scored
+
+    def explain(self, contig: str, pos: int, ref: str, alt: str) -> Explanation:
+        """Everything about one allele: the landscape of sites around it in REF and ALT, and the
+        causes of each delta of at least `options.rbp_min`, and always of the largest, with their
+        knock-outs. Coordinates as in `score`."""
+        allele = contig, pos, ref, alt
+        return self.predictor.run(
+            lambda: explain(self.genome, self.annotation, self.predictor, *allele, self.options)
+        )
+
+    def close(self) -> None:
+        """End the workers; what none of them has begun is dropped."""
+        self.predictor.close()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,145 @@
+"""The library: `samvar.load`, and what its Scorer says."""
+
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+import pytest
+
+import samvar
+
+from . import toy
+
+BASES = toy.random_bases(1500, seed=11)
+OTHER = dict(zip("ACGT", "CGTA"))
+POSITIONS = (850, 1100, 1010, 700)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("api")
+    return (
+        toy.fasta(folder / "g.fa", c=BASES),
+        toy.gtf(folder / "g.gtf", ("G", "c", "-", [(501, 700), (801, 900), (1001, 1400)])),
+        toy.bundle(folder),
+    )
+
+
+@pytest.fixture(scope="module")
+def scorer(files):
+    with samvar.load(*files, samvar.Options(rbp_min=0.0)) as scorer:
+        yield scorer
+
+
+def snv(pos, contig="c"):
+    return contig, pos, BASES[pos - 1], OTHER[BASES[pos - 1]]
+
+
+def digits(allele):
+    return [
+        (e.gene.id, e.deltas.named, [(c.delta, c.value, c.parts, c.residual) for c in e.causes])
+        for e in allele.genes
+    ]
+
+
+def test_a_score_is_what_the_command_writes(scorer, files, tmp_path):
+    from click.testing import CliRunner
+
+    from samvar.cli import main
+
+    path = toy.vcf(tmp_path / "x.vcf", snv(850))
+    command = ["annotate", path, "-f", files[0], "-a", files[1], "--model", files[2]]
+    line = CliRunner().invoke(main, command).stdout.splitlines()[-1]
+    allele = scorer.score("chrc", *snv(850)[1:])
+    (effect,) = allele.genes
+    assert allele.status is samvar.Status.OK and f"SAMVAR_MAX={allele.max:.4f};" in line
+    row = line.partition("SAMVAR=")[2].partition(";")[0].split("|")
+    assert row[5:9] == [f"{d.value:.4f}" for d in effect.deltas.named]
+    assert row[9:13] == [str(d.place.pos - 850) for d in effect.deltas.named]
+    assert [d.name for d in effect.deltas.named] == ["AG", "AL", "DG", "DL"]
+    assert sum(p.effect for p in effect.causes[0].parts) == pytest.approx(
+        effect.causes[0].value, abs=0.06
+    )
+
+
+def test_what_cannot_be_scored_says_why(scorer):
+    none = scorer.score(*snv(50))
+    assert none.status is samvar.Status.NO_GENE and none.genes == () and none.max is None
+    assert scorer.score("zz", 1, "A", "C").status is samvar.Status.NO_CONTIG
+    assert scorer.explain(*snv(50)).status is samvar.Status.NO_GENE
+
+
+def test_many_at_once_come_in_order_and_are_the_same(scorer):
+    alone = [scorer.score(*snv(pos)) for pos in POSITIONS]
+    together = list(scorer.score_all(snv(pos) for pos in POSITIONS))
+    assert [digits(a) for a in alone] == [digits(a) for a in together]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda pos: scorer.score(*snv(pos)), POSITIONS))
+    assert [digits(a) for a in found] == [digits(a) for a in alone]
+
+
+def test_a_stream_without_end_is_read_piece_by_piece(scorer, monkeypatch):
+    monkeypatch.setattr("samvar.annotate.CHUNK", 2)
+
+    def endless():
+        while True:
+            yield snv(850)
+
+    assert [a.status for a in islice(scorer.score_all(endless()), 5)] == [samvar.Status.OK] * 5
+
+
+def test_an_explanation_has_the_same_deltas_and_knock_outs(scorer):
+    explained, scored = scorer.explain(*snv(850)), scorer.score(*snv(850))
+    (view,), (effect,) = explained.genes, scored.genes
+    assert view.deltas.named == effect.deltas.named
+    assert all(p.knockout is not None for c in view.causes for p in c.parts if p.kind == "rbp")
+    assert view.ref.probability.shape == view.alt.probability.shape == (2, 101)
+
+
+def test_results_travel_to_another_process(scorer, files, tmp_path):
+    """Also where the FASTA is not."""
+    results = scorer.score(*snv(850)), scorer.explain(*snv(850))
+    content = pickle.dumps(results)
+    assert len(content) < 60_000
+    allele, explained = pickle.loads(content)
+    assert digits(allele) == digits(results[0]) and explained.title == results[1].title
+    assert allele.genes[0].window.genome.lengths == {"c": 1500}  # opened again
+    (tmp_path / "r.pickle").write_bytes(content.replace(b"g.fa", b"x.fa"))
+    read = (
+        "import pickle; a, e = pickle.load(open('r.pickle', 'rb'));"
+        "print(a.status.name, a.max, e.genes[0].gene.symbol)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", read], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert said.stdout.split() == ["OK", str(results[0].max), "G"], said.stderr
+
+
+def test_the_wrong_files_are_named(files, tmp_path):
+    with pytest.raises(samvar.SamvarError, match="share no contig"):
+        samvar.load(toy.fasta(tmp_path / "o.fa", other=BASES), files[1], files[2])
+    with pytest.raises(samvar.SamvarError, match="no weight bundle"):
+        samvar.load(files[0], files[1], "nonesuch")
+
+
+def test_options_reach_the_models(files):
+    with samvar.load(*files, samvar.Options(distance=9, rbp_min=np.inf)) as scorer:
+        (effect,) = scorer.score(*snv(850)).genes
+    assert effect.window.end - effect.window.start == 19 and effect.causes == ()
+
+
+def test_torch_is_imported_when_it_is_needed():
+    look = "import sys, samvar, samvar.cli; print('torch' in sys.modules, 'numpy' in sys.modules);"
+    look += "samvar.load; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True)
+    assert said.stdout.split() == ["False", "False", "True"], said.stderr
+
+
+def test_the_names_of_the_library_are_there():
+    assert set(samvar.__all__) <= set(dir(samvar))
+    assert all(getattr(samvar, name).__doc__ for name in samvar.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
+        _ = samvar.nonesuch
