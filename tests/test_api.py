@@ -1,6 +1,8 @@
 """The library: `samvar.load`, and what its Scorer says."""
 
+import os
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -143,3 +145,15 @@ def test_the_names_of_the_library_are_there():
     assert all(getattr(samvar, name).__doc__ for name in samvar.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonesuch'"):
         _ = samvar.nonesuch
+
+
+def test_the_readme_says_what_it_does(monkeypatch, capsys):
+    root = os.path.join(os.path.dirname(__file__), "..")
+    monkeypatch.chdir(root)
+    with open("README.md") as f:
+        (block,) = re.findall(r"```python\n(.*?)```", f.read(), re.S)
+    exec(block, {})
+    said = capsys.readouterr().out.splitlines()
+    promised = re.findall(r"print\(.*\)  # (.*)", block)
+    assert len(promised) == 2 and [said[0], said[2]] == promised
+    assert "('AL', 0.4783, 3563)" in said[1]
