@@ -84,15 +84,26 @@ def test_index_of_another_version_of_the_fasta_is_refused(tmp_path, other):
         Genome(str(path))
 
 
-def test_index_that_lacks_the_end_of_a_compressed_fasta_is_refused(tmp_path):
-    contigs = {name: toy.random_bases(150_000) for name in "ab"}
-    path = str(tmp_path / "x.fa.gz")
-    pysam.tabix_compress(toy.fasta(tmp_path / "x.fa", **contigs), path)
-    assert list(Genome(path).lengths) == ["a", "b"]
-    assert list(Genome(path).lengths) == ["a", "b"]
-    index = tmp_path / "x.fa.gz.fai"
-    index.write_text(index.read_text().splitlines(True)[0])
-    with pytest.raises(GenomeError, match="does not fit"):
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_what_htslib_reads_is_read(tmp_path, suffix):
+    """Two sequences of one name, a blank before a name, an index in another order or of less."""
+    a, b, c = (toy.random_bases(70_000, seed=i) for i in range(3))
+    plain = tmp_path / "x.fa"
+    plain.write_text(f"> a\n{a}\n>b title\n{b}\n>b\nACGT\n>c\n{c}\n>b\nAC\n\n")
+    path = str(plain) + suffix
+    if suffix:
+        pysam.tabix_compress(str(plain), path)
+    index = tmp_path / f"x.fa{suffix}.fai"
+    assert list(Genome(path).lengths) == ["a", "b", "c"]
+    rows = index.read_text().splitlines(True)
+    for order in ((2, 0, 1), (1,), (0, 2)):
+        index.write_text("".join(rows[i] for i in order))
+        genome = Genome(path)
+        assert list(genome.lengths) == ["abc"[i] for i in order]
+        for i in order:
+            assert decode(genome.codes("abc"[i], 0, 70_000)) == (a, b, c)[i]
+    index.write_text(rows[0].replace("70000", "69999"))
+    with pytest.raises(GenomeError, match=r"does not fit the FASTA \(a\)"):
         Genome(path)
 
 

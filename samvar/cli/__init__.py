@@ -30,6 +30,6 @@ def main() -> None:
 
     Start with `samvar annotate` for a VCF, or `samvar explain` for one variant.
     """
-    signal.signal(
-        signal.SIGTERM, lambda number, _: sys.exit(128 + number)
-    )  # so that half-written files go
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, lambda number, _: sys.exit(128 + number))  # half-written files go

@@ -293,8 +293,7 @@ def annotate(
 
     different_files(output, tsv, stats)
     others = fasta, annotation, regions_file, targets_file
-    different_files(tsv, stats, inputs=(vcf, *others))
-    different_files(output, inputs=others)
+    different_files(output, tsv, stats, inputs=(vcf, *others))
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
     if write_index and output == "-":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import threading
 import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
+from typing import BinaryIO
 
 import numpy as np
 import pysam
@@ -95,6 +95,56 @@ def _make_index(path: str) -> None:
             raise OSError("samtools faidx failed") from e
 
 
+class _Text:
+    """Bytes of a FASTA, plain or in BGZF with its .gzi, by their place in the text."""
+
+    TITLE = 1 << 12  # bytes of a title that are read at first
+
+    def __init__(self, path: str, fasta: BinaryIO):
+        self._fasta = fasta
+        self._blocks = None
+        if _head(path)[:2] == GZIP:
+            entries = np.fromfile(path + ".gzi", "<u8")[1:].reshape(-1, 2)
+            self._blocks = np.concatenate((np.zeros((1, 2), "<u8"), entries))
+        self._block_at, self._block = -1, b""
+
+    def read(self, start: int, n: int) -> bytes:
+        """Bytes [start, start + n), fewer at the end."""
+        if self._blocks is None:
+            self._fasta.seek(start)
+            return self._fasta.read(n)
+        found = b""
+        at = int(np.searchsorted(self._blocks[:, 1], start, "right")) - 1
+        while len(found) < n and at < len(self._blocks):
+            skip = max(start - int(self._blocks[at, 1]), 0)
+            found += self._content(at)[skip : skip + n - len(found)]
+            at += 1
+        return found
+
+    def _content(self, at: int) -> bytes:
+        if at != self._block_at:
+            compressed, _ = self._blocks[at]
+            self._fasta.seek(int(compressed))
+            self._block_at, self._block = (
+                at,
+                zlib.decompressobj(31).decompress(self._fasta.read(1 << 16)),
+            )
+        return self._block
+
+    def line_before(self, end: int) -> bytes | None:
+        """What follows > in the line that ends at `end`; None where that is no title."""
+        size = self.TITLE
+        while True:
+            start = max(end - size, 0)
+            text = self.read(start, end - start)
+            begin = text.rfind(b"\n", 0, max(len(text) - 1, 0)) + 1
+            if begin or not start:
+                break
+            size *= 16
+        line = text[begin:]
+        return line[1:] if line.startswith(b">") and line.endswith(b"\n") else None
+
+
 class Genome:
     """A FASTA file, plain or bgzipped; makes the index where it is missing and the folder can be
     written.
@@ -139,19 +189,18 @@ class Genome:
                 f"FASTA {path} holds no sequence; re-make its index with: samtools faidx {path}"
             )
         try:
-            fits = self._index_fits()
+            misplaced = self._misplaced()
         except (
             ValueError,
             OSError,
             EOFError,
             zlib.error,
         ):  # a number that is none, or no block where one should be
-            fits = False
-        if not fits:
+            misplaced = "its first lines"
+        if misplaced:
             raise GenomeError(
-                f"the index {path}.fai does not fit the FASTA: it is another version's, or the "
-                "FASTA has "
-                f"blanks in its lines. Mend that, and re-make the index with: samtools faidx {path}"
+                f"the index {path}.fai does not fit the FASTA ({misplaced}): it is another "
+                f"version's. Re-make it with: samtools faidx {path}"
             )
 
     def __getstate__(self) -> dict[str, str]:
@@ -165,35 +214,26 @@ class Genome:
         Genome.__init__(self, self.path)
         return getattr(self, name)
 
-    def _index_fits(self) -> bool:
-        """Whether every sequence starts, after its name, where the index says (of a compressed
-        FASTA: whether the last one ends where the file does)."""
-        with open(self.path, "rb") as fasta, open(self.path + ".fai") as index:
-            compressed, end = fasta.read(2) == GZIP, 0
-            for line in index:
-                name, length, offset, bases, width = line.split("\t")[:5]
-                if not compressed:
-                    fasta.seek(end)
-                    between = fasta.read(max(int(offset) - end, 0))
-                    title = between.strip()
-                    if (
-                        title.split()[:1] != [b">" + name.encode()]
-                        or b"\n" in title
-                        or between[-1:] != b"\n"
-                    ):
-                        return False
-                full, rest = divmod(max(int(length) - 1, 0), int(bases) or 1)
-                end = int(offset) + full * int(width) + rest + (int(length) > 0)
-            if compressed:
-                blocks = np.fromfile(self.path + ".gzi", "<u8")[1:].reshape(
-                    -1, 2
-                )  # where each starts, and in the text
-                start, before = max([[0, 0], *blocks[blocks[:, 1] <= end][-1:].tolist()])
-                fasta.seek(start)
-                text = gzip.GzipFile(fileobj=fasta)
-                return len(text.read(end - before)) == end - before and not text.read(1000).strip()
-            fasta.seek(end)
-            return end <= os.path.getsize(self.path) and not fasta.read(1000).strip()
+    def _misplaced(self) -> str | None:
+        """A sequence of the index that does not stand where that says: its title just before, and a
+        title or the end of the file just behind it. A sequence of the file may be missing in the
+        index, as the second of two with one name is, and the order may be any."""
+        with open(self.path + ".fai") as index:
+            rows = [line.rstrip("\n").split("\t")[:5] for line in index]
+        with open(self.path, "rb") as fasta:
+            text = _Text(self.path, fasta)
+            for name, length, offset, bases, width in rows:
+                begin, n = int(offset), int(length)
+                full, rest = divmod(max(n - 1, 0), int(bases) or 1)
+                end = begin + full * int(width) + rest + (n > 0)
+                title = text.line_before(begin)
+                behind = text.read(end, 1000).lstrip()
+                whole = len(text.read(max(end - 1, 0), 1)) == 1
+                if title is None or title.split()[:1] != [name.encode()] or not whole:
+                    return name
+                if behind and not behind.startswith(b">"):
+                    return name
+        return None
 
     def contig(self, name: str) -> str | None:
         """This file's name for a contig, or None."""

@@ -55,6 +55,8 @@ class VcfReader:
         self._replaced: set[bytes] = set()
         if path == "-" and sys.stdin is None:
             raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
+        if path == "-" and sys.stdin.isatty():
+            raise VcfError("stdin is a terminal; give a VCF file, or pipe one into samvar")
         try:
             stream = sys.stdin.buffer if path == "-" else open(path, "rb")
         except OSError as e:
@@ -272,6 +274,8 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
     with ExitStack() as stack:
         if path == "-" and sys.stdout is None:
             raise OSError(STDOUT_CLOSED)
+        if path == "-" and form in "bu" and sys.stdout.isatty():
+            raise OSError("stdout is a terminal, which BCF is not for; give -o FILE, or -O v")
         name = "-" if path == "-" else stack.enter_context(complete_file(path))
         stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
         writer: TextWriter | BcfWriter
