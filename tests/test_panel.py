@@ -1,6 +1,9 @@
 """Motif files in their two formats, the frame, panels, and the panel of the repository."""
 
+import csv
+import glob
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -21,6 +24,8 @@ from samvar.training.motifs import (
 )
 
 from .test_training import make_genome
+
+ROOT = os.path.join(os.path.dirname(__file__), "..")
 
 
 def affinities(*psams, header="# RBPamp\n"):
@@ -294,3 +299,104 @@ def test_real_probabilities(shared):
     assert len(motifs) == 242 and "README" not in motifs
     best = ["ACGU"[base] for base in motifs["QKI_Homo_sapiens"].psams[0].argmax(1)]
     assert "ACUAA" in "".join(best)
+
+
+# ------------------------------------------------------------------------ the panel of the project
+
+
+def rows_of(name):
+    with open(os.path.join(ROOT, "train", "panel", name)) as handle:
+        lines = [line for line in handle if not line.startswith("#")]
+    return list(csv.DictReader(lines, delimiter="\t"))
+
+
+def test_the_panel_holds_the_regulators_that_users_ask_for():
+    wanted = "SRSF1 SRSF7 TRA2B PTBP1 QKI U2AF2 KHDRBS1 MATR3 ELAVL1 TIAL1 YBX1 RBM5 SNRNP70 "
+    wanted += "CELF1 CELF4 MBNL1 RBFOX2"
+    names = {row["name"] for row in rows_of("panel.tsv")}
+    assert not set(wanted.split()) - names
+    assert 95 <= len(names) <= 110
+
+
+def test_no_file_is_both_in_the_panel_and_left_out():
+    used = [f for row in rows_of("panel.tsv") for f in row["files"].split(",")]
+    left_out = rows_of("left_out.tsv")
+    assert len(set(used)) == len(used)
+    assert not {file.split("#")[0] for file in used} & {row["file"] for row in left_out}
+    assert all(row["reason"] for row in left_out)
+
+
+def test_families_are_those_of_the_measure():
+    """No two channels are alike, and what is alike and has no channel is named in the family."""
+    panel = {row["name"]: row for row in rows_of("panel.tsv")}
+    known_as = dict(BRUNOL5="CELF5", HuR="ELAVL1")
+    measured = rows_of("families.tsv")
+    assert [row["name"] for row in measured] == sorted(panel)
+    for row in measured:
+        assert row["family"] == (panel[row["name"]]["family"] or row["name"])
+        assert float(row["r"]) < 0.7
+        members = row["family"].split("/")
+        assert row["name"] in members
+        assert not set(members) - {row["name"]} & set(panel)
+        for file in filter(None, row["left_out_alike"].split(", ")):
+            protein = os.path.basename(file).split(".txt")[0].split("_Homo_")[0]
+            protein = known_as.get(protein, protein)
+            assert protein in panel or protein in members, file
+
+
+def test_the_readme_counts_the_panel():
+    panel = rows_of("panel.tsv")
+    with open(os.path.join(ROOT, "train", "panel", "README.md")) as handle:
+        text = handle.read()
+    for source in ("RBNS", "RBNS more", "RNAcompete"):
+        files = [row["files"].split(",") for row in panel if row["source"] == source]
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {source} |")]
+        assert line.endswith(f"| {len(files)} | {sum(map(len, files))} |")
+    assert f"{len(panel)} channels" in text
+    assert f"each of {len(rows_of('left_out.tsv'))} files" in text
+
+
+def test_every_file_has_its_place(shared):
+    folder = shared("motifs")
+    placed = {f.split("#")[0] for row in rows_of("panel.tsv") for f in row["files"].split(",")}
+    placed |= {row["file"] for row in rows_of("left_out.tsv")}
+    patterns = ("rbns/*.txt", "rbns_extra/*.txt", "rnacompete/*_Homo_sapiens*.txt")
+    paths = [path for pattern in patterns for path in glob.glob(os.path.join(folder, pattern))]
+    assert {os.path.relpath(path, folder) for path in paths} == placed
+
+
+def test_the_panel_is_read(shared):
+    arrays = as_arrays(read_panel(os.path.join(ROOT, "train/panel/panel.tsv"), [shared("motifs")]))
+    assert len(arrays["names"]) == len(rows_of("panel.tsv"))
+    assert arrays["psam"].shape[1:] == (11, 4) and np.isfinite(arrays["psam"]).all()
+
+
+@pytest.mark.parametrize(
+    "rbp, site",
+    [
+        ("SRSF1", "AGGACAG"),
+        ("SRSF7", "GACGACG"),
+        ("TRA2B", "AGAAGAA"),
+        ("PTBP1", "UUUUCUU"),
+        ("QKI", "ACUAACA"),
+        ("U2AF2", "UUUUUUC"),
+        ("KHDRBS1", "AUAAAAG"),
+        ("MATR3", "AAUCUUG"),
+        ("RBM5", "GAAGGAA"),
+        ("YBX1", "AACAUCA"),
+        ("RBFOX2", "UGCAUGU"),
+        ("CELF4", "UGUGUGU"),
+    ],
+)
+def test_known_sites_are_among_the_best(rbp, site, shared):
+    """In a random background a site of the literature is bound better than 99.9 % of the bases."""
+    motifs = read_panel(os.path.join(ROOT, "train/panel/panel.tsv"), [shared("motifs")])
+    arrays = as_arrays([motif for motif in motifs if motif.name == rbp])
+    fixed = FixedMotifs.from_psams(*(torch.from_numpy(arrays[k]) for k in ("psam", "a0", "rbp")))
+    codes = np.random.default_rng(0).integers(0, 4, (200, 21))
+    around = codes.copy()
+    around[:, 7:14] = ["ACGU".index(base) for base in site]
+    random = np.random.default_rng(1).integers(0, 4, (1, 50_000))
+    background = fixed(one_hot(torch.from_numpy(random)))
+    bound = fixed(one_hot(torch.from_numpy(around))).amax((1, 2))
+    assert bound.median() > background.quantile(0.999)
