@@ -258,7 +258,7 @@ def _probabilities(haplotype: Haplotype, stretches: torch.Tensor, targets: Targe
     """(B, T): probabilities of the targets with each of the stretches (B, C, W)."""
     parts = [
         haplotype.probabilities(some)[:, targets.kinds, targets.columns]
-        for some in stretches.split(BATCH)
+        for some in torch.split(stretches, BATCH)
     ]
     return torch.cat(parts).double().cpu().numpy()
 
@@ -356,9 +356,10 @@ def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: 
 
 def _bases(window: Window, base: Base, event: str) -> str:
     """The bases around a site, of the allele that has it, or has more of it."""
-    if base.in_ref is None or (base.in_alt is not None and event in ("gain", "stronger")):
-        return window.site(window.alt, base.in_alt)
-    return window.site(window.ref, base.in_ref)
+    haplotypes = [(window.ref, base.in_ref), (window.alt, base.in_alt)]
+    if event in ("gain", "stronger"):
+        haplotypes.reverse()
+    return next(window.site(bases, index) for bases, index in haplotypes if index is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -403,7 +404,7 @@ class Leg:
                 for a in np.polynomial.legendre.leggauss(steps)
             )
             total = torch.zeros(len(whole), *change.shape, device=change.device)
-            for node, weight in zip((nodes + 0.5).split(BATCH), weights.split(BATCH)):
+            for node, weight in zip(torch.split(nodes + 0.5, BATCH), torch.split(weights, BATCH)):
                 total += self._gradients(node, weight)
             effects = (total * change).double()
             if (np.abs(effects.sum((1, 2)).cpu().numpy() - whole) <= near).all():
