@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import annotate as spine
 from . import info
@@ -53,12 +53,13 @@ def attribute(text: str, key: str) -> str:
 
 def options_of(params: str) -> Options:
     """The options that a ##samvar_params line tells."""
-    kinds = {f.name: type(f.default) for f in fields(Options)}
+    kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(Options)}
     given = dict(part.partition("=")[::2] for part in params.split(","))
     try:
-        return Options(
-            **{k: v == "True" if kinds[k] is bool else kinds[k](v) for k, v in given.items()}
-        )
+        values: dict[str, Any] = {
+            k: v == "True" if kinds[k] is bool else kinds[k](v) for k, v in given.items()
+        }
+        return Options(**values)
     except (KeyError, ValueError) as e:
         raise VcfError(
             f"##samvar_params={params} is not understood ({e}): from another version of samvar?"

@@ -110,8 +110,8 @@ def knockout(
         if map_file or figure:
             found = knocking.rna_map(genome, selected, predictor, rbp, exons, chosen)
             if map_file:
-                rows = (knocking.MAP_COLUMNS, *knocking.map_rows(found))
-                files.write(map_file, "".join("\t".join(map(str, row)) + "\n" for row in rows))
+                lines = (knocking.MAP_COLUMNS, *knocking.map_rows(found))
+                files.write(map_file, "".join("\t".join(map(str, x)) + "\n" for x in lines))
             if figure:
                 rna_map.draw(found, figure)
         if output is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..errors import SamvarError
@@ -22,7 +24,7 @@ def device_of(name: str) -> torch.device:
 def exact_fp32() -> None:
     """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to
     TF32."""
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn  # which attributes there are depends on the version
     if hasattr(cudnn, "conv"):  # torch >= 2.9
         cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
     else:

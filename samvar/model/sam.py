@@ -218,7 +218,10 @@ class FixedMotifs(nn.Module):
     mix       (R, K): 5 A0_k / max A0 where PSAM k is one of RBP r's, else 0
     """
 
-    def __init__(self, log_psam, mix):
+    log_psam: torch.Tensor
+    mix: torch.Tensor
+
+    def __init__(self, log_psam: torch.Tensor, mix: torch.Tensor):
         super().__init__()
         self.register_buffer("log_psam", log_psam)
         self.register_buffer("mix", mix)
@@ -254,6 +257,9 @@ class Norm(nn.BatchNorm2d):
     """Batch norm whose training statistics can be confined to known positions and are shared over
     all ranks."""
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def forward(self, x, known=None):  # x (N, C, 1, L), known (N, 1, 1, L) or None
         if not self.training or (known is None and not _distributed()):
             return super().forward(x)
@@ -286,6 +292,8 @@ class Sparse(nn.Module):
     it is frozen. `density` is set by the trainer. The quantile is taken over every fourth position,
     and is the mean over ranks.
     """
+
+    threshold: torch.Tensor
 
     def __init__(self, channels: int, affine: bool):
         super().__init__()

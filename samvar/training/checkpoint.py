@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from ..errors import BundleError, RecipeError
 from ..files import complete_file, write
 from ..model.bundle import MANIFEST, build, load_bundle, sha256_file
-from ..model.sam import LSSI
+from ..model.sam import LSSI, SAM
 from .recipe import Recipe
 
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, TypeError)
@@ -110,7 +110,7 @@ def refuse_finished(folder: str) -> None:
 
 def load_run(
     folder: str, kind: str | None = None, unfinished: bool = False
-) -> tuple[nn.Module, dict]:
+) -> tuple[SAM | LSSI, dict]:
     """(model in evaluation mode, its description) of a finished run of this kind, or of any;
     `unfinished`: or of one that is not.
 
@@ -138,17 +138,17 @@ def load_run(
     return build(description["config"], state), description
 
 
-def core_sites(model: nn.Module) -> LSSI:
+def core_sites(model: SAM | LSSI) -> LSSI:
     """Those of any run's model."""
     return model if isinstance(model, LSSI) else model.lssi
 
 
 def sha256_of(about: dict | None) -> str | None:
     """Of what `load_start` has told; None of nothing."""
-    return about and about["sha256"]
+    return about["sha256"] if about else None
 
 
-def load_start(place: str, kind: str | None = None) -> tuple[nn.Module, dict]:
+def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
     """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) ->
     (model, what it is: name, kind, sha256 of the tensors or of the bundle). With `kind` only a run
     of that kind will do. Raises RecipeError where it is none of these."""

@@ -10,6 +10,7 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -138,6 +139,7 @@ class Dataset:
 
     def save(self, path: str) -> None:
         packed, runs = pack(self.codes)
+        motifs: dict[str, Any] = {f"motif_{k}": v for k, v in self.motifs.items()}
         sites = np.flatnonzero((self.labels == ACCEPTOR) | (self.labels == DONOR))
         with open(path, "wb") as handle:
             np.savez_compressed(
@@ -153,7 +155,7 @@ class Dataset:
                 splits=self.splits,
                 paralogs=self.paralogs,
                 meta=json.dumps(self.meta),
-                **{f"motif_{k}": v for k, v in self.motifs.items()},
+                **motifs,
             )
 
     @classmethod

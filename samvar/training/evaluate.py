@@ -76,11 +76,12 @@ def top_k(
         for w in rng.multinomial(n_genes, ones / n_genes, resamples if n_genes else 0)
     ]
     low, high = np.nanpercentile(means, [2.5, 97.5]) if means else (math.nan, math.nan)
-    acceptor, donor = (r.accuracy(ones) for r in rankings)
+    acceptor, donor = rankings
     return TopK(
-        acceptor,
-        donor,
-        *(int(r.per_gene.sum()) for r in rankings),
+        acceptor.accuracy(ones),
+        donor.accuracy(ones),
+        int(acceptor.per_gene.sum()),
+        int(donor.per_gene.sum()),
         n_genes,
         (float(low), float(high)),
     )
@@ -133,7 +134,8 @@ class Scores:
     def core_share(self) -> tuple[float, float]:
         """Share of bases whose core score of an acceptor, and of a donor, is above the floor (of
         several models' mean, but for rounding), so that the aggregator is told of them."""
-        return tuple(map(float, (self.lssi > LSSI_FLOOR + 1e-3).mean(1)))
+        acceptor, donor = (self.lssi > LSSI_FLOOR + 1e-3).mean(1)
+        return float(acceptor), float(donor)
 
     def top_k(self, which: str = "model", resamples: int = 1000) -> TopK:
         return top_k(getattr(self, which), self.labels, self.gene, self.n_genes, resamples)
@@ -172,7 +174,7 @@ def score(
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     starts = np.concatenate(([0], np.cumsum(lengths)))
     out, core = (np.full((2, starts[-1]), -np.inf, np.float32) for _ in range(2))
-    nonzero, total, known = None, 0.0, 0
+    nonzero, total, known = np.zeros(models[0].motifs.fixed.mix.shape[0], int), 0.0, 0
     levels: dict[int, np.ndarray] = {}
     n_tiles = int(np.ceil(lengths / TILE).sum())
     with tqdm(total=n_tiles, disable=None, unit="tile", leave=False) as bar:
@@ -191,7 +193,7 @@ def score(
                 own_core.append(crop(found.core, reach, reach).float())
                 own = crop(found.motifs, reach, reach)
                 here = own > 0
-                nonzero = here.sum((0, 2)).cpu().numpy() + (0 if nonzero is None else nonzero)
+                nonzero = nonzero + here.sum((0, 2)).cpu().numpy()
                 total += float(own.sum())
                 if rounding:
                     _count_levels(levels, here, (own / rounding).round())

@@ -27,7 +27,9 @@ class Task(Protocol):
     """What is trained: `loss` is that of this rank's share of a step, `status` goes into the
     metrics, `state` and the weights into the checkpoint."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module: ...
+
     # kind, checksums of data and of what it starts from: a checkpoint of others is refused
     identity: dict
 

@@ -31,8 +31,9 @@ class LssiTask:
         torch.manual_seed(recipe.seed)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         self.model = LSSI(recipe.channels).to(device)
-        source, self.started_from = load_start(start_from) if start_from else (None, None)
-        if source:
+        self.started_from: dict | None = None
+        if start_from:
+            source, self.started_from = load_start(start_from)
             core = core_sites(source)
             if core.channels != recipe.channels:
                 raise RecipeError(
@@ -76,7 +77,8 @@ class LssiTask:
     def loss(self, step: int) -> torch.Tensor:
         """Weighted negative log-likelihood in nats per true site, summed over the two models."""
         rng = np.random.default_rng([self.recipe.seed, self.rank, step])
-        return sum(self._loss_of(rng, kind) for kind in CORE)
+        acceptor, donor = (self._loss_of(rng, kind) for kind in CORE)
+        return acceptor + donor
 
     def _loss_of(self, rng: np.random.Generator, kind: int) -> torch.Tensor:
         sites, decoys, either = self.pools[kind]
@@ -124,9 +126,11 @@ class LssiTask:
             scores.append(np.concatenate(log_p, 1)[:, keep])
             labels.append(y[keep])
             owner.append(np.full(keep.sum(), i))
-        scores, labels = np.concatenate(scores, 1), np.concatenate(labels)
-        found = top_k(scores, labels, np.concatenate(owner), len(genes), resamples=0)
-        above = scores > LSSI_FLOOR
+        joined = np.concatenate(scores, 1)
+        found = top_k(
+            joined, np.concatenate(labels), np.concatenate(owner), len(genes), resamples=0
+        )
+        above = joined > LSSI_FLOOR
         return dict(
             topk_acceptor=found.acceptor,
             topk_donor=found.donor,

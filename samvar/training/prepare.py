@@ -4,7 +4,7 @@ keep it honest."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,7 +90,7 @@ def prepare(
     held_out: set[str],
     motifs: Sequence[Motif] = (),
     report: Callable[[str], None] = print,
-    leave_out: set[str] = frozenset(),
+    leave_out: Set[str] = frozenset(),
 ) -> Dataset:
     """Train and validation genes of several (FASTA, annotation) pairs as one dataset; test genes
     are never packed.

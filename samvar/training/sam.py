@@ -10,7 +10,16 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
-from ..model.sam import ACCEPTOR, LSSI_SPAN, SAM, Config, FixedMotifs, one_hot, warm_start_am
+from ..model.sam import (
+    ACCEPTOR,
+    LSSI,
+    LSSI_SPAN,
+    SAM,
+    Config,
+    FixedMotifs,
+    one_hot,
+    warm_start_am,
+)
 from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .evaluate import score
@@ -44,14 +53,19 @@ class SamTask:
                 "the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER"
             )
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        nothing = None, None
-        source, self.started_from = load_start(start_from) if start_from else nothing
-        core, core_from = load_start(lssi, "lssi") if lssi else nothing
-        if not (core or source):
+        source: SAM | LSSI | None = None
+        core_run: SAM | LSSI | None = None
+        self.started_from: dict | None = None
+        core_from: dict | None = None
+        if start_from:
+            source, self.started_from = load_start(start_from)
+        if lssi:
+            core_run, core_from = load_start(lssi, "lssi")
+        if not (origin := core_run or source):
             raise RecipeError(
                 "there are no core sites: give a finished run of them (--lssi), or --start-from"
             )
-        core = core_sites(core or source)
+        core = core_sites(origin)
         m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
         config = Config(
             kind=kind,
@@ -98,17 +112,14 @@ class SamTask:
         core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
-    def _start_from(self, source: SAM) -> None:
+    def _start_from(self, source: SAM | LSSI) -> None:
         """Take motifs and aggregator of another run or bundle, the core sites staying as they
         are."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
-        apart = dict(
-            kind=config.kind, lssi_channels=config.lssi_channels, temperature=config.temperature
-        )
-        if (
-            kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
-            or replace(source.config, **apart) != config
+        if not isinstance(source, SAM) or not (
+            kinds in (("fm", "fm"), ("am", "am"), ("fm", "am"))
+            and _shape(source) == _shape(self.model)
         ):
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
@@ -135,7 +146,7 @@ class SamTask:
         self.start_step(0)
         self.model.motifs.train()
         nn.init.zeros_(self.model.motifs.adjust.leave.weight)
-        nn.init.zeros_(self.model.motifs.adjust.leave.bias)
+        self.model.motifs.adjust.leave.bias.zero_()
         for step in range(WARM_UP_PASSES):
             codes, _ = self.sampler.batch(step)
             self.model.motifs(one_hot(torch.from_numpy(codes).to(self.device)))
@@ -229,3 +240,8 @@ def validation_genes(data: Dataset, bases: int) -> np.ndarray:
     genes = genes[np.random.default_rng(0).permutation(len(genes))]
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     return np.sort(genes[: int(np.searchsorted(np.cumsum(lengths), bases)) + 1])
+
+
+def _shape(model: SAM) -> Config:
+    """The configuration but for what a start may differ in."""
+    return replace(model.config, kind="am", lssi_channels=1, temperature=1.0)

@@ -174,6 +174,7 @@ class WindowSampler:
         if which < self.mixture.site_share + self.mixture.decoy_share:
             kind = ACCEPTOR if rng.random() < 0.5 else DONOR
             some = rng.choice(self.decoys[kind], DECOYS)
+            assert self.strength, "decoys need a strength"
             return self._locate(some[np.argmax(self.strength(kind, some))])
         return self._anywhere(rng)
 

@@ -6,7 +6,7 @@ import re
 from html import escape
 
 from ..info import place
-from ..scoring.deltas import NAMES
+from ..scoring.deltas import NAMES, Deltas
 from .explanation import MOVES, WHAT, Explanation, GeneView, percentile
 from .families import families
 from .figures import INK, render
@@ -67,7 +67,7 @@ def _section(e: Explanation) -> str:
         names = f"{escape(g.id)}, {escape(g.chosen.id)}, {g.strand} strand"
         parts.append(f"<h2>{escape(g.symbol)} <small>{names}</small></h2>")
         if view.deltas is not None:
-            parts.append(_delta_table(view))
+            parts.append(_delta_table(view.deltas))
         svg = render([(e, view)], "svg").decode()
         svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")
         parts.append(f'<figure class="scroll">{own_ids(svg, f"{e.title}{number}")}</figure>')
@@ -81,8 +81,8 @@ def own_ids(svg: str, salt: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', lambda m: m.group() + prefix, svg)
 
 
-def _delta_table(view: GeneView) -> str:
-    rows = "".join(f"<td>{d.value:.4f} at {place(*d.place)}</td>" for d in view.deltas.named)
+def _delta_table(deltas: Deltas) -> str:
+    rows = "".join(f"<td>{d.value:.4f} at {place(*d.place)}</td>" for d in deltas.named)
     heads = "".join(f"<th>{WHAT[n]}</th>" for n in NAMES)
     return f'<div class="scroll"><table><tr>{heads}</tr><tr>{rows}</tr></table></div>'
 

@@ -140,7 +140,8 @@ class Logos:
         none."""
         sites = motif.sites, motif.exonic, motif.sites - motif.exonic
         places = self.positions, self.exonic, self.positions - self.exonic
-        return tuple(100 * s / n if n else np.nan for s, n in zip(sites, places))
+        everywhere, exons, introns = (100 * s / n if n else np.nan for s, n in zip(sites, places))
+        return everywhere, exons, introns
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
@@ -252,7 +253,8 @@ def premrna(genome: Genome, genes: Iterable[Gene], max_bases: int) -> Premrna:
             used += int(usable.sum())
     if not parts:
         return Premrna(np.zeros(0, np.uint8), np.zeros(0, bool), np.zeros(0, bool), 0)
-    return Premrna(*(np.concatenate(column) for column in zip(*parts)), len(parts))
+    codes, usable, exonic = (np.concatenate(column) for column in zip(*parts))
+    return Premrna(codes, usable, exonic, len(parts))
 
 
 @torch.inference_mode()

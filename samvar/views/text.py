@@ -121,7 +121,7 @@ def to_text(e: Explanation, check: bool = False, most: int = 12) -> str:
         lines += (
             _sites_text(view)
             if view.deltas is None
-            else _causes_text(view, e.background, check, most)
+            else _causes_text(view, view.deltas, e.background, check, most)
         )
     return "\n".join(lines) + "\n"
 
@@ -144,10 +144,10 @@ def _sites_text(view: GeneView) -> list[str]:
 
 
 def _causes_text(
-    view: GeneView, background: Background | None, check: bool, most: int
+    view: GeneView, deltas: scoring.Deltas, background: Background | None, check: bool, most: int
 ) -> list[str]:
-    deltas = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in view.deltas.named)
-    lines = ["  " + ", ".join(deltas)]
+    named = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in deltas.named)
+    lines = ["  " + ", ".join(named)]
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]

@@ -81,7 +81,7 @@ def bundle(
     if not runs:
         raise click.UsageError("give at least one --am or --fm run")
     check_folder_writable(output)
-    results = {}
+    results: dict[str, dict] = {}
     for item in evaluations:
         title, _, path = item.rpartition("=")
         try:

@@ -67,6 +67,7 @@ def evaluate(
     from ...errors import DatasetError
     from ...model.bundle import load_bundle
     from ...model.device import device_of
+    from ...model.sam import SAM
     from ...training.checkpoint import load_run
     from ...training.dataset import Dataset
     from ...training.evaluate import evaluate as evaluate_models
@@ -76,7 +77,7 @@ def evaluate(
     where = device_of(device)
     if run:
         model, description = load_run(run, unfinished=True)
-        if description["kind"] == "lssi":
+        if not isinstance(model, SAM):
             raise SamvarError(f"{run} is a run of core sites: evaluate takes fm and am runs")
         models, about = [model], dict(kind=description["kind"])
     else:

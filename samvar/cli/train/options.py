@@ -91,7 +91,7 @@ def run_training(
     from ...model.device import device_of
     from ...training.checkpoint import Checkpoint
     from ...training.dataset import Dataset
-    from ...training.loop import ranks, train
+    from ...training.loop import Task, ranks, train
     from ...training.lssi import LssiTask
     from ...training.recipe import LssiRecipe, SamRecipe, load_recipe
     from ...training.sam import SamTask
@@ -100,14 +100,19 @@ def run_training(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     check_folder_writable(output)
-    settings = load_recipe(recipe, LssiRecipe if kind == "lssi" else SamRecipe)
+    settings: LssiRecipe | SamRecipe
+    if kind == "lssi":
+        settings = load_recipe(recipe, LssiRecipe)
+    else:
+        settings = load_recipe(recipe, SamRecipe)
     packed = Dataset.load(data)
     if device == "cuda" and "LOCAL_RANK" in os.environ:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     where = device_of(device)
     with ranks(where) as (rank, _):
         fresh = not (resume and Checkpoint.exists(output))
-        if kind == "lssi":
+        task: Task
+        if isinstance(settings, LssiRecipe):
             task = LssiTask(packed, settings, where, rank=rank, **more)
         else:
             task = SamTask(kind, packed, settings, where, rank=rank, fresh=fresh, **more)
