@@ -126,16 +126,18 @@ class LssiTask:
             scores.append(np.concatenate(log_p, 1)[:, keep])
             labels.append(y[keep])
             owner.append(np.full(keep.sum(), i))
-        joined = np.concatenate(scores, 1)
-        found = top_k(
-            joined, np.concatenate(labels), np.concatenate(owner), len(genes), resamples=0
+        score, label, gene = (
+            np.concatenate(scores, 1),
+            np.concatenate(labels),
+            np.concatenate(owner),
         )
-        above = joined > LSSI_FLOOR
+        found = top_k(score, label, gene, len(genes), resamples=0)
+        above = score > LSSI_FLOOR
         return dict(
             topk_acceptor=found.acceptor,
             topk_donor=found.donor,
             topk_mean=found.mean,
-            sites_above_floor=float(np.mean([above[k - 1][labels == k].mean() for k in CORE])),
+            sites_above_floor=float(np.mean([above[k - 1][label == k].mean() for k in CORE])),
             bases_above_floor=float(above.mean()),
         )
 
