@@ -202,7 +202,7 @@ model_option = click.option(
 
 
 def read_genes(annotation: str, cache: bool = True):
-    """The annotation; what its reader left out or took apart is told."""
+    """The annotation; what its reader left out or split is reported on stderr."""
     from ..formats.annotation import load_annotation
 
     genes = load_annotation(annotation, cache)

@@ -28,7 +28,7 @@ Reader = Callable[[Iterable[str], Notes], Iterator[Gene]]
 
 
 def load_annotation(path: str, cache: bool = False) -> Annotation:
-    """Read a gene annotation, plain or gzipped, its dialect told by its content; `cache`: keep the
+    """Read a gene annotation, plain or gzipped, in any format; `cache`: keep the
     parsed genes in the user's cache folder, and take them from there next time.
 
     Raises AnnotationError when the file is unreadable, in no known form, or without a transcript.

@@ -28,7 +28,7 @@ def path_of(digest: str) -> str:
 
 
 def save(digest: str, genes: list[Gene], notes: tuple[str, ...]) -> None:
-    """Keep genes and the reader's notes; whatever is in the way of that, nothing is kept."""
+    """Keep genes and the reader's notes; if that fails for any reason, nothing is kept."""
     with suppress(Exception):
         path = path_of(digest)
         os.makedirs(os.path.dirname(path), exist_ok=True)

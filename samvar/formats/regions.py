@@ -51,7 +51,7 @@ class Regions:
     @classmethod
     def parse(cls, text: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
         """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by
-        commas. What is one of `names` is that contig, whatever colons it has."""
+        commas. A text that is one of `names` is that contig, even if it has colons."""
         _refuse_exclusion(text)
         known = ContigNames(names)
         parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]

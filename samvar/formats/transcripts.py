@@ -1,4 +1,4 @@
-"""Rows of GTF and GFF3 put together to transcripts, whatever their order."""
+"""Rows of GTF and GFF3, in any order, joined into transcripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRANDS = frozenset("+-")
 
 
 class _Kinds(dict):
-    """Feature type -> kind, in whatever case."""
+    """Feature type -> kind, in any case."""
 
     def __missing__(self, name: str) -> int:
         return self.setdefault(name, _KINDS.get(name.lower(), OTHER))

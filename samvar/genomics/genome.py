@@ -41,7 +41,7 @@ def reverse_complement(codes: np.ndarray) -> np.ndarray:
 
 
 def contig_key(name: str) -> str:
-    """What files that name a contig differently have in common: no chr, in whatever case, and M for
+    """What files that name a contig differently have in common: no chr, any case, and M for
     MT and MtDNA."""
     bare = _without_chr(name)
     return "M" if bare in ("MT", "Mt", "MtDNA") else bare

@@ -133,7 +133,7 @@ class Scores:
     @property
     def core_share(self) -> tuple[float, float]:
         """Share of bases whose core score of an acceptor, and of a donor, is above the floor (of
-        several models' mean, but for rounding), so that the aggregator is told of them."""
+        several models' mean, but for rounding), so that it reaches the aggregator."""
         acceptor, donor = (self.lssi > LSSI_FLOOR + 1e-3).mean(1)
         return float(acceptor), float(donor)
 

@@ -299,7 +299,7 @@ def _motif(
 
 
 def _distinct(motifs: list[Motif], remedy: str) -> list[Motif]:
-    """Sorted by name. Raises DatasetError where two have one name, in whatever case."""
+    """Sorted by name. Raises DatasetError if two have the same name in any case."""
     first: dict[str, Motif] = {}
     for motif in motifs:
         other = first.setdefault(motif.name.lower(), motif)

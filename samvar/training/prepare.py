@@ -45,7 +45,7 @@ def leaks(
     """Train genes that share K-mers with a held-out gene, on either strand: gene -> (the held-out
     gene it shares most with, number of K-mers).
 
-    Repeats are told without a mask: only words within NEAR bases of a held-out splice site count,
+    Repeats need no mask: only words within NEAR bases of a held-out splice site count,
     and of those only the ones in fewer than REPEAT_GENES genes (interspersed repeats lie deep in
     introns, or in many genes).
     """

@@ -1,4 +1,4 @@
-"""BGZF: its end marker, by which a truncated file is told, and how it is written."""
+"""BGZF: its end marker, which a truncated file lacks, and how it is written."""
 
 from __future__ import annotations
 

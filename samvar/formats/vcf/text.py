@@ -1,4 +1,4 @@
-"""Lines of a VCF as text, compressed or not, and what is told of text that is no VCF."""
+"""Lines of a VCF as text, compressed or not, and messages about text that is not VCF."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def has_joined_lines(line: bytes) -> bool:
 
 
 def not_a_header(path: str, number: int, line: bytes, begun: bool) -> str:
-    """What is told of a line before #CHROM that is no header line. `begun`: header lines stand
+    """The message about a line before #CHROM that is not a header line. `begun`: header lines stand
     before it."""
     where = f"{path}, line {number}"
     if line.startswith(b"\xef\xbb\xbf"):
