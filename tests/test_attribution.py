@@ -77,6 +77,7 @@ def test_parts_sum_to_the_delta(setting, strand, change):
     assert any(len(a.parts) > 2 for a in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("change", ["snv", "mnv"])
 def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
@@ -204,6 +205,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
     assert checked > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["snv", "deletion", "delins"])
 def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
     """Complete all the same, and near the integral where that settles."""
@@ -281,6 +283,7 @@ def test_the_deltas_own_base_deleted_is_one_part(setting):
     assert part.site == BASES[part.position - 5 : part.position + 6]
 
 
+@pytest.mark.slow
 def test_seeds_are_means_and_absent_sites_count_zero(setting):
     genome, both = setting
     single = []
