@@ -33,7 +33,7 @@ def save(digest: str, genes: list[Gene], notes: tuple[str, ...]) -> None:
         path = path_of(digest)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with complete_file(path) as part, open(part, "wb") as handle:
-            np.savez(handle, **_columns(genes, notes))
+            np.savez(handle, **_columns(genes, notes))  # type: ignore[arg-type]
 
 
 def _columns(genes: list[Gene], notes: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ def _numbers(text: str) -> list[int]:
 def read_bed12(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     """BED12, 0-based half-open, with the gene symbol in a 13th column (else the name is the
     gene)."""
-    grouped: dict[tuple, list[Transcript]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, str], list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
             continue
@@ -51,7 +51,7 @@ def read_bed12(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
 def read_spliceai(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     """SpliceAI's #NAME CHROM STRAND TX_START TX_END EXON_START EXON_END; starts 0-based, ends
     1-based."""
-    grouped: dict[tuple, list[Transcript]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, str], list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
             continue

@@ -120,7 +120,7 @@ class _Places:
         found |= {f"skips.{i}": skip for i, skip in enumerate(self.skips)}
         units = iter(self.units)
         for g, group in enumerate(model.groups):
-            for u in range(len(group)):
+            for u in range(len(list(group.children()))):
                 unit = next(units)
                 for ours, theirs in (("norm", "batchnorm"), ("conv", "conv")):
                     found |= {f"groups.{g}.{u}.{ours}{k}": f"{unit}.{theirs}{k}" for k in (1, 2)}

@@ -251,11 +251,8 @@ class Exon:
 
     @property
     def middle(self) -> int:
-        if self.acceptor is None:
-            return self.donor
-        if self.donor is None:
-            return self.acceptor
-        return (self.acceptor + self.donor) // 2
+        ends = [end for end in (self.acceptor, self.donor) if end is not None]
+        return sum(ends) // len(ends)
 
 
 def _exons(data: Dataset, genes: np.ndarray):

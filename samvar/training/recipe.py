@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import MISSING, dataclass, fields
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import RecipeError
 from ..files import text_lines
@@ -15,7 +15,10 @@ else:
     import tomli as tomllib
 
 
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+R = TypeVar("R", bound="DataclassInstance")
 
 
 def at_least(recipe: object, least: int, *names: str) -> None:
@@ -170,16 +173,17 @@ def load_recipe(path: str, kind: type[R]) -> R:
 
 def recipe_from(values: dict, kind: type[R], path: str = "recipe") -> R:
     """Settings -> recipe; see `load_recipe`."""
-    types = {f.name: f.type for f in fields(kind)}
+    types = {f.name: str(f.type) for f in fields(kind)}
     if unknown := sorted(set(values) - set(types)):
         raise RecipeError(
             f"{path}: unknown key {', '.join(unknown)}; known: {', '.join(sorted(types))}"
         )
+    allowed: dict[str, tuple[type, ...]] = dict(
+        int=(int,), float=(int, float), str=(str,), bool=(bool,)
+    )
     for key, value in values.items():
-        expected = {"int": int, "float": (int, float), "str": str, "bool": bool}.get(
-            types[key], (list, tuple)
-        )
-        if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
+        expected = allowed.get(types[key], (list, tuple))
+        if not isinstance(value, expected) or isinstance(value, bool) != (expected == (bool,)):
             raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
     needed = [f.name for f in fields(kind) if f.default is MISSING]
     if missing := [name for name in needed if name not in values]:

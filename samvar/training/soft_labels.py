@@ -8,7 +8,7 @@ import json
 import os
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -123,8 +123,12 @@ class SoftLabels:
         with np.load(path) as file:
             shape = tuple(file["shape"])
             codes = unpack(file["packed"], file["runs"], shape[0] * shape[1]).reshape(shape)
-            arrays = {f.name: file[f.name] for f in fields(cls) if f.name != "codes"}
-        return cls(codes, **{k: int(v) if k in ("left", "right") else v for k, v in arrays.items()})
+            arrays: dict[str, Any] = {
+                f.name: file[f.name] for f in fields(cls) if f.name != "codes"
+            }
+        for name in ("left", "right"):
+            arrays[name] = int(arrays[name])
+        return cls(codes, **arrays)
 
     @classmethod
     def load_folder(cls, folder: str) -> SoftLabels:

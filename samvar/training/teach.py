@@ -144,9 +144,8 @@ def label(families: list[Family], teacher: Teacher, width: int, device: torch.de
     for family in families:
         plain = family.versions[0]
         for v in family.versions:
-            changed = (
-                np.flatnonzero(v.codes != plain.codes) if len(v.codes) == len(plain.codes) else []
-            )
+            same_length = len(v.codes) == len(plain.codes)
+            changed = np.flatnonzero(v.codes != plain.codes) if same_length else np.zeros(0, int)
             single = len(changed) == 1 and plain.sites
             regions.append(REGIONS.index(region(plain, int(changed[0]))) if single else -1)
     return SoftLabels(

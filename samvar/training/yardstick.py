@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class SiteChanges:
             resampled.append(spearman(ours[drawn], theirs[drawn]))
         resampled = [rho for rho in resampled if not math.isnan(rho)]
         low, high = np.percentile(resampled, [2.5, 97.5]) if resampled else (math.nan, math.nan)
-        return dict(
+        return dict[str, Any](
             n=len(ours),
             spearman=spearman(ours, theirs),
             interval=(float(low), float(high)),
@@ -110,7 +111,7 @@ def yardstick(
             before, after = model.config.reach
             found = model.detect(crop(x, labels.left - before, labels.right - after))
             p.append(model.aggregate(found).float().exp())
-            shares.append((found.lssi > LSSI_FLOOR + 1e-3).float().mean((0, 2)).cpu().numpy())
+            shares.append((found.core > LSSI_FLOOR + 1e-3).float().mean((0, 2)).cpu().numpy())
             density.append(float((found.motifs > 0).float().mean()))
         log_p = torch.stack(p).mean(0).log()
         target = torch.from_numpy(labels.probabilities(versions)).to(device)

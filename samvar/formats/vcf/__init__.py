@@ -8,7 +8,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
 from types import MappingProxyType
 
@@ -52,7 +52,7 @@ class VcfReader:
             regions,
         )
         self._shared = {k.encode(): text.encode() for k, text in shared.items()}
-        self._replaced: set[bytes] = set()
+        self._replaced: Set[bytes] = frozenset()
         if path == "-" and sys.stdin is None:
             raise VcfError("stdin is closed; give a VCF file, or pipe one into samvar")
         if path == "-" and sys.stdin.isatty():

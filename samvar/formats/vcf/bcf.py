@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -43,7 +44,7 @@ sys.exit(int(bgzf) > 0 and tail != bytes.fromhex(end))
 """
 
 
-def feeder(stream: BinaryIO, head: bytes, bgzf: bool) -> subprocess.Popen:
+def feeder(stream: io.BufferedReader, head: bytes, bgzf: bool) -> subprocess.Popen:
     """A process whose stdout is `head`, which was read of a stream, and all that follows; it ends
     with 1 where the BGZF end marker lacks."""
     with tempfile.TemporaryFile() as start:
