@@ -218,8 +218,8 @@ def examine(genome: Genome, annotation: Annotation, allele: Allele, options: Opt
     nothing to be scored."""
     contig = genome.contig(allele.contig)
     status = allele_status(genome, contig, allele.pos, allele.ref, allele.alt)
-    if status is not None:
-        return status
+    if contig is None or status is not None:
+        return status or Status.NO_CONTIG
     variant = normalise(genome, contig, allele.pos, allele.ref, allele.alt)
     if not genes_at(genome, annotation, variant, options):
         return Status.NO_GENE

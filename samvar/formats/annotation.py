@@ -7,11 +7,11 @@ converts.
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
 
 from ..errors import AnnotationError
 from ..files import BUFFER, lines_of
@@ -62,7 +62,7 @@ def load_annotation(path: str, cache: bool = False) -> Annotation:
 
 
 @contextmanager
-def _open(path: str) -> Iterator[BinaryIO]:
+def _open(path: str) -> Iterator[io.BufferedReader]:
     """The file, or what a pipe holds: it is read more than once."""
     with open(path, "rb") as handle:
         if handle.seekable():
@@ -70,10 +70,10 @@ def _open(path: str) -> Iterator[BinaryIO]:
             return
         with tempfile.TemporaryFile() as copy:
             shutil.copyfileobj(handle, copy, BUFFER)
-            yield copy
+            yield copy  # type: ignore[misc]  # a BufferedRandom reads like a BufferedReader
 
 
-def _sha256(handle: BinaryIO) -> str:
+def _sha256(handle: io.BufferedReader) -> str:
     handle.seek(0)
     found = hashlib.sha256()
     while piece := handle.read(BUFFER):
@@ -84,7 +84,7 @@ def _sha256(handle: BinaryIO) -> str:
 class _Lines:
     """Lines that hold something; of the one read last the number (1-based) and text."""
 
-    def __init__(self, handle: BinaryIO, path: str):
+    def __init__(self, handle: io.BufferedReader, path: str):
         self.path, self.number, self.text = path, 0, ""
         handle.seek(0)
         self._lines = lines_of(handle, path, lenient=True)

@@ -40,7 +40,7 @@ def _columns(genes: list[Gene], notes: tuple[str, ...]) -> dict[str, np.ndarray]
     transcripts = [t for g in genes for t in g.transcripts]
     exons = array("I")
     for t in transcripts:
-        exons.extend(t.exons.bounds)
+        exons.extend(t.exons.bounds)  # type: ignore[attr-defined]
     text = {name: [getattr(g, name) for g in genes] for name in TEXTS}
     text |= dict(transcript=[t.id for t in transcripts], notes=list(notes))
     return {k: np.frombuffer(json.dumps(v).encode(), np.uint8) for k, v in text.items()} | dict(
@@ -69,7 +69,8 @@ def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
                 symbol,
                 contig,
                 strand,
-                *span,
+                span[0],
+                span[1],
                 tuple(next(transcripts) for _ in range(n)),
                 origin,
                 None if paralog < 0 else bool(paralog),

@@ -123,7 +123,7 @@ class _Text:
 
     def _content(self, at: int) -> bytes:
         if at != self._block_at:
-            compressed, _ = self._blocks[at]
+            compressed, _ = self._blocks[at]  # type: ignore[index]
             self._fasta.seek(int(compressed))
             self._block_at, self._block = (
                 at,

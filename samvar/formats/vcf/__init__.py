@@ -10,7 +10,9 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager, suppress
+from subprocess import Popen
 from types import MappingProxyType
+from typing import Any
 
 from ...errors import VcfError
 from ...files import STDOUT_CLOSED, complete_file
@@ -61,7 +63,8 @@ class VcfReader:
             stream = sys.stdin.buffer if path == "-" else open(path, "rb")
         except OSError as e:
             raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
-        self._stream, self._feeder = stream, None
+        self._stream: Any = stream
+        self._feeder: Popen[bytes] | None = None
         head = stream.read(18)
         self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
         if self._bgzf:
@@ -214,6 +217,7 @@ class VcfReader:
 
     def _by_index(self) -> Iterator[Record]:
         """Records of the regions, in file order, each once."""
+        assert self._index is not None and self._regions is not None
         if not self._complete():
             raise VcfError(f"{self.path} is truncated: it ends without the BGZF end marker")
         end = b"\r\n" if self.header[-1].endswith(b"\r\n") else b"\n"

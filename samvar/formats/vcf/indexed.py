@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 import pysam
@@ -19,6 +19,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
     """(number of the region on its contig, line) of every record by the index, in file order; a
     record that lies in two regions comes twice. Raises VcfError when file or index is damaged."""
     file = None
+    fetch: Callable[..., Iterable[bytes]]
     try:
         if bcf:
             file = pysam.VariantFile(path, index_filename=index)
