@@ -1,6 +1,8 @@
 """`samvar motifs`: counts around planted sites worked out by hand, and around a model's own by its
 whole tensors."""
 
+import json
+import os
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -15,7 +17,7 @@ from samvar.cli import main
 from samvar.errors import ContigMismatchError, SamvarError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome, encode
-from samvar.model.bundle import Bundle, load_bundle
+from samvar.model.bundle import MOTIF_SITES, Bundle, load_bundle, write_manifest
 from samvar.model.sam import DETECT_REACH, SAM, Config, FixedMotifs, crop, one_hot
 from samvar.scoring.predictor import Predictor
 from samvar.views import logos
@@ -280,18 +282,45 @@ def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
     assert result.exit_code == 1 and "no gene on chr7" in result.stderr
 
 
+def test_the_list_names_families_and_silent_rbps(tmp_path):
+    folder = toy.bundle(tmp_path)
+    edit(f"{folder}/config.json", data=dict(motifs=[dict(name="BBB2", family="BBB1/BBB2")]))
+    density = dict(AAA1=0.00005, BBB2=0.001, CCC3=0.0000499)
+    edit(f"{folder}/metrics.json", **{MOTIF_SITES: dict(am=dict(bases=9, density=density))})
+    write_manifest(folder)
+    result = CliRunner().invoke(main, ["motifs", "--list", "--model", folder])
+    assert result.exit_code == 0, result.stderr
+    rows = [line.split("\t") for line in result.stdout.splitlines()[1:]]
+    assert [row[3:] for row in rows] == [
+        ["AAA1", ""],
+        ["BBB1/BBB2", ""],
+        ["CCC3", "nearly silent"],
+    ]
+
+
+def edit(path, **values):
+    """Change top-level values of a JSON file, or make it."""
+    content = {}
+    if os.path.exists(path):
+        with open(path) as handle:
+            content = json.load(handle)
+    with open(path, "w") as handle:
+        json.dump(content | values, handle)
+
+
 def test_the_list_of_rbps(tmp_path):
     """Densities counted again from the whole random sequence at once."""
     folder = toy.bundle(tmp_path)
     result = CliRunner().invoke(main, ["motifs", "--list", "--model", folder])
     assert result.exit_code == 0, result.stderr
     head, *rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert head == ["rbp", "psams", "density_percent"]
-    assert [(name, n) for name, n, _ in rows] == [("AAA1", "2"), ("BBB2", "1"), ("CCC3", "1")]
+    assert head == ["rbp", "psams", "density_percent", "family", "remark"]
+    assert [row[:2] for row in rows] == [["AAA1", "2"], ["BBB2", "1"], ["CCC3", "1"]]
+    assert [row[3:] for row in rows] == [["AAA1", ""], ["BBB2", ""], ["CCC3", ""]]
     codes = np.random.default_rng(0).integers(0, 4, logos.RANDOM_BASES + 20).astype(np.uint8)
     with torch.no_grad():
         active = load_bundle(folder).models[0].motifs(one_hot(torch.from_numpy(codes[None]))) > 0
-    found = [float(density) for _, _, density in rows]
+    found = [float(row[2]) for row in rows]
     assert found == pytest.approx((100 * active[0].float().mean(1)).tolist(), abs=2e-4)
     assert min(found) > 0
     for more in (["-f", "x"], ["--rbp", "AAA1"], ["--html", "x"]):

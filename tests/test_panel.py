@@ -12,7 +12,10 @@ from click.testing import CliRunner
 
 from samvar.cli import main
 from samvar.errors import DatasetError
+from samvar.model.bundle import MOTIF_SITES
 from samvar.model.sam import FixedMotifs, one_hot
+from samvar.training.bundle import site_densities
+from samvar.training.card import card
 from samvar.training.dataset import Dataset
 from samvar.training.motifs import (
     as_arrays,
@@ -22,7 +25,9 @@ from samvar.training.motifs import (
     read_matrices,
     read_panel,
 )
+from samvar.training.prepare import prepare
 
+from . import toy
 from .test_training import make_genome
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
@@ -256,20 +261,20 @@ def test_prepare_with_a_panel_and_with_several_folders(folders, tmp_path):
     output = str(tmp_path / "d.npz")
     given = [arg for folder in folders for arg in ("--motifs", folder)]
 
-    def prepare(*arguments):
+    def prepared(*arguments):
         split = ["--validation", "chr1", "--test", "chr5"]
         command = ["train", "prepare", "-f", fasta, "-a", gtf, "-o", output, *split, *arguments]
         return CliRunner().invoke(main, command)
 
-    assert prepare(*given).exit_code == 0
+    assert prepared(*given).exit_code == 0
     assert Dataset.load(output).motifs["names"].tolist() == ["AAA", "AAB", "A_Homo_1", "A_Homo_2"]
-    assert prepare(*given, "--panel", panel).exit_code == 0
+    assert prepared(*given, "--panel", panel).exit_code == 0
     data = Dataset.load(output)
     assert data.motifs["names"].tolist() == ["AAA", "B2"] and len(data.motifs["psam"]) == 3
     assert data.meta["motifs"][0] == dict(
         name="AAA", family="AAA/AAB", source="RBNS", files=["AAA.txt"]
     )
-    alone = prepare("--panel", panel)
+    alone = prepared("--panel", panel)
     assert alone.exit_code == 2 and "--motifs" in alone.stderr
 
 
@@ -400,3 +405,33 @@ def test_known_sites_are_among_the_best(rbp, site, shared):
     background = fixed(one_hot(torch.from_numpy(random)))
     bound = fixed(one_hot(torch.from_numpy(around))).amax((1, 2))
     assert bound.median() > background.quantile(0.999)
+
+
+# ------------------------------------------------------------------------------ nearly silent RBPs
+
+
+def test_site_densities_are_those_of_the_validation_genes(tmp_path):
+    fasta, gtf = make_genome(tmp_path)
+    data = prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
+    model = toy.model("am")
+    counted = site_densities(model, toy.RBPS, data)
+    bases, sites = 0, torch.zeros(len(toy.RBPS))
+    for gene in data.genes("validation"):
+        length = int(data.offsets[gene + 1] - data.offsets[gene])
+        codes, _ = data.window(gene, 0, length, 10, 10)
+        with torch.inference_mode():
+            sites += (model.motifs(one_hot(torch.from_numpy(codes[None])))[0] > 0).sum(1)
+        bases += length
+    assert counted["bases"] == bases and sites.sum() > 0
+    assert list(counted["density"].values()) == pytest.approx((sites / bases).tolist(), abs=1e-7)
+
+
+def test_a_card_names_the_nearly_silent():
+    density = dict(LOUD=0.002, LEAST=0.00005, QUIET=0.00004, NONE=0.0)
+    config = dict(kinds=dict(am=[], fm=[]), name="x", flank=60)
+    config["data"] = dict(train=dict(genes=1, bases=1, introns=1))
+    metrics = dict(storage=dict(precision="fp16", windows=1, largest_error=0))
+    assert "silent" not in card(config, metrics)
+    metrics[MOTIF_SITES] = dict(am=dict(bases=9, density=density))
+    (line,) = [line for line in card(config, metrics).splitlines() if "silent" in line]
+    assert "in the am" in line and "0.005%" in line and ": QUIET, NONE." in line

@@ -23,7 +23,8 @@ from .options import (
     "list_only",
     is_flag=True,
     help="List the RBPs of the model and stop: name, number of PSAMs (its known binding "
-    "preferences), and sites per 100 bases of random sequence. Needs no -f and no -a.",
+    "preferences), sites per 100 bases of random sequence, the proteins it stands for, and whether "
+    "it is nearly silent in genes. Needs no -f and no -a.",
 )
 @fasta_option_of(required=False)
 @annotation_option_of(required=False)

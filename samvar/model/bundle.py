@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +19,8 @@ from .sam import SAM, Config, FixedMotifs
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
 MANIFEST = "manifest.json"
 FORMAT = 1
+MOTIF_SITES = "motif sites"  # in metrics.json: per kind, the bases counted and the densities
+NEARLY_SILENT = 0.00005  # sites per base of genes
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Bundle:
     sha256: str
     folder: str
     background: Background | None = None
+    families: dict[str, str] = field(default_factory=dict)  # RBP -> the proteins it stands for
+    silent: frozenset[str] = frozenset()  # motifs with hardly any sites in genes
 
     @property
     def layout(self) -> Layout:
@@ -129,9 +133,26 @@ def load_bundle(name: str) -> Bundle:
             sha256,
             folder,
             background_of(folder, kind, sha256),
+            {motif["name"]: motif["family"] for motif in config.get("data", {}).get("motifs", [])},
+            frozenset(nearly_silent(_metrics(folder), kind)),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
+
+
+def _metrics(folder: str) -> dict:
+    path = os.path.join(folder, "metrics.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path) as handle:
+        return json.load(handle)
+
+
+def nearly_silent(metrics: dict, kind: str) -> list[str]:
+    """Motifs of the models of a kind with sites at fewer than NEARLY_SILENT of the bases, by
+    metrics.json; none where it does not tell."""
+    density = metrics.get(MOTIF_SITES, {}).get(kind, {}).get("density", {})
+    return [name for name, share in density.items() if share < NEARLY_SILENT]
 
 
 def identity(config: dict, kind: str) -> str:

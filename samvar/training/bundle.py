@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 
 import torch
@@ -11,22 +12,26 @@ from safetensors.torch import load_file, save_file
 
 from .. import __version__
 from ..errors import RecipeError
+from ..model.bottleneck import Layout
 from ..model.bundle import (
     FORMAT,
     MANIFEST,
+    MOTIF_SITES,
     background_file,
     background_of,
     build,
     identity,
     sha256_file,
 )
-from ..model.sam import SAM, one_hot
+from ..model.sam import MOTIF_REACH, SAM, one_hot
 from .card import write_card
 from .checkpoint import load_run
-from .dataset import TRAIN, VALIDATION, Dataset
+from .dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
 from .sampling import Mixture, WindowSampler
 
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
+COUNTED_TILES = 128  # of validation genes, in which the sites of each motif are counted
+TILE = 8192  # bases
 
 
 def halve(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -66,6 +71,24 @@ def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
     codes, _ = sampler.batch(0)
     parts = (one_hot(torch.from_numpy(codes[i : i + 8])) for i in range(0, len(codes), 8))
     return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)
+
+
+@torch.inference_mode()
+def site_densities(model: SAM, names: Sequence[str], data: Dataset) -> dict:
+    """Sites of each motif channel per base, in tiles spread evenly over the validation genes (train
+    genes, if none): dict(bases, density: name -> share of the bases)."""
+    split = VALIDATION if len(data.genes(VALIDATION)) else TRAIN
+    tiles = []
+    for gene in data.genes(split):
+        length = int(data.offsets[gene + 1] - data.offsets[gene])
+        tiles += [(gene, start, min(start + TILE, length)) for start in range(0, length, TILE)]
+    bases, sites = 0, torch.zeros(len(names))
+    for gene, start, end in tiles[:: -(-len(tiles) // COUNTED_TILES)]:
+        codes, _ = data.window(gene, start, end, MOTIF_REACH, MOTIF_REACH)
+        sites += (model.motifs(one_hot(torch.from_numpy(codes[None]))) > 0)[0].sum(1)
+        bases += int((codes[MOTIF_REACH:-MOTIF_REACH] != UNKNOWN).sum())
+    shares = (sites / max(bases, 1)).tolist()
+    return dict(bases=bases, density={name: round(x, 7) for name, x in zip(names, shares)})
 
 
 def make_bundle(
@@ -112,6 +135,9 @@ def make_bundle(
                 }
             )
         config["kinds"][kind] = members
+        model = build(members[0]["config"], tensors[members[0]["file"]])
+        layout = Layout.of(model.core, config["rbps"], model.motifs.main.norm.num_features)
+        metrics.setdefault(MOTIF_SITES, {})[kind] = site_densities(model, layout.motifs, data)
     os.makedirs(folder, exist_ok=True)
     scales = {background_file(folder, kind): kind for kind in ("am", "fm")}
     for old in (os.path.join(folder, name) for name in earlier):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from .. import files
 from ..errors import BundleError
 from ..model import sam
-from ..model.bundle import write_manifest
+from ..model.bundle import NEARLY_SILENT, nearly_silent, write_manifest
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
@@ -56,7 +56,7 @@ def card(config: dict, metrics: dict) -> str:
         _reliability(metrics),
         _stored_precision(metrics["storage"]),
         INTENDED_USE,
-        _limits(config),
+        _limits(config, metrics),
         _deviations(),
     )
     return "\n".join(section for section in sections if section) + "\n"
@@ -220,7 +220,7 @@ def _stored_precision(storage: dict) -> str:
     )
 
 
-def _limits(config: dict) -> str:
+def _limits(config: dict, metrics: dict) -> str:
     flank = config["flank"]
     lines = [
         "",
@@ -235,6 +235,12 @@ def _limits(config: dict) -> str:
         "- A motif bears the name of the protein whose in-vitro affinities it was fitted to; "
         "related proteins share motifs.",
     ]
+    for kind in config["kinds"]:
+        if silent := nearly_silent(metrics, kind):
+            lines.append(
+                f"- Nearly silent in the {kind}, with sites at fewer than {NEARLY_SILENT:.3%} of "
+                f"the bases of genes: {', '.join(silent)}. That they are no cause says nothing."
+            )
     return "\n".join(lines)
 
 

@@ -306,20 +306,24 @@ def _numbers(logos: Logos, m: Motif) -> list[str]:
 
 def listing(predictor: Predictor) -> list[str]:
     """Tab-separated lines with a header, a row for each RBP in the order of the alphabet: its
-    number of PSAMs, and of its sites (those of the bundle's first seed) per 100 random bases."""
+    number of PSAMs, of its sites (those of the bundle's first seed) per 100 random bases, the
+    proteins it stands for, and whether it has hardly any sites in genes."""
     model = predictor.models[0]
     codes = np.random.default_rng(0).integers(0, 4, RANDOM_BASES + 2 * MOTIF_REACH)
-    sites = np.zeros(len(predictor.bundle.rbps))
+    bundle = predictor.bundle
+    names = bundle.layout.motifs
+    sites = np.zeros(len(names))
     with torch.inference_mode():
         for start in range(0, RANDOM_BASES, TILE):
             tile = codes[None, start : start + TILE + 2 * MOTIF_REACH].astype(np.uint8)
             sites += (model.motifs(one_hot(torch.from_numpy(tile))) > 0)[0].sum(1).numpy()
     psams = (model.motifs.fixed.mix > 0).sum(1).tolist()
-    rows = zip(predictor.bundle.rbps, psams, 100 * sites / RANDOM_BASES)
-    return [
-        "rbp\tpsams\tdensity_percent",
-        *(f"{rbp}\t{n}\t{density:.4f}" for rbp, n, density in sorted(rows)),
-    ]
+    psams += [0] * (len(names) - len(psams))  # of learnt motifs
+    lines = ["rbp\tpsams\tdensity_percent\tfamily\tremark"]
+    for rbp, n, density in sorted(zip(names, psams, 100 * sites / RANDOM_BASES)):
+        remark = "nearly silent" if rbp in bundle.silent else ""
+        lines.append(f"{rbp}\t{n}\t{density:.4f}\t{bundle.families.get(rbp, rbp)}\t{remark}")
+    return lines
 
 
 def write(
