@@ -87,6 +87,7 @@ def snv(world, pos):
     return ("c", pos, base, {"A": "C", "C": "G", "G": "T", "T": "A"}[base])
 
 
+@pytest.mark.slow
 def test_every_allele_has_a_status_and_records_stay(world, parts, tmp_path):
     b = ref(world, 1000)
     records = [

@@ -72,6 +72,7 @@ def variant(name):
     return f"c:{pos}:{ref}:{alt}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
 def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
     found = json.loads(run(variant(name), *files, "--json", "-").stdout)
@@ -141,6 +142,7 @@ def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(p
             np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gene, in_alt", [(0, False), (0, True), (1, False), (1, True)])
 def test_influences_are_what_emptying_a_motif_site_does(parts, monkeypatch, gene, in_alt):
     """On the plain path: the whole model run on the whole haplotype, one entry of its bottleneck
@@ -177,6 +179,7 @@ def test_influences_are_what_emptying_a_motif_site_does(parts, monkeypatch, gene
         assert i.ratio == pytest.approx(whole[at] / probability(side.marks[i.mark])[at], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_text_svg_png_and_html(files, tmp_path, name):
     out = [tmp_path / f"e.{form}" for form in ("svg", "png", "html")]
@@ -253,6 +256,7 @@ def test_a_region_without_genes_or_bases_says_so(files, tmp_path):
     assert f"REF_N: {Status.REF_N.value}" in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_picture_of_several_alleles_shows_those_without_a_score_too(files, tmp_path):
     pos, ref, alt = CASES["snv"]
     picture = tmp_path / "e.svg"
@@ -286,6 +290,7 @@ def test_missing_matplotlib_is_told_before_the_work(files, tmp_path, monkeypatch
     assert "pip install 'samvar[plot]'" in refused.stderr and not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_the_status_is_that_of_annotate(files, tmp_path):
     bases = BASES[:1020] + "N" * 600 + BASES[1620:]
     fasta = toy.fasta(tmp_path / "n.fa", c=bases)
@@ -308,6 +313,7 @@ def test_files_without_a_common_contig_are_named(files, tmp_path):
     assert refused.exit_code == 2 and "is an input" in refused.stderr
 
 
+@pytest.mark.slow
 def test_look_up_in_a_vcf(files, tmp_path):
     pos, ref, alt = CASES["snv"]
     line = f"c\t{pos}\trs1;other\t{ref}\t{alt},{ref}T\t.\t.\t."
@@ -375,6 +381,7 @@ def test_library_attributes_what_the_command_shows(parts):
         assert [p.effect for p in own.parts] == [p.effect for p in shown.parts]
 
 
+@pytest.mark.slow
 def test_background_of_random_variants_gives_percentiles(files, tmp_path):
     """The strongest effect of each RBP in each allele and gene, counted again from what `annotate`
     lists."""

@@ -62,6 +62,7 @@ def edited(predictor, window, edit):
     return window.to_genome(np.mean(out, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", (0, 1))
 def test_emptied_and_without_are_edits_of_the_bottleneck(parts, strand):
     genome, genes, predictor = parts
@@ -184,6 +185,7 @@ SHORT = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exons", (GENES, SHORT))
 def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
     """Counted again from the whole model's sites: the first gene has two internal exons, the second
@@ -216,6 +218,7 @@ def test_rna_map_counts_sites_where_they_are(parts, tmp_path, exons):
     assert (np.isnan(m.effects) == (counts == 0)).all()
 
 
+@pytest.mark.slow
 def test_map_table_and_figure(files, tmp_path):
     result = CliRunner().invoke(
         main,

@@ -156,6 +156,7 @@ def random(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_sites_are_those_that_the_whole_model_detects(random, predictor, monkeypatch):
     """The first seed's; each gene in one piece and alone, FM sites by sorting all affinities."""
     monkeypatch.setattr(logos, "TILE", 97)
