@@ -7,7 +7,7 @@ import pytest
 
 from samvar.errors import AnnotationError
 from samvar.formats.annotation import load_annotation
-from samvar.genomics.genes import Transcript
+from samvar.genomics.genes import Rank, Transcript
 
 from . import toy
 
@@ -97,7 +97,7 @@ def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
         "A,B",
         "A,B",
         "N1.1",
-        2,
+        Rank.MANE_SELECT,
         6,
     )
     assert gene.sites() == ({40}, {19})
@@ -127,17 +127,18 @@ def test_lines_of_one_gene_in_spliceais_table_are_one_gene(tmp_path):
     "better, worse",
     [
         (
-            Transcript("z", ((0, 9),), rank=2),
-            Transcript("a", ((0, 99),), cds_length=90, rank=1),
-        ),  # MANE Select
+            Transcript("z", ((0, 9),), rank=Rank.MANE_SELECT),
+            Transcript("a", ((0, 99),), 0, 90, rank=Rank.MANE_CLINICAL),
+        ),
         (
-            Transcript("z", ((0, 9),), rank=1),
-            Transcript("a", ((0, 99),), cds_length=90),
-        ),  # Ensembl canonical
+            Transcript("z", ((0, 9),), rank=Rank.MANE_CLINICAL),
+            Transcript("a", ((0, 99),), 0, 90, rank=Rank.CANONICAL),
+        ),
         (
-            Transcript("z", ((0, 9),), cds_length=9),
-            Transcript("a", ((0, 99),), cds_length=3),
-        ),  # longest coding
+            Transcript("z", ((0, 9),), rank=Rank.CANONICAL),
+            Transcript("a", ((0, 99),), 0, 90),
+        ),
+        (Transcript("z", ((0, 9),), 0, 9), Transcript("a", ((0, 99),), 0, 3)),  # longest coding
         (Transcript("z", ((0, 99),)), Transcript("a", ((0, 9), (50, 90)))),  # longest spliced
         (Transcript("a", ((0, 9),)), Transcript("z", ((0, 9),))),
     ],
@@ -428,7 +429,7 @@ def test_exons_are_cds_and_utr_rows_where_there_are_no_exon_rows(tmp_path):
         annotation = found(tmp_path, text)
         cds = {g.chosen.id: g.chosen.cds_length for g in annotation.genes}
         assert {tuple(p) for _, p in places(annotation)} == {CHAIN}
-        assert cds == {"T": 120 + 119, "E": 41}
+        assert cds == {"T": 120 + 119 + 3, "E": 41}  # with the stop codon
         assert annotation.notes == (
             "2 genes or transcripts without exon, CDS or UTR rows are left out (A, ...)",
         )
@@ -456,7 +457,7 @@ def test_what_a_row_leaves_out_other_rows_of_its_transcript_say(tmp_path):
             for text in (rows, rows[::-1], sorted(rows)):
                 (gene,) = found(tmp_path, text).genes
                 assert (gene.id, gene.symbol, len(gene.transcripts)) == ("G", "SYM", 1)
-                assert (gene.chosen.id, gene.chosen.rank) == ("T", 2)
+                assert (gene.chosen.id, gene.chosen.rank) == ("T", Rank.MANE_SELECT)
                 assert [(s + 1, e) for s, e in gene.chosen.exons] == list(CHAIN)
                 assert gene.chosen.cds_length == 140
 

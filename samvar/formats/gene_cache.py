@@ -13,9 +13,9 @@ import numpy as np
 import platformdirs
 
 from ..files import complete_file
-from ..genomics.genes import Exons, Gene, Transcript
+from ..genomics.genes import Exons, Gene, Rank, Transcript
 
-FORMAT = 6
+FORMAT = 7
 TEXTS = "id", "symbol", "contig", "strand", "origin"
 
 
@@ -47,7 +47,9 @@ def _columns(genes: list[Gene], notes: tuple[str, ...]) -> dict[str, np.ndarray]
         span=np.array([(g.start, g.end) for g in genes]),
         paralog=np.array([-1 if g.paralog is None else int(g.paralog) for g in genes], np.int8),
         n_transcripts=np.array([len(g.transcripts) for g in genes]),
-        rank=np.array([(t.cds_length, t.rank) for t in transcripts]),
+        cds=np.array([(t.cds_start, t.cds_end) for t in transcripts], np.uint32),
+        phase=np.array([t.phase for t in transcripts], np.uint8),
+        rank=np.array([t.rank for t in transcripts], np.uint8),
         n_exons=np.array([len(t.exons) for t in transcripts]),
         exons=np.frombuffer(exons, np.uint32),
     )
@@ -88,6 +90,14 @@ def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
 
 def _transcripts(columns, names: list[str]) -> Iterator[Transcript]:
     exons, end = columns["exons"], 0
-    for name, n, rank in zip(names, columns["n_exons"].tolist(), columns["rank"]):
+    ranks = list(Rank)
+    for name, n, cds_start, cds_end, phase, rank in zip(
+        names,
+        columns["n_exons"].tolist(),
+        *columns["cds"].T.tolist(),
+        columns["phase"].tolist(),
+        columns["rank"].tolist(),
+    ):
         start, end = end, end + 2 * n
-        yield Transcript(name, Exons.of_bounds(exons[start:end].tobytes()), *rank.tolist())
+        own = Exons.of_bounds(exons[start:end].tobytes())
+        yield Transcript(name, own, cds_start, cds_end, phase, ranks[rank])

@@ -38,10 +38,10 @@ def read_bed12(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
         exons = merge(
             exons_of([start + o for o in offsets], [start + o + n for o, n in zip(offsets, sizes)])
         )
-        cds = sum(max(0, min(e, thick[1]) - max(s, thick[0])) for s, e in exons)
+        cds = thick if thick[0] < thick[1] else (0, 0)
         symbol = f[12].strip() if len(f) > 12 and f[12].strip() else f[3]
         if f[5] in STRANDS:
-            grouped[symbol, symbol, f[0], f[5]].append(Transcript(f[3], Exons(exons), cds))
+            grouped[symbol, symbol, f[0], f[5]].append(Transcript(f[3], Exons(exons), *cds))
         else:
             notes.add(Notes.NO_STRAND, f[3])
     for key, transcripts in grouped.items():

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from ..genomics.genes import Gene, Transcript
+from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import PIECES, SPAN, STRANDS, Draft, rank_of, rows
+from .transcripts import PIECES, SPAN, STRANDS, Draft, rank_of, rows, with_version
 
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([^;]*)")
 _EXPECTED = re.compile(r"gene|transcript|rna$", re.I)  # types that should have exons
@@ -25,7 +25,7 @@ class Feature(NamedTuple):
     symbol: str
     gene_name: str
     name: str
-    rank: int
+    rank: Rank
 
 
 Features = dict[tuple[str, str], Feature]  # (contig, ID)
@@ -77,13 +77,13 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
                 continue
             if whole and name == root and not draft.has_exons:
                 continue  # CDS rows that name the gene, beside transcripts with exons
-            draft.rank = feature.rank if feature else 0
+            draft.rank = feature.rank if feature else Rank.NONE
             gene_id = _bare((gene and gene.gene_id) or (feature and feature.gene_id) or root)
             symbol = (gene and gene.symbol) or (feature and feature.gene_name)
             if symbol:
                 symbols.setdefault(gene_id, symbol)
             grouped[gene_id, contig, strand] += draft.transcripts(
-                _bare((feature and feature.name) or name), spans, notes
+                _bare((feature and feature.name) or name), strand, spans, notes
             )
     for (gene_id, contig, strand), transcripts in grouped.items():
         yield from loci(gene_id, symbols.get(gene_id, gene_id), contig, strand, transcripts)
@@ -106,7 +106,7 @@ def _feature(kind: str, attributes: dict[str, list[str]]) -> Feature:
         first("gene_id"),
         first("gene_name", "gene", "locus", "Name"),
         first("gene_name", "gene"),
-        first("transcript_id", "Name", "ID"),
+        with_version(first("transcript_id", "Name", "ID"), first("version")),
         rank_of(attributes.get("tag", ())),
     )
 

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from ..genomics.genes import Gene, Transcript
+from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
 from .transcripts import GENE, PIECES, SPAN, STRANDS, Draft, Row, rank_of, rows
 
@@ -78,9 +78,12 @@ def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
 
 
 def _tag(draft: Draft, row: Row) -> None:
-    text = row.attributes
-    if (draft.rank < 2 and "MANE" in text) or (draft.rank < 1 and "canonical" in text):
-        draft.rank = max(draft.rank, rank_of(_values(text, "tag").get("tag", ())))
+    """What the row says of its transcript's rank and version."""
+    text, rank = row.attributes, draft.rank
+    if (rank < Rank.MANE_SELECT and "MANE" in text) or (not rank and "canonical" in text):
+        draft.rank = max(rank, rank_of(_values(text, "tag").get("tag", ())))
+    if not draft.version and "transcript_version" in text:
+        draft.version = _values(text, "transcript_version").get("transcript_version", [""])[0]
 
 
 def _name(symbols: dict[str, str], owner: str, row: Row) -> None:
@@ -139,6 +142,6 @@ def _genes(
             if not draft.has_pieces:
                 notes.add(Notes.NO_EXONS, name)
             elif draft.has_exons or not (whole and name == gene):
-                transcripts += draft.transcripts(name, spans, notes)
+                transcripts += draft.transcripts(name, strand, spans, notes)
         symbol = symbols.get(gene) or next((symbols[n] for n in names if n in symbols), gene)
         yield from loci(gene, symbol, contig, strand, transcripts)

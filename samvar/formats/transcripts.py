@@ -7,24 +7,26 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..genomics.genes import Exons, Transcript
+from ..genomics.genes import Exons, Rank, Transcript, without_version
 from .loci import Notes, merge
 
 MAX_INTRON = 2_000_000  # bases; what lies further apart without a row that spans it is two copies
-OTHER, SPAN, EXON, CODING, UTR, GENE = range(6)
+OTHER, SPAN, EXON, UTR, GENE, STOP, CODING, CODING_1, CODING_2 = range(9)
+_CODING = {"1": CODING_1, "2": CODING_2}  # by the phase of the row, 0 or none but for these
 _KINDS = {
     "exon": EXON,
     "cds": CODING,
     "gene": GENE,
     "transcript": SPAN,
     "mrna": SPAN,
+    "stop_codon": STOP,
 } | dict.fromkeys(
     ("utr", "5utr", "3utr", "utr5", "utr3", "5'-utr", "3'-utr", "five_prime_utr")
-    + ("three_prime_utr", "start_codon", "stop_codon", "coding_exon", "noncoding_exon")
-    + ("pseudogenic_exon",),
+    + ("three_prime_utr", "start_codon", "coding_exon", "noncoding_exon", "pseudogenic_exon"),
     UTR,
 )
-PIECES = EXON, CODING, UTR
+CDS = CODING, CODING_1, CODING_2
+PIECES = EXON, UTR, STOP, *CDS
 STRANDS = frozenset("+-")
 
 
@@ -58,30 +60,47 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
         columns = line.split("\t", 9)
         if len(columns) < 9:
             raise ValueError("not the nine columns of GTF or GFF3")
-        contig, _, name, start, end, _, strand, _, text = columns[:9]
+        contig, _, name, start, end, _, strand, phase, text = columns[:9]
         if text[:1] == '"':  # a table program has quoted it
             text = text.strip()[1:-1].replace('""', '"')
-        yield Row(contig, kinds[name], name, start, end, strand, text)
+        kind = kinds[name]
+        if kind == CODING:
+            kind = _CODING.get(phase, CODING)
+        yield Row(contig, kind, name, start, end, strand, text)
 
 
 def is_gtf(row: Row) -> bool:
     return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', row.attributes))
 
 
-def rank_of(tags: Iterable[str]) -> int:
-    """2 MANE Select, 1 Ensembl canonical, 0 neither."""
-    names = {t.replace(" ", "_") for t in tags}
-    return 2 if "MANE_Select" in names else 1 if "Ensembl_canonical" in names else 0
+_RANKS = {
+    "MANE_Select": Rank.MANE_SELECT,
+    "MANE_Plus_Clinical": Rank.MANE_CLINICAL,
+    "Ensembl_canonical": Rank.CANONICAL,
+}
+
+
+def rank_of(tags: Iterable[str]) -> Rank:
+    """The best that the tags say, written with blanks (RefSeq) or without (Ensembl)."""
+    return max((_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags), default=Rank.NONE)
+
+
+def with_version(name: str, version: str) -> str:
+    """An id and the version that Ensembl gives beside it, unless the id tells one itself."""
+    return name if not version or without_version(name) != name else f"{name}.{version}"
+
+
+Intervals = tuple[tuple[int, int], ...]
 
 
 class Draft:
     """What the rows of one transcript say so far: kind, start, end (0-based, half-open) of each,
     one after the other."""
 
-    __slots__ = "rank", "numbers"
+    __slots__ = "rank", "version", "numbers"
 
     def __init__(self):
-        self.rank, self.numbers = 0, array("I")
+        self.rank, self.version, self.numbers = Rank.NONE, "", array("I")
 
     def add(self, row: Row) -> None:
         """A row's place. Raises ValueError where that is none."""
@@ -103,7 +122,7 @@ class Draft:
             self.add(row._replace(kind=SPAN))
 
     def join(self, other: Draft) -> None:
-        self.rank = max(self.rank, other.rank)
+        self.rank, self.version = max(self.rank, other.rank), self.version or other.version
         self.numbers.extend(other.numbers)
 
     def places(self, *kinds: int) -> list[tuple[int, int]]:
@@ -119,27 +138,37 @@ class Draft:
         return any(kind in PIECES for kind in self.numbers[::3])
 
     def transcripts(
-        self, name: str, gene_spans: list[tuple[int, int]], notes: Notes
+        self, name: str, strand: str, gene_spans: list[tuple[int, int]], notes: Notes
     ) -> list[Transcript]:
         """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
         UTR rows joined."""
-        exons = merge(self.places(EXON) or self.places(CODING, UTR))
-        coding = merge(self.places(CODING))
+        exons = merge(self.places(EXON) or self.places(UTR, STOP, *CDS))
         copies = _copies(exons, merge(self.places(SPAN) or gene_spans))
         if len(copies) > 1:
             notes.add(Notes.SPLIT, name)
         return [
             Transcript(
-                name,
-                Exons(copy),
-                sum(e - s for s, e in coding if s < copy[-1][1] and copy[0][0] < e),
-                self.rank,
+                with_version(name, self.version), Exons(copy), *self._cds(copy, strand), self.rank
             )
             for copy in copies
         ]
 
-
-Intervals = tuple[tuple[int, int], ...]
+    def _cds(self, exons: Intervals, strand: str) -> tuple[int, int, int]:
+        """Start, end and phase of what is coding in these exons. GTF tells the stop codon, or what
+        an intron leaves of it on either side, apart."""
+        first, last = exons[0][0], exons[-1][1]
+        numbers = iter(self.numbers)
+        rows = [row for row in zip(*[numbers] * 3) if row[1] < last and first < row[2]]
+        coding = [row for row in rows if row[0] in CDS]
+        if not coding:
+            return 0, 0, 0
+        start = max(min(s for kind, s, _ in rows if kind in (STOP, *CDS)), first)
+        end = min(max(e for kind, _, e in rows if kind in (STOP, *CDS)), last)
+        if strand == "+":
+            kind = min(coding, key=lambda row: row[1])[0]
+        else:
+            kind = max(coding, key=lambda row: row[2])[0]
+        return start, end, kind - CODING
 
 
 def _copies(exons: Intervals, spans: Intervals) -> list[Intervals]:

@@ -8,6 +8,8 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Literal
 
 from .genome import ContigNames
 
@@ -52,15 +54,34 @@ class Exons(Sequence):
         return f"Exons({tuple(self)})"
 
 
+class Rank(IntEnum):
+    """What an annotation's tags say of a transcript; the best of them."""
+
+    NONE = 0
+    CANONICAL = 1  # Ensembl's
+    MANE_CLINICAL = 2  # MANE Plus Clinical
+    MANE_SELECT = 3
+
+
+Choice = Literal["chosen", "mane", "all"] | frozenset[str]  # which transcripts; or their ids
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Exons as ascending (start, end), 0-based half-open; `rank` 2 MANE Select, 1 Ensembl
-    canonical, 0 neither."""
+    """`id` with its version, where the annotation tells one. Exons as ascending (start, end),
+    0-based half-open.
+
+    The coding sequence, stop codon included, is what of the exons lies in [cds_start, cds_end);
+    both are 0 in a transcript without one. `phase` bases of it precede its first whole codon: 0,
+    or 1 or 2 where its beginning is missing.
+    """
 
     id: str
     exons: Sequence[tuple[int, int]]
-    cds_length: int = 0
-    rank: int = 0
+    cds_start: int = 0
+    cds_end: int = 0
+    phase: int = 0
+    rank: Rank = Rank.NONE
 
     @property
     def start(self) -> int:
@@ -70,9 +91,29 @@ class Transcript:
     def end(self) -> int:
         return self.exons[-1][1]
 
+    @property
+    def coding(self) -> bool:
+        return self.cds_start < self.cds_end
+
+    @property
+    def cds(self) -> list[tuple[int, int]]:
+        """The coding part of each exon that has one, ascending, 0-based half-open."""
+        parts = ((max(s, self.cds_start), min(e, self.cds_end)) for s, e in self.exons)
+        return [(start, end) for start, end in parts if start < end]
+
+    @property
+    def cds_length(self) -> int:
+        return sum(end - start for start, end in self.cds)
+
     def preference(self) -> tuple:
         """Sorts the transcript to be chosen first."""
         return -self.rank, -self.cds_length, -sum(e - s for s, e in self.exons), self.id
+
+
+def without_version(name: str) -> str:
+    """A transcript's id without the version that may end it: NM_000059.4 -> NM_000059."""
+    stem, point, version = name.rpartition(".")
+    return stem if point and version.isdecimal() else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +139,19 @@ class Gene:
     @property
     def chosen(self) -> Transcript:
         return self.transcripts[0]
+
+    def selected(self, choice: Choice) -> tuple[Transcript, ...]:
+        """The chosen transcript, those of MANE (Select, Plus Clinical), all, or those whose id,
+        with or without its version, is among the given ones; there may be none."""
+        if choice == "chosen":
+            return (self.chosen,)
+        if choice == "all":
+            return self.transcripts
+        if choice == "mane":
+            return tuple(t for t in self.transcripts if t.rank >= Rank.MANE_CLINICAL)
+        return tuple(
+            t for t in self.transcripts if not choice.isdisjoint({t.id, without_version(t.id)})
+        )
 
     def sites(self, transcripts: Iterable[Transcript] | None = None) -> tuple[set[int], set[int]]:
         """Positions (0-based) of acceptors (first exonic bases) and donors (last exonic bases) of
