@@ -26,8 +26,10 @@ from .options import training_options
     help="Bases that a TorchScript module or a function takes beyond those it labels, each side.",
 )
 def teach(recipe, data, output, resume, minutes, deterministic, device, teachers, context) -> None:
-    """Have TEACHERs label windows of the dataset, edited by RECIPE (TOML), for `samvar train am
-    --soft-labels`. A teacher takes one-hot sequence (N, 4, L), A C G T, and gives
+    """Label windows of a dataset with teachers: soft labels for `am`.
+
+    The windows are edited as RECIPE (TOML) says; `samvar train am --soft-labels` trains on what
+    comes out. A teacher takes one-hot sequence (N, 4, L), A C G T, and gives
     log-probabilities (N, 3, L - 2 context) of none, acceptor (first base of an exon), donor (last
     base of an exon)."""
     from ...model.device import device_of
