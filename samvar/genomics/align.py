@@ -53,7 +53,7 @@ def placements(window: Window) -> Iterator[Variant]:
         ]
     else:
         places = [v.placed(start) for start in range(v.start - v.left, v.start + v.right + 1)]
-    yield from reversed(places) if window.gene.strand == "+" else places
+    yield from reversed(places) if window.direction > 0 else places
 
 
 def align(window: Window, placed: Variant) -> Alignment:
