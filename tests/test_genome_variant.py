@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samvar.errors import GenomeError
+from samvar.genomics import variant
 from samvar.genomics.genome import ContigNames, Genome, decode, encode, reverse_complement
 from samvar.genomics.variant import Status, allele_status, normalise
 
@@ -201,3 +202,21 @@ def test_every_placement_makes_the_same_haplotype_and_the_same_normal_form(genom
                 assert again.span == v.span
     with pytest.raises(ValueError):
         v.placed(v.start + v.right + 1)
+
+
+def test_a_long_perfect_repeat_is_bounded_for_every_spelling(tmp_path):
+    """An indel in 5,000 bases of AC stands at its left-most place, wherever it was written."""
+    bases = "GATTG" + "AC" * 2500 + "TGCA"
+    genome = Genome(toy.fasta(tmp_path / "r.fa", c=bases))
+    whole = None
+    for pos in (5, 500, 4998):
+        ref = bases[pos - 1 : pos + 2]
+        v = normalise(genome, "c", pos, ref, ref[0])
+        assert (v.start, v.left, v.right) == (5, 0, variant.MOST_SHIFT)
+        assert apply(genome, "c", v) == bases[:5] + bases[7:]
+        whole = whole or v
+        assert v.span == whole.span and decode(v.ref) == decode(whole.ref) == "AC"
+    shorter = "GATTG" + "AC" * 400 + "TGCA"
+    short = Genome(toy.fasta(tmp_path / "s.fa", c=shorter))
+    v = normalise(short, "c", 205, shorter[204:207], shorter[204])
+    assert v.left + v.right == 798

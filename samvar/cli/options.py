@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 
 import click
@@ -80,15 +81,25 @@ def file_only(ctx, param, value):
 
 def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
     """Refuse one file for two outputs, or for an input and an output."""
-    files = [
-        os.path.realpath(o)
-        for o in outputs
-        if o and o != "-" and (os.path.isfile(o) or not os.path.exists(o))
-    ]
-    if lost := {os.path.realpath(i) for i in inputs if i} & set(files):
-        raise click.UsageError(f"{min(lost)} is an input: give the output another name")
-    if len(set(files)) < len(files):
-        raise click.UsageError(f"two outputs have the same name: {max(files, key=files.count)}")
+    of_inputs = {_identity(path) for path in inputs if path}
+    taken = set(of_inputs)
+    for output in outputs:
+        if not output or output == "-" or (os.path.exists(output) and not os.path.isfile(output)):
+            continue
+        if _identity(output) in taken:
+            if _identity(output) in of_inputs:
+                raise click.UsageError(f"{output} is an input: give the output another name")
+            raise click.UsageError(f"two outputs have the same name: {output}")
+        taken.add(_identity(output))
+
+
+def _identity(path: str) -> object:
+    """The same for all names of a file, links of either kind among them."""
+    try:
+        about = os.stat(path)
+    except OSError:
+        return os.path.realpath(path)
+    return about.st_dev, about.st_ino
 
 
 def check_outputs(*paths: str | None) -> None:
@@ -222,9 +233,16 @@ def genome_and_genes(fasta: str, annotation: str):
 
 
 def tell_unknown(regions, names, where: str) -> None:
-    """Warn about contigs that no record or gene can be on."""
-    if regions and (unknown := regions.unknown(names)):
-        say(
-            f"samvar: regions on contigs that are {where}: "
-            f"{', '.join(unknown[:3])}{', ...' * (len(unknown) > 3)}"
-        )
+    """Warn about contigs that no record or gene can be on, and name those that there are."""
+    if not regions or not (unknown := regions.unknown(names)):
+        return
+    names = list(dict.fromkeys(names))
+    near = list(dict.fromkeys(n for name in unknown for n in get_close_matches(name, names, 1)))
+    say(
+        f"samvar: regions on contigs that are {where}: {_first_few(unknown)}; the contigs there: "
+        f"{_first_few(near + [n for n in names if n not in near])}"
+    )
+
+
+def _first_few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + ", ..." * (len(names) > 5)

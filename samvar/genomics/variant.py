@@ -3,12 +3,14 @@ placements."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 
 from .genome import UNKNOWN, Genome, encode
+
+MOST_SHIFT = 1000  # bases that an insertion or deletion is moved by; see `Variant`
 
 
 class Status(Enum):
@@ -37,7 +39,8 @@ class Variant:
     """Replace `ref` by `alt` at `start` (0-based, of the contig); codes 0-3, common ends trimmed.
 
     A pure insertion or deletion makes the same haplotype when moved up to `left` bases back or
-    `right` bases on.
+    `right` bases on. In a repeat that allows more than MOST_SHIFT bases in all, it stands at its
+    left-most place, and only so many bases on from there are looked at.
     """
 
     contig: str
@@ -110,6 +113,9 @@ def normalise(genome: Genome, contig: str, pos: int, ref: str, alt: str) -> Vari
     block = a if len(a) else b
     left = _shift(genome, contig, start, block, -1)
     right = _shift(genome, contig, start + len(a), block, 1)
+    if left + right > MOST_SHIFT:
+        leftmost = Variant(contig, start, a, b, left, right).placed(start - left)
+        return replace(leftmost, right=MOST_SHIFT)
     return Variant(contig, start, a, b, left, right)
 
 
