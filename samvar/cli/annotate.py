@@ -14,6 +14,7 @@ from .options import (
     EXIT_STRICT,
     NumberRange,
     annotation_option,
+    check_build,
     check_outputs,
     device_option,
     different_files,
@@ -331,6 +332,7 @@ def annotate(
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
         genes = read_genes(annotation, cache=not no_cache)
+        check_build(genome, genes)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         table = None
         if tsv:

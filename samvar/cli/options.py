@@ -17,6 +17,7 @@ from ..errors import SamvarError
 from ..files import STDOUT_CLOSED, check_writable, text_lines, write
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
+ALLOW_MISMATCH = "samvar.allow_annotation_mismatch"  # in the context's meta
 
 
 def say(message: str) -> None:
@@ -158,8 +159,22 @@ def fasta_option_of(required: bool):
     )
 
 
+def _allow_mismatch(ctx, param, value):
+    ctx.meta[ALLOW_MISMATCH] = value
+
+
+allow_mismatch_option = click.option(
+    "--allow-annotation-mismatch",
+    is_flag=True,
+    callback=_allow_mismatch,
+    expose_value=False,
+    help="Go on when most introns of the annotation are none in the FASTA.",
+)
+
+
 def annotation_option_of(required: bool):
-    return click.option(
+    """-a, and leave for one that does not fit the FASTA."""
+    option = click.option(
         "-a",
         "--annotation",
         metavar="FILE",
@@ -167,6 +182,7 @@ def annotation_option_of(required: bool):
         help="Genes: GTF, GFF3, BED12 with a gene column, SpliceAI's table, or a table of "
         "canonical transcripts; plain or gzipped.",
     )
+    return lambda command: option(allow_mismatch_option(command))
 
 
 fasta_option = fasta_option_of(required=True)
@@ -222,6 +238,14 @@ def read_genes(annotation: str, cache: bool = True):
     return genes
 
 
+def check_build(genome, genes) -> None:
+    """Introns of the annotation must be introns in the FASTA, unless the user allows otherwise."""
+    from ..genomics.introns import check_introns
+
+    if not click.get_current_context().meta.get(ALLOW_MISMATCH):
+        check_introns(genome, genes)
+
+
 def genome_and_genes(fasta: str, annotation: str):
     """Both files read; they must have a contig in common."""
     from ..annotate import check_annotation
@@ -229,6 +253,7 @@ def genome_and_genes(fasta: str, annotation: str):
 
     genome, genes = Genome(fasta), read_genes(annotation)
     check_annotation(genome, genes)
+    check_build(genome, genes)
     return genome, genes
 
 

@@ -9,6 +9,7 @@ import click
 from .options import (
     EXIT_ERROR,
     annotation_option,
+    check_build,
     device_option,
     fasta_option,
     read_genes,
@@ -54,10 +55,11 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
 
     with VcfReader(vcf) as reader:
         header = provenance(reader)
-        genes = read_genes(annotation)
+        genome, genes = Genome(fasta), read_genes(annotation)
+        check_build(genome, genes)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         with Predictor(load_bundle(model), device) as predictor:
-            report = check(reader, Genome(fasta), genes, predictor, records)
+            report = check(reader, genome, genes, predictor, records)
     for problem in report.problems:
         say(f"samvar: {problem}")
     if report.problems:

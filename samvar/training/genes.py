@@ -10,10 +10,10 @@ from ..errors import DatasetError
 from ..formats.annotation import load_annotation
 from ..genomics.genes import Gene
 from ..genomics.genome import UNKNOWN, ContigNames, Genome, reverse_complement
+from ..genomics.introns import GT_AG
 from .dataset import Locus, TrainingGene
 
 MIN_KNOWN = 0.9  # share of a gene's bases that must be known
-GT, AG = [2, 3], [0, 2]  # the first and the last bases of most introns
 
 
 def read_genes(
@@ -79,5 +79,5 @@ def gt_ag_share(genes: Iterable[TrainingGene]) -> tuple[float, int]:
             ends = [*codes[donor + 1 : donor + 3], *codes[acceptor - 2 : acceptor]]
             if UNKNOWN not in ends:
                 total += 1
-                good += ends == GT + AG
+                good += ends == GT_AG
     return good / max(total, 1), total
