@@ -41,3 +41,7 @@ class RecipeError(SamvarError):
 
 class DatasetError(SamvarError):
     """Training data are unusable."""
+
+
+class HgvsError(SamvarError):
+    """A description in HGVS nomenclature cannot be read, or fits neither annotation nor FASTA."""
