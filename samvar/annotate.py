@@ -53,6 +53,7 @@ class Options:
     allow_ref_mismatch: bool = False
     spliceai_compat: bool = False
     transcript_extent: bool = False
+    hgvs_out: bool = False
     precision: str = "fp32"  # of the aggregator on a GPU; a CPU has fp32 alone
 
     def __post_init__(self) -> None:
@@ -65,7 +66,8 @@ class Options:
     @property
     def fields(self) -> tuple[info.Field, ...]:
         """The INFO fields that are written."""
-        return info.FIELDS + (info.SPLICEAI,) * self.spliceai_compat
+        optional = (info.HGVS,) * self.hgvs_out + (info.SPLICEAI,) * self.spliceai_compat
+        return info.FIELDS + optional
 
     def text(self) -> str:
         return ",".join(f"{k}={v}" for k, v in vars(self).items())
@@ -340,6 +342,7 @@ def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> lis
             for cause in e.causes
             for part in cause.rows(options.rbp_max)
         ],
+        info.HGVS: [info.hgvs_row(alt, e.gene, e.hgvs) for alt, e in effects * options.hgvs_out],
         info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, record.pos) for alt, e in effects],
     }
     return info.entries(

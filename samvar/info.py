@@ -57,6 +57,13 @@ RBP = Field(
     "Shapley values; SPACING, OTHER and RESIDUAL complete the sum. Format: "
     "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
+HGVS = Field(
+    "SAMVAR_HGVS",
+    ".",
+    "String",
+    "HGVS of each ALT on the chosen transcript of each gene, as far to its 3' end as can be; . "
+    "beyond it. Format: ALLELE|SYMBOL|TRANSCRIPT|HGVSC",
+)
 FIELDS = (MAX, STATUS, SCORE, RBP)
 OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
 SPLICEAI = Field(
@@ -109,6 +116,11 @@ def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
 def packed(values: list[str]) -> str:
     """Columns -> one row of an INFO field."""
     return "|".join(map(escape, values))
+
+
+def hgvs_row(alt: str, gene: Gene, name: str) -> str:
+    """One row of SAMVAR_HGVS. `name`: as genomics.hgvs.hgvs_c writes it."""
+    return packed([alt, gene.symbol, gene.chosen.id, name.rpartition(":")[2]])
 
 
 def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:

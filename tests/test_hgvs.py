@@ -2,13 +2,16 @@
 
 import csv
 import gzip
+import json
 import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from samvar.cli import main
 from samvar.errors import HgvsError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Annotation, Gene, Transcript
@@ -408,6 +411,107 @@ def number(transcript, place):
     numbers += [str(n) for n in range(1, end - first + 1)]
     numbers += [f"*{n}" for n in range(1, transcript.length - end + 1)]
     return numbers[place.base] + (f"{place.offset:+}" if place.offset else "")
+
+
+# ------------------------------------------------------------------------------------- the commands
+
+GENES = """\
+c\tx\tmRNA\t11\t110\t.\t+\t.\tID=P.2;Parent=PPP1
+c\tx\texon\t11\t30\t.\t+\t.\tParent=P.2
+c\tx\texon\t61\t75\t.\t+\t.\tParent=P.2
+c\tx\texon\t96\t110\t.\t+\t.\tParent=P.2
+c\tx\tCDS\t12\t100\t.\t+\t0\tParent=P.2
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("commands")
+    (folder / "m").mkdir()
+    (folder / "g.gff3").write_text(GENES)
+    fasta = toy.fasta(folder / "g.fa", chrd=BASES, chrc=BASES)
+    model = toy.bundle(folder / "m")
+    return ["-f", fasta, "-a", str(folder / "g.gff3"), "--model", model]
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, list(map(str, args)))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def records(text):
+    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_explain_takes_a_description_and_names_the_variant(files, tmp_path):
+    by_name = run("explain", "P.2:c.6del", "--json", tmp_path / "a.json", *files)
+    by_place = run("explain", "c:16:CA:C", "--json", tmp_path / "b.json", *files)
+    assert by_name.stdout.replace("chrc:", "c:") == by_place.stdout
+    assert "\n  P.2:c.8del\n" in by_name.stdout
+    (shown,) = json.loads((tmp_path / "a.json").read_text())["genes"]
+    assert shown["hgvsc"] == "P.2:c.8del"
+    told = run("explain", "PPP1:c.3G>T", *files)
+    assert "samvar: PPP1 is taken for its transcript P.2\n" in told.stderr
+    run("explain", "c:30-40", "--json", tmp_path / "c.json", *files)
+    (region,) = json.loads((tmp_path / "c.json").read_text())["genes"]
+    assert region["hgvsc"] is None
+
+
+def test_explain_tells_what_is_wrong_with_a_description(files):
+    assert run("explain", "P.3:c.6del", *files, code=1).stderr == (
+        f"samvar: error: P.3:c.6del: {files[3]} has P.2, not P.3\n"
+    )
+
+
+def test_annotate_a_list(files, tmp_path):
+    names = ["d:g.3T>G", "P.2:c.29_31dup", "P.2:c.3G>T", "P.2:c.19+1G>A"]
+    for mark in ("", "\ufeff"):
+        path = tmp_path / f"list{len(mark)}.txt"
+        path.write_text(f"{mark}# variants\n\n {names[1]}\r\n" + "\n".join(names[::2] + names[3:]))
+        result = run("annotate", "--hgvs", path, "--hgvs-out", "--no-version", *files)
+        rows = records(result.stdout)
+        assert [(r[2], r[0], r[1], r[3], r[4]) for r in rows] == [
+            (names[0], "chrd", "3", "T", "G"),  # the FASTA begins with it
+            (names[2], "chrc", "14", "G", "T"),
+            (names[3], "chrc", "31", "G", "A"),
+            (names[1], "chrc", "65", "G", "GCAT"),
+        ]
+        fields = [dict(e.split("=", 1) for e in r[7].split(";")) for r in rows]
+        assert [f["SAMVAR_STATUS"] for f in fields] == ["NO_GENE", "OK", "OK", "OK"]
+        assert [f.get("SAMVAR_HGVS") for f in fields] == [
+            None,
+            "T|PPP1|P.2|c.3G>T",
+            "A|PPP1|P.2|c.19+1G>A",
+            "GCAT|PPP1|P.2|c.29_31dup",
+        ]
+
+
+def test_lines_that_cannot_be_mapped_are_told_and_counted(files, tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("P.2:c.3G>T\nP.3:c.3G>T\n\nP.2:c.3A>T\n")
+    result = run("annotate", "--hgvs", path, *files, code=3)
+    assert len(records(result.stdout)) == 1
+    assert f"samvar: {path}, line 2: P.3:c.3G>T: {files[3]} has P.2, not P.3\n" in result.stderr
+    assert f"samvar: {path}, line 4: P.2:c.3A>T: the reference has G there" in result.stderr
+    assert f"samvar: 2 of 3 descriptions in {path} are left out\n" in result.stderr
+    path.write_text("P.3:c.3G>T\n")
+    result = run("annotate", "--hgvs", path, *files, code=1)
+    assert "holds no description that can be mapped; the first: " in result.stderr
+    path.write_text("# none\n")
+    assert (
+        "holds no description that can be mapped\n"
+        in run("annotate", "--hgvs", path, *files, code=1).stderr
+    )
+    run("annotate", "x.vcf", "--hgvs", path, *files, code=2)
+
+
+def test_a_list_can_be_indexed_and_verified(files, tmp_path):
+    path, out = tmp_path / "list.txt", tmp_path / "o.vcf.gz"
+    path.write_text("P.2:c.20G>C\nP.2:c.3G>T\n")
+    run("annotate", "--hgvs", path, "--hgvs-out", "-o", out, "-W", *files)
+    assert (tmp_path / "o.vcf.gz.csi").exists()
+    assert run("verify", out, *files)
 
 
 # --------------------------------------------------------------------------------------- real names

@@ -3,7 +3,7 @@
 import pytest
 
 from samvar.errors import SamvarError
-from samvar.formats.request import Region, WrittenVariant, asked_for
+from samvar.formats.request import Description, Region, WrittenVariant, asked_for
 
 from . import toy
 
@@ -30,10 +30,13 @@ def variant(contig, pos, ref, *alts):
         ("other:7-19", Region("other", 7, 19)),
         (f"{HLA}:7-19", Region(HLA, 7, 19)),
         ("c:1-9:7-19", Region("c:1-9", 7, 19)),
+        ("NM_1.2:c.-32-13T>G", Description("NM_1.2:c.-32-13T>G")),
+        ("c:g.7_9del", Description("c:g.7_9del")),
+        ("x:c.5:7:A:G", variant("x:c.5", 7, "A", "G")),
     ],
 )
 def test_variants_and_regions(text, expected):
-    assert asked_for(text, ["c", HLA, "x:5:A:C", "c:1-9"]) == expected
+    assert asked_for(text, ["c", HLA, "x:5:A:C", "c:1-9", "x:c.5"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,7 @@ RECORDS = {  # ID -> record
     "c:27-28;rs3": ("c", 27, "A", "T"),
     "c": ("c", 28, "A", "T"),
     "7": (HLA, 1304, "A", "T,<DEL>"),
+    "NM_1:c.5A>T": ("c", 31, "A", "T"),
 }
 
 

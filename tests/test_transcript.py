@@ -9,7 +9,7 @@ from samvar.errors import AnnotationError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Gene, Rank, Transcript, without_version
 from samvar.genomics.genome import Genome, decode
-from samvar.genomics.transcript import Place, TranscriptMap
+from samvar.genomics.transcript import TranscriptMap, TranscriptPlace
 
 from . import toy
 
@@ -36,20 +36,20 @@ def test_exons_and_introns_are_numbered_as_they_are_transcribed():
 @pytest.mark.parametrize(
     "strand, position, place",
     [
-        ("+", 10, Place(0)),
-        ("+", 19, Place(9)),
-        ("+", 20, Place(9, 1)),
-        ("+", 24, Place(9, 5)),
-        ("+", 25, Place(10, -5)),
-        ("+", 29, Place(10, -1)),
-        ("+", 30, Place(10)),
-        ("+", 59, Place(29)),
+        ("+", 10, TranscriptPlace(0)),
+        ("+", 19, TranscriptPlace(9)),
+        ("+", 20, TranscriptPlace(9, 1)),
+        ("+", 24, TranscriptPlace(9, 5)),
+        ("+", 25, TranscriptPlace(10, -5)),
+        ("+", 29, TranscriptPlace(10, -1)),
+        ("+", 30, TranscriptPlace(10)),
+        ("+", 59, TranscriptPlace(29)),
         ("+", 60, None),
-        ("-", 59, Place(0)),
-        ("-", 45, Place(14)),
-        ("-", 44, Place(14, 1)),
-        ("-", 35, Place(15, -1)),
-        ("-", 10, Place(29)),
+        ("-", 59, TranscriptPlace(0)),
+        ("-", 45, TranscriptPlace(14)),
+        ("-", 44, TranscriptPlace(14, 1)),
+        ("-", 35, TranscriptPlace(15, -1)),
+        ("-", 10, TranscriptPlace(29)),
         ("-", 9, None),
     ],
 )
@@ -63,21 +63,21 @@ def test_places(strand, position, place):
 def test_the_middle_base_of_an_intron_belongs_to_the_exon_before():
     for strand in "+-":
         odd = TranscriptMap(Transcript("T", ((0, 5), (10, 15))), "c", strand)
-        assert odd.place(7) == Place(4, 3)
+        assert odd.place(7) == TranscriptPlace(4, 3)
 
 
 @pytest.mark.parametrize(
     "place, why",
     [
-        (Place(30), "has 30 bases"),
-        (Place(-1), "has 30 bases"),
-        (Place(8, 1), "no intron"),
-        (Place(9, -1), "no intron"),
-        (Place(10, 1), "no intron"),
-        (Place(29, 1), "no intron"),
-        (Place(0, -1), "no intron"),
-        (Place(9, 11), "intron 1 of T has 10 bases"),
-        (Place(15, -11), "intron 2 of T has 10 bases"),
+        (TranscriptPlace(30), "has 30 bases"),
+        (TranscriptPlace(-1), "has 30 bases"),
+        (TranscriptPlace(8, 1), "no intron"),
+        (TranscriptPlace(9, -1), "no intron"),
+        (TranscriptPlace(10, 1), "no intron"),
+        (TranscriptPlace(29, 1), "no intron"),
+        (TranscriptPlace(0, -1), "no intron"),
+        (TranscriptPlace(9, 11), "intron 1 of T has 10 bases"),
+        (TranscriptPlace(15, -11), "intron 2 of T has 10 bases"),
     ],
 )
 def test_places_that_are_not(place, why):

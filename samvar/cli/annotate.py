@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shlex
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from .. import __version__
+from ..files import write
 from .options import (
     EXIT_STRICT,
     NumberRange,
@@ -124,6 +129,12 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
 @fasta_option
 @annotation_option
 @click.option(
+    "--hgvs",
+    metavar="FILE",
+    help="Annotate the variants of this list in place of a VCF: HGVS descriptions (c., n., g.), "
+    "one a line. They come out sorted by position.",
+)
+@click.option(
     "-o",
     "--output",
     metavar="FILE",
@@ -192,6 +203,11 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     help="Do not score alleles that are longer than this once REF and ALT are trimmed.",
 )
 @click.option(
+    "--hgvs-out",
+    is_flag=True,
+    help="Also write what each ALT is called on the chosen transcript (SAMVAR_HGVS).",
+)
+@click.option(
     "--spliceai-compat",
     is_flag=True,
     help="Also write the deltas as INFO/SpliceAI, in the format of SpliceAI.",
@@ -253,6 +269,7 @@ def annotate(
     vcf,
     fasta,
     annotation,
+    hgvs,
     output,
     output_type,
     write_index,
@@ -279,6 +296,8 @@ def annotate(
     VCF is a VCF, plain or compressed, or a BCF; - or nothing is stdin. The same records come out in
     the same order, with these fields added to INFO: SAMVAR_MAX (the largest change of any splice
     site's probability, of each ALT), SAMVAR_STATUS, SAMVAR and SAMVAR_RBP.
+
+    With --hgvs lines that cannot be mapped are told with their number, and the exit code is 3.
     """
     started = time.monotonic()
     from contextlib import ExitStack
@@ -292,8 +311,10 @@ def annotate(
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
 
+    if hgvs and vcf != "-":
+        raise click.UsageError("give a VCF or --hgvs FILE, not both")
     different_files(output, tsv, stats)
-    others = fasta, annotation, regions_file, targets_file
+    others = fasta, annotation, hgvs, regions_file, targets_file
     different_files(output, tsv, stats, inputs=(vcf, *others))
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
@@ -307,7 +328,11 @@ def annotate(
     selection, indexed = _regions(
         regions, regions_file, targets, targets_file, regions_overlap, genome.lengths
     )
+    faults, genes = [], None
     with ExitStack() as stack:
+        if hgvs:
+            genes = _genes(genome, annotation, no_cache)
+            vcf, faults = stack.enter_context(_described(hgvs, genome, genes))
         reader = stack.enter_context(
             VcfReader(
                 vcf,
@@ -331,8 +356,7 @@ def annotate(
         form = _form(output, output_type, reader.form)
         if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
             raise click.UsageError("-W needs -O z, or -O b with a csi index")
-        genes = read_genes(annotation, cache=not no_cache)
-        check_build(genome, genes)
+        genes = genes or _genes(genome, annotation, no_cache)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         table = None
         if tsv:
@@ -369,6 +393,34 @@ def annotate(
             f"(--strict={strict:g})"
         )
         sys.exit(EXIT_STRICT)
+    if faults:
+        sys.exit(EXIT_STRICT)
+
+
+def _genes(genome, annotation: str, no_cache: bool):
+    """The annotation, which must be of the FASTA's build."""
+    genes = read_genes(annotation, cache=not no_cache)
+    check_build(genome, genes)
+    return genes
+
+
+@contextmanager
+def _described(hgvs: str, genome, genes) -> Iterator[tuple[str, list[str]]]:
+    """The name of a VCF of the described variants, and the lines that could not be mapped, which
+    are told."""
+    from ..formats.hgvs_list import as_vcf, read_list
+    from ..genomics.hgvs import Locator, told
+
+    listed = read_list(hgvs, Locator(genome, genes))
+    for message in (*told(d.variant for d in listed.described), *listed.faults):
+        say(f"samvar: {message}")
+    if listed.faults:
+        lines = len(listed.described) + len(listed.faults)
+        say(f"samvar: {len(listed.faults)} of {lines} descriptions in {hgvs} are left out")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "described.vcf")
+        write(path, as_vcf(listed.described, genome))
+        yield path, listed.faults
 
 
 def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float]) -> dict:

@@ -13,6 +13,7 @@ from .options import (
     file_only,
     genome_and_genes,
     model_option,
+    say,
     to_stdout,
     user_errors,
     write_json,
@@ -20,7 +21,7 @@ from .options import (
 
 
 @click.command()
-@click.argument("what", metavar="VARIANT|REGION|ID")
+@click.argument("what", metavar="VARIANT|HGVS|REGION|ID")
 @fasta_option
 @annotation_option
 @click.option("--vcf", metavar="FILE", help="Look up an ID or CHR:POS in this VCF or BCF.")
@@ -79,10 +80,13 @@ def explain(
     \b
     What to explain is one of
       CHR:POS:REF:ALT  a variant; several ALTs are separated by commas
+      NM_...:c....     a variant in HGVS nomenclature (c., n. or g.)
       CHR:START-END    a region of up to 2,000 bases: its splice sites and motif sites
       CHR:POS or ID    with --vcf: the records of that file at this place, or with this ID
 
-    The text goes to stdout. --svg, --png and --html need matplotlib: pip install 'samvar[plot]'.
+    HGVS is mapped with the annotation's transcripts (pip install 'samvar[hgvs]'); a gene's symbol
+    stands for its chosen transcript. The text goes to stdout. --svg, --png and --html need
+    matplotlib: pip install 'samvar[plot]'.
     Where no allele can be scored (it lies in no gene, say), every output tells the status instead,
     and the exit code is 0.
     """
@@ -90,7 +94,8 @@ def explain(
 
     from .. import files
     from ..annotate import Options
-    from ..formats.request import Region, asked_for
+    from ..formats.request import Description, Region, WrittenVariant, asked_for
+    from ..genomics.hgvs import Locator
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
     from ..views import explanation, figures, text
@@ -102,6 +107,11 @@ def explain(
         figures.style()  # raises an error when matplotlib is missing
     genome, genes = genome_and_genes(fasta, annotation)
     asked = asked_for(what, genome.lengths, vcf)
+    if isinstance(asked, Description):
+        variant = Locator(genome, genes).locate(asked.text)
+        for note in variant.notes:
+            say(f"samvar: {note}")
+        asked = [WrittenVariant(variant.contig, variant.pos, variant.ref, (variant.alt,))]
     options = Options(distance=distance, rbp_min=rbp_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     with Predictor(load_bundle(model_name)) as predictor:

@@ -1,4 +1,5 @@
-"""What `samvar explain` is asked for: a region, a variant, or records of a VCF."""
+"""What `samvar explain` is asked for: a region, a variant, by its place or by its HGVS name, or
+records of a VCF."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 from ..errors import SamvarError
 from ..genomics.genome import contig_key
+from ..genomics.hgvs import is_description
 from .vcf import VcfReader
 from .vcf.record import Record
 
@@ -42,18 +44,24 @@ class Place(NamedTuple):
     pos: int
 
 
+class Description(NamedTuple):
+    """A variant in HGVS nomenclature."""
+
+    text: str
+
+
 Reading = Region | WrittenVariant | Place
 
 
 def asked_for(
     text: str, contigs: Iterable[str], vcf: str | None = None
-) -> Region | list[WrittenVariant]:
-    """A region CHR:START-END, or variants: CHR:POS:REF:ALT, or with a VCF its records that have an
-    ALT and either the text as an ID or the place CHR:POS.
+) -> Region | Description | list[WrittenVariant]:
+    """A region CHR:START-END, or variants: CHR:POS:REF:ALT, an HGVS description, or with a VCF its
+    records that have an ALT and either the text as an ID or the place CHR:POS.
 
     Names may hold colons. So an ID of the VCF comes first, then what reads as a place on a contig
-    of the FASTA (`contigs`) or of the VCF. Raises SamvarError when the text is none of these,
-    the VCF has no such record, or a region ends before it starts.
+    of the FASTA (`contigs`) or of the VCF, then HGVS. Raises SamvarError when the text is none of
+    these, the VCF has no such record, or a region ends before it starts.
     """
     readings = _readings(text)
     known = set(map(contig_key, contigs))
@@ -67,6 +75,8 @@ def asked_for(
             return named
         known.update(contig_key(v.contig) for v in there)
     on_known = [r for r in readings if contig_key(r.contig) in known]
+    if not on_known and is_description(text):
+        return Description(text.strip())
     chosen = next(iter(on_known + readings), None)
     if isinstance(chosen, Region):
         if not 1 <= chosen.start <= chosen.end:
@@ -78,8 +88,8 @@ def asked_for(
         return [chosen]
     if vcf is None:
         raise SamvarError(
-            f"{text!r} is neither a variant CHR:POS:REF:ALT nor a region CHR:START-END; "
-            "to look up CHR:POS or an ID, give its VCF: --vcf FILE"
+            f"{text!r} is neither a variant CHR:POS:REF:ALT or in HGVS (NM_000059.4:c.8165C>G), "
+            "nor a region CHR:START-END; to look up CHR:POS or an ID, give its VCF: --vcf FILE"
         )
     if not there:
         raise SamvarError(f"{vcf} has no record {text} with an ALT")

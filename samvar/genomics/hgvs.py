@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import HgvsError
 from .genes import Annotation, Gene, Transcript, without_version
 from .genome import UNKNOWN, Genome, decode, encode, reverse_complement
-from .transcript import Place, TranscriptMap
+from .transcript import TranscriptMap, TranscriptPlace
 from .variant import Variant, normalise
 
 SHORTEST_INTRON = 10  # bases; less is where a transcript's sequence and the genome differ
@@ -399,7 +399,7 @@ def _of_transcript(transcript: TranscriptMap, point: dict[str, Any], system: str
     if "value" not in offset:
         raise HgvsError("its positions are not exact")
     try:
-        return transcript.position(Place(base, offset["value"]))
+        return transcript.position(TranscriptPlace(base, offset["value"]))
     except ValueError as e:
         raise HgvsError(str(e)) from e
 
@@ -482,7 +482,7 @@ def _located(transcript: TranscriptMap, start: int, end: int, what: str) -> str:
     return ("_".join(texts) if end - start > 1 else texts[0]) + what
 
 
-def _text(transcript: TranscriptMap, place: Place) -> str:
+def _text(transcript: TranscriptMap, place: TranscriptPlace) -> str:
     """A place as c. (n. where there is no coding sequence) numbers it."""
     first, end = transcript.cds or (0, transcript.length)
     base = place.base

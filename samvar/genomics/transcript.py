@@ -16,7 +16,7 @@ from .genes import Gene, Transcript
 from .genome import Genome, reverse_complement
 
 
-class Place(NamedTuple):
+class TranscriptPlace(NamedTuple):
     """A base of the spliced transcript (0-based), or one `offset` bases away from it in an intron:
     after the last base of an exon offsets are above 0, before the first base of one below."""
 
@@ -89,23 +89,27 @@ class TranscriptMap:
             raise ValueError(f"{self.id} has {self.length} bases, not a base {base + 1}")
         return bisect_right(self.exon_starts, base)
 
-    def place(self, position: int) -> Place | None:
+    def place(self, position: int) -> TranscriptPlace | None:
         """Where a base of the genome lies; None outside of the transcript. A base of an intron
         belongs to the nearer exon, one in the very middle to the exon before."""
         if number := self.exon_of(position):
             start, end = self.exons[number - 1]
             within = position - start if self.strand == "+" else end - 1 - position
-            return Place(self.exon_starts[number - 1] + within)
+            return TranscriptPlace(self.exon_starts[number - 1] + within)
         if number := self.intron_of(position):
             start, end = self.introns[number - 1]
             before, after = position - start + 1, end - position
             if self.strand == "-":
                 before, after = after, before
             first = self.exon_starts[number]  # of the exon behind
-            return Place(first - 1, before) if before <= after else Place(first, -after)
+            return (
+                TranscriptPlace(first - 1, before)
+                if before <= after
+                else TranscriptPlace(first, -after)
+            )
         return None
 
-    def position(self, place: Place) -> int:
+    def position(self, place: TranscriptPlace) -> int:
         """The base of the genome at a place. Raises ValueError where the transcript has no such
         base, or no intron that reaches so far there."""
         number = self.exon_of_base(place.base)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..genomics.genes import Gene
+from ..genomics.hgvs import hgvs_c
+from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status
 from ..genomics.window import Window
 from .attribution import Attribution
@@ -27,6 +29,11 @@ class GeneEffect:
     @property
     def gene(self) -> Gene:
         return self.window.gene
+
+    @property
+    def hgvs(self) -> str:
+        """What the variant is called on the gene's chosen transcript (`hgvs_c`)."""
+        return hgvs_c(TranscriptMap.of(self.gene), self.window.variant, self.window.genome)
 
     @property
     def largest(self) -> float:

@@ -12,6 +12,8 @@ from ..annotate import Allele, Options, examine, genes_over, status_of, windows
 from ..errors import SamvarError
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
+from ..genomics.hgvs import hgvs_c
+from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status
 from ..genomics.window import Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
@@ -89,6 +91,12 @@ class GeneView:
     @property
     def gene(self) -> Gene:
         return self.window.gene
+
+    @property
+    def hgvs(self) -> str:
+        """What the variant is called on the chosen transcript; empty for a region, or where it lies
+        beyond that."""
+        return hgvs_c(TranscriptMap.of(self.gene), self.window.variant, self.window.genome)
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,8 @@ def _section(e: Explanation) -> str:
         g = view.gene
         names = f"{escape(g.id)}, {escape(g.chosen.id)}, {g.strand} strand"
         parts.append(f"<h2>{escape(g.symbol)} <small>{names}</small></h2>")
+        if view.hgvs:
+            parts.append(f"<p><code>{escape(view.hgvs)}</code></p>")
         if view.deltas is not None:
             parts.append(_delta_table(view.deltas))
         svg = render([(e, view)], "svg").decode()

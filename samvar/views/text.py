@@ -32,7 +32,11 @@ def to_dict(e: Explanation) -> dict:
 def _gene_dict(view: GeneView, background: Background | None) -> dict:
     g = view.gene
     out: dict[str, Any] = dict(
-        symbol=g.symbol, gene_id=g.id, transcript=g.chosen.id, strand=g.strand
+        symbol=g.symbol,
+        gene_id=g.id,
+        transcript=g.chosen.id,
+        strand=g.strand,
+        hgvsc=view.hgvs or None,
     )
     if view.deltas is not None:
         d = view.deltas
@@ -118,6 +122,7 @@ def to_text(e: Explanation, check: bool = False, most: int = 12) -> str:
     for view in e.genes:
         g = view.gene
         lines += ["", f"{g.symbol} ({g.id}, {g.chosen.id}, {g.strand} strand)"]
+        lines += [f"  {view.hgvs}"] * bool(view.hgvs)
         lines += (
             _sites_text(view)
             if view.deltas is None
