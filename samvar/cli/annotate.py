@@ -328,7 +328,8 @@ def annotate(
     selection, indexed = _regions(
         regions, regions_file, targets, targets_file, regions_overlap, genome.lengths
     )
-    faults, genes = [], None
+    faults: list[str] = []
+    genes = None
     with ExitStack() as stack:
         if hgvs:
             genes = _genes(genome, annotation, no_cache)
