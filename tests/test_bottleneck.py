@@ -12,13 +12,12 @@ from samvar.genomics.window import make_window
 from samvar.model.bottleneck import (
     ACCEPTOR_CORE,
     DONOR_CORE,
-    CoreChannel,
+    LSSI_FLOOR,
     Detection,
     Entry,
     Layout,
 )
 from samvar.model.bundle import Bundle
-from samvar.model.sam import SAM, Aggregator
 from samvar.scoring.attribution import COMPLETE, attribute
 from samvar.scoring.deltas import compute
 from samvar.scoring.knockout import EditableAllele, channel_of, emptied
@@ -26,41 +25,21 @@ from samvar.scoring.predictor import Predictor
 
 from . import toy
 
-BRANCH_POINT = CoreChannel("BP", -7.0)
-NAMES = ("LSSI_A", "LSSI_D", "BP", "AAA1", "BBB2", "MOTIF_01")
+NAMES = ("LSSI_A", "LSSI_D", "BP", *toy.RBPS, "MOTIF_01")
 BASES = toy.random_bases(1200, seed=5)
+BEYOND_THE_PAPER = dict(
+    branch_point=True, learnt_motifs=1, learnt_channels=8, effect_bumps=3, faint_candidates=0.5
+)
 
 
-class ReadsThree(Aggregator):
-    def embed(self, core, motifs):
-        two = super().embed(core[:, :2], motifs)
-        third = core[:, 2:] / -BRANCH_POINT.empty + 1
-        return torch.cat([two[:, :2], third, two[:, 2:]], 1)
-
-    def read(self, h, core, same=(0, 0)):
-        return super().read(h, core[:, :2], same)
-
-
-class ThreeCores(SAM):
-    core = (ACCEPTOR_CORE, DONOR_CORE, BRANCH_POINT)
-
-    def __init__(self, config, fixed):
-        super().__init__(config, fixed)
-        self.aggregator = ReadsThree(config, len(fixed.mix) + 1)
-
-    def detect(self, x):
-        core, motifs = super().detect(x)
-        third = (core.mean(1, keepdim=True) + 3).clamp(min=BRANCH_POINT.empty)
-        return Detection(torch.cat([core, third], 1), motifs)
-
-
-@pytest.fixture(scope="module")
-def predictor():
-    models = [toy.model(seed=seed, cls=ThreeCores) for seed in (0, 3)]
+@pytest.fixture(scope="module", params=[False, True], ids=["anywhere", "canonical"])
+def predictor(request):
+    models = [toy.model(seed=s, canonical=request.param, **BEYOND_THE_PAPER) for s in (0, 3)]
     for model in models:  # so that the bottleneck has a say
         model.aggregator.classes.weight.data.mul_(20)
         model.aggregator.lstm.weight_ih_l0.data.mul_(4)
-    return Predictor(Bundle("three", "am", models, [0, 3], toy.RBPS[:2], 30, "", ""))
+        model.aggregator.effects.weight.data.normal_()
+    return Predictor(Bundle("beyond", "am", models, [0, 3], toy.RBPS, 30, "", ""))
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +57,12 @@ def window(genome, predictor, strand, gone, new):
 def test_the_layout_names_channels_and_says_what_they_hold_without_a_site(predictor):
     layout = predictor.bundle.layout
     assert layout.names == NAMES
-    assert list(layout.core_channels) == [0, 1, 2] and list(layout.motif_channels) == [3, 4, 5]
-    assert [layout.empty(c) for c in range(6)] == [-10, -10, -7, 0, 0, 0]
-    column = layout.empty_column(torch.ones(6, 4, dtype=torch.float64))
-    assert column.dtype == torch.float64 and column[:, 0].tolist() == [-10, -10, -7, 0, 0, 0]
-    assert [layout.channel(n) for n in NAMES] == list(range(6))
+    empty = [-10, -10, -10, 0, 0, 0, 0]
+    assert list(layout.core_channels) == [0, 1, 2] and list(layout.motif_channels) == [3, 4, 5, 6]
+    assert [layout.empty(c) for c in range(7)] == empty
+    column = layout.empty_column(torch.ones(7, 4, dtype=torch.float64))
+    assert column.dtype == torch.float64 and column[:, 0].tolist() == empty
+    assert [layout.channel(n) for n in NAMES] == list(range(7))
     with pytest.raises(ValueError):
         layout.channel("nonesuch")
 
@@ -91,7 +71,7 @@ def test_parts_are_joined_and_taken_apart(predictor):
     layout = predictor.bundle.layout
     found = predictor.models[0].detect(toy.sequence(2, 120, seed=1))
     whole = layout.join(found)
-    assert whole.shape == (2, 6, 90)
+    assert whole.shape == (2, 7, 90)
     assert all(torch.equal(a, b) for a, b in zip(layout.split(whole), found))
 
 
@@ -129,7 +109,7 @@ def test_a_site_taken_out_leaves_what_its_channel_holds_without_one(genome, pred
     allele = EditableAllele.make(predictor, w)
     third = allele.bottleneck[2]
     column = int(third.argmax())
-    assert allele.bottleneck.shape[0] == 6 and third[column] > BRANCH_POINT.empty
+    assert allele.bottleneck.shape[0] == 7 and third[column] > LSSI_FLOOR
     (found,) = allele.without([Entry(2, column)])
     edited = []
     for model in predictor.models:
@@ -137,7 +117,7 @@ def test_a_site_taken_out_leaves_what_its_channel_holds_without_one(genome, pred
             core, motifs = model.detect(toy.one_hot(torch.from_numpy(w.ref[None].copy())))
             edge = model.config.aggregate_reach + w.flank
             at = edge + (column if strand == "+" else w.compared - 1 - column)
-            core[0, 2, at] = -7
+            core[0, 2, at] = LSSI_FLOOR
             p = model.aggregate(Detection(core, motifs))[0, 1:].exp().numpy()
         edited.append(p[:, w.flank : p.shape[1] - w.flank])
     np.testing.assert_allclose(found, w.to_genome(np.mean(edited, 0)), atol=1e-5)
@@ -146,6 +126,6 @@ def test_a_site_taken_out_leaves_what_its_channel_holds_without_one(genome, pred
 def test_a_learnt_motif_can_be_silenced(genome, predictor):
     w = window(genome, predictor, "+", 0, "A")
     channel = channel_of(predictor, "motif_01")
-    assert channel == 5
+    assert channel == 6
     before, after = emptied(predictor, w, channel)
     assert np.abs(before - after).max() > 1e-4

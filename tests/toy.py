@@ -42,7 +42,8 @@ def model(kind="am", seed=0, cls=SAM, **config):
     m = cls(Config(kind=kind, **shape), fixed_motifs())
     for p in m.lssi.parameters():
         p.data.mul_(3)
-    m.motifs.set_density(0.05)
+    m.motifs.set_density(0.05, learnt=0.2)
+    m.lssi.branch_density = 0.2
     with torch.no_grad():
         for _ in range(60):
             m(sequence(4, 200))

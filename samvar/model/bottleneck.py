@@ -29,6 +29,7 @@ class CoreChannel(NamedTuple):
 
 
 ACCEPTOR_CORE, DONOR_CORE = CoreChannel("LSSI_A", LSSI_FLOOR), CoreChannel("LSSI_D", LSSI_FLOOR)
+BRANCH_POINT_CORE = CoreChannel("BP", LSSI_FLOOR)
 
 
 class Detection(NamedTuple):

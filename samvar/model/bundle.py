@@ -68,7 +68,7 @@ class Bundle:
     def layout(self) -> Layout:
         """What the channels of the models' bottleneck are."""
         model = self.models[0]
-        return Layout.of(model.core, self.rbps, model.motifs.main.norm.num_features)
+        return Layout.of(model.core, self.rbps, model.motifs.channels)
 
 
 def sha256_file(path: str) -> str:

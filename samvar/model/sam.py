@@ -74,16 +74,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn as nn
 import torch.nn.functional as F
 
-from .bottleneck import ACCEPTOR_CORE, DONOR_CORE, LSSI_FLOOR, Detection
+from .bottleneck import ACCEPTOR_CORE, BRANCH_POINT_CORE, DONOR_CORE, LSSI_FLOOR, Detection
 
-NONE, ACCEPTOR, DONOR = 0, 1, 2
+NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
+A, C, G, T = range(4)
 NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
-LSSI_SPAN = {ACCEPTOR: (20, 2), DONOR: (2, 6)}  # bases before and after the site's own base
+LSSI_SPAN = {  # bases before and after the site's own base
+    ACCEPTOR: (20, 2),
+    DONOR: (2, 6),
+    BRANCH_POINT: (8, 6),
+}
+NO_SCORE = 2 * LSSI_FLOOR  # of a base that can be no core site
 MOTIF_REACH = 10  # of an adjusted motif, on either side; a fixed motif reaches 5
 DETECT_REACH = (20, MOTIF_REACH)  # bases that `detect` needs before and after a position
 
@@ -102,6 +109,14 @@ class Config:
     stack_widths: tuple[int, ...] = (7, 7, 7, 7)
     adjust_widths: tuple[int, ...] = (3, 3, 3, 3, 3, 1, 1, 1, 1, 1)
     temperature: float = 1.0  # of the probabilities at evaluation; training is at 1
+    # What the paper's model does not have; at these values the model is the paper's
+    canonical: bool = False  # core scores at AG and AC, GT, GC and AT alone
+    branch_point: bool = False  # a third core model, of branch points
+    candidates: float = 2.0  # AM: sites of fixed motifs that are adjusted, per site that is kept
+    faint_candidates: float = 0.0  # AM: weaker ones are adjusted in proportion to their strength
+    learnt_motifs: int = 0  # motifs learnt from sequence alone
+    learnt_channels: int = 64  # width of their network
+    effect_bumps: int = 0  # direct effects on sites within `attention_reach`; 0: none
 
     def __post_init__(self):
         if self.kind not in ("fm", "am"):
@@ -175,36 +190,71 @@ class CoreSite(nn.Module):
 
 class LSSI(nn.Module):
     """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on
-    with the rest."""
+    with the rest. With `branch_point` a third one, of branch points, whose floor moves such that a
+    share `branch_density` of the bases stands above it."""
 
-    def __init__(self, channels: int = 100):
+    def __init__(self, channels: int = 100, canonical: bool = False, branch_point: bool = False):
         super().__init__()
-        self.channels = channels
+        self.channels, self.canonical = channels, canonical
         self.acceptor = CoreSite(*LSSI_SPAN[ACCEPTOR], channels)
         self.donor = CoreSite(*LSSI_SPAN[DONOR], channels)
+        self.branch_point = None
+        if branch_point:
+            self.branch_point = CoreSite(*LSSI_SPAN[BRANCH_POINT], channels)
+            self.register_buffer("branch_floor", torch.tensor(LSSI_FLOOR))
+            self.branch_density = 1.0
 
     def forward(self, x):
-        """x (N, 4, L) -> log-probabilities (N, 2, L - 26), acceptor then donor, of positions 20 ..
-        L - 7."""
-        (al, ar), (dl, dr) = LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR]
-        left, right = max(al, dl), max(ar, dr)
-        log_p = F.logsigmoid(
-            torch.stack(
-                [
-                    self.acceptor(crop(x, left - al, right - ar)),
-                    self.donor(crop(x, left - dl, right - dr)),
-                ],
-                1,
-            )
-        )
-        known = x.sum(
-            1
-        )  # (N, L); core intronic bases: the two before an acceptor, the two after a donor
-        n = x.shape[-1]
-        core_a = known[:, left - 2 : n - right - 2] * known[:, left - 1 : n - right - 1]
-        core_d = known[:, left + 1 : n - right + 1] * known[:, left + 2 : n - right + 2]
-        log_p = log_p.clamp(min=LSSI_FLOOR)
-        return torch.where(torch.stack([core_a, core_d], 1) > 0, log_p, LSSI_FLOOR)
+        """x (N, 4, L) -> core scores (N, K, L - 26): acceptor, donor and, with it, branch point, of
+        positions 20 .. L - 7."""
+        return self.floored(self.scores(x))
+
+    def scores(self, x):
+        """As `forward`, but log-probabilities, not floored; NO_SCORE where there can be no site."""
+        before, after = LSSI_SPAN[ACCEPTOR][0], LSSI_SPAN[DONOR][1]
+        n = x.shape[-1] - before - after
+
+        def base(shift, *codes):  # (N, n): whether the base so far on is one of these
+            return x[:, list(codes), before + shift : before + shift + n].sum(1) > 0
+
+        if self.canonical:
+            acceptors = base(-2, A) & base(-1, G, C)
+            donors = (base(1, G) & base(2, T, C)) | (base(1, A) & base(2, T))
+        else:  # wherever the core intronic bases are known
+            acceptors = base(-2, A, C, G, T) & base(-1, A, C, G, T)
+            donors = base(1, A, C, G, T) & base(2, A, C, G, T)
+        models = [(self.acceptor, ACCEPTOR, acceptors), (self.donor, DONOR, donors)]
+        if self.branch_point is not None:
+            models.append((self.branch_point, BRANCH_POINT, base(0, A)))
+        score = self._at_sites if self.canonical else self._everywhere
+        return torch.stack([score(x, *each, before, after) for each in models], 1)
+
+    @staticmethod
+    def _everywhere(x, core, kind, possible, before, after):
+        left, right = LSSI_SPAN[kind]
+        log_p = F.logsigmoid(core(crop(x, before - left, after - right)))
+        return torch.where(possible, log_p, NO_SCORE)
+
+    @staticmethod
+    def _at_sites(x, core, kind, possible, before, after):
+        """The same, computed at the possible sites alone."""
+        left, right = LSSI_SPAN[kind]
+        row, at = possible.nonzero(as_tuple=True)
+        span = torch.arange(before - left, before + right + 1, device=x.device)
+        windows = x[row[:, None], :, at[:, None] + span].transpose(1, 2)
+        log_p = F.logsigmoid(core(windows)[:, 0])
+        return torch.full_like(x[:, 0, : possible.shape[1]], NO_SCORE).index_put((row, at), log_p)
+
+    def floored(self, scores):
+        """(N, K, L) -> the same, at least LSSI_FLOOR; a branch point by how far it stands above
+        its own floor."""
+        if self.branch_point is None:
+            return scores.clamp(min=LSSI_FLOOR)
+        branch = scores[:, 2]
+        if self.training:
+            follow_quantile(self.branch_floor, branch.detach()[:, ::2], self.branch_density)
+        branch = LSSI_FLOOR + F.relu(branch - self.branch_floor)
+        return torch.cat([scores[:, :2].clamp(min=LSSI_FLOOR), branch.unsqueeze(1)], 1)
 
 
 # ---------------------------------------------------------------------------- panel b: fixed motifs
@@ -304,22 +354,26 @@ class Sparse(nn.Module):
     def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
         z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
         if self.training:
-            self.threshold.lerp_(self._quantile(z.detach(), known), 0.1)
+            seen = z.detach()[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0]
+            follow_quantile(self.threshold, seen, self.density)
         return F.relu(z - self.threshold) * known
 
-    def _quantile(self, z, known):
-        values = z[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0].flatten()
-        k = min(max(int(round((1 - self.density) * values.numel())), 1), max(values.numel(), 1))
-        if not values.numel():
-            q = self.threshold.clone()
-        elif torch.are_deterministic_algorithms_enabled():
-            q = values.sort().values[k - 1].clone()
-        else:
-            q = torch.kthvalue(values, k).values
-        if _distributed():
-            dist.all_reduce(q)
-            q = q / dist.get_world_size()
-        return q
+
+def follow_quantile(threshold: torch.Tensor, values: torch.Tensor, share: float) -> None:
+    """Move `threshold` a tenth of the way to where a share `share` of the values lies above it, the
+    mean over ranks."""
+    values = values.flatten()
+    k = min(max(int(round((1 - share) * values.numel())), 1), max(values.numel(), 1))
+    if not values.numel():
+        q = threshold.clone()
+    elif torch.are_deterministic_algorithms_enabled():
+        q = values.sort().values[k - 1].clone()
+    else:
+        q = torch.kthvalue(values, k).values
+    if _distributed():
+        dist.all_reduce(q)
+        q = q / dist.get_world_size()
+    threshold.lerp_(q, 0.1)
 
 
 # -------------------------------------------------------------------------- panel f: residual stack
@@ -361,37 +415,68 @@ class Stack(nn.Module):
 
 class Motifs(nn.Module):
     """Fixed motifs behind the sparse layer, or (kind "am") fixed motifs, adjusted, behind the
-    sparse layer."""
+    sparse layer; then, where there are any, motifs learnt from sequence alone."""
 
     def __init__(self, config: Config, fixed: FixedMotifs):
         super().__init__()
         n = fixed.mix.shape[0]
+        self.kind, self.channels = config.kind, n + config.learnt_motifs
+        self.candidates, self.faint = config.candidates, config.faint_candidates
         self.fixed = fixed
         self.main = Sparse(n, affine=True)
         if config.kind == "am":
             self.pre = Sparse(n, affine=False)
             self.adjust = Stack(4, n, config.channels, config.adjust_widths)
             self.adjust_crop = MOTIF_REACH - stack_reach(config.adjust_widths)
-        self.kind = config.kind
+        self.learnt = None
+        if config.learnt_motifs:
+            self.learnt = LearntMotifs(config.learnt_motifs, config.learnt_channels)
 
-    def set_density(self, density: float) -> None:
-        """Target share of non-zero values in training; the AM's candidates are twice as many."""
+    def set_density(self, density: float, learnt: float | None = None) -> None:
+        """Target share of non-zero values in training, and of the learnt motifs' (the same if
+        None); the AM's candidates are `candidates` times as many."""
         self.main.density = density
         if self.kind == "am":
-            self.pre.density = min(2 * density, 1.0)
+            self.pre.density = min(self.candidates * density, 1.0)
+        if self.learnt is not None:
+            self.learnt.sparse.density = density if learnt is None else learnt
 
     def forward(self, x):
-        """x (N, 4, L) -> motif activations (N, 79, L - 20), zero but for a share `density`."""
+        """x (N, 4, L) -> motif activations (N, channels, L - 20), zero but for a share
+        `density`."""
         known = crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)
-        f = self.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
-        if self.kind == "fm":
-            return self.main(f, known)
+        inner = crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5)
+        f = self.fixed(inner)
+        sites = self.main(f, known) if self.kind == "fm" else self._adjusted(x, f, known)
+        return sites if self.learnt is None else torch.cat([sites, self.learnt(inner, known)], 1)
+
+    def _adjusted(self, x, f, known):
         candidate = self.pre(f, known)
         chosen = (candidate > 0).float()
-        adjusted = chosen * (
-            candidate + self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float()
+        adjustment = self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float()
+        if self.faint:
+            adjustment = adjustment * (candidate / self.faint).clamp(max=1)
+        return self.main(chosen * (candidate + adjustment), known) * chosen
+
+
+class LearntMotifs(nn.Module):
+    """Motifs of 11 bases that no protein's affinities were measured for, behind a sparse layer of
+    their own."""
+
+    def __init__(self, motifs: int, channels: int):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(4, channels, (1, 11)),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1),
+            nn.ReLU(),
+            nn.Conv2d(channels, motifs, 1),
         )
-        return self.main(adjusted, known) * chosen
+        self.sparse = Sparse(motifs, affine=True)
+
+    def forward(self, x, known):  # x (N, 4, L + 10), known (N, 1, L) -> (N, motifs, L)
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return self.sparse(self.net(x).squeeze(2).float(), known)
 
 
 # ----------------------------------------------------------------------- panels d and e: aggregator
@@ -431,15 +516,54 @@ class BandedAttention(nn.Module):
         return torch.cat(out, 1).transpose(1, 2)
 
 
+class DirectEffects(nn.Module):
+    """What a site of the bottleneck does to a splice site by its distance alone: an RNA map.
+
+    The log-odds of acceptor and donor move by a sum over the sites within `reach`; each channel's
+    share is a smooth function of the distance, made of `bumps` triangles on either side that are
+    narrow near the splice site and wide far from it. Motif sites count by log(1 + activation).
+    """
+
+    BLOCK = 128
+
+    def __init__(self, core: int, motifs: int, bumps: int, reach: int):
+        super().__init__()
+        self.core, self.reach = core, reach
+        self.weight = nn.Parameter(torch.zeros(2, core + motifs, 2 * bumps))
+        self.register_buffer("bumps", self._triangles(bumps, reach), persistent=False)
+
+    @staticmethod
+    def _triangles(bumps: int, reach: int) -> torch.Tensor:  # (2 bumps, 2 reach + 1)
+        peaks = np.concatenate(([0.0], np.geomspace(min(3.0, reach), reach, bumps - 1)))
+        side = np.stack([np.interp(np.arange(reach + 1), peaks, row) for row in np.eye(bumps)])
+        none = np.zeros((bumps, reach))
+        after, before = np.hstack((none, side)), np.hstack((side[:, ::-1], none))
+        return torch.tensor(np.concatenate((before, after)), dtype=torch.float32)
+
+    def forward(self, u):  # (N, channels, L) -> (N, 2, L - 2 reach): acceptor, donor
+        u = torch.cat([u[:, : self.core], torch.log1p(u[:, self.core :])], 1)
+        n, b, span = u.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
+        v = torch.einsum("kcb,zcl->zkbl", self.weight, u)
+        # bumps[., j, i]: of the block's position j for its base i, which lies i - j - reach from it
+        bumps = F.pad(self.bumps, (b - 1, b - 1)).unfold(1, span, 1).flip(1)
+        out = []
+        for start in range(0, n, b):
+            end = min(start + b, n)
+            bases = slice(start, end + 2 * self.reach)
+            near = bumps[:, : end - start, : end - start + 2 * self.reach]
+            out.append(torch.einsum("zkbi,bji->zkj", v[..., bases], near))
+        return torch.cat(out, 2)
+
+
 class Aggregator(nn.Module):
-    """From two LSSI scores and the motif sites of every base to the log-probabilities of none,
+    """From the core scores and the motif sites of every base to the log-probabilities of none,
     acceptor, donor."""
 
-    def __init__(self, config: Config, motifs: int):
+    def __init__(self, config: Config, core: int, motifs: int):
         super().__init__()
-        n = 2 + motifs
+        n = core + motifs
         self.reach = config.aggregate_reach
-        self.lssi_in = nn.Linear(2, 2, bias=False)
+        self.lssi_in = nn.Linear(core, core, bias=False)
         self.lssi_out = nn.Linear(2, 3)
         self.first = Stack(n, n, config.channels, config.stack_widths)
         self.attention = BandedAttention(n, config.attention_dim, config.attention_reach)
@@ -448,6 +572,9 @@ class Aggregator(nn.Module):
             2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True
         )
         self.classes = nn.Linear(2 * config.lstm_units, 3)
+        self.effects = None
+        if config.effect_bumps:
+            self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
         self.temperature = config.temperature
         self._initialise(config)
 
@@ -456,7 +583,7 @@ class Aggregator(nn.Module):
         """Before training the core term is the LSSI, every site passes the gate (w = 1) and the
         LSTM remembers some 1 to 400 bases (forget gates as in chrono initialisation, Tallec &
         Ollivier 2018)."""
-        self.lssi_in.weight.copy_(torch.eye(2))
+        self.lssi_in.weight.copy_(torch.eye(self.lssi_in.in_features))
         self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
         self.lssi_out.bias.zero_()
         self.first.leave.bias.fill_(1.0)
@@ -468,28 +595,35 @@ class Aggregator(nn.Module):
             bias.zero_()
             bias[:units], bias[units : 2 * units] = -memory, memory  # input and forget gates
 
-    def forward(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> (N, 3, L - 2 reach)
-        u = self.embed(lssi, motifs)
+    def forward(self, core, motifs):  # (N, K, L), (N, M, L) -> (N, 3, L - 2 reach)
+        u = self.embed(core, motifs)
         v = self.first(u)
         edge = (u.shape[-1] - v.shape[-1]) // 2 + self.attention.reach
         g = self.gate(v, crop(u, edge, edge))
-        return self.read(self.second(g), crop(lssi, self.reach, self.reach))
+        edge = self.reach - self.attention.reach
+        direct = self.direct(crop(u, edge, edge))
+        return self.read(self.second(g), crop(core, self.reach, self.reach), direct=direct)
 
-    def embed(self, lssi, motifs):  # (N, 2, L), (N, 79, L) -> u (N, 81, L)
-        scaled = self.lssi_in(lssi.transpose(1, 2) / -LSSI_FLOOR + 1)
+    def embed(self, core, motifs):  # (N, K, L), (N, M, L) -> u (N, K + M, L)
+        scaled = self.lssi_in(core.transpose(1, 2) / -LSSI_FLOOR + 1)
         return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
+
+    def direct(self, u):
+        """u (N, K + M, n + 2 attention reach) -> direct effects (N, 2, n), None where the model has
+        none."""
+        return None if self.effects is None else self.effects(u)
 
     def gate(
         self, v, u
     ):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u
 
-    def read(self, h, lssi, same: tuple[int, int] = (0, 0)):
-        """h (N, 2 units, L), lssi (N, 2, n) of the middle n positions -> their log-probabilities
-        (N, 3, n). The LSTM sees all L positions; each direction stops after the last one that is
-        asked for. `same`: so many positions at the start and at the end hold the same in all N
-        rows, and are read once."""
-        margin, n = (h.shape[-1] - lssi.shape[-1]) // 2, lssi.shape[-1]
+    def read(self, h, core, same: tuple[int, int] = (0, 0), direct=None):
+        """h (N, 2 units, L), core scores (N, K, n) and direct effects (N, 2, n) of the middle n
+        positions -> their log-probabilities (N, 3, n). The LSTM sees all L positions; each
+        direction stops after the last one that is asked for. `same`: so many positions at the start
+        and at the end hold the same in all N rows, and are read once."""
+        margin, n = (h.shape[-1] - core.shape[-1]) // 2, core.shape[-1]
         h = h.transpose(1, 2).float()
         with torch.autocast(h.device.type, enabled=False):
             if margin:
@@ -500,8 +634,9 @@ class Aggregator(nn.Module):
                 memory = torch.cat((forward, backward), 2)
             else:
                 memory = self.lstm(h)[0]
-            core = self.lssi_out(lssi.transpose(1, 2).float())
-            out = self.classes(memory) + core
+            out = self.classes(memory) + self.lssi_out(core[:, :2].transpose(1, 2).float())
+            if direct is not None:
+                out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
             return torch.log_softmax(
                 out if self.training else out / self.temperature, -1
             ).transpose(1, 2)
@@ -529,21 +664,22 @@ class SAM(nn.Module):
     """The whole model. `reach` bases before and after the scored positions must be fed: see
     `Config.reach`."""
 
-    core = ACCEPTOR_CORE, DONOR_CORE  # the core channels of its bottleneck
-
     def __init__(self, config: Config, fixed: FixedMotifs):
         super().__init__()
         self.config = config
-        self.lssi = LSSI(config.lssi_channels)
+        self.core = (ACCEPTOR_CORE, DONOR_CORE, BRANCH_POINT_CORE)[: 2 + config.branch_point]
+        self.lssi = LSSI(config.lssi_channels, config.canonical, config.branch_point)
         self.motifs = Motifs(config, fixed)
-        self.aggregator = Aggregator(config, fixed.mix.shape[0])
+        self.aggregator = Aggregator(config, len(self.core), self.motifs.channels)
 
-    def detect(self, x) -> Detection:
-        """One-hot (N, 4, L) -> Detection of length L - 30: positions 20 .. L - 11."""
+    def detect(self, x, scores=None) -> Detection:
+        """One-hot (N, 4, L) -> Detection of length L - 30: positions 20 .. L - 11. `scores`: what
+        `self.lssi.scores(x)` gives, where that is at hand."""
         left, right = DETECT_REACH
         with torch.autocast(x.device.type, enabled=False):
-            lssi = crop(self.lssi(x), left - 20, right - 6)
-        return Detection(lssi, crop(self.motifs(x), left - MOTIF_REACH, right - MOTIF_REACH))
+            core = self.lssi.floored(self.lssi.scores(x) if scores is None else scores)
+            core = crop(core, left - LSSI_SPAN[ACCEPTOR][0], right - LSSI_SPAN[DONOR][1])
+        return Detection(core, crop(self.motifs(x), left - MOTIF_REACH, right - MOTIF_REACH))
 
     def aggregate(self, found: Detection) -> torch.Tensor:
         """Detection of length L -> log-probabilities (N, 3, L - 2 aggregate_reach) of none,

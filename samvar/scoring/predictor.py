@@ -121,18 +121,17 @@ class Predictor:
     def _probabilities(window: Window, detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
         """(1, 2, n) of ref and (1, 2, m) of alt, in transcript orientation."""
         alt, stretch = detected
-        reference, margin = alt.reference, window.flank
-        end = window.origin + window.frame_length
+        reference, end = alt.reference, window.origin + window.frame_length
         h = reference.get(window, "h", window.origin, end)
-        compared = window.origin + margin, end - margin
-        core = reference.layout.split(reference.get(window, "bottleneck", *compared)).core
+        beyond = window.flank - reference.model.config.attention_reach
+        near = reference.get(window, "bottleneck", window.origin + beyond, end - beyond)
         if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
-            p = reference.read(h, core)
+            p = reference.read(h, near)
             return p, p
-        h_alt, core_alt = alt.states(stretch)
+        h_alt, near_alt = alt.states(stretch)
         if alt.shift:
-            return reference.read(h, core), reference.read(h_alt, core_alt)
-        both = reference.read(torch.cat((h, h_alt)), torch.cat((core, core_alt)), alt.unreached)
+            return reference.read(h, near), reference.read(h_alt, near_alt)
+        both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached)
         return both[:1], both[1:]
 
 

@@ -119,10 +119,14 @@ class Reference:
         return out
 
     def read(
-        self, h: torch.Tensor, core: torch.Tensor, same: tuple[int, int] = (0, 0)
+        self, h: torch.Tensor, near: torch.Tensor, same: tuple[int, int] = (0, 0)
     ) -> torch.Tensor:
-        """What `Aggregator.read` takes -> probabilities (B, 2, n) of acceptor and donor."""
-        log_p: torch.Tensor = self._aggregator.read(h, core, same)
+        """h and `same` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of attention)
+        around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
+        reach = self.model.config.attention_reach
+        core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
+        direct = self._aggregator.effects and self._aggregator.direct(self._embed(near))
+        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct)
         return log_p[:, 1:].exp()
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -158,8 +162,8 @@ class Haplotype:
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
         """Bottleneck (B, C, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
         of acceptor and donor, in transcript orientation; differentiable."""
-        h, core = self.states(stretch)
-        return self.reference.read(h, core, self.unreached)
+        h, near = self.states(stretch)
+        return self.reference.read(h, near, self.unreached)
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -173,8 +177,8 @@ class Haplotype:
         return self.reached[0], self.length - self.reached[1]
 
     def states(self, stretch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `Reference.read` takes: h (B, 80, length) and the core scores (B, K, length - 2
-        flank)."""
+        """What `Reference.read` takes: h (B, 80, length), and the bottleneck around the compared
+        positions."""
         reference = self.reference
         config = reference.model.config
         near, far = stack_reach(config.stack_widths), config.attention_reach
@@ -187,8 +191,8 @@ class Haplotype:
         new_g = reference.gate(self._spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
         new_h = reference.second_stack(self._spliced("g", new_g, g)(h[0] - near, h[1] + near))
         whole = self._spliced("h", new_h, h)(0, self.length)
-        compared = u(self.window.flank, self.length - self.window.flank)
-        return whole, reference.layout.split(compared).core
+        beyond = self.window.flank - far
+        return whole, u(beyond, self.length - beyond)
 
     def unedited(self) -> torch.Tensor:
         """(1, C, last - first + shift): what the reference holds in place of the stretch."""
