@@ -141,6 +141,17 @@ class Config:
         return asdict(self)
 
 
+BEYOND_THE_PAPER = (
+    "canonical",
+    "branch_point",
+    "candidates",
+    "faint_candidates",
+    "learnt_motifs",
+    "learnt_channels",
+    "effect_bumps",
+)
+
+
 def stack_reach(widths: tuple[int, ...]) -> int:
     """Bases on either side seen by a `Stack`: two convolutions a unit."""
     return sum(w - 1 for w in widths)

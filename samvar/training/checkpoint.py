@@ -150,13 +150,16 @@ def sha256_of(about: dict | None) -> str | None:
 
 def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
     """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) ->
-    (model, what it is: name, kind, sha256 of the tensors or of the bundle). With `kind` only a run
-    of that kind will do. Raises RecipeError where it is none of these."""
+    (model, what it is: name, kind, sha256 of the tensors or of the bundle, names of its RBPs). With
+    `kind` only a run of that kind will do. Raises RecipeError where it is none of these."""
     if kind or os.path.exists(os.path.join(place, "model.json")):
         model, description = load_run(place, kind)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
         return model, dict(
-            name=os.path.basename(os.path.abspath(place)), kind=description["kind"], sha256=sha256
+            name=os.path.basename(os.path.abspath(place)),
+            kind=description["kind"],
+            sha256=sha256,
+            rbps=description.get("rbps", []),
         )
     try:
         bundle = load_bundle(place)
@@ -167,5 +170,8 @@ def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
     if len(bundle.models) > 1:
         raise RecipeError(f"bundle {place} has {len(bundle.models)} models; a run starts from one")
     return bundle.models[0], dict(
-        name=f"{bundle.name}:{bundle.kind}", kind=bundle.kind, sha256=bundle.sha256
+        name=f"{bundle.name}:{bundle.kind}",
+        kind=bundle.kind,
+        sha256=bundle.sha256,
+        rbps=bundle.rbps,
     )

@@ -99,6 +99,25 @@ class SamRecipe(Recipe):
     target: float = 85.0  # accuracy: validation top-k that allows the next reduction ...
     target_step: float = 1.0  # ... which falls by this much at every validation without one
     reduction: float = 0.75  # accuracy: factor of each reduction
+    # What the paper's model does not have: see `model.sam.Config`
+    canonical: bool = False
+    branch_point: bool = False
+    candidates: float = 2.0
+    faint_candidates: float = 0.0
+    learnt_motifs: int = 0
+    effect_bumps: int = 0
+    learnt_density_start: float = 0.01  # of the learnt motifs, in step with the others' density
+    learnt_density_end: float = 0.0011
+    branch_density_start: float = 0.05  # share of bases with a branch-point score, likewise
+    branch_density_end: float = 0.012
+    # Learning from a teacher (--soft-labels)
+    label_weight: float = 1.0  # of the annotation's labels; 0: learn from the teacher alone
+    soft_families: int = 4  # families a step, with all their versions
+    soft_windows: int = 4  # windows without edited versions a step
+    soft_width: int = 440  # scored bases in the middle of each
+    change_weight: float = 2.0  # of the changes of log-odds, against the divergence
+    core_share: float = 0.0  # share of bases above which core scores cost; 0: they never do
+    core_weight: float = 1.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -122,6 +141,15 @@ class SamRecipe(Recipe):
             raise RecipeError("0 < density_end <= density_start <= 1 must hold")
         if not (0 <= self.density_until <= 1 and 0 < self.reduction < 1):
             raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
+        at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
+        at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
+        at_least(self, 1, "candidates", "soft_width")
+        for kind in ("learnt", "branch"):
+            start, end = (getattr(self, f"{kind}_density_{when}") for when in ("start", "end"))
+            if not 0 < end <= start <= 1:
+                raise RecipeError(f"0 < {kind}_density_end <= {kind}_density_start <= 1 must hold")
+        if not 0 <= self.core_share < 1:
+            raise RecipeError("core_share must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,23 +10,29 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
+from ..model.growth import grow, shared_motifs
 from ..model.sam import (
     ACCEPTOR,
+    BEYOND_THE_PAPER,
     LSSI,
     LSSI_SPAN,
     SAM,
     Config,
     FixedMotifs,
+    crop,
     one_hot,
     warm_start_am,
 )
+from .branch_points import guess_branch_points
 from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
+from .distil import change_error, core_excess, divergence
 from .evaluate import score
 from .loop import from_first_rank
 from .recipe import SamRecipe
 from .sampling import Augmentation, Mixture, WindowSampler
 from .settle import settle
+from .soft_labels import SoftLabelSampler
 
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
@@ -34,7 +40,7 @@ WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is ca
 class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
-    `lssi` is given."""
+    `lssi` is given, `soft_labels` a folder of `samvar train teach`."""
 
     def __init__(
         self,
@@ -46,6 +52,7 @@ class SamTask:
         start_from: str | None = None,
         rank: int = 0,
         fresh: bool = True,
+        soft_labels: str | None = None,
     ):
         torch.manual_seed(recipe.seed)
         if not data.motifs:
@@ -74,10 +81,32 @@ class SamTask:
             lstm_units=recipe.lstm_units,
             stack_widths=recipe.stack_widths,
             lssi_channels=core.channels,
+            canonical=recipe.canonical,
+            branch_point=recipe.branch_point,
+            candidates=recipe.candidates,
+            faint_candidates=recipe.faint_candidates,
+            learnt_motifs=recipe.learnt_motifs,
+            effect_bumps=recipe.effect_bumps,
         )
         self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
-        self.model.lssi.load_state_dict(core.state_dict())
+        missing = self.model.lssi.load_state_dict(core.state_dict(), strict=False).missing_keys
         self.model.lssi.requires_grad_(recipe.train_core)
+        if missing and fresh:  # a core without branch points
+            self.model.lssi.branch_density = recipe.branch_density_start
+            self.model.lssi.branch_point.requires_grad_(True)
+            guess_branch_points(self.model.lssi, data, device, recipe.seed)
+            self.model.lssi.branch_point.requires_grad_(recipe.train_core)
+        self.soft = soft_labels and SoftLabelSampler(
+            soft_labels,
+            recipe.soft_families,
+            recipe.soft_windows,
+            recipe.soft_width,
+            recipe.seed,
+            rank,
+            config.reach,
+        )
+        if not (self.soft or recipe.label_weight):
+            raise RecipeError("label_weight = 0 leaves nothing to learn from without --soft-labels")
         self.sampler = WindowSampler(
             data,
             TRAIN,
@@ -100,6 +129,7 @@ class SamTask:
             data=data.digest(),
             lssi=sha256_of(core_from),
             start_from=sha256_of(self.started_from),
+            **({"soft_labels": self.soft.digest} if self.soft else {}),
         )
         if source and fresh:
             self._start_from(source)
@@ -117,29 +147,28 @@ class SamTask:
         are."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
-        if not isinstance(source, SAM) or not (
-            kinds in (("fm", "fm"), ("am", "am"), ("fm", "am"))
-            and _shape(source) == _shape(self.model)
+        free = ("kind", "lssi_channels", "temperature", *BEYOND_THE_PAPER)
+        if (
+            kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
+            or replace(source.config, **{key: getattr(config, key) for key in free}) != config
         ):
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
                 "starts from an am or fm, an fm from an fm, of the same shape (channels, "
-                "stack_widths, "
-                "lstm_units, attention_dim)"
+                "stack_widths, lstm_units, attention_dim)"
             )
         ours, theirs = (m.motifs.fixed for m in (self.model, source))
-        for key, buffer in ours.named_buffers():
-            other = theirs.get_buffer(key)
-            if buffer.shape != other.shape or not torch.allclose(buffer.cpu(), other):
-                raise RecipeError(
-                    f"{name} has other motifs than the dataset: prepare it with the same --motifs"
-                )
+        names = [str(n) for n in self.data.motifs["names"]]
+        shared = shared_motifs(ours, names, theirs, self.started_from["rbps"])
+        if not shared or (kinds == ("fm", "am") and len(shared) < len(names)):
+            raise RecipeError(
+                f"{name} has other motifs than the dataset: prepare it with the same --motifs"
+            )
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
         else:
-            self.model.motifs.load_state_dict(source.motifs.state_dict())
-            self.model.aggregator.load_state_dict(source.aggregator.state_dict())
+            grow(self.model, source, shared)
 
     @torch.no_grad()
     def _warm_up(self) -> None:
@@ -153,13 +182,23 @@ class SamTask:
 
     def start_step(self, step: int) -> None:
         r = self.recipe
+        done = min(step / max(r.density_until * r.steps, 1), 1.0)
         if r.density_schedule == "geometric":
-            done = min(step / max(r.density_until * r.steps, 1), 1.0)
-            self.density = r.density_start * (r.density_end / r.density_start) ** done
-        self.model.motifs.set_density(self.density)
+            self.density = between(r.density_start, r.density_end, done)
+        self.model.motifs.set_density(
+            self.density, between(r.learnt_density_start, r.learnt_density_end, done)
+        )
+        self.model.lssi.branch_density = between(r.branch_density_start, r.branch_density_end, done)
 
     def loss(self, step: int) -> torch.Tensor:
-        """Negative log-likelihood in nats per 1,000 known bases."""
+        """In nats per 1,000 known bases: negative log-likelihood of the annotation's labels, and
+        what is learnt from a teacher."""
+        total = torch.zeros((), device=self.device)
+        if self.recipe.label_weight:
+            total = total + self.recipe.label_weight * self._label_loss(step)
+        return total + self._soft_loss(step) if self.soft else total
+
+    def _label_loss(self, step: int) -> torch.Tensor:
         codes, labels = self.sampler.batch(step)
         found = self.model.detect(one_hot(torch.from_numpy(codes).to(self.device)))
         log_p = self.model.aggregate(found._replace(motifs=self._silenced(found.motifs, step)))
@@ -167,6 +206,20 @@ class SamTask:
         flat = log_p.float().transpose(1, 2).flatten(0, 1)
         nll = nn.functional.nll_loss(flat, target.flatten(), ignore_index=IGNORE, reduction="sum")
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
+
+    def _soft_loss(self, step: int) -> torch.Tensor:
+        batch, recipe = self.soft.batch(step), self.recipe
+        x = one_hot(torch.from_numpy(batch.codes).to(self.device))
+        scores = self.model.lssi.scores(x)
+        found = self.model.detect(x, scores)
+        log_p = self.model.aggregate(found._replace(motifs=self._silenced(found.motifs, step)))
+        target = torch.from_numpy(batch.probabilities).to(self.device)
+        known = crop(x, *self.model.config.reach).sum(1)
+        loss = divergence(log_p.float(), target, known)
+        loss = loss + recipe.change_weight * change_error(log_p.float(), batch.sites)
+        if recipe.core_share:
+            loss = loss + recipe.core_weight * core_excess(scores[:, :2], recipe.core_share)
+        return loss
 
     def _silenced(self, motifs: torch.Tensor, step: int) -> torch.Tensor:
         """Without the sites of a share of (window, RBP), the others stronger by as much; drawn by
@@ -232,6 +285,11 @@ class SamTask:
                 rbps=[str(n) for n in self.data.motifs["names"]],
             ),
         )
+
+
+def between(start: float, end: float, done: float) -> float:
+    """From `start` to `end` on a geometric scale; `done` from 0 to 1."""
+    return start * (end / start) ** done
 
 
 def validation_genes(data: Dataset, bases: int) -> np.ndarray:

@@ -161,6 +161,62 @@ class SoftLabels:
         return cls(**columns)
 
 
+class SoftBatch(NamedTuple):
+    """What a step learns from.
+
+    codes          (N, before + W + after) uint8: all versions of some families, then windows
+                   without edited versions
+    probabilities  (N, 3, W) float32
+    sites          the followed sites in the W scored bases
+    """
+
+    codes: np.ndarray
+    probabilities: np.ndarray
+    sites: FollowedSites
+
+
+class SoftLabelSampler:
+    """Batches of the soft labels in a folder: so many families with edited versions and windows
+    without a step, the middle `width` bases of each. A batch depends on (seed, rank, step)
+    alone."""
+
+    def __init__(
+        self,
+        folder: str,
+        families: int,
+        windows: int,
+        width: int,
+        seed: int,
+        rank: int,
+        reach: tuple[int, int],
+    ):
+        self.labels, self.digest = SoftLabels.load_folder(folder), digest_of(folder)
+        self.sizes, self.seed, self.rank = (families, windows), seed, rank
+        self.cut = max(self.labels.width - width, 0) // 2
+        self.beyond = tuple(
+            have - need for have, need in zip((self.labels.left, self.labels.right), reach)
+        )
+        if min(self.beyond) < 0:
+            raise DatasetError(f"{folder} has too little context for a model that reaches {reach}")
+        members = np.diff(self.labels.families)
+        self.pools = np.flatnonzero(members > 1), np.flatnonzero(members == 1)
+
+    def batch(self, step: int) -> SoftBatch:
+        rng = np.random.default_rng([self.seed, self.rank, step, 2])
+        drawn = [rng.choice(pool, n) for pool, n in zip(self.pools, self.sizes) if len(pool)]
+        versions = self.labels.versions_of(np.concatenate(drawn))
+        cut, (before, after) = self.cut, self.beyond
+        codes = self.labels.codes[versions]
+        sites = self.labels.sites(versions)
+        inside = (sites.at >= cut) & (sites.at < self.labels.width - cut)
+        sites = FollowedSites(*(column[inside] for column in sites))
+        return SoftBatch(
+            codes[:, before + cut : codes.shape[1] - after - cut],
+            self.labels.probabilities(versions)[..., cut : self.labels.width - cut],
+            sites._replace(at=sites.at - cut),
+        )
+
+
 def digest_of(folder: str) -> str:
     """Checksum of what the soft labels in `folder` were made from."""
     with open(os.path.join(folder, "teach.json")) as handle:

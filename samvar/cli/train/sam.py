@@ -39,6 +39,11 @@ def fm(**options) -> None:
     help="Start from the weights of this fm or am run or bundle, which must have as many channels "
     "[default: random weights].",
 )
+@click.option(
+    "--soft-labels",
+    metavar="FOLDER",
+    help="Learn from these labels of `samvar train teach`, too.",
+)
 @training_options
 def am(**options) -> None:
     """Train the model of adjusted motifs (AM), which `samvar annotate` uses.

@@ -1,0 +1,88 @@
+"""Weights of a smaller model in one with more channels of the bottleneck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from .sam import SAM, FixedMotifs
+
+# Axes of the tensors that are channels of the bottleneck: all of them, core sites, fixed motifs
+ALL, CORE, FIXED = "all", "core", "fixed"
+CHANNEL_AXES = {
+    "aggregator.lssi_in.weight": (CORE, CORE),
+    "aggregator.first.enter.weight": (None, ALL),
+    "aggregator.first.leave.weight": (ALL,),
+    "aggregator.first.leave.bias": (ALL,),
+    "aggregator.attention.query.weight": (None, ALL),
+    "aggregator.attention.key.weight": (None, ALL),
+    "aggregator.second.enter.weight": (None, ALL),
+    "aggregator.effects.weight": (None, ALL),
+    "motifs.adjust.leave.weight": (FIXED,),
+    "motifs.adjust.leave.bias": (FIXED,),
+    **{
+        f"motifs.{sparse}.norm.{tensor}": (FIXED,)
+        for sparse in ("main", "pre")
+        for tensor in ("weight", "bias", "running_mean", "running_var")
+    },
+}
+
+
+def shared_motifs(
+    ours: FixedMotifs, our_names: Sequence[str], theirs: FixedMotifs, their_names: Sequence[str]
+) -> dict[int, int]:
+    """Index of each fixed motif in `theirs` -> its index in `ours`, where name and affinities are
+    the same."""
+    place = {name: i for i, name in enumerate(our_names)}
+    found = {}
+    for i, name in enumerate(their_names):
+        j = place.get(name)
+        if j is not None and _same(_affinities(theirs, i), _affinities(ours, j)):
+            found[i] = j
+    return found
+
+
+def _affinities(fixed: FixedMotifs, motif: int) -> tuple[torch.Tensor, torch.Tensor]:
+    used = fixed.mix[motif] > 0
+    return fixed.log_psam[used].cpu(), fixed.mix[motif, used].cpu()
+
+
+def _same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> bool:
+    return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(one, other))
+
+
+@torch.no_grad()
+def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
+    """Copy the weights of `source` into `model`, channel by channel; what `source` lacks stays as
+    it is in `model`. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and
+    affinities are not touched."""
+    n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
+    learnt = source.motifs.channels - n_fixed
+    first_learnt = len(model.core) + len(model.motifs.fixed.mix)
+    of_learnt = range(min(learnt, model.motifs.channels - len(model.motifs.fixed.mix)))
+    pairs = {
+        CORE: [(i, i) for i in range(min(n_core, len(model.core)))],
+        FIXED: sorted(motifs.items()),
+    }
+    pairs[ALL] = [
+        *pairs[CORE],
+        *((n_core + i, len(model.core) + j) for i, j in pairs[FIXED]),
+        *((n_core + n_fixed + i, first_learnt + i) for i in of_learnt),
+    ]
+    ours, theirs = model.state_dict(), source.state_dict()
+    for name, tensor in ours.items():
+        if name not in theirs or name.startswith(("lssi.", "motifs.fixed.")):
+            continue
+        axes = CHANNEL_AXES.get(name, ())
+        old, new = [], []
+        for axis, (size, other) in enumerate(zip(tensor.shape, theirs[name].shape)):
+            kind = axes[axis] if axis < len(axes) else None
+            along = pairs[kind] if kind else [(i, i) for i in range(min(size, other))]
+            old.append(torch.tensor([i for i, _ in along]))
+            new.append(torch.tensor([j for _, j in along]))
+        if tensor.dim():
+            there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
+            tensor[torch.meshgrid(*new, indexing="ij")] = there
+        else:
+            tensor.copy_(theirs[name])
