@@ -136,7 +136,7 @@ def make_bundle(
             )
         config["kinds"][kind] = members
         model = build(members[0]["config"], tensors[members[0]["file"]])
-        layout = Layout.of(model.core, config["rbps"], model.motifs.main.norm.num_features)
+        layout = Layout.of(model.core, config["rbps"], model.motifs.channels)
         metrics.setdefault(MOTIF_SITES, {})[kind] = site_densities(model, layout.motifs, data)
     os.makedirs(folder, exist_ok=True)
     scales = {background_file(folder, kind): kind for kind in ("am", "fm")}

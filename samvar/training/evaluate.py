@@ -174,7 +174,7 @@ def score(
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     starts = np.concatenate(([0], np.cumsum(lengths)))
     out, core = (np.full((2, starts[-1]), -np.inf, np.float32) for _ in range(2))
-    nonzero, total, known = np.zeros(models[0].motifs.fixed.mix.shape[0], int), 0.0, 0
+    nonzero, total, known = np.zeros(models[0].motifs.channels, int), 0.0, 0
     levels: dict[int, np.ndarray] = {}
     n_tiles = int(np.ceil(lengths / TILE).sum())
     with tqdm(total=n_tiles, disable=None, unit="tile", leave=False) as bar:
@@ -201,7 +201,7 @@ def score(
             lssi = (torch.logsumexp(torch.stack(own_core), 0) - math.log(len(models))).cpu().numpy()
             for row, (i, start, end, codes) in enumerate(group):
                 at = slice(starts[i] + start, starts[i] + end)
-                out[:, at], core[:, at] = log_p[row], lssi[row]
+                out[:, at], core[:, at] = log_p[row], lssi[row, :2]
                 left, right = config.reach
                 known += len(models) * int((codes[left : len(codes) - right] != UNKNOWN).sum())
             bar.update(len(group))

@@ -1,0 +1,251 @@
+# ruff: noqa: F811
+"""What samvar's model may have that the paper's has not: sites at canonical dinucleotides alone,
+branch points, learnt motifs, direct effects, growth from a smaller model; and a run that learns all
+of it from a teacher."""
+
+import numpy as np
+import pytest
+import torch
+
+from samvar.model.bottleneck import LSSI_FLOOR
+from samvar.model.growth import grow, shared_motifs
+from samvar.model.sam import LSSI, NO_SCORE, DirectEffects, FixedMotifs, LearntMotifs, one_hot
+from samvar.training.branch_points import best_matches, guess_branch_points
+from samvar.training.checkpoint import load_run
+from samvar.training.dataset import Dataset, TrainingGene
+
+from . import toy
+from .test_teach import CONTEXT, TEACHER
+from .test_training import data, lssi, packed, source, toml, train  # noqa: F401
+
+EVERYTHING = dict(
+    canonical=True, branch_point=True, candidates=4.0, faint_candidates=1.0, learnt_motifs=2,
+    effect_bumps=4,
+)  # fmt: skip
+
+
+def codes(bases):
+    return torch.tensor([["ACGTN".index(b) for b in bases]])
+
+
+# ------------------------------------------------------------------------------------- core sites
+
+
+def test_canonical_scores_are_those_of_the_dense_model_where_they_may_be():
+    torch.manual_seed(0)
+    dense, canonical = LSSI(8), LSSI(8, canonical=True)
+    canonical.load_state_dict(dense.state_dict())
+    bases = toy.random_bases(400, seed=3)
+    x = one_hot(codes(bases))
+    with torch.no_grad():
+        everywhere, found = dense.scores(x)[0], canonical.scores(x)[0]
+    for at in range(20, len(bases) - 6):
+        acceptor = bases[at - 2 : at] in ("AG", "AC")
+        donor = bases[at + 1 : at + 3] in ("GT", "GC", "AT")
+        for kind, possible in enumerate((acceptor, donor)):
+            here = float(found[kind, at - 20])
+            assert here == (pytest.approx(float(everywhere[kind, at - 20]), abs=1e-5)
+                            if possible else NO_SCORE)  # fmt: skip
+
+
+def test_a_canonical_core_without_a_possible_site_is_at_its_floor():
+    core = LSSI(8, canonical=True, branch_point=True)
+    found = core.eval()(one_hot(codes("T" * 60)))
+    assert found.shape == (1, 3, 34) and (found == LSSI_FLOOR).all()
+
+
+def test_the_floor_of_branch_points_moves_to_their_share():
+    torch.manual_seed(1)
+    core = LSSI(8, canonical=True, branch_point=True).train()
+    core.branch_density = 0.03
+    with torch.no_grad():
+        for p in core.branch_point.parameters():
+            p.mul_(3)
+        for seed in range(80):
+            core(toy.sequence(2, 2000, seed))
+        above = core.eval()(toy.sequence(4, 5000, 999))[:, 2] > LSSI_FLOOR
+    assert float(above.float().mean()) == pytest.approx(0.03, rel=0.3)
+    assert not (above & (toy.sequence(4, 5000, 999)[:, 0, 20:-6] == 0)).any()  # at A alone
+
+
+def test_branch_points_are_guessed_before_acceptors(monkeypatch):
+    """TACTAAC 30 bases before every acceptor is what the first guess finds."""
+    rng = np.random.default_rng(0)
+    bases, acceptors, donors = [], [], []
+    for _ in range(40):
+        donors.append(len(bases) - 1 if bases else 19)
+        bases += rng.integers(0, 4, 20 if not bases else 0).tolist()
+        intron = rng.integers(0, 4, 200)
+        intron[-35:-28] = [3, 0, 1, 3, 0, 0, 1]  # T A C T A A C, its branch A at -30
+        bases += intron.tolist()
+        acceptors.append(len(bases))
+        bases += rng.integers(0, 4, 50).tolist()
+    genes = [TrainingGene("g", "1", np.array(bases, np.uint8), acceptors, donors, split="train")]
+    small = Dataset.from_genes(genes)
+    found = best_matches(small)
+    assert len(set(found.tolist()) & {a - 30 for a in acceptors}) >= 35
+    monkeypatch.setattr("samvar.training.branch_points.STEPS", 150)
+    torch.manual_seed(0)
+    core = LSSI(8, canonical=True, branch_point=True)
+    core.branch_density = 0.05
+    guess_branch_points(core, small, torch.device("cpu"))
+    x = one_hot(torch.from_numpy(small.codes[None].astype(np.int64)))
+    with torch.no_grad():
+        score = core.eval()(x)[0, 2]
+    best = set((score.topk(40).indices + 20).tolist())
+    assert len(best & set(found.tolist())) >= 20  # by chance: none
+    assert all(p.grad is None for p in core.parameters())
+
+
+# ----------------------------------------------------------------- learnt motifs, direct effects
+
+
+def test_learnt_motifs_see_eleven_bases_and_keep_their_density():
+    torch.manual_seed(0)
+    learnt = LearntMotifs(3, 8).train()
+    learnt.sparse.density = 0.02
+    with torch.no_grad():
+        for seed in range(60):
+            x = toy.sequence(2, 1000, seed)
+            learnt(x, x[:, :1, 5:-5] * 0 + 1)
+        learnt.eval()
+        x = toy.sequence(1, 2000, 77)
+        y = learnt(x, torch.ones(1, 1, 1990))
+        assert 0.004 < float((y > 0).float().mean()) < 0.04
+        changed = x.clone()
+        changed[:, :, 1000] = torch.roll(x[:, :, 1000], 1, 1)
+        differs = (learnt(changed, torch.ones(1, 1, 1990)) != y).any(1)[0].nonzero().ravel() + 5
+    assert len(differs) and differs.min() >= 995 and differs.max() <= 1005
+    assert (learnt(x, torch.zeros(1, 1, 1990)) == 0).all()
+
+
+def test_direct_effects_by_hand():
+    effects = DirectEffects(core=1, motifs=1, bumps=3, reach=12)
+    assert effects.bumps.shape == (6, 25)
+    # peaks at 0, 3 and 12 bases; on either side triangles that sum to one
+    np.testing.assert_allclose(effects.bumps[:3, :12].sum(0), 1, atol=1e-6)
+    np.testing.assert_allclose(effects.bumps[3:, 13:].sum(0), 1, atol=1e-6)
+    with torch.no_grad():
+        effects.weight[0, 1, 4] = 2.0  # acceptor, motif, three bases downstream
+        u = torch.zeros(1, 2, 324)
+        u[0, 1, 150] = np.e - 1  # counts log(1 + activation) = 1
+        out = effects(u)[0]
+    at = {d: float(out[0, 150 - 12 - d]) for d in (0, 1, 3, 6, 12, -3)}
+    assert at == pytest.approx({0: 0, 1: 2 / 3, 3: 2, 6: 4 / 3, 12: 0, -3: 0}, abs=1e-5)
+    assert (out[1] == 0).all() and out.shape == (2, 300)
+
+
+def test_direct_effects_are_the_same_wherever_they_are_computed():
+    torch.manual_seed(0)
+    effects = DirectEffects(core=2, motifs=3, bumps=4, reach=12)
+    effects.weight.data.normal_()
+    u = torch.rand(1, 5, 500)
+    with torch.no_grad():
+        whole, part = effects(u), effects(u[..., 37:261])
+    torch.testing.assert_close(whole[..., 37 : 37 + 200], part, atol=1e-5, rtol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------- growth
+
+
+def reordered(fixed, order):
+    """The same motifs in another order."""
+    return FixedMotifs(fixed.log_psam, fixed.mix[order])
+
+
+def test_motifs_are_shared_by_name_and_affinities():
+    fixed = toy.fixed_motifs()
+    other = reordered(fixed, [2, 0, 1])
+    assert shared_motifs(other, ["CCC3", "AAA1", "BBB2"], fixed, toy.RBPS) == {0: 1, 1: 2, 2: 0}
+    assert shared_motifs(fixed, ["AAA1", "X", "CCC3"], fixed, toy.RBPS) == {0: 0, 2: 2}
+    assert shared_motifs(toy.fixed_motifs(1), toy.RBPS, fixed, toy.RBPS) == {}
+
+
+def test_a_grown_model_without_new_sites_says_the_same():
+    """New channels that never have a site change nothing."""
+    small, big = toy.model(), toy.model(seed=5, learnt_motifs=2, effect_bumps=3, branch_point=True)
+    grow(big, small, {0: 0, 1: 1, 2: 2})
+    acceptor_and_donor = {k: v for k, v in small.lssi.state_dict().items()}
+    big.lssi.load_state_dict(acceptor_and_donor, strict=False)
+    with torch.no_grad():
+        big.motifs.learnt.sparse.threshold.fill_(1e6)
+        big.lssi.branch_floor.fill_(1.0)  # above all log-probabilities
+        big.aggregator.lssi_in.weight[:2, 2] = 0
+        big.aggregator.lssi_in.weight[2] = 0
+        x = toy.sequence(1, 300, 4)
+        found = big.detect(x)
+        assert (found.core[:, 2] == LSSI_FLOOR).all() and (found.motifs[:, 3:] == 0).all()
+        # their gates are closed: nothing to attend from new channels but their own bias
+        for stack in (big.aggregator.first, big.aggregator.second):
+            stack.enter.weight[:, [2, 6, 7]] = 0
+        for conv in (big.aggregator.attention.query, big.aggregator.attention.key):
+            conv.weight[:, [2, 6, 7]] = 0
+        torch.testing.assert_close(big(x), small(x), atol=1e-5, rtol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------- a run
+
+
+@pytest.fixture(scope="module")
+def taught(packed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("taught")
+    recipe = toml(folder / "t.toml", families=12, width=200, jitter=5, shard=6)
+    train("teach", recipe, "-d", packed, "-o", folder / "soft", "--teacher", TEACHER,
+          "--context", CONTEXT)  # fmt: skip
+    return folder / "soft"
+
+
+RUN = dict(
+    steps=6, warmup=1, channels=8, attention_dim=4, lstm_units=4, stack_widths=[3, 3],
+    validate_every=3, checkpoint_every=3, density_start=0.05, density_end=0.02,
+    learnt_density_start=0.1, learnt_density_end=0.05, branch_density_end=0.04,
+    train_core=True, label_weight=0.0, soft_families=1, soft_windows=1, soft_width=160,
+    core_share=0.02,
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_run_grows_learns_from_a_teacher_and_resumes(
+    packed,
+    lssi,
+    taught,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setattr("samvar.training.branch_points.STEPS", 5)
+    plain = toml(tmp_path / "plain.toml", **RUN | dict(label_weight=1.0, batch_bases=600,
+                                                       windows=[200]))  # fmt: skip
+    start = tmp_path / "plain"
+    train("am", plain, "-d", packed, "-o", start, "--lssi", lssi)
+    recipe = toml(tmp_path / "r.toml", **RUN, **EVERYTHING)
+    args = ["am", recipe, "-d", packed, "--start-from", start, "--soft-labels", taught]
+    train(*args, "-o", tmp_path / "once")
+    train(*args, "-o", tmp_path / "twice", "--minutes", 1e-9)
+    train(*args, "-o", tmp_path / "twice", "--resume")
+    once, twice = (load_run(str(tmp_path / name))[0].state_dict() for name in ("once", "twice"))
+    assert once.keys() == twice.keys()
+    assert all(torch.equal(v, twice[k]) for k, v in once.items())
+    model, description = load_run(str(tmp_path / "once"))
+    assert model.config.learnt_motifs == 2 and [c.name for c in model.core][2] == "BP"
+    assert description["soft_labels"]
+    other = toml(tmp_path / "o.toml", families=3, width=200, jitter=5, seed=3)
+    train("teach", other, "-d", packed, "-o", tmp_path / "soft", "--teacher", TEACHER,
+          "--context", CONTEXT)  # fmt: skip
+    from click.testing import CliRunner
+
+    from samvar.cli import main
+
+    refused = CliRunner().invoke(main, ["train", *map(str, args[:-1]), str(tmp_path / "soft"),
+                                        "-o", str(tmp_path / "once"), "--resume"])  # fmt: skip
+    assert refused.exit_code == 1 and "soft_labels" in refused.stderr
+
+
+def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):
+    from click.testing import CliRunner
+
+    from samvar.cli import main
+
+    recipe = toml(tmp_path / "r.toml", **RUN)
+    refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", str(packed), "--lssi",
+                                        str(lssi), "-o", str(tmp_path / "run")])  # fmt: skip
+    assert refused.exit_code == 1 and "--soft-labels" in refused.stderr
