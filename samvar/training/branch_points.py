@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 
 from ..model.sam import ACCEPTOR, BRANCH_POINT, LSSI, LSSI_SPAN, A, one_hot
@@ -29,17 +28,20 @@ STEPS, MATCHES, OTHERS = 600, 256, 2048
 def guess_branch_points(core: LSSI, data: Dataset, device: torch.device, seed: int = 0) -> None:
     """Train the branch-point model of `core` to tell the best match of CONSENSUS before each
     acceptor of the train genes from other bases, half of them A. Training goes on from there."""
+    model = core.branch_point
+    if model is None:
+        raise ValueError("the core has no branch-point model")
     rng = np.random.default_rng(seed)
     matches = best_matches(data)
     anywhere = np.flatnonzero(np.repeat(data.splits == TRAIN, np.diff(data.offsets)))
     with_a = anywhere[data.codes[anywhere] == A]
-    optimizer = torch.optim.Adam(core.branch_point.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     before, after = LSSI_SPAN[BRANCH_POINT]
     for _ in range(STEPS):
         drawn = [(matches, MATCHES), (anywhere, OTHERS // 2), (with_a, OTHERS // 2)]
         at = np.concatenate([rng.choice(some, n) for some, n in drawn])
         windows = data.codes.take(at[:, None] + np.arange(-before, after + 1), mode="clip")
-        found = core.branch_point(one_hot(torch.from_numpy(windows).to(device)))[:, 0]
+        found = model(one_hot(torch.from_numpy(windows).to(device)))[:, 0]
         target = (torch.arange(len(at), device=device) < MATCHES).float()
         loss = F.binary_cross_entropy_with_logits(
             found, target, pos_weight=torch.tensor(4.0, device=device)
@@ -49,7 +51,7 @@ def guess_branch_points(core: LSSI, data: Dataset, device: torch.device, seed: i
         optimizer.step()
     with torch.no_grad():
         core.branch_floor.copy_(F.logsigmoid(found[MATCHES:]).quantile(1 - core.branch_density))
-    nn.Module.zero_grad(core.branch_point)
+    model.zero_grad()
 
 
 def best_matches(data: Dataset) -> np.ndarray:

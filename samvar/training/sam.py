@@ -88,7 +88,9 @@ class SamTask:
             learnt_motifs=recipe.learnt_motifs,
             effect_bumps=recipe.effect_bumps,
         )
-        self.model = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(device)
+        self.model: SAM = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(
+            device
+        )
         missing = self.model.lssi.load_state_dict(core.state_dict(), strict=False).missing_keys
         self.model.lssi.requires_grad_(recipe.train_core)
         if missing and fresh:  # a core without branch points
@@ -147,9 +149,11 @@ class SamTask:
         are."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
-        free = ("kind", "lssi_channels", "temperature", *BEYOND_THE_PAPER)
+        may_grow = BEYOND_THE_PAPER if kinds != ("fm", "am") else ()
+        free = ("kind", "lssi_channels", "temperature", *may_grow)
         if (
-            kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
+            not isinstance(source, SAM)
+            or kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
             or replace(source.config, **{key: getattr(config, key) for key in free}) != config
         ):
             raise RecipeError(
@@ -157,7 +161,7 @@ class SamTask:
                 "starts from an am or fm, an fm from an fm, of the same shape (channels, "
                 "stack_widths, lstm_units, attention_dim)"
             )
-        ours, theirs = (m.motifs.fixed for m in (self.model, source))
+        ours, theirs = self.model.motifs.fixed, source.motifs.fixed
         names = [str(n) for n in self.data.motifs["names"]]
         shared = shared_motifs(ours, names, theirs, self.started_from["rbps"])
         if not shared or (kinds == ("fm", "am") and len(shared) < len(names)):
