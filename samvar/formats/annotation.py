@@ -21,7 +21,7 @@ from .gene_tables import read_bed12, read_canonical, read_spliceai
 from .gff3 import read_gff3
 from .gtf import read_gtf
 from .loci import Notes
-from .transcripts import PIECES, STRANDS, is_gtf, rows
+from .transcripts import PIECES, STRANDS, has_gtf_ids, rows
 
 CACHED_FROM = 10_000  # lines of an annotation that is worth keeping parsed
 Reader = Callable[[Iterable[str], Notes], Iterator[Gene]]
@@ -120,10 +120,11 @@ def _reader(lines: _Lines) -> Reader:
 
 
 def _is_gtf(first: str, others: Iterator[str]) -> bool:
-    head = next(rows([first]))
-    if head.kind in PIECES:
-        return is_gtf(head)
+    _, kind, *_, own = next(rows([first]))
+    if kind in PIECES:
+        return has_gtf_ids(own)
     try:
-        return is_gtf(next((row for row in rows(others) if row.kind in PIECES), head))
+        of_piece = (text for _, kind, *_, text in rows(others) if kind in PIECES)
+        return has_gtf_ids(next(of_piece, own))
     except ValueError:
-        return is_gtf(head)  # the reader names the line
+        return has_gtf_ids(own)  # the reader names the line

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import PIECES, SPAN, STRANDS, Draft, rank_of, rows, with_version
+from .transcripts import EXON, PIECES, SPAN, STRANDS, Draft, rank_of, rows, with_version
 
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([^;]*)")
 _EXPECTED = re.compile(r"gene|transcript|rna$", re.I)  # types that should have exons
@@ -37,25 +37,25 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     drafts: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # (ID, contig, strand)
     features: Features = {}
     without_strand = set()
-    for row in rows(lines):
-        if row.kind in PIECES:
-            found = _PARENT.search(row.attributes)
+    for contig, kind, feature_type, start, end, strand, text in rows(lines):
+        if kind in PIECES:
+            found = _PARENT.search(text)
             owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
-            if row.strand not in STRANDS:
+            if strand not in STRANDS:
                 without_strand.update(owners)
                 continue
             for owner in owners:
-                drafts[owner, row.contig, row.strand].add(row)
+                drafts[owner, contig, strand].add(kind, start, end)
             if not owners:
-                Draft().add(row)  # a wrong number shows
-                notes.add(Notes.NO_ID, f"{row.contig}:{row.start}-{row.end}")
-        elif "ID=" in row.attributes:
-            attributes = _attributes(row.attributes)
+                Draft().add(kind, start, end)  # a wrong number shows
+                notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
+        elif "ID=" in text:
+            attributes = _attributes(text)
             if "ID" in attributes:
                 name = attributes["ID"][0]
-                features[row.contig, name] = _feature(row.type, attributes)
-                if row.strand in STRANDS and _EXPECTED.search(row.type):
-                    drafts[name, row.contig, row.strand].add_span(row)
+                features[contig, name] = _feature(feature_type, attributes)
+                if strand in STRANDS and _EXPECTED.search(feature_type):
+                    drafts[name, contig, strand].add_span(start, end)
     for name in without_strand:
         notes.add(Notes.NO_STRAND, name)
     parents = {(contig, f.parent) for (contig, _), f in features.items()}
@@ -67,15 +67,16 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     for (root, contig, strand), names in of_gene.items():
         own = {name: drafts.pop((name, contig, strand)) for name in names}
         spans = own[root].places(SPAN) if root in own else []
-        whole = any(draft.has_exons for draft in own.values())
+        kinds = {name: draft.kinds for name, draft in own.items()}
+        whole = any(EXON in some for some in kinds.values())
         gene = features.get((contig, root))
         for name, draft in own.items():
             feature = features.get((contig, name))
-            if not draft.has_pieces:
+            if PIECES.isdisjoint(kinds[name]):
                 if (contig, name) not in parents and name not in without_strand:
                     notes.add(Notes.NO_EXONS, _bare(name))
                 continue
-            if whole and name == root and not draft.has_exons:
+            if whole and name == root and EXON not in kinds[name]:
                 continue  # CDS rows that name the gene, beside transcripts with exons
             draft.rank = feature.rank if feature else Rank.NONE
             gene_id = _bare((gene and gene.gene_id) or (feature and feature.gene_id) or root)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import GENE, PIECES, SPAN, STRANDS, Draft, Row, rank_of, rows
+from .transcripts import EXON, GENE, OTHER, PIECES, SPAN, STRANDS, Draft, rank_of, rows
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
 _SYMBOLS = "gene_name", "gene_symbol", "gene"
@@ -25,26 +25,35 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     genes: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # rows of genes
     symbols: dict[str, str] = {}
     ids = _Ids()
-    for row in rows(lines):
-        if not (row.kind in PIECES or row.kind == SPAN or row.kind == GENE):
+    draft: Draft | None = None  # of the row before, which said `known` where it is one of a piece
+    known = None
+    for contig, kind, _, start, end, strand, text in rows(lines):
+        if kind == OTHER:
             continue
-        transcript, gene = ids.of(row.attributes)
-        if row.strand not in STRANDS:
+        if draft and kind >= EXON and (contig, strand, text) == known:
+            draft.add(kind, start, end)
+            continue
+        transcript, gene = ids.of(text)
+        if strand not in STRANDS:
             notes.add(Notes.NO_STRAND, transcript or gene)
             continue
-        if row.kind == GENE:
+        known = contig, strand, text
+        draft = None
+        if kind == GENE:
             if gene:
-                genes[gene, row.contig, row.strand].add_span(row)
+                genes[gene, contig, strand].add_span(start, end)
         elif transcript or gene:
-            draft = drafts[transcript, gene, row.contig, row.strand]
-            draft.add_span(row) if row.kind == SPAN else draft.add(row)
-            _tag(draft, row)
-        elif row.kind in PIECES:
-            draft = Draft()
-            draft.add(row)  # a wrong number shows
-            notes.add(Notes.NO_ID, f"{row.contig}:{row.start}-{row.end}")
-        if symbols.get(gene or transcript, _NO_NAME) not in row.attributes:
-            _name(symbols, gene or transcript, row)
+            draft = drafts[transcript, gene, contig, strand]
+            if kind == SPAN:
+                draft.add_span(start, end)
+            else:
+                draft.add(kind, start, end)
+            _tag(draft, text)
+        elif kind != SPAN:
+            Draft().add(kind, start, end)  # a wrong number shows
+            notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
+        if symbols.get(gene or transcript, _NO_NAME) not in text:
+            _name(symbols, gene or transcript, text)
     yield from _genes(_with_genes(drafts), genes, symbols, notes)
 
 
@@ -77,19 +86,19 @@ def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
     return found
 
 
-def _tag(draft: Draft, row: Row) -> None:
-    """What the row says of its transcript's rank and version."""
-    text, rank = row.attributes, draft.rank
+def _tag(draft: Draft, text: str) -> None:
+    """What a row's attributes say of its transcript's rank and version."""
+    rank = draft.rank
     if (rank < Rank.MANE_SELECT and "MANE" in text) or (not rank and "canonical" in text):
         draft.rank = max(rank, rank_of(_values(text, "tag").get("tag", ())))
     if not draft.version and "transcript_version" in text:
         draft.version = _values(text, "transcript_version").get("transcript_version", [""])[0]
 
 
-def _name(symbols: dict[str, str], owner: str, row: Row) -> None:
+def _name(symbols: dict[str, str], owner: str, text: str) -> None:
     """The symbol of a gene (or of a transcript whose gene the row leaves out); of several, the
     first in the alphabet."""
-    found = _values(row.attributes, *_SYMBOLS)
+    found = _values(text, *_SYMBOLS)
     if name := next((found[key][0] for key in _SYMBOLS if key in found), ""):
         symbols[owner] = min(symbols.get(owner, name), name)
 
@@ -136,12 +145,13 @@ def _genes(
     for (gene, contig, strand), names in of_gene.items():
         spans = genes[gene, contig, strand].places(SPAN) if (gene, contig, strand) in genes else []
         own = {name: drafts.pop((name, gene, contig, strand)) for name in names}
-        whole = any(draft.has_exons for draft in own.values())
+        kinds = {name: draft.kinds for name, draft in own.items()}
+        whole = any(EXON in some for some in kinds.values())
         transcripts: list[Transcript] = []
         for name, draft in own.items():
-            if not draft.has_pieces:
+            if PIECES.isdisjoint(kinds[name]):
                 notes.add(Notes.NO_EXONS, name)
-            elif draft.has_exons or not (whole and name == gene):
+            elif EXON in kinds[name] or not (whole and name == gene):
                 transcripts += draft.transcripts(name, strand, spans, notes)
         symbol = symbols.get(gene) or next((symbols[n] for n in names if n in symbols), gene)
         yield from loci(gene, symbol, contig, strand, transcripts)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from operator import itemgetter
 
 from ..genomics.genes import Exons, Rank, Transcript, without_version
 from .loci import Notes, merge
 
 MAX_INTRON = 2_000_000  # bases; what lies further apart without a row that spans it is two copies
-OTHER, SPAN, EXON, UTR, GENE, STOP, CODING, CODING_1, CODING_2 = range(9)
+LIMIT = 1 << 32  # bases of a contig
+OTHER, SPAN, GENE, EXON, UTR, STOP, CODING, CODING_1, CODING_2 = range(9)
 _CODING = {"1": CODING_1, "2": CODING_2}  # by the phase of the row, 0 or none but for these
 _KINDS = {
     "exon": EXON,
@@ -26,7 +27,7 @@ _KINDS = {
     UTR,
 )
 CDS = CODING, CODING_1, CODING_2
-PIECES = EXON, UTR, STOP, *CDS
+PIECES = frozenset((EXON, UTR, STOP, *CDS))
 STRANDS = frozenset("+-")
 
 
@@ -37,16 +38,8 @@ class _Kinds(dict):
         return self.setdefault(name, _KINDS.get(name.lower(), OTHER))
 
 
-class Row(NamedTuple):
-    """A line of GTF or GFF3. `start` and `end` are text: not every feature needs a place."""
-
-    contig: str
-    kind: int
-    type: str
-    start: str
-    end: str
-    strand: str
-    attributes: str
+Row = tuple[str, int, str, str, str, str, str]  # contig, kind, feature type, start, end, strand,
+# attributes; plain tuples, for there are millions. Places are text: not every feature needs one
 
 
 def rows(lines: Iterable[str]) -> Iterator[Row]:
@@ -66,11 +59,11 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
         kind = kinds[name]
         if kind == CODING:
             kind = _CODING.get(phase, CODING)
-        yield Row(contig, kind, name, start, end, strand, text)
+        yield contig, kind, name, start, end, strand, text
 
 
-def is_gtf(row: Row) -> bool:
-    return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', row.attributes))
+def has_gtf_ids(attributes: str) -> bool:
+    return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', attributes))
 
 
 _RANKS = {
@@ -102,24 +95,19 @@ class Draft:
     def __init__(self):
         self.rank, self.version, self.numbers = Rank.NONE, "", array("I")
 
-    def add(self, row: Row) -> None:
+    def add(self, kind: int, start: str, end: str) -> None:
         """A row's place. Raises ValueError where that is none."""
-        start, end = row.start, row.end
         if not (start.isdecimal() and end.isdecimal()):
             raise ValueError(f"start and end must be whole numbers, not {start!r} and {end!r}")
         first, last = int(start), int(end)
-        if first < 1:
-            raise ValueError(f"positions count from 1, not {first}")
-        if last < first:
-            raise ValueError("an exon ends before it starts")
-        if last >= 1 << 32:
-            raise ValueError(f"no contig is {last} bases long")
-        self.numbers.extend((row.kind, first - 1, last))
+        if not 0 < first <= last < LIMIT:
+            raise ValueError(_not_a_place(first, last))
+        self.numbers.extend((kind, first - 1, last))
 
-    def add_span(self, row: Row) -> None:
-        """The row of the transcript itself, which may stand without a place."""
-        if not row.start == row.end == ".":
-            self.add(row._replace(kind=SPAN))
+    def add_span(self, start: str, end: str) -> None:
+        """The place of the transcript itself, which may stand without one."""
+        if not start == end == ".":
+            self.add(SPAN, start, end)
 
     def join(self, other: Draft) -> None:
         self.rank, self.version = max(self.rank, other.rank), self.version or other.version
@@ -130,12 +118,9 @@ class Draft:
         return [(start, end) for kind, start, end in zip(*[numbers] * 3) if kind in kinds]
 
     @property
-    def has_exons(self) -> bool:
-        return EXON in self.numbers[::3]
-
-    @property
-    def has_pieces(self) -> bool:
-        return any(kind in PIECES for kind in self.numbers[::3])
+    def kinds(self) -> set[int]:
+        """The kinds of the rows."""
+        return set(self.numbers[::3])
 
     def transcripts(
         self, name: str, strand: str, gene_spans: list[tuple[int, int]], notes: Notes
@@ -158,23 +143,33 @@ class Draft:
         an intron leaves of it on either side, apart."""
         first, last = exons[0][0], exons[-1][1]
         numbers = iter(self.numbers)
-        rows = [row for row in zip(*[numbers] * 3) if row[1] < last and first < row[2]]
-        coding = [row for row in rows if row[0] in CDS]
+        rows = [
+            (start, end, kind)
+            for kind, start, end in zip(*[numbers] * 3)
+            if kind >= STOP and start < last and first < end
+        ]
+        coding = [row for row in rows if row[2] != STOP]
         if not coding:
             return 0, 0, 0
-        start = max(min(s for kind, s, _ in rows if kind in (STOP, *CDS)), first)
-        end = min(max(e for kind, _, e in rows if kind in (STOP, *CDS)), last)
-        if strand == "+":
-            kind = min(coding, key=lambda row: row[1])[0]
-        else:
-            kind = max(coding, key=lambda row: row[2])[0]
+        start, end = max(min(rows)[0], first), min(max(row[1] for row in rows), last)
+        kind = min(coding)[2] if strand == "+" else max(coding, key=itemgetter(1))[2]
         return start, end, kind - CODING
+
+
+def _not_a_place(first: int, last: int) -> str:
+    if first < 1:
+        return f"positions count from 1, not {first}"
+    if last < first:
+        return "an exon ends before it starts"
+    return f"no contig is {last} bases long"
 
 
 def _copies(exons: Intervals, spans: Intervals) -> list[Intervals]:
     """Exons of one id, taken apart where the id stands at several places: by the disjoint `spans`
     of its rows; where there are none, at gaps beyond `MAX_INTRON`, and where the lengths of the
     exons repeat as a whole."""
+    if len(spans) == 1:
+        return [exons]
     if spans:
         nearest: dict[int, list[tuple[int, int]]] = {}
         for start, end in exons:
