@@ -10,6 +10,7 @@ from .annotate import Allele, Options
 from .formats.annotation import load_annotation
 from .genomics.genes import Annotation
 from .genomics.genome import Genome
+from .genomics.introns import check_introns
 from .model.bundle import load_bundle
 from .scoring.effects import ScoredAllele
 from .scoring.predictor import Predictor
@@ -23,16 +24,20 @@ def load(
     options: Options | None = None,
     device: str = "cpu",
     threads: int = 1,
+    allow_annotation_mismatch: bool = False,
 ) -> Scorer:
     """What `samvar annotate -f FASTA -a ANNOTATION --model MODEL` reads, ready to score.
 
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
-    `threads`: workers, of one CPU thread each. Raises SamvarError when a file cannot be read or
+    `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
+    of the annotation are none in the FASTA. Raises SamvarError when a file cannot be read or
     they do not belong together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)
+    if not allow_annotation_mismatch:
+        check_introns(genome, genes)
     return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options)
 
 

@@ -5,11 +5,14 @@ import os
 import pytest
 from click.testing import CliRunner
 
+import samvar
 from samvar.cli import main
 from samvar.errors import WrongBuildError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.genomics.introns import check_introns
+
+from . import toy
 
 
 @pytest.fixture
@@ -39,6 +42,32 @@ def test_shifted_introns_are_refused_and_true_ones_are_not(minigenes, shift):
         check_introns(Genome(fasta), load_annotation(annotation))
     assert fasta in str(e.value) and annotation in str(e.value) and "build" in str(e.value)
     check_introns(Genome(fasta), load_annotation(minigenes(0)[1]))
+
+
+@pytest.mark.parametrize("command", ["background", "evaluate"])
+def test_training_commands_check_and_tell_notes(minigenes, tmp_path, command):
+    fasta, annotation = minigenes(37)
+    with open(annotation, "a") as f:
+        f.write('mini\tx\texon\t1\t9\t.\t.\t.\tgene_id "bare"; transcript_id "bare.1";\n')
+    args = ["-f", fasta, "-a", annotation]
+    if command == "background":
+        vcf = toy.vcf(tmp_path / "none.vcf")
+        args = [vcf, *args, "--model", toy.bundle(tmp_path)]
+    else:
+        args += ["--model", toy.bundle(tmp_path), "--no-paralogs", "--json", "-"]
+    result = CliRunner().invoke(main, ["train", command, *args])
+    assert result.exit_code == 1 and "--allow-annotation-mismatch" in result.stderr
+    assert "without a strand" in result.stderr
+    allowed = CliRunner().invoke(main, ["train", command, *args, "--allow-annotation-mismatch"])
+    assert "--allow-annotation-mismatch" not in allowed.stderr
+    assert "no allele" in allowed.stderr or "does not tell paralogs" in allowed.stderr
+
+
+def test_the_library_checks(minigenes, tmp_path):
+    files, model = minigenes(37), toy.bundle(tmp_path)
+    with pytest.raises(WrongBuildError):
+        samvar.load(*files, model=model)
+    samvar.load(*files, model=model, allow_annotation_mismatch=True).close()
 
 
 def test_the_user_may_go_on(minigenes):

@@ -10,11 +10,16 @@ import signal
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import SamvarError
 from ..files import STDOUT_CLOSED, check_writable, text_lines, write
+
+if TYPE_CHECKING:
+    from ..genomics.genes import Annotation
+    from ..genomics.genome import Genome
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
 ALLOW_MISMATCH = "samvar.allow_annotation_mismatch"  # in the context's meta
@@ -246,7 +251,7 @@ def check_build(genome, genes) -> None:
         check_introns(genome, genes)
 
 
-def genome_and_genes(fasta: str, annotation: str):
+def genome_and_genes(fasta: str, annotation: str) -> tuple[Genome, Annotation]:
     """Both files read; they must have a contig in common."""
     from ..annotate import check_annotation
     from ..genomics.genome import Genome

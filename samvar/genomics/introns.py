@@ -19,10 +19,10 @@ def check_introns(genome: Genome, annotation: Annotation) -> None:
     Raises WrongBuildError where they are not.
     """
     spliced = known = 0
-    genes = [g for g in annotation.genes if len(g.chosen.exons) > 1 and genome.contig(g.contig)]
+    placed = [(g, genome.contig(g.contig)) for g in annotation.genes if len(g.chosen.exons) > 1]
+    genes = [(gene, contig) for gene, contig in placed if contig is not None]
     per_gene = -(-CHECKED // max(len(genes), 1))
-    for gene in genes[:: -(-len(genes) // CHECKED) or 1]:
-        contig = genome.contig(gene.contig)
+    for gene, contig in genes[:: -(-len(genes) // CHECKED) or 1]:
         for (_, start), (end, _) in list(zip(gene.chosen.exons, gene.chosen.exons[1:]))[:per_gene]:
             ends = np.concatenate(
                 (genome.codes(contig, start, start + 2), genome.codes(contig, end - 2, end))

@@ -11,8 +11,8 @@ from .. import annotate as spine
 from .. import files
 from ..annotate import Options
 from ..errors import SamvarError
-from ..formats.annotation import load_annotation
 from ..formats.vcf import VcfReader
+from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..model.bundle import background_file, write_manifest
 from ..scoring.predictor import Predictor
@@ -23,19 +23,18 @@ CHUNK = 200
 
 
 def collect(
-    sources: list[tuple[str, str, str]],
+    sources: list[tuple[str, Genome, Annotation]],
     predictor: Predictor,
     options: Options,
     say: Callable[[str], None],
 ) -> dict:
-    """sources: (VCF, FASTA, annotation). For every scored allele and gene, and every RBP and core
+    """sources: (VCF, genome, annotation). For every scored allele and gene, and every RBP and core
     site, the strongest |effect| on any delta; returned are the number of alleles and genes, and
     each name's strongest effects, descending.
     """
     strongest: dict[str, list[float]] = defaultdict(list)
     n, names = 0, []
-    for vcf, fasta, annotation in sources:
-        genome, genes = Genome(fasta), load_annotation(annotation)
+    for vcf, genome, genes in sources:
         with VcfReader(vcf, []) as reader:
             for records in spine.chunks(reader, CHUNK):
                 alleles = [a for r in records for a in spine.alleles_of(r)]

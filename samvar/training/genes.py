@@ -7,8 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from ..errors import DatasetError
-from ..formats.annotation import load_annotation
-from ..genomics.genes import Gene
+from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from ..genomics.introns import GT_AG
 from .dataset import Locus, TrainingGene
@@ -17,16 +16,19 @@ MIN_KNOWN = 0.9  # share of a gene's bases that must be known
 
 
 def read_genes(
-    fasta: str, annotation: str, chroms: set[str] | None = None, min_known: float = MIN_KNOWN
+    genome: Genome,
+    annotation: Annotation,
+    chroms: set[str] | None = None,
+    min_known: float = MIN_KNOWN,
 ) -> list[TrainingGene]:
     """The chosen transcript of every gene.
 
     Genes on contigs that the FASTA lacks, on chromosomes not in `chroms`, or with less than
     `min_known` of their bases known are left out. Raises DatasetError where none is left.
     """
-    genome, wanted = Genome(fasta), ContigNames(chroms) if chroms else None
+    wanted = ContigNames(chroms) if chroms else None
     genes = []
-    for gene in load_annotation(annotation).genes:
+    for gene in annotation.genes:
         contig = genome.contig(gene.contig)
         if contig is None or (wanted and not wanted.find(gene.origin)):
             continue
@@ -35,7 +37,7 @@ def read_genes(
             genes.append(training_gene(gene, codes))
     if not genes:
         raise DatasetError(
-            f"no gene of {annotation} lies in known sequence of {fasta}"
+            f"no gene of {annotation.path} lies in known sequence of {genome.path}"
             f"{' on ' + ', '.join(sorted(chroms)) if chroms else ''}; do their contig names and "
             "builds agree?"
         )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DatasetError
-from ..genomics.genome import UNKNOWN, ContigNames, reverse_complement
+from ..formats.annotation import load_annotation
+from ..genomics.genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from ..model.bundle import sha256_file
 from .dataset import TEST, TRAIN, VALIDATION, Dataset, TrainingGene
 from .genes import gt_ag_share, merge_genes, read_genes
@@ -154,7 +155,10 @@ def _read_sources(
     """(the genes of all sources, sha256 of each file by its name)."""
     files, read = {}, []
     for fasta, annotation in sources:
-        genes = read_genes(fasta, annotation)
+        loaded = load_annotation(annotation)
+        for note in loaded.notes:
+            report(f"{annotation}: {note}")
+        genes = read_genes(Genome(fasta), loaded)
         share, introns = gt_ag_share(genes)
         report(
             f"{os.path.basename(annotation)}: {len(genes)} genes, {introns} introns, GT-AG "

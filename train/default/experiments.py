@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 
 from samvar.formats.annotation import load_annotation
-from samvar.genomics.genome import reverse_complement
+from samvar.genomics.genome import Genome, reverse_complement
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training.checkpoint import Checkpoint
 from samvar.training.dataset import CORE, IGNORE, TRAIN, Dataset, core_bases
@@ -110,8 +110,8 @@ def alternative_sites(data: Dataset, folder: str) -> tuple[np.ndarray, np.ndarra
     """Positions in `data.codes` and kinds of RefSeq's sites in train genes that the dataset has no
     site at."""
     canonical = read_genes(
-        os.path.join(folder, "genome", "hg19.fa.gz"),
-        os.path.join(folder, "annotation", "canonical.hg19.tsv.gz"),
+        Genome(os.path.join(folder, "genome", "hg19.fa.gz")),
+        load_annotation(os.path.join(folder, "annotation", "canonical.hg19.tsv.gz")),
     )
     loci = {(g.name, g.chrom, len(g.codes)): g.locus for g in canonical}
     refseq = load_annotation(os.path.join(folder, "annotation", "refseq.hg19.bed12+gene.gz"))

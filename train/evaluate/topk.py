@@ -26,6 +26,8 @@ import torch.nn as nn
 from common import calibration, save
 
 from samvar.errors import BundleError
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
 from samvar.model.bottleneck import Detection
 from samvar.model.bundle import Bundle, load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
@@ -153,7 +155,12 @@ def place_exons(exons: list, genes: list[TrainingGene], data: Dataset) -> list[t
 def read(data: str, chroms: tuple[str, ...], paralog: bool) -> list[TrainingGene]:
     """Genes of both genomes on these chromosomes, with or without paralogs."""
     found = merge_genes(
-        [read_genes(os.path.join(data, f), os.path.join(data, a), set(chroms)) for f, a in PAIRS]
+        read_genes(
+            Genome(os.path.join(data, fasta)),
+            load_annotation(os.path.join(data, annotation)),
+            set(chroms),
+        )
+        for fasta, annotation in PAIRS
     )
     return [g for g in found if g.paralog is paralog]
 

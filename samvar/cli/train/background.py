@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ..options import check_outputs, device_option, say, user_errors, workers_option
+from ..options import (
+    allow_mismatch_option,
+    check_outputs,
+    device_option,
+    genome_and_genes,
+    say,
+    user_errors,
+    workers_option,
+)
 from .options import in_pairs, several_annotations, several_fastas
 
 
@@ -12,6 +20,7 @@ from .options import in_pairs, several_annotations, several_fastas
 @click.argument("vcfs", metavar="VCF...", nargs=-1, required=True)
 @several_fastas
 @several_annotations
+@allow_mismatch_option
 @click.option(
     "--model",
     "model_name",
@@ -37,8 +46,8 @@ def background(vcfs, fastas, annotations, model_name, threads, device) -> None:
     pairs = in_pairs(fastas, annotations)
     if len(vcfs) != len(pairs):
         raise click.UsageError("give one -f and one -a for every VCF, in the same order")
-    sources = [(vcf, *pair) for vcf, pair in zip(vcfs, pairs)]
     loaded = load_bundle(model_name)
     check_outputs(background_file(loaded.folder, loaded.kind))
+    sources = [(vcf, *genome_and_genes(*pair)) for vcf, pair in zip(vcfs, pairs)]
     with Predictor(loaded, device, threads) as predictor:
         add_to_bundle(loaded.folder, collect(sources, predictor, Options(rbp_min=LEAST_DELTA), say))

@@ -8,8 +8,10 @@ import click
 
 from ...errors import SamvarError
 from ..options import (
+    allow_mismatch_option,
     check_outputs,
     device_option,
+    genome_and_genes,
     model_option,
     names_in,
     threads_option,
@@ -22,6 +24,7 @@ from .options import in_pairs, several_annotations, several_fastas
 @click.command()
 @several_fastas
 @several_annotations
+@allow_mismatch_option
 @model_option
 @click.option(
     "--run", metavar="FOLDER", help="Evaluate this fm or am run instead of the weights of --model."
@@ -86,7 +89,7 @@ def evaluate(
         about = dict(kind=bundle.kind, bundle=bundle.name, seeds=bundle.seeds, sha256=bundle.sha256)
     found = merge_genes(
         [
-            read_genes(*pair, set(chroms.split(",")) if chroms else None)
+            read_genes(*genome_and_genes(*pair), set(chroms.split(",")) if chroms else None)
             for pair in in_pairs(fastas, annotations)
         ]
     )
