@@ -300,13 +300,15 @@ class Locator:
 
 def _parsed(text: str) -> dict[str, Any]:
     from mutalyzer_hgvs_parser import to_model
-    from mutalyzer_hgvs_parser.exceptions import UnexpectedCharacter, UnexpectedEnd
+    from mutalyzer_hgvs_parser import exceptions
 
     try:
         return to_model(text)
-    except (UnexpectedCharacter, UnexpectedEnd) as e:
-        what = str(e).splitlines()[0].lower()
+    except (exceptions.UnexpectedCharacter, exceptions.UnexpectedEnd) as e:
+        what = str(e).splitlines()[0].rstrip(":").lower()
         raise HgvsError(f"this is no HGVS description ({what}); write such as {EXAMPLES}") from e
+    except exceptions.NestedDescriptions as e:
+        raise HgvsError("it has another description within it") from e
 
 
 def _edit(model: dict[str, Any]) -> Edit:
@@ -315,6 +317,8 @@ def _edit(model: dict[str, Any]) -> Edit:
     if len(changes) != 1:
         raise HgvsError("samvar maps one change at a time")
     change = changes[0]
+    if "type" not in change:
+        raise HgvsError("it does not say what changes")
     kind, location = change["type"], change["location"]
     if kind not in (
         "substitution",
@@ -362,9 +366,10 @@ def _short(bases: str) -> str:
 
 
 def _whole(point: dict[str, Any]) -> int:
-    if "position" not in point or point.get("uncertain"):
+    position = point.get("position")
+    if not isinstance(position, int) or point.get("uncertain"):
         raise HgvsError("its positions are not exact")
-    return point["position"]
+    return position
 
 
 def _only(found: list[Gene], what: str) -> Gene:
