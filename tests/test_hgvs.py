@@ -250,6 +250,12 @@ def test_a_transcript_that_is_not_the_genomes(genome, exons, cds, why):
         Locator(genome, Annotation([gene(odd)])).locate("P.2:c.2A>T")
 
 
+def test_a_transcript_of_which_refseq_notes_that_it_differs(genome):
+    odd = TranscriptMap(Transcript("P.2", EXONS, 11, 100, differs=True), "c", "+")
+    with pytest.raises(HgvsError, match="g.gff notes that P.2 has more or fewer bases"):
+        Locator(genome, Annotation([gene(odd)], "g.gff")).locate("P.2:c.2T>A")
+
+
 def test_n_in_the_fasta(tmp_path):
     """In the coding sequence the transcript cannot be checked; in an intron only that base is
     missing."""

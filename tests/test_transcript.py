@@ -191,13 +191,40 @@ def test_a_transcript_without_cds_rows_is_not_coding(tmp_path):
 def test_all_of_a_transcript_is_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr("samvar.formats.annotation.CACHED_FROM", 0)
-    ids = 'gene_id "G"; transcript_id "T.2"; tag "MANE_Plus_Clinical";'
+    note = "The RefSeq transcript has 1 frameshift compared to this genomic sequence"
+    ids = f'gene_id "G"; transcript_id "T.2"; tag "MANE_Plus_Clinical"; note "{note}";'
     path = tmp_path / "a.gtf"
     path.write_text(f"1\tx\texon\t11\t30\t.\t+\t.\t{ids}\n1\tx\tCDS\t15\t30\t.\t+\t2\t{ids}\n")
     parsed, kept = (load_annotation(str(path), cache=True).genes for _ in range(2))
     assert parsed == kept and list((tmp_path / "cache" / "samvar").iterdir())
-    assert kept[0].chosen == Transcript("T.2", ((10, 30),), 14, 30, 2, Rank.MANE_CLINICAL)
+    assert kept[0].chosen == Transcript("T.2", ((10, 30),), 14, 30, 2, Rank.MANE_CLINICAL, True)
     assert isinstance(kept[0].chosen.rank, Rank)
+
+
+@pytest.mark.parametrize(
+    "note, differs",
+    [
+        ("The RefSeq transcript has 1 substitution compared to this genomic sequence", False),
+        ("The RefSeq transcript has 1 frameshift compared to this genomic sequence", True),
+        (
+            "The RefSeq transcript has 2 substitutions%2C 1 non-frameshifting indel compared to "
+            "this genomic sequence",
+            True,
+        ),
+        ("The RefSeq transcript aligns at 83%25 coverage compared to this genomic sequence", True),
+        ("The RefSeq protein has 1 frameshift compared to this genomic sequence", False),
+        ("frameshift", False),
+    ],
+)
+def test_what_refseq_notes_of_the_sequence(tmp_path, note, differs):
+    gff3 = f"1\tx\tmRNA\t11\t20\t.\t+\t.\tID=T;Note={note};gbkey=mRNA\n"
+    gff3 += "1\tx\texon\t11\t20\t.\t+\t.\tParent=T\n"
+    gtf = f'1\tx\ttranscript\t11\t20\t.\t+\t.\tgene_id "G"; transcript_id "T"; note "{note}";\n'
+    gtf += '1\tx\texon\t11\t20\t.\t+\t.\tgene_id "G"; transcript_id "T";\n'
+    for text in (gff3, gtf):
+        (tmp_path / "a").write_text(text)
+        (gene,) = load_annotation(str(tmp_path / "a")).genes
+        assert gene.chosen.differs is differs
 
 
 def test_thick_parts_of_bed12(tmp_path):

@@ -15,7 +15,7 @@ import platformdirs
 from ..files import complete_file
 from ..genomics.genes import Exons, Gene, Rank, Transcript
 
-FORMAT = 7
+FORMAT = 8
 TEXTS = "id", "symbol", "contig", "strand", "origin"
 
 
@@ -50,6 +50,7 @@ def _columns(genes: list[Gene], notes: tuple[str, ...]) -> dict[str, np.ndarray]
         cds=np.array([(t.cds_start, t.cds_end) for t in transcripts], np.uint32),
         phase=np.array([t.phase for t in transcripts], np.uint8),
         rank=np.array([t.rank for t in transcripts], np.uint8),
+        differs=np.array([t.differs for t in transcripts], bool),
         n_exons=np.array([len(t.exons) for t in transcripts]),
         exons=np.frombuffer(exons, np.uint32),
     )
@@ -91,13 +92,14 @@ def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
 def _transcripts(columns, names: list[str]) -> Iterator[Transcript]:
     exons, end = columns["exons"], 0
     ranks = list(Rank)
-    for name, n, cds_start, cds_end, phase, rank in zip(
+    for name, n, cds_start, cds_end, phase, rank, differs in zip(
         names,
         columns["n_exons"].tolist(),
         *columns["cds"].T.tolist(),
         columns["phase"].tolist(),
         columns["rank"].tolist(),
+        columns["differs"].tolist(),
     ):
         start, end = end, end + 2 * n
         own = Exons.of_bounds(exons[start:end].tobytes())
-        yield Transcript(name, own, cds_start, cds_end, phase, ranks[rank])
+        yield Transcript(name, own, cds_start, cds_end, phase, ranks[rank], differs)

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import EXON, PIECES, SPAN, STRANDS, Draft, rank_of, rows, with_version
+from .transcripts import EXON, PIECES, SPAN, STRANDS, Draft, differs, rank_of, rows, with_version
 
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([^;]*)")
 _EXPECTED = re.compile(r"gene|transcript|rna$", re.I)  # types that should have exons
@@ -26,6 +26,7 @@ class Feature(NamedTuple):
     gene_name: str
     name: str
     rank: Rank
+    differs: bool
 
 
 Features = dict[tuple[str, str], Feature]  # (contig, ID)
@@ -78,7 +79,8 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
                 continue
             if whole and name == root and EXON not in kinds[name]:
                 continue  # CDS rows that name the gene, beside transcripts with exons
-            draft.rank = feature.rank if feature else Rank.NONE
+            if feature:
+                draft.rank, draft.differs = feature.rank, feature.differs
             gene_id = _bare((gene and gene.gene_id) or (feature and feature.gene_id) or root)
             symbol = (gene and gene.symbol) or (feature and feature.gene_name)
             if symbol:
@@ -109,6 +111,7 @@ def _feature(kind: str, attributes: dict[str, list[str]]) -> Feature:
         first("gene_name", "gene"),
         with_version(first("transcript_id", "Name", "ID"), first("version")),
         rank_of(attributes.get("tag", ())),
+        differs(",".join(attributes.get("Note", ()))),
     )
 
 

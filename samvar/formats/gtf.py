@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import EXON, GENE, OTHER, PIECES, SPAN, STRANDS, Draft, rank_of, rows
+from .transcripts import EXON, GENE, OTHER, PIECES, SPAN, STRANDS, Draft, differs, rank_of, rows
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
 _SYMBOLS = "gene_name", "gene_symbol", "gene"
@@ -87,10 +87,11 @@ def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
 
 
 def _tag(draft: Draft, text: str) -> None:
-    """What a row's attributes say of its transcript's rank and version."""
+    """What a row's attributes say of its transcript's rank, version and sequence."""
     rank = draft.rank
     if (rank < Rank.MANE_SELECT and "MANE" in text) or (not rank and "canonical" in text):
         draft.rank = max(rank, rank_of(_values(text, "tag").get("tag", ())))
+    draft.differs = draft.differs or differs(text)
     if not draft.version and "transcript_version" in text:
         draft.version = _values(text, "transcript_version").get("transcript_version", [""])[0]
 

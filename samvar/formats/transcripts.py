@@ -78,6 +78,17 @@ def rank_of(tags: Iterable[str]) -> Rank:
     return max((_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags), default=Rank.NONE)
 
 
+_OTHER_LENGTH = re.compile(
+    r"RefSeq transcript [^;\"]*(frameshift|indel|aligns at)[^;\"]* compared to this genomic"
+)
+
+
+def differs(notes: str) -> bool:
+    """Whether RefSeq notes that a transcript's own sequence has more or fewer bases than the
+    genome. Substitutions alone leave its positions where they are."""
+    return "this genomic" in notes and bool(_OTHER_LENGTH.search(notes))
+
+
 def with_version(name: str, version: str) -> str:
     """An id and the version that Ensembl gives beside it, unless the id tells one itself."""
     return name if not version or without_version(name) != name else f"{name}.{version}"
@@ -90,10 +101,11 @@ class Draft:
     """What the rows of one transcript say so far: kind, start, end (0-based, half-open) of each,
     one after the other."""
 
-    __slots__ = "rank", "version", "numbers"
+    __slots__ = "rank", "version", "differs", "numbers"
 
     def __init__(self):
-        self.rank, self.version, self.numbers = Rank.NONE, "", array("I")
+        self.rank, self.version, self.differs = Rank.NONE, "", False
+        self.numbers = array("I")
 
     def add(self, kind: int, start: str, end: str) -> None:
         """A row's place. Raises ValueError where that is none."""
@@ -111,6 +123,7 @@ class Draft:
 
     def join(self, other: Draft) -> None:
         self.rank, self.version = max(self.rank, other.rank), self.version or other.version
+        self.differs |= other.differs
         self.numbers.extend(other.numbers)
 
     def places(self, *kinds: int) -> list[tuple[int, int]]:
@@ -133,7 +146,11 @@ class Draft:
             notes.add(Notes.SPLIT, name)
         return [
             Transcript(
-                with_version(name, self.version), Exons(copy), *self._cds(copy, strand), self.rank
+                with_version(name, self.version),
+                Exons(copy),
+                *self._cds(copy, strand),
+                self.rank,
+                self.differs,
             )
             for copy in copies
         ]

@@ -73,7 +73,8 @@ class Transcript:
 
     The coding sequence, stop codon included, is what of the exons lies in [cds_start, cds_end);
     both are 0 in a transcript without one. `phase` bases of it precede its first whole codon: 0,
-    or 1 or 2 where its beginning is missing.
+    or 1 or 2 where its beginning is missing. `differs`: the annotation notes that the transcript's
+    own sequence has more or fewer bases than the genome (RefSeq).
     """
 
     id: str
@@ -82,6 +83,7 @@ class Transcript:
     cds_end: int = 0
     phase: int = 0
     rank: Rank = Rank.NONE
+    differs: bool = False
 
     @property
     def start(self) -> int:

@@ -244,6 +244,11 @@ class Locator:
         if transcript in self._checked:
             return
         what = f"{transcript.id} on {self._genome.path}"
+        if transcript.transcript.differs:
+            raise HgvsError(
+                f"{self._annotation.path} notes that {transcript.id} has more or fewer bases than "
+                "the genome, so that positions cannot be mapped"
+            )
         if any(end - start < SHORTEST_INTRON for start, end in transcript.introns):
             raise HgvsError(
                 f"{what} has gaps shorter than any intron: its sequence has other bases than the "
@@ -299,8 +304,7 @@ class Locator:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    from mutalyzer_hgvs_parser import to_model
-    from mutalyzer_hgvs_parser import exceptions
+    from mutalyzer_hgvs_parser import exceptions, to_model
 
     try:
         return to_model(text)
