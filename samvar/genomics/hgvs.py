@@ -16,7 +16,6 @@ from .genome import UNKNOWN, Genome, decode, encode, reverse_complement
 from .transcript import TranscriptMap, TranscriptPlace
 from .variant import Variant, normalise
 
-SHORTEST_INTRON = 10  # bases; less is where a transcript's sequence and the genome differ
 STOPS = frozenset(("TAA", "TAG"))  # TGA may be selenocysteine
 EXAMPLES = "NM_000059.4:c.8165C>G, NM_000059.4:c.67+3_67+6del or chr13:g.32363367C>G"
 _DESCRIPTION = re.compile(r"[^\s:]+:[a-z]\.\S+")
@@ -192,7 +191,7 @@ class Locator:
         elif self._has(name):
             owners = self._genes(selector) if selector else None
             gene, transcript = self._named(name, owners, notes)
-        elif name in self._by_symbol:
+        elif name in self._by_symbol and not selector:
             gene = _only(self._by_symbol[name], f"genes are named {name}")
             transcript = gene.chosen
             notes.append(f"{name} is taken for its transcript {transcript.id}")
@@ -211,7 +210,10 @@ class Locator:
         """The genes of a symbol, id or contig."""
         if name in self._by_symbol:
             return self._by_symbol[name]
-        contig = self._contig(name)
+        try:
+            contig = self._contig(name)
+        except HgvsError as e:
+            raise HgvsError(f"{self._annotation.path} has no gene {name}; {e}") from e
         return [g for g in self._annotation.genes if self._genome.contig(g.contig) == contig]
 
     def _named(
@@ -244,14 +246,9 @@ class Locator:
         if transcript in self._checked:
             return
         what = f"{transcript.id} on {self._genome.path}"
-        if transcript.transcript.differs:
+        if transcript.gapped:
             raise HgvsError(
-                f"{self._annotation.path} notes that {transcript.id} has more or fewer bases than "
-                "the genome, so that positions cannot be mapped"
-            )
-        if any(end - start < SHORTEST_INTRON for start, end in transcript.introns):
-            raise HgvsError(
-                f"{what} has gaps shorter than any intron: its sequence has other bases than the "
+                f"by {self._annotation.path}, {transcript.id} has more or fewer bases than the "
                 "genome, so that positions cannot be mapped"
             )
         if transcript.cds:
@@ -433,8 +430,8 @@ def _as_vcf(genome: Genome, variant: Variant) -> tuple[int, str, str]:
 def hgvs_c(transcript: TranscriptMap, variant: Variant, genome: Genome) -> str:
     """What the variant is called on the transcript: ID:c. where that is coding, else ID:n.; as far
     towards its 3' end as it can be placed there. Empty where it reaches beyond the transcript, or
-    changes nothing."""
-    change = _change(transcript, variant, genome)
+    changes nothing, or the transcript is gapped."""
+    change = "" if transcript.gapped else _change(transcript, variant, genome)
     if not change:
         return ""
     return f"{transcript.id}:{'n' if transcript.cds is None else 'c'}.{change}"

@@ -15,6 +15,8 @@ from ..errors import AnnotationError
 from .genes import Gene, Transcript
 from .genome import Genome, reverse_complement
 
+SHORTEST_INTRON = 10  # bases; less is where a transcript's sequence and the genome differ
+
 
 class TranscriptPlace(NamedTuple):
     """A base of the spliced transcript (0-based), or one `offset` bases away from it in an intron:
@@ -58,6 +60,13 @@ class TranscriptMap:
     def length(self) -> int:
         """Bases of the spliced transcript."""
         return self.exon_starts[-1]
+
+    @property
+    def gapped(self) -> bool:
+        """Whether the annotation shows that the transcript's own sequence has more or fewer bases
+        than the genome, so that positions of the two don't correspond."""
+        short = any(end - start < SHORTEST_INTRON for start, end in self.introns)
+        return self.transcript.differs or short
 
     # ------------------------------------------------------------------- exons, introns and places
 
