@@ -549,3 +549,25 @@ def test_names_of_tested_variants(shared):
         name = hgvs_c(maps[row["ID"][:9]], variant, genome)
         named += name.split(":")[1] == row["ID"].split(":")[1]
     assert len(rows) > 500 and named > 0.95 * len(rows)  # some spell out what they delete
+
+
+PUBLISHED = {  # GRCh38, as ClinVar has them
+    "NM_000059:c.8165C>G": ("chr13", 32363367, "C", "G"),
+    "NM_000152:c.-32-13T>G": ("chr17", 80104542, "T", "G"),
+    "NM_000492:c.1521_1523del": ("chr7", 117559590, "ATCT", "A"),
+    "NM_000492:c.3717+12191C>T": ("chr7", 117639961, "C", "T"),
+    "NM_170707:c.1824C>T": ("chr1", 156138613, "C", "T"),
+    "NC_000013.11:g.32363367C>G": ("chr13", 32363367, "C", "G"),
+}
+
+
+@pytest.mark.slow
+def test_published_places(shared):
+    genome = Genome(shared("genome/hg38.fa.gz"))
+    annotation = load_annotation(shared("annotation/refseq.hg38.bed12+gene.gz"))
+    own = [g for g in annotation.genes if g.symbol in ("BRCA2", "CFTR", "GAA", "LMNA")]
+    locator = Locator(genome, Annotation(own))
+    for name, place in PUBLISHED.items():
+        assert locator.locate(name)[:4] == place
+    with pytest.raises(HgvsError, match="GRCh37, 115169878 bases long; chr13 of .* has 114364328"):
+        locator.locate("NC_000013.10:g.32363367C>G")
