@@ -18,12 +18,13 @@ from .formats.vcf import VcfReader
 from .formats.vcf.bcf import BcfWriter
 from .formats.vcf.record import Record, insert_header
 from .formats.vcf.text import TextWriter
-from .genomics.genes import Annotation, Gene
+from .genomics.genes import Annotation, Choice, Gene
 from .genomics.genome import Genome
 from .genomics.variant import Status, Variant, allele_status, normalise
 from .genomics.window import Window, make_window
 from .scoring import deltas
 from .scoring.attribution import COMPLETE, ROUGHLY, attribute
+from .scoring.consequence import consequences
 from .scoring.effects import GeneEffect, ScoredAllele
 from .scoring.predictor import Predictor, ScoredWindow
 
@@ -35,6 +36,7 @@ CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at 
 LOW_CONTEXT = 0.9
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
+LISTED = "listed"  # transcripts that a file names
 
 T = TypeVar("T")
 Change = Variant | Status  # what an ALT changes, or why there is nothing to be scored
@@ -54,10 +56,12 @@ class Options:
     spliceai_compat: bool = False
     transcript_extent: bool = False
     hgvs_out: bool = False
+    transcripts: Choice = "chosen"  # whose events are told
+    event_min: float = 0.2
     precision: str = "fp32"  # of the aggregator on a GPU; a CPU has fp32 alone
 
     def __post_init__(self) -> None:
-        for name in ("distance", "max_allele", "rbp_min", "rbp_max"):
+        for name in ("distance", "max_allele", "rbp_min", "rbp_max", "event_min"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.precision not in PRECISIONS:
@@ -70,7 +74,8 @@ class Options:
         return info.FIELDS + optional
 
     def text(self) -> str:
-        return ",".join(f"{k}={v}" for k, v in vars(self).items())
+        listed = {} if isinstance(self.transcripts, str) else dict(transcripts=LISTED)
+        return ",".join(f"{k}={v}" for k, v in (vars(self) | listed).items())
 
 
 class Allele(NamedTuple):
@@ -321,10 +326,13 @@ def status_of(scored: list[ScoredWindow]) -> Status:
 
 
 def effect(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneEffect:
-    """Deltas in one gene, and the causes of those of at least `options.rbp_min`."""
+    """Deltas in one gene, the causes of those of at least `options.rbp_min`, and what happens to
+    the transcripts."""
     found = deltas.compute(scored.window, scored.ref, scored.alt, options.mask)
     causes = attribute(predictor, scored, found, options.rbp_min, ROUGHLY)
-    return GeneEffect(scored.window, found, tuple(causes))
+    transcripts = scored.window.gene.selected(options.transcripts)
+    told = consequences(predictor, scored.window, found, transcripts, options.event_min)
+    return GeneEffect(scored.window, found, tuple(causes), told)
 
 
 def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> list[str]:
@@ -335,6 +343,12 @@ def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> lis
     rows = {
         info.SCORE: [
             info.packed(info.score_values(alt, e.gene, e.deltas, record.pos)) for alt, e in effects
+        ],
+        info.EVENT: [
+            row
+            for alt, e in effects
+            for c in e.consequences
+            for row in info.event_rows(alt, e.gene, c)
         ],
         info.RBP: [
             info.rbp_row(alt, e.gene, cause.delta, part)

@@ -10,6 +10,7 @@ from .formats.vcf.record import Record
 from .genomics.genes import Gene
 from .genomics.variant import Status
 from .scoring.attribution import Part
+from .scoring.consequence import Consequence, Event, Kind, Outcome
 from .scoring.deltas import NAMES, Deltas
 
 
@@ -64,7 +65,17 @@ HGVS = Field(
     "HGVS of each ALT on the chosen transcript of each gene, as far to its 3' end as can be; . "
     "beyond it. Format: ALLELE|SYMBOL|TRANSCRIPT|HGVSC",
 )
-FIELDS = (MAX, STATUS, SCORE, RBP)
+EVENT = Field(
+    "SAMVAR_EVENT",
+    ".",
+    "String",
+    "What happens to the transcript, where a site changes by 0.05 or more, strongest first: EVENT, "
+    + " ".join(k.value for k in Kind)
+    + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a premature STOP; NMD, yes, or "
+    "no and the exception, or why there is no FRAME; PROB, strength of the event; predicted RNA. "
+    "Format: ALLELE|SYMBOL|TRANSCRIPT|EVENT|EXON|START|END|SIZE|FRAME|STOP|NMD|PROB|RNA",
+)
+FIELDS = (MAX, STATUS, SCORE, EVENT, RBP)
 OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
 SPLICEAI = Field(
     "SpliceAI",
@@ -111,6 +122,41 @@ def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
         *places,
         _number(deltas.sd, 4),
     ]
+
+
+def event_rows(alt: str, gene: Gene, consequence: Consequence) -> list[str]:
+    """The rows of SAMVAR_EVENT of an allele and a transcript: one for each event, or that there is
+    none."""
+    start = [alt, gene.symbol, consequence.transcript.id]
+    if not consequence.outcomes:
+        nothing = [Kind.NONE.value, *[""] * 7, _number(consequence.strongest, 4), ""]
+        return [packed(start + nothing)]
+    return [packed(start + _event_values(outcome)) for outcome in consequence.outcomes]
+
+
+def _event_values(outcome: Outcome) -> list[str]:
+    event, message = outcome.event, outcome.message
+    said = message.decay or message.why
+    return [
+        event.kind.value,
+        numbers(event),
+        place(*outcome.first),
+        place(*outcome.last),
+        str(event.size),
+        message.frame.value if message.frame else "",
+        str(message.stop or ""),
+        said.value if said else "",
+        _number(event.strength, 4),
+        outcome.rna,
+    ]
+
+
+def numbers(event: Event) -> str:
+    """The exon or exons of an event, or its intron."""
+    first, last = event.exons
+    if event.in_intron:
+        return f"intron{first}"
+    return str(first) if first == last else f"{first}-{last}"
 
 
 def packed(values: list[str]) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import click
 
 from .. import __version__
+from ..errors import SamvarError
 from ..files import write
 from .options import (
     EXIT_STRICT,
@@ -124,6 +125,24 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     return "v" if output == "-" and input_form == "z" else input_form
 
 
+WELL_KNOWN = "chosen", "mane", "all"
+
+
+def _listed(transcripts: str):
+    """A choice of transcripts, or the ids that a file lists."""
+    if transcripts in WELL_KNOWN:
+        return transcripts
+    try:
+        with open(transcripts, encoding="utf-8-sig") as lines:
+            ids = [line.strip() for line in lines]
+    except (OSError, UnicodeDecodeError) as e:
+        raise SamvarError(
+            f"--transcripts {transcripts} is none of {', '.join(WELL_KNOWN)}, and no file that can "
+            f"be read: {e}"
+        ) from e
+    return frozenset(i for i in ids if i and not i.startswith("#"))
+
+
 @click.command(cls=OptionalValues)
 @click.argument("vcf", default="-")
 @fasta_option
@@ -193,6 +212,22 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     show_default=True,
     type=click.IntRange(0),
     help="List at most this many causes of a delta, the strongest.",
+)
+@click.option(
+    "--transcripts",
+    metavar="chosen|mane|all|FILE",
+    default="chosen",
+    show_default=True,
+    help="Tell what happens (SAMVAR_EVENT) to the chosen transcript of each gene, to those of "
+    "MANE, to all, or to those whose ids this file lists, one on each line.",
+)
+@click.option(
+    "--event-min",
+    metavar="PROB",
+    default=0.2,
+    show_default=True,
+    type=NumberRange(0),
+    help="List events of at least this strength.",
 )
 @click.option(
     "--max-allele",
@@ -289,13 +324,15 @@ def annotate(
     threads,
     device,
     precision,
+    transcripts,
     **options,
 ) -> None:
     """Annotate a VCF or BCF with splice changes and their causes.
 
     VCF is a VCF, plain or compressed, or a BCF; - or nothing is stdin. The same records come out in
     the same order, with these fields added to INFO: SAMVAR_MAX (the largest change of any splice
-    site's probability, of each ALT), SAMVAR_STATUS, SAMVAR and SAMVAR_RBP.
+    site's probability, of each ALT), SAMVAR_STATUS, SAMVAR,
+    SAMVAR_EVENT (what happens to the transcript) and SAMVAR_RBP.
 
     With --hgvs lines that cannot be mapped are told with their number, and the exit code is 3.
     """
@@ -314,7 +351,8 @@ def annotate(
     if hgvs and vcf != "-":
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
     different_files(output, tsv, stats)
-    others = fasta, annotation, hgvs, regions_file, targets_file
+    named = None if transcripts in WELL_KNOWN else transcripts
+    others = fasta, annotation, hgvs, regions_file, targets_file, named
     different_files(output, tsv, stats, inputs=(vcf, *others))
     if stats == output == "-":
         raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
@@ -323,7 +361,7 @@ def annotate(
     check_outputs(output, tsv, stats, f"{output}.{write_index}" if write_index else None)
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
-    chosen = Options(**options, precision=precision)
+    chosen = Options(**options, precision=precision, transcripts=_listed(transcripts))
     genome = Genome(fasta)
     selection, indexed = _regions(
         regions, regions_file, targets, targets_file, regions_overlap, genome.lengths

@@ -482,13 +482,13 @@ def _located(transcript: TranscriptMap, start: int, end: int, what: str) -> str:
     transcript."""
     first, last = (start, end - 1) if transcript.strand == "+" else (end - 1, start)
     places = [transcript.place(p) for p in (first, last)]
-    texts = [_text(transcript, place) for place in places if place]
+    texts = [numbered(transcript, place) for place in places if place]
     if len(texts) < 2:
         return ""
     return ("_".join(texts) if end - start > 1 else texts[0]) + what
 
 
-def _text(transcript: TranscriptMap, place: TranscriptPlace) -> str:
+def numbered(transcript: TranscriptMap, place: TranscriptPlace) -> str:
     """A place as c. (n. where there is no coding sequence) numbers it."""
     first, end = transcript.cds or (0, transcript.length)
     base = place.base

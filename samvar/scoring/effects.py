@@ -10,6 +10,7 @@ from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status
 from ..genomics.window import Window
 from .attribution import Attribution
+from .consequence import Consequence
 from .deltas import Deltas
 
 
@@ -20,11 +21,13 @@ class GeneEffect:
     window  what the models were shown: gene, compared positions
     deltas  gains and losses of acceptors and donors, probability
     causes  the deltas that were taken apart, in the order of `deltas.NAMES`
+    consequences  what happens to each of the transcripts asked for; none where no site changes
     """
 
     window: Window
     deltas: Deltas
     causes: tuple[Attribution, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
 
     @property
     def gene(self) -> Gene:

@@ -1,0 +1,457 @@
+"""Events of hand-made transcripts, on both strands: what happens, in which frame, where it stops,
+and what the molecule is called."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pytest
+
+from samvar import info
+from samvar.annotate import Allele, Options, encode, score
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf.record import Record
+from samvar.genomics.genes import Gene, Transcript
+from samvar.genomics.genome import Genome
+from samvar.genomics.genome import encode as codes
+from samvar.genomics.variant import Variant
+from samvar.genomics.window import make_window
+from samvar.model.bundle import load_bundle
+from samvar.scoring.consequence import ACCEPTOR, DONOR, FLOOR, Consequence, Kind, consequence
+from samvar.scoring.line import Line, Span
+from samvar.scoring.message import Decay, Frame, NoFrame
+from samvar.scoring.predictor import Predictor, ScoredWindow
+
+from . import toy
+
+LENGTH = 4000
+EXONS = ((100, 200), (400, 500), (700, 830), (1100, 1250), (1500, 1700))
+CDS = 150, 1601  # 50, 100, 130, 150 and 101 bases: 177 codons
+STRANDS = pytest.mark.parametrize("strand", "+-")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A gene of poly-C, all in transcript orientation, 0-based: `text` puts bases at places,
+    `sites` says (kind, place): (ref, alt); annotated sites are 0.9 in both alleles otherwise. The
+    variant replaces [at, at + gone) by `new`."""
+
+    sites: dict
+    text: dict = field(default_factory=dict)
+    exons: tuple = EXONS
+    cds: tuple = CDS
+    at: int = 650
+    gone: int = 1
+    new: str = "G"
+
+    def bases(self):
+        bases = list("C" * LENGTH)
+        for place, text in self.text.items():
+            bases[place : place + len(text)] = text
+        return "".join(bases)
+
+    def place(self, strand, start, end):
+        return (start, end) if strand == "+" else (LENGTH - end, LENGTH - start)
+
+    def line(self, strand, folder):
+        bases, new = self.bases(), self.new
+        old = bases[self.at : self.at + self.gone]
+        if strand == "-":
+            bases, new, old = map(toy.revcomp, (bases, new, old))
+        genome = Genome(toy.fasta(folder / f"{'fr'[strand == '-']}.fa", c=bases))
+        exons = tuple(sorted(self.place(strand, *e) for e in self.exons))
+        transcript = Transcript("T.1", exons, *self.place(strand, *self.cds))
+        gene = Gene("G", "G", "c", strand, exons[0][0], exons[-1][1], (transcript,))
+        start, _ = self.place(strand, self.at, self.at + self.gone)
+        variant = Variant("c", start, codes(old), codes(new))
+        window = make_window(genome, gene, variant, 500, 30, (10, 10))
+        return Line.of(self.scored(window, strand), variant), transcript
+
+    def scored(self, window, strand):
+        first, _ = self.place(strand, window.start, window.end)
+        longer = len(self.new) - self.gone
+        ref = np.zeros((1, 2, window.compared))
+        alt = np.zeros((1, 2, window.compared + longer))
+        annotated = {(ACCEPTOR, s): (0.9, 0.9) for s, _ in self.exons[1:]}
+        annotated |= {(DONOR, e - 1): (0.9, 0.9) for _, e in self.exons[:-1]}
+        for (kind, place), (before, after) in (annotated | self.sites).items():
+            if not 0 <= place - first < window.compared:
+                continue
+            ref[0, kind, place - first] = before
+            if not self.at <= place < self.at + self.gone or longer == 0:
+                shift = longer if place >= self.at + self.gone else 0
+                alt[0, kind, place - first + shift] = after
+        return ScoredWindow(window, window.to_genome(ref), window.to_genome(alt))
+
+    def says(self, strand, folder, minimum=0.2) -> Consequence:
+        return consequence(*self.line(strand, folder), minimum)
+
+    def strongest(self, strand, folder):
+        return self.says(strand, folder).outcomes[0]
+
+
+def skipping(exon, **others):
+    """An exon (number) whose sites are lost."""
+    start, end = others.get("exons", EXONS)[exon - 1]
+    lost = {(ACCEPTOR, start): (0.9, 0.1), (DONOR, end - 1): (0.9, 0.0)}
+    return Case(lost, **others)
+
+
+# --------------------------------------------------------------------------------- every event
+
+
+@STRANDS
+def test_an_exon_is_skipped_once_though_both_its_ends_go(strand, tmp_path):
+    says = skipping(3).says(strand, tmp_path)
+    (outcome,) = says.outcomes
+    event = outcome.event
+    assert (event.kind, event.exons, event.size) == (Kind.EXON_SKIPPING, (3, 3), 130)
+    assert outcome.rna == "r.(151_280del)"
+    assert outcome.last.position - outcome.first.position == 129
+    cause = event.sites[0]
+    assert (cause.kind, cause.exon, cause.ref, cause.alt) == (DONOR, 3, 0.9, 0.0)
+    assert event.strength == pytest.approx(18 / 19)  # twice the odds of 0.9, less nothing
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "lost, new, kind, exons, size, rna",
+    [
+        ((DONOR, 829), (DONOR, 824), Kind.PARTIAL_EXON_DELETION, (3, 3), 5, "r.(276_280del)"),
+        (
+            (DONOR, 829),
+            (DONOR, 833),
+            Kind.PARTIAL_INTRON_RETENTION,
+            (3, 4),
+            4,
+            "r.(280_281ins280+1_280+4)",
+        ),
+        ((ACCEPTOR, 700), (ACCEPTOR, 706), Kind.PARTIAL_EXON_DELETION, (3, 3), 6, "r.(151_156del)"),
+        ((ACCEPTOR, 700), (ACCEPTOR, 701), Kind.PARTIAL_EXON_DELETION, (3, 3), 1, "r.(151del)"),
+        (
+            (ACCEPTOR, 700),
+            (ACCEPTOR, 690),
+            Kind.PARTIAL_INTRON_RETENTION,
+            (2, 3),
+            10,
+            "r.(150_151ins151-10_151-1)",
+        ),
+    ],
+)
+def test_a_new_site_takes_over_from_a_lost_one(strand, lost, new, kind, exons, size, rna, tmp_path):
+    case = Case({lost: (0.9, 0.0), new: (0.0, 0.9)})
+    outcome, *others = case.says(strand, tmp_path).outcomes
+    event = outcome.event
+    assert (event.kind, event.exons, event.size, outcome.rna) == (kind, exons, size, rna)
+    assert not others  # the exon is not skipped, too
+
+
+@STRANDS
+def test_what_a_new_site_does_not_take_over_is_skipped(strand, tmp_path):
+    case = Case({(DONOR, 829): (0.9, 0.0), (ACCEPTOR, 700): (0.9, 0.3), (DONOR, 824): (0.0, 0.4)})
+    first, second = (o.event for o in case.says(strand, tmp_path).outcomes)
+    assert (first.kind, second.kind) == (Kind.EXON_SKIPPING, Kind.PARTIAL_EXON_DELETION)
+    assert first.strength == pytest.approx(18 / 19 - 0.4) and second.strength == pytest.approx(0.4)
+
+
+@STRANDS
+def test_a_site_that_was_there_takes_its_share(strand, tmp_path):
+    sites = {(DONOR, 829): (0.9, 0.0), (ACCEPTOR, 700): (0.9, 0.3), (DONOR, 824): (0.3, 0.3)}
+    _, second = (o.event for o in Case(sites).says(strand, tmp_path).outcomes)
+    assert second.kind is Kind.PARTIAL_EXON_DELETION
+    assert second.strength == pytest.approx(18 / 19 * 0.3)
+
+
+@STRANDS
+@pytest.mark.parametrize("last, there", [(583, False), (584, True), (650, True)])
+def test_two_new_sites_in_an_intron_are_an_exon(strand, last, there, tmp_path):
+    case = Case({(ACCEPTOR, 560): (0.0, 0.7), (DONOR, last): (0.1, 0.8)}, at=570)
+    kinds = {o.event.kind: o for o in case.says(strand, tmp_path).outcomes}
+    assert (Kind.PSEUDOEXON in kinds) == there  # 25 bases at least
+    if last == 650:
+        event = kinds[Kind.PSEUDOEXON].event
+        assert (event.exons, event.size) == ((2, 3), 91)
+        assert event.strength == pytest.approx(0.7)
+        assert kinds[Kind.PSEUDOEXON].rna == "r.(150_151ins150+61_151-50)"
+        assert len(kinds) == 1
+
+
+@STRANDS
+@pytest.mark.parametrize("site, exon", [((DONOR, 199), 1), ((ACCEPTOR, 1500), 4)])
+def test_an_intron_stays_where_the_first_or_last_exon_loses_its_site(strand, site, exon, tmp_path):
+    case = Case({site: (0.9, 0.05)}, at=site[1])
+    (outcome,) = case.says(strand, tmp_path).outcomes
+    start, end = EXONS[exon - 1][1], EXONS[exon][0]
+    event = outcome.event
+    assert (event.kind, event.exons) == (Kind.WHOLE_INTRON_RETENTION, (exon, exon + 1))
+    assert event.size == end - start
+    coding = {1: "r.(50_51ins50+1_51-1)", 4: "r.(430_431ins430+1_431-1)"}
+    assert outcome.rna == coding[exon]
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "acceptor, kind", [(0.9, "whole_intron_retention"), (0.3, "exon_skipping")]
+)
+def test_a_short_intron_stays_where_the_other_end_of_the_exon_does(
+    strand, acceptor, kind, tmp_path
+):
+    case = Case({(DONOR, 829): (0.9, 0.0), (ACCEPTOR, 700): (0.9, acceptor)})
+    assert case.strongest(strand, tmp_path).event.kind.value == kind
+
+
+@STRANDS
+def test_neighbours_are_skipped_together(strand, tmp_path):
+    sites = skipping(2).sites | skipping(3).sites
+    (outcome,) = Case(sites, at=600).says(strand, tmp_path).outcomes
+    event = outcome.event
+    assert (event.kind, event.exons, event.size) == (Kind.MULTI_EXON_SKIPPING, (2, 3), 230)
+    assert outcome.rna == "r.(51_280del)"
+
+
+@STRANDS
+def test_a_weak_exon_is_included_more(strand, tmp_path):
+    case = Case({(ACCEPTOR, 700): (0.1, 0.6), (DONOR, 829): (0.2, 0.7)})
+    (outcome,) = case.says(strand, tmp_path).outcomes
+    event = outcome.event
+    assert (event.kind, event.exons, event.size) == (Kind.INCREASED_EXON_INCLUSION, (3, 3), 130)
+    assert outcome.message.why is NoFrame.SAME and outcome.rna == ""
+
+
+@STRANDS
+def test_none(strand, tmp_path):
+    says = Case({(DONOR, 829): (0.9, 0.8)}).says(strand, tmp_path)
+    assert says.outcomes == () and 0 < says.strongest < 0.2
+
+
+@STRANDS
+def test_sites_that_were_not_scored_count_as_used(strand, tmp_path):
+    case = Case({(DONOR, 199): (0.9, 0.0)}, at=180)  # exon 4 and what follows is out of reach
+    line, transcript = case.line(strand, tmp_path)
+    assert not line.scored(line.column(case.place(strand, 1100, 1101)[0]))
+    kinds = [o.event.kind for o in consequence(line, transcript, 0.2).outcomes]
+    assert kinds == [Kind.WHOLE_INTRON_RETENTION]
+
+
+@STRANDS
+def test_a_gene_of_one_exon_has_no_events(strand, tmp_path):
+    case = Case({(DONOR, 640): (0.0, 0.9)}, exons=((100, 1700),), cds=(150, 1602))
+    assert case.says(strand, tmp_path).outcomes == ()
+
+
+@STRANDS
+def test_a_deleted_site_is_lost(strand, tmp_path):
+    case = Case({(ACCEPTOR, 700): (0.9, 0.9)}, at=695, gone=10, new="")
+    (outcome,) = case.says(strand, tmp_path).outcomes
+    assert outcome.event.kind is Kind.WHOLE_INTRON_RETENTION  # its donor is as it was
+    assert outcome.event.size == 195  # 5 of the intron's 200 bases are not in ALT
+
+
+# -------------------------------------------------------------------------------- the message
+
+
+@STRANDS
+@pytest.mark.parametrize("length, frame", [(129, Frame.IN_FRAME), (130, 0), (131, 0)])
+def test_the_frame(strand, length, frame, tmp_path):
+    exons = (*EXONS[:2], (700, 700 + length), *EXONS[3:])
+    message = skipping(3, exons=exons).strongest(strand, tmp_path).message
+    assert message.frame is (frame or Frame.FRAMESHIFT)
+    assert (message.stop, message.decay, message.why) == (None, None, None)
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "exon, stop, codon, decay",
+    [
+        (3, 1100 + 30, 61, Decay.YES),
+        (3, 1100 + 96, 83, Decay.YES),  # ends 51 bases before the last junction
+        (3, 1100 + 99, 84, Decay.LAST_JUNCTION),  # 48
+        (3, 1500 + 30, 111, Decay.LAST_EXON),
+        (2, 700 + 94, 49, Decay.START_PROXIMAL),  # ends 147 bases behind the start
+        (2, 700 + 97, 50, Decay.YES),  # 150
+    ],
+)
+def test_a_premature_stop_and_decay(strand, exon, stop, codon, decay, tmp_path):
+    case = skipping(exon, text={stop: "TAG"}, at=600)
+    message = case.strongest(strand, tmp_path).message
+    assert (message.frame, message.stop, message.decay) == (Frame.FRAMESHIFT, codon, decay)
+
+
+@STRANDS
+@pytest.mark.parametrize("length, decay", [(400, Decay.YES), (401, Decay.LONG_EXON)])
+def test_a_long_exon_escapes(strand, length, decay, tmp_path):
+    exons = (*EXONS[:3], (1100, 1100 + length), (1900, 2100))
+    case = skipping(3, exons=exons, cds=(150, 2001), text={1100 + 30: "TGA"})
+    assert case.strongest(strand, tmp_path).message.decay is decay
+
+
+@STRANDS
+def test_a_single_exon_escapes(strand, tmp_path):
+    case = Case(
+        {(DONOR, 699): (0.9, 0.0)}, {705: "TAA"}, exons=((400, 700), (800, 1000)), cds=(450, 900)
+    )
+    outcome = case.strongest(strand, tmp_path)
+    assert outcome.event.kind is Kind.WHOLE_INTRON_RETENTION
+    message = outcome.message
+    assert (message.stop, message.decay) == (86, Decay.SINGLE_EXON)  # base 255 of the coding ones
+
+
+@STRANDS
+def test_a_stop_that_ref_has_in_the_same_frame_is_not_premature(strand, tmp_path):
+    """Selenocysteine: TGA in codon 30 of 177; exon 3 of 129 bases is skipped in frame."""
+    exons = (*EXONS[:2], (700, 829), *EXONS[3:])
+    for text, stop in (({400 + 37: "TGA"}, None), ({1598: "TAA"}, None)):
+        case = skipping(3, exons=exons, cds=(150, 1600), text=text)
+        assert case.strongest(strand, tmp_path).message.stop == stop
+
+
+@STRANDS
+def test_the_variants_own_stop_is_read(strand, tmp_path):
+    """C > A in CCC of an exon that stays, beside a skipped one, in frame: TCA becomes TAA."""
+    exons = (*EXONS[:2], (700, 829), *EXONS[3:])
+    case = skipping(3, exons=exons, cds=(150, 1600), text={1112: "TCA"}, at=1113, new="A")
+    message = case.strongest(strand, tmp_path).message
+    assert message.frame is Frame.IN_FRAME and message.stop == (50 + 100 + 12) // 3 + 1
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "exon, cds, why",
+    [
+        (3, (1150, 1650), NoFrame.UTR5),
+        (3, (110, 410), NoFrame.UTR3),
+        (3, (0, 0), NoFrame.NONCODING),
+        (3, (720, 1601), NoFrame.START_LOST),
+    ],
+)
+def test_why_there_is_no_frame(strand, exon, cds, why, tmp_path):
+    message = skipping(exon, cds=cds).strongest(strand, tmp_path).message
+    assert (message.frame, message.stop, message.why) == (None, None, why)
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "cds, rna",
+    [
+        ((1150, 1650), "r.(-180_-51del)"),
+        ((110, 410), "r.(*91_*220del)"),
+        ((0, 0), "r.(201_330del)"),
+    ],
+)
+def test_the_molecule_outside_the_coding_sequence(strand, cds, rna, tmp_path):
+    assert skipping(3, cds=cds).strongest(strand, tmp_path).rna == rna
+
+
+# -------------------------------------------------------------------------------- the line
+
+
+@STRANDS
+@pytest.mark.parametrize("gone, new", [(1, "G"), (0, "GT"), (7, ""), (2, "GT")])
+def test_columns_and_places(strand, gone, new, tmp_path):
+    case = Case({}, at=650, gone=gone, new=new, text={640: "GATTACAGATTACA"})
+    line, _ = case.line(strand, tmp_path)
+    start, end = case.place(strand, 100, 1700)
+    columns = [line.column(p) for p in range(start, end)]
+    assert sorted(columns) == sorted(set(columns))
+    assert [line.place(c).position for c in columns] == list(range(start, end))
+    whole = Span(min(columns), max(columns) + 1)
+    ref, alt = case.bases()[100:1700], case.bases()
+    alt = (alt[:650] + new + alt[650 + gone :])[100 : 1700 + len(new) - gone]
+    for in_alt, text in ((False, ref), (True, alt)):
+        bases = line.bases(whole, in_alt)
+        assert np.array_equal(bases.codes, codes(text))
+        assert line.length(whole, in_alt) == len(text) == len(bases.columns)
+    offsets = [line.place(c).offset for c in range(*whole)]
+    inserted = list(range(1, len(new) + 1)) if gone == 0 else []
+    assert [o for o in offsets if o] == (inserted if strand == "+" else inserted[::-1])
+
+
+# ----------------------------------------------------------------------------- through the spine
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Two genes that overlap on two strands, and the same genome mirrored, with a toy model."""
+    folder = tmp_path_factory.mktemp("real")
+    bases = toy.random_bases(3000, seed=5)
+    genes = [
+        ("A", "+", [(501, 700), (901, 1000), (1301, 1450), (1801, 2000)]),
+        ("B", "-", [(601, 800), (1101, 1200), (1501, 1700)]),
+    ]
+    flipped = [
+        (name, "+-"[s == "+"], sorted((3001 - e, 3001 - b) for b, e in exons))
+        for name, s, exons in genes
+    ]
+    predictor = Predictor(load_bundle(toy.bundle(folder)))
+    sides = []
+    for name, text, own in (("f", bases, genes), ("r", toy.revcomp(bases), flipped)):
+        table = [(gene, "c", strand, exons) for gene, strand, exons in own]
+        annotation = load_annotation(toy.gtf(folder / f"{name}.gtf", *table))
+        sides.append(partial(score, Genome(toy.fasta(folder / f"{name}.fa", c=text)), annotation))
+    return bases, predictor, sides
+
+
+def told(scorer, predictor, pos, ref, alt):
+    """What is said of each gene's transcript, without what depends on the strand."""
+    options = Options(event_min=0.01)
+    (allele,) = scorer(predictor, [Allele("c", pos, ref, alt)], options)
+    rows = {}
+    for effect in allele.genes:
+        for c in effect.consequences:
+            events = [
+                (o.event.kind, o.event.exons, o.event.size, round(o.event.strength, 4), o.rna)
+                for o in c.outcomes
+            ]
+            rows[effect.gene.id] = sorted(events, key=str)
+    return rows
+
+
+def random_alleles(bases, n):
+    rng = np.random.default_rng(3)
+    for _ in range(n):
+        pos, gone, new = int(rng.integers(650, 1650)), int(rng.integers(0, 5)), ""
+        if not gone or rng.random() < 0.5:
+            new = "".join(rng.choice(list("ACGT"), int(rng.integers(1, 5))))
+        ref = bases[pos - 1 : pos + gone]
+        yield pos, ref, ref[0] + new
+
+
+def test_mirrored_alleles_have_the_same_events(real):
+    bases, predictor, (forward, reverse) = real
+    some = 0
+    for pos, ref, alt in random_alleles(bases, 25):
+        found = told(forward, predictor, pos, ref, alt)
+        last = pos + len(ref)  # the anchor base behind, which is the one before of the mirror
+        own, other = ref[1:] + bases[last - 1], alt[1:] + bases[last - 1]
+        mirrored = told(reverse, predictor, 3001 - last, toy.revcomp(own), toy.revcomp(other))
+        assert found == mirrored, (pos, ref, alt)
+        some += bool(found)
+    assert some
+
+
+def test_spellings_have_the_same_events(real):
+    bases, predictor, (forward, _) = real
+    for pos, ref, alt in random_alleles(bases, 15):
+        longer = told(forward, predictor, pos - 2, bases[pos - 3 : pos - 1] + ref,
+                      bases[pos - 3 : pos - 1] + alt)  # fmt: skip
+        assert told(forward, predictor, pos, ref, alt) == longer
+
+
+def test_each_gene_has_its_rows_and_quiet_alleles_none(real):
+    bases, predictor, (forward, _) = real
+    seen = set()
+    for pos, ref, alt in random_alleles(bases, 25):
+        (allele,) = forward(predictor, [Allele("c", pos, ref, alt)], Options())
+        entries = dict(e.split("=") for e in encode(record(pos, ref, alt), [allele], Options()))
+        rows = [r.split("|") for r in entries.get("SAMVAR_EVENT", "").split(",") if r]
+        loud = {g.gene.id for g in allele.genes if g.largest >= FLOOR}
+        assert {r[1] for r in rows} == loud
+        assert all(len(r) == len(info.EVENT.columns()) and r[0] == alt for r in rows)
+        assert all(r[3] in {k.value for k in Kind} for r in rows)
+        seen |= loud
+    assert seen == {"A", "B"}
+
+
+def record(pos, ref, alt):
+    line = f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n".encode()
+    return Record(line, 1, "c", pos, ref, (alt,))
