@@ -56,7 +56,7 @@ class Options:
     spliceai_compat: bool = False
     transcript_extent: bool = False
     hgvs_out: bool = False
-    transcripts: Choice = "chosen"  # whose events are told
+    transcripts: Choice = "chosen"  # whose events and HGVS are told
     event_min: float = 0.2
     precision: str = "fp32"  # of the aggregator on a GPU; a CPU has fp32 alone
 
@@ -356,7 +356,11 @@ def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> lis
             for cause in e.causes
             for part in cause.rows(options.rbp_max)
         ],
-        info.HGVS: [info.hgvs_row(alt, e.gene, e.hgvs) for alt, e in effects * options.hgvs_out],
+        info.HGVS: [
+            info.hgvs_row(alt, e.gene, transcript, e.hgvs(transcript))
+            for alt, e in effects * options.hgvs_out
+            for transcript in e.gene.selected(options.transcripts)
+        ],
         info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, record.pos) for alt, e in effects],
     }
     return info.entries(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import __version__
 from .formats.vcf.record import Record
-from .genomics.genes import Gene
+from .genomics.genes import Gene, Transcript
 from .genomics.variant import Status
 from .scoring.attribution import Part
 from .scoring.consequence import Consequence, Event, Kind, Outcome
@@ -62,8 +62,8 @@ HGVS = Field(
     "SAMVAR_HGVS",
     ".",
     "String",
-    "HGVS of each ALT on the chosen transcript of each gene, as far to its 3' end as can be; . "
-    "beyond it. Format: ALLELE|SYMBOL|TRANSCRIPT|HGVSC",
+    "HGVS of each ALT on each transcript asked for, as far to its 3' end as can be; . beyond it. "
+    "Format: ALLELE|SYMBOL|TRANSCRIPT|HGVSC",
 )
 EVENT = Field(
     "SAMVAR_EVENT",
@@ -164,9 +164,9 @@ def packed(values: list[str]) -> str:
     return "|".join(map(escape, values))
 
 
-def hgvs_row(alt: str, gene: Gene, name: str) -> str:
+def hgvs_row(alt: str, gene: Gene, transcript: Transcript, name: str) -> str:
     """One row of SAMVAR_HGVS. `name`: as genomics.hgvs.hgvs_c writes it."""
-    return packed([alt, gene.symbol, gene.chosen.id, name.rpartition(":")[2]])
+    return packed([alt, gene.symbol, transcript.id, name.rpartition(":")[2]])
 
 
 def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:

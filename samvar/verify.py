@@ -101,8 +101,8 @@ def verify(
         f.key for f in (options.fields if options.precision == "fp32" else (info.MAX, info.STATUS))
     ]
     if options.transcripts == spine.LISTED:  # by a file that is not here
-        scoring = replace(scoring, transcripts="chosen")
-        compared = [key for key in compared if key != info.EVENT.key]
+        options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
+        compared = [key for key in compared if key not in (info.EVENT.key, info.HGVS.key)]
     drawn = _Sample(reader, sample)
     problems += [
         f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"

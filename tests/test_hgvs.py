@@ -500,6 +500,31 @@ def test_annotate_a_list(files, tmp_path):
         ]
 
 
+def test_names_on_the_transcripts_asked_for(files, tmp_path):
+    shorter = "c\tx\tmRNA\t11\t30\t.\t+\t.\tID=S.1;Parent=PPP1\n"
+    shorter += "c\tx\texon\t11\t30\t.\t+\t.\tParent=S.1\n"
+    genes, path, ids = tmp_path / "g.gff3", tmp_path / "list.txt", tmp_path / "ids.txt"
+    genes.write_text(GENES + shorter)
+    path.write_text("P.2:c.3G>T\nP.2:c.20G>C\n")
+    ids.write_text("S\n")
+    files = [*files[:3], str(genes), *files[4:]]
+    for choice, named in (
+        ("chosen", [["T|PPP1|P.2|c.3G>T"], ["C|PPP1|P.2|c.20G>C"]]),
+        (ids, [["T|PPP1|S.1|n.4G>T"], ["C|PPP1|S.1|."]]),
+        (
+            "all",
+            [["T|PPP1|P.2|c.3G>T", "T|PPP1|S.1|n.4G>T"], ["C|PPP1|P.2|c.20G>C", "C|PPP1|S.1|."]],
+        ),
+        ("mane", [None, None]),
+    ):
+        out = tmp_path / "o.vcf"
+        run("annotate", "--hgvs", path, "--hgvs-out", "--transcripts", choice, "-o", out, *files)
+        fields = [dict(e.split("=", 1) for e in r[7].split(";")) for r in records(out.read_text())]
+        found = [f.get("SAMVAR_HGVS") for f in fields]
+        assert [f and f.split(",") for f in found] == named
+        assert run("verify", out, *files)
+
+
 def test_lines_that_cannot_be_mapped_are_told_and_counted(files, tmp_path):
     path = tmp_path / "list.txt"
     path.write_text("P.2:c.3G>T\nP.3:c.3G>T\n\nP.2:c.3A>T\n")

@@ -240,7 +240,7 @@ def _listed(transcripts: str):
 @click.option(
     "--hgvs-out",
     is_flag=True,
-    help="Also write what each ALT is called on the chosen transcript (SAMVAR_HGVS).",
+    help="Also write the HGVS of each ALT on the transcripts of --transcripts (SAMVAR_HGVS).",
 )
 @click.option(
     "--spliceai-compat",

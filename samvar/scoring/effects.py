@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..genomics.genes import Gene
+from ..genomics.genes import Gene, Transcript
 from ..genomics.hgvs import hgvs_c
 from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status
@@ -33,10 +33,10 @@ class GeneEffect:
     def gene(self) -> Gene:
         return self.window.gene
 
-    @property
-    def hgvs(self) -> str:
-        """What the variant is called on the gene's chosen transcript (`hgvs_c`)."""
-        return hgvs_c(TranscriptMap.of(self.gene), self.window.variant, self.window.genome)
+    def hgvs(self, transcript: Transcript) -> str:
+        """What the variant is called on a transcript of the gene (`hgvs_c`)."""
+        own = TranscriptMap.of(self.gene, transcript)
+        return hgvs_c(own, self.window.variant, self.window.genome)
 
     @property
     def largest(self) -> float:
