@@ -428,7 +428,7 @@ class Echo(torch.nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.config = config
+        self.config, self.aggregator = config, toy.model().aggregator
 
     def detect(self, x):
         self.x = x

@@ -93,14 +93,16 @@ def yardstick(
 ) -> dict:
     """Agreement with the teacher on the single edits of `labels`, by region; divergence in nats per
     1,000 bases; shares of bases with a core score; density of motif sites. Numbers ready for JSON;
-    of several models (seeds) those of their mean probability.
+    of several models (seeds) those of their mean probability, all at temperature 1.
 
     Raises DatasetError where `labels` holds no single edits (`single = true` in the recipe).
     """
     if not (labels.edit_region >= 0).any():
         raise DatasetError("the soft labels hold no single edits: teach with single = true")
+    temperatures = [model.aggregator.temperature for model in models]
     for model in models:
         model.eval()
+        model.aggregator.temperature = 1.0
     count = min(families or len(labels.families) - 1, len(labels.families) - 1)
     columns, nats, bases, shares, density = [], 0.0, 0, [], []
     for first in tqdm(range(0, count, BATCH), disable=None, unit="family", leave=False):
@@ -119,6 +121,8 @@ def yardstick(
         nats += float(divergence(log_p, target, known)) * float(known.sum()) / 1000
         bases += int(known.sum())
         columns.append(_changes(labels, versions, log_p))
+    for model, temperature in zip(models, temperatures):
+        model.aggregator.temperature = temperature
     changes = SiteChanges(*(np.concatenate(c) for c in zip(*columns)))
     return dict(
         changes=changes.by_region(),
