@@ -147,13 +147,13 @@ class Outcome(NamedTuple):
 
 class Consequence(NamedTuple):
     """What an allele does to one transcript: the outcomes that are strong enough, strongest first,
-    the strength of the strongest event whether it is or not, and the sites that change by `FLOOR`
-    or more, those that change most first."""
+    the strength of the strongest event whether it is or not, and the sites in reach that the
+    transcript does not use and that ALT has."""
 
     transcript: Transcript
     outcomes: tuple[Outcome, ...]
     strongest: float
-    sites: tuple[Site, ...]
+    cryptic: tuple[Site, ...]
 
 
 def strength(moved: float) -> float:
@@ -196,9 +196,8 @@ def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequen
     if shown:
         reader = Reader.of(line, TranscriptMap.of(line.window.gene, transcript), molecule)
         outcomes = [_outcome(reader, event) for event in shown]
-    changed = [s for s in sites.all() if abs(s.alt - s.ref) >= FLOOR]
-    changed.sort(key=lambda s: (-abs(s.alt - s.ref), s.column))
-    return Consequence(transcript, tuple(outcomes), strongest, tuple(changed))
+    cryptic = tuple(c.site for c in sites.cryptic)
+    return Consequence(transcript, tuple(outcomes), strongest, cryptic)
 
 
 def molecule_of(line: Line, transcript: Transcript) -> Molecule:
@@ -254,11 +253,6 @@ class _Sites(NamedTuple):
     def annotated(self, kind: int, exon: int) -> Site | None:
         """An annotated end of an exon (index)."""
         return (self.acceptors, self.donors)[kind][exon]
-
-    def all(self) -> Iterator[Site]:
-        """Every one, in order of kind."""
-        yield from (s for s in self.acceptors + self.donors if s is not None)
-        yield from (c.site for c in self.cryptic)
 
 
 def _site(line: Line, kind: int, column: int, exon: int | None = None) -> Site:

@@ -20,8 +20,10 @@ from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
 from ..model.bundle import Background
 from ..scoring import attribution
 from ..scoring import deltas as scoring
+from ..scoring.consequence import Consequence, consequences
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
+from .verdict import verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 # ratio of a site's probability with and without a motif site that counts as strong (the paper's
@@ -80,13 +82,20 @@ class Landscape:
 
 @dataclass(frozen=True)
 class GeneView:
-    """What there is to say of one gene: deltas and their causes are None for a region."""
+    """What there is to say of one gene: deltas and their causes are None for a region, which has no
+    consequences."""
 
     window: Window
     ref: Landscape
     alt: Landscape | None = None
     deltas: scoring.Deltas | None = None
     causes: list[attribution.Attribution] | None = None
+    consequences: tuple[Consequence, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """What is predicted, in words; nothing for a region."""
+        return verdict(self.deltas, self.causes or (), self.consequences) if self.deltas else ""
 
     @property
     def gene(self) -> Gene:
@@ -160,7 +169,9 @@ def _view(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneV
     causes = attribution.attribute(predictor, scored, found, least, knockouts=True)
     sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
     ref, alt = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
-    return GeneView(window, ref, alt, found, causes)
+    transcripts = window.gene.selected(options.transcripts)
+    told = consequences(predictor, window, found, transcripts, options.event_min)
+    return GeneView(window, ref, alt, found, causes, told)
 
 
 def explain_region(

@@ -69,6 +69,7 @@ def _section(e: Explanation) -> str:
         if view.hgvs:
             parts.append(f"<p><code>{escape(view.hgvs)}</code></p>")
         if view.deltas is not None:
+            parts.append(f"<p><strong>{escape(view.verdict)}</strong></p>")
             parts.append(_delta_table(view.deltas))
         svg = render([(e, view)], "svg").decode()
         svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")

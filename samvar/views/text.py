@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..info import place
+from ..info import numbers, place
 from ..model.bundle import Background
 from ..scoring import attribution
 from ..scoring import deltas as scoring
+from ..scoring.consequence import Consequence, Outcome
 from ..scoring.knockout import KINDS, SEEN
 from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
 from .families import families, family
@@ -45,6 +46,8 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
             name: dict(value=float(v), pos=p) for name, v, p in zip(scoring.NAMES, d.values, where)
         }
         out["sd"] = d.sd
+        out["verdict"] = view.verdict
+        out["events"] = [_event_dict(c, o) for c in view.consequences for o in c.outcomes]
         out["attributed"] = [
             dict(
                 delta=scoring.NAMES[c.delta],
@@ -60,6 +63,34 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
         name: _landscape_dict(side) for name, side in (("ref", view.ref), ("alt", view.alt)) if side
     }
     return out
+
+
+def _event_dict(consequence: Consequence, outcome: Outcome) -> dict:
+    event, message = outcome.event, outcome.message
+    return dict(
+        transcript=consequence.transcript.id,
+        event=event.kind.value,
+        exon=numbers(event),
+        start=_number_place(*outcome.first),
+        end=_number_place(*outcome.last),
+        size=event.size,
+        frame=message.frame.value if message.frame else None,
+        stop=message.stop,
+        nmd=message.decay.value if message.decay else None,
+        no_frame=message.why.value if message.why else None,
+        strength=event.strength,
+        rna=outcome.rna or None,
+        sites=[
+            dict(
+                kind=KINDS[s.kind],
+                exon=s.exon,
+                pos=_number_place(*s.place),
+                ref=s.ref,
+                alt=s.alt,
+            )
+            for s in event.sites
+        ],
+    )
 
 
 def _number_place(position, offset) -> int | str:
@@ -152,7 +183,7 @@ def _causes_text(
     view: GeneView, deltas: scoring.Deltas, background: Background | None, check: bool, most: int
 ) -> list[str]:
     named = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in deltas.named)
-    lines = ["  " + ", ".join(named)]
+    lines = [f"  {view.verdict}", "  " + ", ".join(named)]
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]

@@ -1,0 +1,168 @@
+"""What is predicted of an allele in one gene, in plain words: what happens, by which cause, how
+strongly, and what speaks against it. It never says that an allele is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..scoring.attribution import Attribution, Part
+from ..scoring.consequence import FLOOR, REACH, Consequence, Event, Kind, Outcome, Site
+from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
+from ..scoring.message import Decay, Frame, Message, NoFrame
+
+NO_STATEMENT = f"No change of any splice site above {FLOOR:g}: no statement."
+KEEPS = 0.3  # probability in ALT from which a site that an event gives up speaks against it
+NAME = "acceptor", "donor"
+_DECAY = {
+    Decay.YES: "nonsense-mediated decay expected",
+    Decay.LAST_EXON: "no decay expected: in the last exon",
+    Decay.LAST_JUNCTION: "no decay expected: close to the last junction",
+    Decay.START_PROXIMAL: "no decay expected: close to the start",
+    Decay.LONG_EXON: "no decay expected: in a long exon",
+    Decay.SINGLE_EXON: "no decay expected: a single exon",
+}
+_NO_FRAME = {
+    NoFrame.NONCODING: "no coding sequence",
+    NoFrame.UTR5: "in the 5' UTR",
+    NoFrame.UTR3: "in the 3' UTR",
+    NoFrame.START_LOST: "start codon lost",
+    NoFrame.SAME: "message unchanged",
+}
+_OF_PARTS = {
+    "gain": "gained",
+    "loss": "lost",
+    "stronger": "stronger",
+    "weaker": "weaker",
+}
+
+
+def verdict(
+    deltas: Deltas, causes: Iterable[Attribution], consequences: Sequence[Consequence]
+) -> str:
+    """One statement of an allele in one gene, of the first of its transcripts."""
+    if deltas.values.max() < FLOOR:
+        return NO_STATEMENT
+    causes = list(causes)
+    outcomes = consequences[0].outcomes if consequences else ()
+    if not outcomes:
+        return " ".join([_change_alone(deltas), *_cause(causes, None, deltas)])
+    event = outcomes[0].event
+    sentences = [
+        f"{_site(event.sites[0])}: {_what(event)}, {_reading(outcomes[0].message)}.",
+        f"Strength {event.strength:.2f}.",
+        *_cause(causes, event.sites[0], deltas),
+        *_against(event, consequences[0].cryptic),
+        *_also(outcomes[1:]),
+    ]
+    return " ".join(sentences)
+
+
+def _change_alone(deltas: Deltas) -> str:
+    """The largest delta, where no event follows from it."""
+    top = max(deltas.named, key=lambda d: d.value)
+    kind = NAMES.index(top.name)
+    what = "gains" if SIGN[kind] > 0 else "loses"
+    name = NAME[SITE_OF[kind]].capitalize()
+    place = f"{top.place.pos}" + (f"+{top.place.offset}" if top.place.offset else "")
+    return f"{name} at {place} {what} {top.value:.2f}: no event that is strong enough to be named."
+
+
+def _site(site: Site) -> str:
+    """What a site does: "Donor of exon 23 lost (0.91 to 0.04)"."""
+    name = NAME[site.kind]
+    if site.exon is not None:
+        subject = f"{name.capitalize()} of exon {site.exon}"
+    else:
+        subject = f"New {name}" if site.ref < FLOOR else f"Cryptic {name}"
+    if site.alt < site.ref:
+        what = " lost" if site.alt < site.ref / 2 else " weaker"
+    else:
+        what = "" if site.exon is None and site.ref < FLOOR else " stronger"
+    return f"{subject}{what} ({site.ref:.2f} to {site.alt:.2f})"
+
+
+def _what(event: Event) -> str:
+    """What happens to the transcript."""
+    first, last = event.exons
+    bases = f"{event.size} base" + "s" * (event.size != 1)
+    return {
+        Kind.EXON_SKIPPING: f"exon {first} skipped, {bases}",
+        Kind.MULTI_EXON_SKIPPING: f"exons {first} to {last} skipped, {bases}",
+        Kind.PSEUDOEXON: f"a new exon of {bases} in intron {first}",
+        Kind.PARTIAL_EXON_DELETION: f"exon {first} shorter by {bases}",
+        Kind.PARTIAL_INTRON_RETENTION: f"{bases} of intron {first} retained",
+        Kind.WHOLE_INTRON_RETENTION: f"intron {first} retained, {bases}",
+        Kind.INCREASED_EXON_INCLUSION: f"exon {first} included more",
+    }[event.kind]
+
+
+def _reading(message: Message) -> str:
+    if message.why:
+        return _NO_FRAME[message.why]
+    parts = ["in frame" if message.frame is Frame.IN_FRAME else "frameshift"]
+    if message.stop:
+        parts.append(f"stop in codon {message.stop}")
+    if message.decay:
+        parts.append(_DECAY[message.decay])
+    return ", ".join(parts)
+
+
+def _cause(causes: list[Attribution], site: Site | None, deltas: Deltas) -> Iterator[str]:
+    """The strongest cause of the delta of a site, or of the largest delta."""
+    if not causes:
+        return
+    cause = max(causes, key=lambda c: (_is_of(c, site), c.value))
+    if not cause.parts or cause.parts[0].effect <= 0:
+        return
+    part, own = cause.parts[0], deltas.places[cause.delta]
+    at_site = (part.position, part.offset) == own
+    doubt = "" if part.agree == 1 else ", on whose sign the model's seeds do not agree"
+    share = part.effect / cause.value
+    yield f"Cause: {_named(part, at_site)} ({share:.0%} of the change){doubt}."
+
+
+def _is_of(cause: Attribution, site: Site | None) -> bool:
+    return (
+        site is not None
+        and SITE_OF[cause.delta] == site.kind
+        and (SIGN[cause.delta] > 0) == (site.alt > site.ref)
+    )
+
+
+def _named(part: Part, at_site: bool) -> str:
+    if part.kind == "spacing":
+        return "the spacing of the sites around"
+    if part.kind == "lssi":
+        return "the splice site itself" if at_site else "another splice site near by"
+    return f"a site of {part.rbp} {_OF_PARTS.get(part.event, part.event)}"
+
+
+def _against(event: Event, cryptic: Sequence[Site]) -> Iterator[str]:
+    """What speaks against an event."""
+    given_up = [s for s in event.sites if s.exon is not None and s.alt < s.ref]
+    if event.kind is Kind.INCREASED_EXON_INCLUSION or not given_up:
+        return
+    site = given_up[0]
+    name = NAME[site.kind]
+    if site.alt >= KEEPS:
+        yield f"Against it: the {name} of exon {site.exon} keeps {site.alt:.2f}."
+    if site not in event.sites[:1] or event.kind is Kind.PARTIAL_EXON_DELETION:
+        return
+    others = [c for c in cryptic if c.kind == site.kind and c not in event.sites]
+    if not others:
+        yield f"No cryptic {name} within {REACH} bases."
+        return
+    best = max(others, key=lambda c: (c.alt, -abs(c.column - site.column)))
+    away = abs(best.column - site.column)
+    where = "downstream" if best.column > site.column else "upstream"
+    yield (
+        f"Against it: a cryptic {name} {away} base{'s' * (away != 1)} {where} "
+        f"({best.ref:.2f} to {best.alt:.2f})."
+    )
+
+
+def _also(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Weaker events."""
+    if outcomes:
+        named = (f"{_what(o.event)} ({o.event.strength:.2f})" for o in outcomes)
+        yield f"Also: {'; '.join(named)}."
