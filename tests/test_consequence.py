@@ -455,3 +455,38 @@ def test_each_gene_has_its_rows_and_quiet_alleles_none(real):
 def record(pos, ref, alt):
     line = f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n".encode()
     return Record(line, 1, "c", pos, ref, (alt,))
+
+
+def test_transcripts_can_be_listed_in_a_file(tmp_path):
+    from click.testing import CliRunner
+
+    from samvar.cli import main
+
+    bases = toy.random_bases(2000, seed=2)
+    fasta = toy.fasta(tmp_path / "g.fa", c=bases)
+    table = toy.gtf(
+        tmp_path / "g.gtf",
+        ("A", "c", "+", [(301, 500), (801, 1100), (1501, 1700)]),
+        ("B", "c", "-", [(401, 900), (1001, 1300)]),
+    )
+    ref = bases[1009]
+    vcf = toy.vcf(tmp_path / "in.vcf", ("c", 1010, ref, ref + "GGTAAGTGGTAAGT"))
+    (tmp_path / "ids.txt").write_text("# ours\n\nB.1\n")
+    model = toy.bundle(tmp_path)
+
+    def events(transcripts):
+        args = ["annotate", vcf, "-f", fasta, "-a", table, "--model", model, "--no-cache"]
+        result = CliRunner().invoke(main, [*args, "--transcripts", transcripts])
+        rows = [line for line in result.stdout.splitlines() if not line.startswith("#")]
+        (entry,) = rows or [""]
+        told = entry.partition("SAMVAR_EVENT=")[2].partition(";")[0]
+        names = {row.split("|")[2] for row in told.split(",") if row}
+        return result.exit_code, names, result.stdout + result.stderr
+
+    code, names, _ = events("chosen")
+    assert code == 0 and "B.1" in names
+    code, names, text = events(str(tmp_path / "ids.txt"))
+    assert code == 0 and names == {"B.1"} and "transcripts=listed" in text
+    assert events("mane")[1] == set()  # a GTF without tags
+    code, _, text = events(str(tmp_path / "nowhere.txt"))
+    assert code == 1 and "is none of chosen, mane, all, and no file" in text

@@ -1,0 +1,143 @@
+"""Sentences about hand-made events."""
+
+import numpy as np
+import pytest
+
+from samvar.genomics.align import Alignment
+from samvar.genomics.genome import encode
+from samvar.genomics.variant import Variant
+from samvar.genomics.window import Place
+from samvar.scoring.attribution import Attribution, Part
+from samvar.scoring.consequence import ACCEPTOR, DONOR, Consequence, Event, Kind, Outcome, Site
+from samvar.scoring.deltas import Deltas
+from samvar.scoring.line import Span
+from samvar.scoring.message import Decay, Frame, Message, Molecule, NoFrame
+from samvar.views.verdict import NO_STATEMENT, verdict
+
+LOST = Site(DONOR, 200, Place(200), 0.91, 0.04, 23)
+NEW = Site(DONOR, 204, Place(204), 0.01, 0.85)
+EXON = Molecule((Span(0, 10),))
+
+
+def deltas(**values):
+    """The four, at 100, 200, 204 and 200 (0-based)."""
+    value = np.array([values.get(n, 0.0) for n in ("AG", "AL", "DG", "DL")])
+    position = np.array([100, 200, 204])
+    index = np.arange(3)
+    columns = np.array([0, 1, 2, 1])
+    placed = Variant("c", 201, encode("G"), encode("A"))
+    return Deltas(value, columns, placed, Alignment(index, index, position, 0 * index), None)
+
+
+def cause(delta, value, part):
+    return Attribution(delta, value, (part,), value - part.effect)
+
+
+def consequence(*outcomes, cryptic=()):
+    return (Consequence(None, outcomes, 1.0, cryptic),)
+
+
+def outcome(kind, sites, exons=(23, 23), size=90, strength=0.87, message=None):
+    event = Event(kind, strength, exons, Span(0, 9), size, sites, EXON)
+    return Outcome(event, Place(0), Place(8), message or Message(Frame.IN_FRAME), "r.(?)")
+
+
+CORE = Part("LSSI_D", "weaker", 200, effect=0.86, kind="lssi")
+SKIPPED = outcome(Kind.EXON_SKIPPING, (LOST,))
+
+
+def test_a_skipped_exon():
+    said = verdict(deltas(DL=0.87), [cause(3, 0.87, CORE)], consequence(SKIPPED))
+    assert said == (
+        "Donor of exon 23 lost (0.91 to 0.04): exon 23 skipped, 90 bases, in frame. Strength 0.87. "
+        "Cause: the splice site itself (99% of the change). No cryptic donor within 500 bases."
+    )
+
+
+def test_nothing_is_said_of_small_changes():
+    said = verdict(deltas(DL=0.049), [cause(3, 0.049, CORE)], ())
+    assert said == NO_STATEMENT == "No change of any splice site above 0.05: no statement."
+
+
+def test_a_change_without_an_event():
+    said = verdict(deltas(AL=0.14), [], consequence())
+    assert said == "Acceptor at 201 loses 0.14: no event that is strong enough to be named."
+
+
+def test_a_protein_is_named_with_its_event_and_the_doubt():
+    part = Part("SRSF1", "loss", 190, effect=0.4, agree=2 / 3)
+    said = verdict(deltas(DL=0.8), [cause(3, 0.8, part)], consequence(SKIPPED))
+    assert "Cause: a site of SRSF1 lost (50% of the change), on whose sign the model's" in said
+
+
+def test_the_cause_is_that_of_the_event():
+    """The donor is lost; the acceptor's gain is larger, and of no event."""
+    other = Part("PTBP1", "loss", 90, effect=0.9)
+    causes = [cause(0, 0.9, other), cause(3, 0.87, CORE)]
+    said = verdict(deltas(AG=0.9, DL=0.87), causes, consequence(SKIPPED))
+    assert "PTBP1" not in said and "the splice site itself" in said
+
+
+def test_another_core_site_and_spacing_are_told_apart():
+    far = CORE._replace(position=100)
+    spacing = Part("SPACING", effect=0.5, kind="spacing")
+    for part, name in ((far, "another splice site near by"), (spacing, "the spacing of the sites")):
+        assert name in verdict(deltas(DL=0.87), [cause(3, 0.87, part)], consequence(SKIPPED))
+
+
+def test_a_part_that_works_against_the_delta_is_no_cause():
+    part = CORE._replace(effect=-0.2)
+    assert "Cause" not in verdict(deltas(DL=0.87), [cause(3, 0.87, part)], consequence(SKIPPED))
+
+
+def test_what_speaks_against_it():
+    kept = LOST._replace(alt=0.4)
+    near = Site(DONOR, 188, Place(188), 0.1, 0.3)
+    acceptor = Site(ACCEPTOR, 150, Place(150), 0.1, 0.9)
+    skipped = outcome(Kind.EXON_SKIPPING, (kept,))
+    said = verdict(deltas(DL=0.5), [], consequence(skipped, cryptic=(acceptor, near)))
+    assert "Against it: the donor of exon 23 keeps 0.40." in said
+    assert "Against it: a cryptic donor 12 bases upstream (0.10 to 0.30)." in said
+
+
+def test_weaker_events_follow():
+    retained = outcome(
+        Kind.WHOLE_INTRON_RETENTION, (LOST,), exons=(23, 24), size=120, strength=0.25
+    )
+    said = verdict(deltas(DL=0.87), [], consequence(SKIPPED, retained))
+    assert said.endswith("Also: intron 23 retained, 120 bases (0.25).")
+
+
+@pytest.mark.parametrize(
+    "kind, exons, size, words",
+    [
+        (Kind.MULTI_EXON_SKIPPING, (12, 13), 230, "exons 12 to 13 skipped, 230 bases, in frame."),
+        (Kind.PSEUDOEXON, (2, 3), 91, "a new exon of 91 bases in intron 2, in frame."),
+        (Kind.PARTIAL_EXON_DELETION, (3, 3), 1, "exon 3 shorter by 1 base, in frame."),
+        (Kind.PARTIAL_INTRON_RETENTION, (3, 4), 4, "4 bases of intron 3 retained, in frame."),
+        (Kind.WHOLE_INTRON_RETENTION, (3, 4), 99, "intron 3 retained, 99 bases, in frame."),
+        (Kind.INCREASED_EXON_INCLUSION, (3, 3), 99, "exon 3 included more, in frame."),
+    ],
+)
+def test_every_event_has_words(kind, exons, size, words):
+    said = verdict(deltas(DG=0.84), [], consequence(outcome(kind, (NEW,), exons, size)))
+    assert said.startswith(f"New donor (0.01 to 0.85): {words}")
+
+
+@pytest.mark.parametrize("decay", Decay)
+def test_a_stop_is_told_with_its_decay(decay):
+    message = Message(Frame.FRAMESHIFT, 61, decay)
+    said = verdict(
+        deltas(DL=0.9), [], consequence(outcome(Kind.EXON_SKIPPING, (LOST,), message=message))
+    )
+    assert "frameshift, stop in codon 61, n" in said
+    assert ("decay expected" in said) and ("no decay" in said) == (decay is not Decay.YES)
+
+
+@pytest.mark.parametrize("why", NoFrame)
+def test_it_is_said_why_there_is_no_frame(why):
+    message = Message(why=why)
+    said = verdict(
+        deltas(DL=0.9), [], consequence(outcome(Kind.EXON_SKIPPING, (LOST,), message=message))
+    )
+    assert "frame" not in said and "benign" not in said.lower()
