@@ -135,6 +135,20 @@ def test_missing_index_is_made_and_missing_file_named(tmp_path):
         Genome(str(tmp_path / "none.fa"))
 
 
+@pytest.mark.parametrize(
+    "content, cause",
+    [
+        (b"\xef\xbb\xbf>a\nACGT\n", "byte order mark"),
+        (b"", "is empty"),
+        (b"ACGT\n", "does not begin with >"),
+    ],
+)
+def test_what_is_no_fasta_is_told_by_its_beginning(tmp_path, content, cause):
+    (tmp_path / "x.fa").write_bytes(content)
+    with pytest.raises(GenomeError, match=cause):
+        Genome(str(tmp_path / "x.fa"))
+
+
 def test_gzip_that_is_not_bgzip_is_explained(tmp_path):
     import gzip
 

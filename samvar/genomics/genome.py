@@ -77,6 +77,21 @@ def _head(path: str) -> bytes:
         return handle.read(14)
 
 
+def _unreadable(path: str) -> str | None:
+    """Why no FASTA begins as this file does, and how to mend it; None where one may."""
+    head = _head(path)
+    if head.startswith(GZIP):
+        bgzip = f"Uncompress it, or: gzip -dc {path} | bgzip > new.fa.gz"
+        return None if head[12:] == b"BC" else f"is compressed with gzip, not bgzip. {bgzip}"
+    if head.startswith(b"\xef\xbb\xbf"):
+        return r"starts with a byte order mark. Remove it: sed '1s/^\xEF\xBB\xBF//'"
+    if not head.strip():
+        return "is empty, or begins with blank lines"
+    if not head.lstrip().startswith(b">"):
+        return f"does not begin with > and a name, but with {head!r}: it is no FASTA"
+    return None
+
+
 def _make_index(path: str) -> None:
     """What is missing of the index; each file appears when it is complete, .fai last: other runs
     may look for it."""
@@ -171,12 +186,8 @@ class Genome:
                     "into a folder of "
                     "yours, or ask its owner to run: samtools faidx"
                 ) from e
-            if (head := _head(path))[:2] == GZIP and head[12:] != b"BC":
-                raise GenomeError(
-                    f"FASTA {path} is compressed with gzip, which cannot be indexed. Uncompress "
-                    "it, or: "
-                    f"gzip -dc {path} | bgzip > new.fa.gz"
-                ) from e
+            if cause := _unreadable(path):
+                raise GenomeError(f"FASTA {path} {cause}") from e
             raise GenomeError(
                 f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with "
                 "bgzip; make its index "
