@@ -802,6 +802,16 @@ def test_a_closed_stdout_is_told(world, common, tmp_path, command):
     assert result.returncode == 1 and "samvar: error: stdout is closed" in result.stderr
 
 
+def test_the_index_of_an_input_is_no_output(world, common, tmp_path):
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    assert samvar(path, *common, "-o", tmp_path / "o.vcf").exit_code == 0  # makes the index
+    index = f"{world['fasta']}.fai"
+    result = samvar(path, *common, "-o", index)
+    assert result.exit_code == 2 and "g.fa.fai is an input" in result.stderr
+    with open(index) as lines:
+        assert next(lines).startswith("c\t")
+
+
 def test_regions_are_no_output(world, common, tmp_path):
     regions = tmp_path / "r.txt"
     regions.write_text("c\t1\t900\n")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..genomics.genome import Genome
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
+INDEXES = ".fai", ".gzi", ".tbi", ".csi"
 ALLOW_MISMATCH = "samvar.allow_annotation_mismatch"  # in the context's meta
 
 
@@ -86,8 +87,8 @@ def file_only(ctx, param, value):
 
 
 def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
-    """Refuse one file for two outputs, or for an input and an output."""
-    of_inputs = {_identity(path) for path in inputs if path}
+    """Refuse one file for two outputs, or for an input (or the index beside it) and an output."""
+    of_inputs = {_identity(path + end) for path in inputs if path for end in ("", *INDEXES)}
     taken = set(of_inputs)
     for output in outputs:
         if not output or output == "-" or (os.path.exists(output) and not os.path.isfile(output)):
