@@ -209,11 +209,11 @@ def test_a_killed_run_leaves_no_file_or_a_whole_one(files, tmp_path, number):
             (tmp_path / name).unlink()
 
 
-@pytest.mark.parametrize("form", ["v", "z", "b"])
-def test_a_full_disk_is_an_error(files, tmp_path, form):
+@pytest.mark.parametrize("form, records", [("v", 3000), ("v", 1), ("z", 3000), ("b", 3000)])
+def test_a_full_disk_is_an_error(files, tmp_path, form, records):
     path = toy.vcf(
         tmp_path / "x.vcf",
-        *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 3000,
+        *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * records,
         header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=900>"),
     )
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *files, "-O", form]
@@ -223,3 +223,4 @@ def test_a_full_disk_is_an_error(files, tmp_path, form):
     for result in (to_stdout, to_file):
         assert result.returncode == 1, result
         assert "samvar: error: " in result.stderr and "Traceback" not in result.stderr
+    assert "cannot write /dev/full" in to_file.stderr

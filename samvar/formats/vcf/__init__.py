@@ -275,30 +275,30 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
 
     Raises OSError when the path cannot be written.
     """
-    with ExitStack() as stack:
-        if path == "-" and sys.stdout is None:
-            raise OSError(STDOUT_CLOSED)
-        if path == "-" and form in "bu" and sys.stdout.isatty():
-            raise OSError("stdout is a terminal, which BCF is not for; give -o FILE, or -O v")
-        name = "-" if path == "-" else stack.enter_context(complete_file(path))
-        stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
-        writer: TextWriter | BcfWriter
-        if form in "bu":
-            writer = BcfWriter(stream, form, bool(index))
-            stack.callback(writer.close)
-        else:
-            writer = TextWriter(stream, form == "z", bool(index))
-        try:
+    try:
+        with ExitStack() as stack:
+            if path == "-" and sys.stdout is None:
+                raise OSError(STDOUT_CLOSED)
+            if path == "-" and form in "bu" and sys.stdout.isatty():
+                raise OSError("stdout is a terminal, which BCF is not for; give -o FILE, or -O v")
+            name = "-" if path == "-" else stack.enter_context(complete_file(path))
+            stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
+            writer: TextWriter | BcfWriter
+            if form in "bu":
+                writer = BcfWriter(stream, form, bool(index))
+                stack.callback(writer.close)
+            else:
+                writer = TextWriter(stream, form == "z", bool(index))
             yield writer
             writer.finish()
-        except OSError as e:
-            if e.filename is None and e.errno in NO_ROOM:
-                raise OSError(f"cannot write {path}: {os.strerror(e.errno)}") from e
-            raise
-        if isinstance(writer, BcfWriter) and os.path.isfile(name):
-            check_first_record(name, writer.first)
-        if index:
-            part = stack.enter_context(complete_file(f"{path}.{index}"))
-            write_index(name, part, index)
-            with suppress(FileNotFoundError):  # of a file that had this name before
-                os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")
+            if isinstance(writer, BcfWriter) and os.path.isfile(name):
+                check_first_record(name, writer.first)
+            if index:
+                part = stack.enter_context(complete_file(f"{path}.{index}"))
+                write_index(name, part, index)
+                with suppress(FileNotFoundError):  # of a file that had this name before
+                    os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")
+    except OSError as e:  # of the stream's own end, too
+        if e.filename is None and e.errno in NO_ROOM:
+            raise OSError(f"cannot write {path}: {os.strerror(e.errno)}") from e
+        raise
