@@ -117,7 +117,7 @@ def _cause(causes: list[Attribution], site: Site | None, deltas: Deltas) -> Iter
     part, own = cause.parts[0], deltas.places[cause.delta]
     at_site = (part.position, part.offset) == own
     doubt = "" if part.agree == 1 else ", on whose sign the model's seeds do not agree"
-    share = part.effect / cause.value
+    share = min(part.effect / cause.value, 1.0)
     yield f"Cause: {_named(part, at_site)} ({share:.0%} of the change){doubt}."
 
 

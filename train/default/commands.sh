@@ -136,4 +136,5 @@ samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR
     "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --model weights/default
 python train/evaluate/attribution.py "$data" --least 0.05 --json "$out/attribution.json"
 python train/evaluate/cases.py "$data" --json "$out/cases.json"
+python train/evaluate/events.py "$data" --json "$out/events.json"
 python train/evaluate/eclip.py "$data" --json "$out/eclip.json"
