@@ -36,6 +36,15 @@ def test_a_known_contig_may_have_colons(tmp_path):
     assert r.unknown(names) == ["HLA-B*02"] and Regions.parse("7:1-5").unknown(names) == []
 
 
+def test_commas_of_known_contigs_separate_nothing():
+    names = ["BCAT1,_pyridoxal", "a", "b", "a,b,c"]
+    r = Regions.parse(
+        "a:5,BCAT1,_pyridoxal:2-9,a,b,c,b:7,BCAT1,_pyridoxal:1,000-1,001", names=names
+    )
+    assert r.contigs == ["a", "BCAT1,_pyridoxal", "a,b,c", "b"] and r.unknown(names) == []
+    assert r.on("BCAT1,_pyridoxal") == [(1, 9), (999, 1001)] and r.on("b") == [(6, 7)]
+
+
 def test_exclusion_is_refused():
     for read in (Regions.parse, Regions.read):
         with pytest.raises(RegionError, match=r"a leading \^"):

@@ -51,10 +51,10 @@ class Regions:
     @classmethod
     def parse(cls, text: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
         """From CONTIG, CONTIG:POS, CONTIG:FROM-, CONTIG:FROM-TO (1-based, inclusive), separated by
-        commas. A text that is one of `names` is that contig, even if it has colons."""
+        commas. What is one of `names` is that contig, even if it has colons or commas."""
         _refuse_exclusion(text)
         known = ContigNames(names)
-        parts = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
+        parts = _parts(text, known)
         if not parts:
             raise RegionError("an empty region: give CONTIG or CONTIG:FROM-TO")
         return cls([_interval(p, known) for p in parts], overlap, known.names)
@@ -171,6 +171,25 @@ def _refuse_exclusion(text: str) -> None:
             f"{text}: a leading ^, for all but these regions, is not supported: give the regions "
             "to keep"
         )
+
+
+def _parts(text: str, known: ContigNames) -> list[str]:
+    """A text taken apart at its commas, but for those of numbers and of contigs that are known."""
+    pieces = [p for p in re.split(r",(?![0-9]{3}(?:[-,]|$))", text) if p]
+    longest = 1 + max((name.count(",") for name in known.names), default=0)
+    parts = []
+    while pieces:
+        several = range(min(longest, len(pieces)), 1, -1)
+        n = next((n for n in several if _is_on(",".join(pieces[:n]), known)), 1)
+        parts.append(",".join(pieces[:n]))
+        del pieces[:n]
+    return parts
+
+
+def _is_on(region: str, known: ContigNames) -> bool:
+    """Whether a region is a known contig or lies on one."""
+    found = _REGION.fullmatch(region)
+    return known.find(region) is not None or bool(found and known.find(found[1]) is not None)
 
 
 def _interval(text: str, known: ContigNames) -> tuple[str, int, int]:
