@@ -72,6 +72,17 @@ def variant(name):
     return f"c:{pos}:{ref}:{alt}"
 
 
+def test_the_verdict_is_the_same_in_every_view(files, tmp_path):
+    page = tmp_path / "v.html"
+    text = run(variant("insertion"), *files).stdout
+    told = json.loads(run(variant("insertion"), *files, "--json", "-", "--html", page).stdout)
+    assert [g["symbol"] for g in told["genes"]] == ["G1", "G2"]
+    for gene in told["genes"]:
+        assert gene["verdict"].endswith(".")
+        assert gene["verdict"] in text and escape(gene["verdict"]) in page.read_text()
+        assert all(set(event) >= {"event", "size", "rna", "strength"} for event in gene["events"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
 def test_json_agrees_with_annotate_and_sums(files, tmp_path, name):
