@@ -409,7 +409,7 @@ def test_reverse_complement_of_everything_mirrors_every_column(
 
         def turned(position, offset):
             if offset:
-                return n - position + change.gone, change.added + 1 - offset
+                return n - position, change.added - change.gone + 1 - offset  # of the surplus
             return n + 1 - position, 0
 
         (a,), (b,) = (

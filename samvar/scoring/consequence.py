@@ -39,6 +39,7 @@ from .predictor import Predictor
 REACH = 500  # bases on either side of the variant in which sites are looked for
 FLOOR = 0.05  # an allele that changes no site by as much has no events
 FAINT = 0.05  # probability from which a site that the transcript does not use is looked at
+MOST_SITES = 60  # of an allele that are looked at, the most probable ones
 PSEUDOEXON = range(25, 501)  # bases
 SHORT_INTRON = 300  # bases; a longer one is not retained where the exon can be skipped
 STAYS = 0.1  # share of what one end of an exon loses, below which its other end stays
@@ -264,11 +265,14 @@ def _site(line: Line, kind: int, column: int, exon: int | None = None) -> Site:
 
 
 def _cryptic_sites(line: Line, molecule: Molecule) -> Iterator[_Cryptic]:
-    """Sites in ALT that could end an exon of the transcript elsewhere."""
+    """Of the `MOST_SITES` most probable sites in ALT those that could end an exon of the transcript
+    elsewhere."""
     exons = molecule.exons
     starts = [e.start for e in exons]
     annotated = {(ACCEPTOR, e.start) for e in exons} | {(DONOR, e.stop - 1) for e in exons}
-    for kind, at in np.argwhere(line.alt_sites >= FAINT).tolist():
+    found = np.argwhere(line.alt_sites >= FAINT)
+    strongest = np.argsort(-line.alt_sites[tuple(found.T)], kind="stable")[:MOST_SITES]
+    for kind, at in found[np.sort(strongest)].tolist():
         column = line.first + at
         exon = bisect_right(starts, column) - 1
         if (kind, column) in annotated or exon < 0:

@@ -32,7 +32,7 @@ def is_bcf(head: bytes, bgzf: bool) -> bool:
 
 _FEED = """
 import os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 head, end, bgzf = sys.argv[1:]
 data = tail = os.fdopen(int(head), "rb").read()
 while data:
@@ -46,13 +46,18 @@ sys.exit(int(bgzf) > 0 and tail != bytes.fromhex(end))
 
 def feeder(stream: io.BufferedReader, head: bytes, bgzf: bool) -> subprocess.Popen:
     """A process whose stdout is `head`, which was read of a stream, and all that follows; it ends
-    with 1 where the BGZF end marker lacks."""
+    with 1 where the BGZF end marker is missing. In a session of its own: a terminal's Ctrl-C must
+    not end it before its reader."""
     with tempfile.TemporaryFile() as start:
         start.write(head + stream.peek())
         start.seek(0)
         command = [sys.executable, "-c", _FEED, str(start.fileno()), BGZF_EOF.hex(), str(int(bgzf))]
         return subprocess.Popen(
-            command, stdin=stream.fileno(), stdout=subprocess.PIPE, pass_fds=[start.fileno()]
+            command,
+            stdin=stream.fileno(),
+            stdout=subprocess.PIPE,
+            pass_fds=[start.fileno()],
+            start_new_session=True,
         )
 
 
