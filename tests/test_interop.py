@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from samvar.cli import main
+from samvar.info import FIELDS
 
 from . import toy
 from .tools import need
@@ -129,7 +130,7 @@ def test_split_vep_takes_the_packed_fields_apart(world):
 
 
 def test_annotate_removes_the_fields(world):
-    keys = "INFO/SAMVAR,INFO/SAMVAR_MAX,INFO/SAMVAR_STATUS,INFO/SAMVAR_RBP"
+    keys = ",".join(f"INFO/{field.key}" for field in FIELDS)
     bare = sh(f"bcftools annotate -x {keys} {world['out']} | bcftools view -H").stdout
     assert bare == sh(f"bcftools view -H {world['vcf']}").stdout
 
@@ -293,7 +294,10 @@ def test_spliceai_layout_and_table(world, tmp_path):
         lost = CliRunner().invoke(main, ["annotate", world["vcf"], *world["files"], *more])
         assert lost.exit_code == 2 and "is an input" in lost.stderr
     failed = samvar(out, *world["files"], "--spliceai-compat", fails=True)
-    assert "already has SAMVAR, SAMVAR_MAX, SAMVAR_RBP, SAMVAR_STATUS, SpliceAI" in failed.stderr
+    assert (
+        "already has SAMVAR, SAMVAR_EVENT, SAMVAR_MAX, SAMVAR_RBP, SAMVAR_STATUS, SpliceAI"
+        in failed.stderr
+    )
     again = samvar(out, *world["files"], "--spliceai-compat", "--overwrite").stdout_bytes
     assert again == out.read_bytes()
     without = samvar(out, *world["files"], "--overwrite", "--mask").stdout_bytes

@@ -174,7 +174,7 @@ def score(
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     starts = np.concatenate(([0], np.cumsum(lengths)))
     out, core = (np.full((2, starts[-1]), -np.inf, np.float32) for _ in range(2))
-    nonzero, total, known = np.zeros(models[0].motifs.channels, int), 0.0, 0
+    nonzero, total, known = np.zeros(1, int), 0.0, 0  # of each motif, once the first tile is seen
     levels: dict[int, np.ndarray] = {}
     n_tiles = int(np.ceil(lengths / TILE).sum())
     with tqdm(total=n_tiles, disable=None, unit="tile", leave=False) as bar:

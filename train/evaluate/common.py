@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samvar.annotate import Allele, Change, Options, examine, windows
+from samvar.annotate import Allele, Change, Options, examine, status_of, windows
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
-from samvar.genomics.variant import Variant
+from samvar.genomics.variant import Status, Variant
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN
 from samvar.scoring import deltas
 from samvar.scoring.deltas import Deltas
@@ -88,6 +88,7 @@ class Measured:
     label: bool
     cluster: object
     kind: str
+    status: Status
     scores: list[ScoredWindow]
     deltas: list[Deltas]
 
@@ -173,11 +174,16 @@ def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
             continue
         kind = kind_of(change, genes) if genes else "none"
         shown = windows(genome, annotation, predictor, change, options) if genes else []
-        rows.append((row, label, chosen.cluster(row, genes), kind, shown))
+        rows.append(((row, label, chosen.cluster(row, genes), kind), change, shown))
     scores = predictor.map(lambda r: [predictor.score(w) for w in r[-1]], rows)
     return [
-        Measured(*row[:-1], found, [deltas.compute(s.window, s.ref, s.alt) for s in found])
-        for row, found in zip(rows, scores)
+        Measured(
+            *about,
+            change if isinstance(change, Status) else status_of(found),
+            found,
+            [deltas.compute(s.window, s.ref, s.alt) for s in found],
+        )
+        for (about, change, _), found in zip(rows, scores)
     ]
 
 

@@ -92,7 +92,7 @@ def candidates(times: float) -> Callable[[SamTask], None]:
     def edit(task: SamTask) -> None:
         motifs = task.model.motifs
 
-        def set_density(density: float) -> None:
+        def set_density(density: float, learnt: float | None = None) -> None:
             motifs.main.density, motifs.pre.density = density, min(times * density, 1.0)
 
         motifs.set_density = set_density

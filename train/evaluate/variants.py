@@ -83,7 +83,7 @@ def main() -> None:
         for chosen in SETS:
             rows = measure(args.data, chosen, predictor)
             scored = [m for m in rows if m.max is not None]
-            counts = Counter(m.allele.status.name for m in rows if m.allele.status)
+            counts = Counter(m.status.name for m in rows)
             value = np.array([m.max for m in scored])
             for part, numbers in areas(scored, value, about).items():
                 extra = (
