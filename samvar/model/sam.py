@@ -263,7 +263,9 @@ class LSSI(nn.Module):
             return scores.clamp(min=LSSI_FLOOR)
         branch = scores[:, 2]
         if self.training:
-            follow_quantile(self.branch_floor, branch.detach()[:, ::2], self.branch_density)
+            follow_quantile(
+                self.branch_floor, scores[:, 2:].detach()[..., ::2], self.branch_density
+            )
         branch = LSSI_FLOOR + F.relu(branch - self.branch_floor)
         return torch.cat([scores[:, :2].clamp(min=LSSI_FLOOR), branch.unsqueeze(1)], 1)
 
@@ -365,15 +367,16 @@ class Sparse(nn.Module):
     def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
         z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
         if self.training:
-            seen = z.detach()[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0]
-            follow_quantile(self.threshold, seen, self.density)
+            follow_quantile(self.threshold, z.detach()[..., ::4], self.density, known[:, 0, ::4])
         return F.relu(z - self.threshold) * known
 
 
-def follow_quantile(threshold: torch.Tensor, values: torch.Tensor, share: float) -> None:
-    """Move `threshold` a tenth of the way to where a share `share` of the values lies above it, the
-    mean over ranks."""
-    values = values.flatten()
+def follow_quantile(
+    threshold: torch.Tensor, z: torch.Tensor, share: float, known: torch.Tensor | None = None
+) -> None:
+    """Move `threshold` a tenth of the way to where a share `share` of z (N, C, L) lies above it, at
+    positions that are `known` (N, L); the mean over ranks."""
+    values = (z if known is None else z.transpose(1, 2)[known > 0]).flatten()
     k = min(max(int(round((1 - share) * values.numel())), 1), max(values.numel(), 1))
     if not values.numel():
         q = threshold.clone()
