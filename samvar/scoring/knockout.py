@@ -177,7 +177,7 @@ def changes(
     total = sum(1 for _ in _pieces(genome, genes, regions))
     pieces = tqdm(_pieces(genome, genes, regions), total=total, disable=None, unit="kb")
     windows = (
-        region_window(genome, *piece, predictor)
+        region_window(genome, *piece, predictor=predictor)
         for piece in pieces
         if (genome.codes(*piece[1:]) != UNKNOWN).any()
     )
