@@ -177,9 +177,9 @@ def changes(
     total = sum(1 for _ in _pieces(genome, genes, regions))
     pieces = tqdm(_pieces(genome, genes, regions), total=total, disable=None, unit="kb")
     windows = (
-        region_window(genome, *piece, predictor=predictor)
-        for piece in pieces
-        if (genome.codes(*piece[1:]) != UNKNOWN).any()
+        region_window(genome, gene, contig, start, end, predictor)
+        for gene, contig, start, end in pieces
+        if (genome.codes(contig, start, end) != UNKNOWN).any()
     )
     for window, (p, without) in _mapped(
         predictor, lambda w: emptied(predictor, w, channel), windows
