@@ -65,6 +65,7 @@ class VcfReader:
             raise VcfError(f"cannot open VCF {path}: {e.strerror}") from e
         self._stream: Any = stream
         self._feeder: Popen[bytes] | None = None
+        self._hts: Any = None  # pysam's reader of BCF
         head = stream.read(18)
         self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
         if self._bgzf:
@@ -93,6 +94,9 @@ class VcfReader:
 
     def close(self) -> None:
         """Close the input; stdin stays open."""
+        if self._hts is not None:
+            with suppress(OSError, TypeError, ValueError):  # of a damaged end, which has been told
+                self._hts.close()
         if self.path != "stdin":
             self._stream.close()
         if self._feeder:
