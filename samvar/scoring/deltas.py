@@ -13,7 +13,6 @@ from .arrays import Floats, Ints
 
 NAMES = ("AG", "AL", "DG", "DL")
 SITE_OF = (0, 0, 1, 1)  # row of the site probabilities: acceptor, acceptor, donor, donor
-TIE = 1e-6  # sums of deltas that differ by less are the same but for rounding
 SIGN = np.array([1.0, -1.0, 1.0, -1.0])
 
 
@@ -61,11 +60,7 @@ def compute(window: Window, p_ref: Floats, p_alt: Floats, mask: bool = False) ->
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
     compared = (_compare(window, ref, alt, placed, mask) for placed in placements(window))
-    best = next(compared)
-    for other in compared:
-        if other.total < best.total - TIE:
-            best = other
-    placed, alignment, change = best
+    placed, alignment, change = min(compared, key=lambda c: float(c.change.max(1).clip(0).sum()))
     columns = np.array([_peak(window, alignment, row) for row in change])
     values = change[range(4), columns].clip(0)
     sd = None
@@ -80,11 +75,6 @@ class _Comparison(NamedTuple):
     placed: Variant
     alignment: Alignment
     change: Floats  # (4, n)
-
-    @property
-    def total(self) -> float:
-        """Sum of the four deltas."""
-        return float(self.change.max(1).clip(0).sum())
 
 
 def _compare(window: Window, ref: Floats, alt: Floats, placed: Variant, mask: bool) -> _Comparison:
