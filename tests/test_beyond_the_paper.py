@@ -161,25 +161,15 @@ def test_motifs_are_shared_by_name_and_affinities():
     assert shared_motifs(toy.fixed_motifs(1), toy.RBPS, fixed, toy.RBPS) == {}
 
 
-def test_a_grown_model_without_new_sites_says_the_same():
-    """New channels that never have a site change nothing."""
+def test_a_grown_model_says_the_same():
+    """New channels change nothing, whatever sites they have."""
     small, big = toy.model(), toy.model(seed=5, learnt_motifs=2, effect_bumps=3, branch_point=True)
     grow(big, small, {0: 0, 1: 1, 2: 2})
-    acceptor_and_donor = {k: v for k, v in small.lssi.state_dict().items()}
-    big.lssi.load_state_dict(acceptor_and_donor, strict=False)
+    big.lssi.load_state_dict(small.lssi.state_dict(), strict=False)
     with torch.no_grad():
-        big.motifs.learnt.sparse.threshold.fill_(1e6)
-        big.lssi.branch_floor.fill_(1.0)  # above all log-probabilities
-        big.aggregator.lssi_in.weight[:2, 2] = 0
-        big.aggregator.lssi_in.weight[2] = 0
         x = toy.sequence(1, 300, 4)
         found = big.detect(x)
-        assert (found.core[:, 2] == LSSI_FLOOR).all() and (found.motifs[:, 3:] == 0).all()
-        # their gates are closed: nothing to attend from new channels but their own bias
-        for stack in (big.aggregator.first, big.aggregator.second):
-            stack.enter.weight[:, [2, 6, 7]] = 0
-        for conv in (big.aggregator.attention.query, big.aggregator.attention.key):
-            conv.weight[:, [2, 6, 7]] = 0
+        assert (found.core[:, 2] > LSSI_FLOOR).any() and (found.motifs[:, 3:] > 0).any()
         torch.testing.assert_close(big(x), small(x), atol=1e-5, rtol=1e-5)
 
 

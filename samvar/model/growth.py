@@ -54,9 +54,10 @@ def _same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> boo
 
 @torch.no_grad()
 def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
-    """Copy the weights of `source` into `model`, channel by channel; what `source` lacks stays as
-    it is in `model`. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and
-    affinities are not touched."""
+    """Copy the weights of `source` into `model`, channel by channel, so that `model` says what
+    `source` does: nothing reads the channels that `source` lacks, until training has it do so.
+    `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are not
+    touched."""
     n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
     learnt = source.motifs.channels - n_fixed
     first_learnt = len(model.core) + len(model.motifs.fixed.mix)
@@ -82,6 +83,8 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
             old.append(torch.tensor([i for i, _ in along]))
             new.append(torch.tensor([j for _, j in along]))
         if tensor.dim():
+            if axes[1:] == (ALL,):  # what reads the channels
+                tensor.zero_()
             there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
             tensor[torch.meshgrid(*new, indexing="ij")] = there
         else:
