@@ -62,7 +62,7 @@ def variants(rng, n):
 
 
 @pytest.mark.parametrize(
-    "kind, flank, distance, n", [("am", 30, 50, 1500), ("fm", 45, 10, 700), ("am", 0, 3, 300)]
+    "kind, flank, distance, n", [("am", 30, 50, 500), ("fm", 45, 10, 250), ("am", 0, 3, 150)]
 )
 def test_scores_are_those_of_the_plain_path(
     genome, tmp_path, kind, flank, distance, n, monkeypatch
