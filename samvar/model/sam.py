@@ -199,6 +199,11 @@ class CoreSite(nn.Module):
         return self.net(x)[:, 0, 0]
 
 
+def _scale(log_odds: torch.Tensor, kind: int) -> torch.Tensor:
+    """What a core model of this kind says is passed on as."""
+    return log_odds if kind == BRANCH_POINT else F.logsigmoid(log_odds)
+
+
 class LSSI(nn.Module):
     """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on
     with the rest. With `branch_point` a third one, of branch points, whose floor moves such that a
@@ -221,7 +226,8 @@ class LSSI(nn.Module):
         return self.floored(self.scores(x))
 
     def scores(self, x):
-        """As `forward`, but log-probabilities, not floored; NO_SCORE where there can be no site."""
+        """As `forward`, but not floored: log-probabilities, of branch points log-odds, which do not
+        saturate where their floor moves up; NO_SCORE where there can be no site."""
         before, after = LSSI_SPAN[ACCEPTOR][0], LSSI_SPAN[DONOR][1]
         n = x.shape[-1] - before - after
 
@@ -243,8 +249,8 @@ class LSSI(nn.Module):
     @staticmethod
     def _everywhere(x, core, kind, possible, before, after):
         left, right = LSSI_SPAN[kind]
-        log_p = F.logsigmoid(core(crop(x, before - left, after - right)))
-        return torch.where(possible, log_p, NO_SCORE)
+        found = _scale(core(crop(x, before - left, after - right)), kind)
+        return torch.where(possible, found, NO_SCORE)
 
     @staticmethod
     def _at_sites(x, core, kind, possible, before, after):
@@ -253,8 +259,8 @@ class LSSI(nn.Module):
         row, at = possible.nonzero(as_tuple=True)
         span = torch.arange(before - left, before + right + 1, device=x.device)
         windows = x[row[:, None], :, at[:, None] + span].transpose(1, 2)
-        log_p = F.logsigmoid(core(windows)[:, 0])
-        return torch.full_like(x[:, 0, : possible.shape[1]], NO_SCORE).index_put((row, at), log_p)
+        found = _scale(core(windows)[:, 0], kind)
+        return torch.full_like(x[:, 0, : possible.shape[1]], NO_SCORE).index_put((row, at), found)
 
     def floored(self, scores):
         """(N, K, L) -> the same, at least LSSI_FLOOR; a branch point by how far it stands above

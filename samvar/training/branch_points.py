@@ -50,7 +50,7 @@ def guess_branch_points(core: LSSI, data: Dataset, device: torch.device, seed: i
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        core.branch_floor.copy_(F.logsigmoid(found[MATCHES:]).quantile(1 - core.branch_density))
+        core.branch_floor.copy_(found[MATCHES:].quantile(1 - core.branch_density))
     model.zero_grad()
 
 
