@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, TextIO, TypeVar
@@ -13,18 +13,23 @@ from typing import NamedTuple, TextIO, TypeVar
 from tqdm import tqdm
 
 from . import __version__, info
-from .errors import ContigMismatchError, WrongBuildError
+from .errors import ContigMismatchError, VcfError, WrongBuildError
 from .formats.vcf import VcfReader
 from .formats.vcf.bcf import BcfWriter
+from .formats.vcf.genotypes import samples
 from .formats.vcf.record import Record, insert_header
 from .formats.vcf.text import TextWriter
 from .genomics.genes import Annotation, Choice, Gene
 from .genomics.genome import Genome
+from .genomics.haplotype import joined
 from .genomics.variant import Status, Variant, allele_status, normalise
 from .genomics.window import Window, make_window
+from .haplotypes import Counts as HaplotypeCounts
+from .haplotypes import Haplotypes, InCis, Joint
 from .scoring import deltas
 from .scoring.attribution import COMPLETE, ROUGHLY, attribute
-from .scoring.consequence import consequences
+from .scoring.consequence import Consequence, consequences
+from .scoring.deltas import Deltas
 from .scoring.effects import GeneEffect, ScoredAllele
 from .scoring.predictor import Predictor, ScoredWindow
 
@@ -58,10 +63,12 @@ class Options:
     hgvs_out: bool = False
     transcripts: Choice = "chosen"  # whose events and HGVS are told
     event_min: float = 0.2
+    phased: bool = False
+    hap_min: float = 0.1
     precision: str = "fp32"  # of the aggregator on a GPU; a CPU has fp32 alone
 
     def __post_init__(self) -> None:
-        for name in ("distance", "max_allele", "rbp_min", "rbp_max", "event_min"):
+        for name in ("distance", "max_allele", "rbp_min", "rbp_max", "event_min", "hap_min"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
         if self.precision not in PRECISIONS:
@@ -70,12 +77,15 @@ class Options:
     @property
     def fields(self) -> tuple[info.Field, ...]:
         """The INFO fields that are written."""
-        optional = (info.HGVS,) * self.hgvs_out + (info.SPLICEAI,) * self.spliceai_compat
-        return info.FIELDS + optional
+        optional = (info.HGVS,) * self.hgvs_out + (info.HAP,) * self.phased
+        return info.FIELDS + optional + (info.SPLICEAI,) * self.spliceai_compat
 
     def text(self) -> str:
+        """As the header has them; what is of phased files alone only where it acts."""
         listed = {} if isinstance(self.transcripts, str) else dict(transcripts=LISTED)
-        return ",".join(f"{k}={v}" for k, v in (vars(self) | listed).items())
+        unused = () if self.phased else ("phased", "hap_min")
+        told = {k: v for k, v in (vars(self) | listed).items() if k not in unused}
+        return ",".join(f"{k}={v}" for k, v in told.items())
 
 
 class Allele(NamedTuple):
@@ -90,13 +100,15 @@ class Allele(NamedTuple):
 @dataclass
 class Stats:
     """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose
-    deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over."""
+    deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over; of
+    a phased one those of its haplotypes."""
 
     records: int = 0
     without_alt: int = 0
     attributed: int = 0
     incomplete: int = 0
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
+    haplotypes: HaplotypeCounts | None = None
 
     def add(self, record: Record, alleles: list[ScoredAllele]) -> None:
         self.records += bool(record.contig)
@@ -131,32 +143,46 @@ def annotate(
     receives the scores as lines of TSV; `md5`: the header tells the MD5 of every contig that has
     genes.
 
-    Raises VcfError on a malformed input, ContigMismatchError and WrongBuildError when the files do
-    not belong together.
+    Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
+    WrongBuildError when the files do not belong together.
     """
     check_annotation(genome, annotation)
+    names = samples(reader.header[-1])
+    if options.phased and not names:
+        raise VcfError(f"{reader.path} has no samples, whose haplotypes --phased is about")
     stats = Stats()
     header = insert_header(
         reader.header, header_lines(genome, annotation, predictor, options, command, md5)
     )
     started = False
+    scored = scored_records(start_chunks(reader, genome, annotation, predictor, options))
+    if options.phased:
+        in_cis = cis(genome, predictor, options)
+        stats.haplotypes, stream = in_cis.counts, in_cis.of(scored)
+    else:
+        stream = (InCis(record, alleles) for record, alleles in scored)
     with tqdm(total=reader.expected_records, disable=None, unit="record") as bar:
-        for records, scored in one_ahead(
-            start_chunks(reader, genome, annotation, predictor, options)
-        ):
+        for record, alleles, joint in stream:
             if not started:
                 writer.start(header)
                 started = True
-            for record in records:
-                alleles = list(islice(scored, len(record.alts)))
-                writer.write(record, encode(record, alleles, options))
-                if table:
-                    table.write("".join(map(tsv(record), alleles)))
-                stats.add(record, alleles)
-            bar.update(len(records))
+            writer.write(record, encode(record, alleles, options, joint, names))
+            if table:
+                table.write("".join(map(tsv(record), alleles)))
+            stats.add(record, alleles)
+            bar.update()
     if not started:
         writer.start(header)
     return stats
+
+
+def scored_records(
+    started: Iterator[tuple[list[Record], Iterator[ScoredAllele]]],
+) -> Iterator[tuple[Record, list[ScoredAllele]]]:
+    """Each record with its alleles; while those of a chunk come out, the next one is scored."""
+    for records, scored in one_ahead(started):
+        for record in records:
+            yield record, list(islice(scored, len(record.alts)))
 
 
 def chunks(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
@@ -332,13 +358,42 @@ def effect(predictor: Predictor, scored: ScoredWindow, options: Options) -> Gene
     the transcripts."""
     found = deltas.compute(scored.window, scored.ref, scored.alt, options.mask)
     causes = attribute(predictor, scored, found, options.rbp_min, ROUGHLY)
-    transcripts = scored.window.gene.selected(options.transcripts)
-    told = consequences(predictor, scored.window, found, transcripts, options.event_min)
+    told = _told(predictor, scored.window, found, options)
     return GeneEffect(scored.window, found, tuple(causes), told)
 
 
-def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> list[str]:
-    """The INFO entries of a record; none where it has no ALT."""
+def _told(
+    predictor: Predictor, window: Window, found: Deltas, options: Options
+) -> tuple[Consequence, ...]:
+    transcripts = window.gene.selected(options.transcripts)
+    return consequences(predictor, window, found, transcripts, options.event_min)
+
+
+def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
+    """What scores the alleles of a haplotype together, as far as they lie in one frame."""
+    distance, flank = options.distance, predictor.bundle.flank
+
+    def joint(gene: Gene, parts: Sequence[Variant]) -> GeneEffect | None:
+        window = make_window(genome, gene, joined(genome, parts), distance, flank, predictor.reach)
+        scored = predictor.exact(window)
+        if not scored.finite:
+            return None
+        near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
+        found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
+        return GeneEffect(window, found, (), _told(predictor, window, found, options))
+
+    return Haplotypes(predictor, joint, distance + flank, options.hap_min, options.event_min)
+
+
+def encode(
+    record: Record,
+    alleles: list[ScoredAllele],
+    options: Options,
+    joint: Sequence[Joint] = (),
+    names: Sequence[str] = (),
+) -> list[str]:
+    """The INFO entries of a record; none where it has no ALT. `joint`: what its alleles do with
+    others; `names` of the samples."""
     if not alleles:
         return []
     effects = [(a.alt, gene) for a in alleles for gene in a.genes]
@@ -363,6 +418,7 @@ def encode(record: Record, alleles: list[ScoredAllele], options: Options) -> lis
             for alt, e in effects * options.hgvs_out
             for transcript in e.gene.selected(options.transcripts)
         ],
+        info.HAP: [info.hap_row(j, record.pos, names[j.sample]) for j in joint],
         info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, record.pos) for alt, e in effects],
     }
     return info.entries(

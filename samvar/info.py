@@ -9,6 +9,7 @@ from . import __version__
 from .formats.vcf.record import Record
 from .genomics.genes import Gene, Transcript
 from .genomics.variant import Status
+from .haplotypes import Joint
 from .scoring.attribution import Part
 from .scoring.consequence import Consequence, Event, Kind, Outcome
 from .scoring.deltas import NAMES, Deltas
@@ -75,6 +76,18 @@ EVENT = Field(
     "no and the exception, or why there is no FRAME; PROB, strength of the event; predicted RNA. "
     "Format: ALLELE|SYMBOL|TRANSCRIPT|EVENT|EXON|START|END|SIZE|FRAME|STOP|NMD|PROB|RNA",
 )
+HAP = Field(
+    "SAMVAR_HAP",
+    ".",
+    "String",
+    "What an ALT and its PARTNERS (POS_REF_ALT, joined by +) on one haplotype do together, where "
+    "it differs from the largest that each does alone; COPIES of the haplotype among the samples, "
+    "the first SAMPLE that has it; deltas as in SAMVAR, the strongest event as in SAMVAR_EVENT. "
+    "Format: "
+    + "|".join(
+        ("ALLELE|SYMBOL|PARTNERS|COPIES|SAMPLE", *SCORE.columns()[5:13], *EVENT.columns()[2:])
+    ),
+)
 FIELDS = (MAX, STATUS, SCORE, EVENT, RBP)
 OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
 SPLICEAI = Field(
@@ -110,28 +123,45 @@ def place(position: int | None, offset: int = 0, origin: int = 0) -> str:
 
 def score_values(alt: str, gene: Gene, deltas: Deltas, pos: int) -> list[str]:
     """The columns of a row of SAMVAR. `pos` is the record's POS, 1-based."""
-    places = [place(*p, origin=pos) for p in deltas.places]
-    values = [_number(float(v), 4) for v in deltas.values]
     return [
         alt,
         gene.symbol,
         gene.id,
         gene.chosen.id,
         gene.strand,
-        *values,
-        *places,
+        *_delta_values(deltas, pos),
         _number(deltas.sd, 4),
     ]
+
+
+def _delta_values(deltas: Deltas, pos: int) -> list[str]:
+    """The four deltas and where they stand."""
+    places = [place(*p, origin=pos) for p in deltas.places]
+    return [_number(float(v), 4) for v in deltas.values] + places
 
 
 def event_rows(alt: str, gene: Gene, consequence: Consequence) -> list[str]:
     """The rows of SAMVAR_EVENT of an allele and a transcript: one for each event, or that there is
     none."""
-    start = [alt, gene.symbol, consequence.transcript.id]
-    if not consequence.outcomes:
-        nothing = [Kind.NONE.value, *[""] * 7, _number(consequence.strongest, 4), ""]
-        return [packed(start + nothing)]
-    return [packed(start + _event_values(outcome)) for outcome in consequence.outcomes]
+    return [packed([alt, gene.symbol, *values]) for values in event_values(consequence)]
+
+
+def event_values(consequence: Consequence) -> list[list[str]]:
+    """The columns from TRANSCRIPT on, of each event or of none."""
+    name = consequence.transcript.id
+    nothing = [name, Kind.NONE.value, *[""] * 7, _number(consequence.strongest, 4), ""]
+    return [[name, *_event_values(outcome)] for outcome in consequence.outcomes] or [nothing]
+
+
+def hap_row(joint: Joint, pos: int, sample: str) -> str:
+    """One row of SAMVAR_HAP. `pos` is the record's POS, 1-based; the event is that of the first
+    transcript."""
+    effect = joint.effect
+    events = [event_values(c)[0] for c in effect.consequences[:1]]
+    (event,) = events or [[""] * len(EVENT.columns()[2:])]
+    partners = "+".join(p.name for p in joint.partners)
+    about = [joint.alt, effect.gene.symbol, partners, str(joint.copies), sample]
+    return packed(about + _delta_values(effect.deltas, pos) + event)
 
 
 def _event_values(outcome: Outcome) -> list[str]:

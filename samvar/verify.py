@@ -97,9 +97,8 @@ def verify(
         if (name := attribute(line, "ID")) in genome.lengths
         and genome.md5(name) != attribute(line, "Md5")
     ]
-    compared = [
-        f.key for f in (options.fields if options.precision == "fp32" else (info.MAX, info.STATUS))
-    ]
+    exact = [f for f in options.fields if f is not info.HAP]  # which takes its neighbours, too
+    compared = [f.key for f in (exact if options.precision == "fp32" else (info.MAX, info.STATUS))]
     if options.transcripts == spine.LISTED:  # by a file that is not here
         options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
         compared = [key for key in compared if key not in (info.EVENT.key, info.HGVS.key)]

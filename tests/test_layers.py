@@ -13,7 +13,7 @@ LAYERS = (  # from the ground up
     ("samvar.genomics",),
     ("samvar.formats",),
     ("samvar.scoring",),
-    ("samvar.annotate", "samvar.info", "samvar.verify"),
+    ("samvar.annotate", "samvar.haplotypes", "samvar.info", "samvar.verify"),
     ("samvar.views", "samvar.training"),
     ("samvar.scorer",),
     ("samvar.cli",),

@@ -230,6 +230,21 @@ def _listed(transcripts: str):
     help="List events of at least this strength.",
 )
 @click.option(
+    "--phased",
+    is_flag=True,
+    help="Also score together what lies on one haplotype of a sample within one frame (SAMVAR_HAP):"
+    " phased calls (|) of a phase set (PS), and what all haplotypes of the sample have.",
+)
+@click.option(
+    "--hap-min",
+    metavar="DELTA",
+    default=0.1,
+    show_default=True,
+    type=NumberRange(0),
+    help="With --phased: tell what a haplotype does where a delta or an event's strength differs by"
+    " more than this from the largest that each of its alleles has alone.",
+)
+@click.option(
     "--max-allele",
     metavar="BASES",
     default=1000,
@@ -425,6 +440,8 @@ def annotate(
         f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: "
         f"{found or 'none'}"
     )
+    if counts.haplotypes:
+        _tell_haplotypes(counts.haplotypes)
     if strict is not None and counts.mismatch_share > strict:
         say(
             f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared "
@@ -434,6 +451,33 @@ def annotate(
         sys.exit(EXIT_STRICT)
     if faults:
         sys.exit(EXIT_STRICT)
+
+
+def _tell_haplotypes(counts) -> None:
+    """How many haplotypes were scored, and what was left out."""
+    from ..haplotypes import MOST_HAPLOTYPES, MOST_HELD
+
+    say(f"samvar: {counts.scored} sets of alleles on one haplotype scored together")
+    if counts.overlapping:
+        say(
+            f"samvar: {counts.overlapping} sets are left out, since their alleles overlap: no "
+            f"haplotype has them all ({counts.first_overlapping}, ...)"
+        )
+    if counts.several_gaps:
+        say(
+            f"samvar: {counts.several_gaps} sets are left out, since more than one of their "
+            "alleles inserts or deletes bases"
+        )
+    if counts.beyond:
+        say(
+            f"samvar: {counts.beyond} sets are left out: of each allele the {MOST_HAPLOTYPES} that "
+            "most samples have are scored"
+        )
+    if counts.crowded:
+        say(
+            f"samvar: {counts.crowded} alleles have more than {MOST_HELD} records within their "
+            "frame, and were scored with the nearest"
+        )
 
 
 def _genes(genome, annotation: str, no_cache: bool):
@@ -477,6 +521,7 @@ def _stats(counts, genome, genes, predictor, options, seconds: dict[str, float])
         statuses=dict(counts.statuses),
         attributed=counts.attributed,
         residual_above_0_001=counts.incomplete,
+        **({"haplotypes": vars(counts.haplotypes)} if counts.haplotypes else {}),
         seconds={k: round(v, 3) for k, v in seconds.items()},
         model=dict(name=b.name, kind=b.kind, seeds=b.seeds, sha256=b.sha256),
         reference=dict(file=genome.name, sha256=genome.digest()),

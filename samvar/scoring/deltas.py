@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,14 +53,21 @@ class Deltas(NamedTuple):
         return tuple(Delta(n, float(v), p) for n, v, p in zip(NAMES, self.values, self.places))
 
 
-def compute(window: Window, p_ref: Floats, p_alt: Floats, mask: bool = False) -> Deltas:
+def compute(
+    window: Window,
+    p_ref: Floats,
+    p_alt: Floats,
+    mask: bool = False,
+    near: Sequence[tuple[int, int]] = (),
+) -> Deltas:
     """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions
     by S seeds, in genome order -> deltas. A deleted base has alt probability 0, an inserted one ref
     probability 0; of all placements that with the smallest sum of deltas counts, the 3'-most of
-    equals. `mask` removes gains at annotated and losses at unannotated sites.
+    equals. `mask` removes gains at annotated and losses at unannotated sites. Where there is `near`
+    only positions count that lie in one of these intervals, [start, end), 0-based.
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
-    compared = (_compare(window, ref, alt, placed, mask) for placed in placements(window))
+    compared = (_compare(window, ref, alt, placed, mask, near) for placed in placements(window))
     placed, alignment, change = min(compared, key=lambda c: float(c.change.max(1).clip(0).sum()))
     columns = np.array([_peak(window, alignment, row) for row in change])
     values = change[range(4), columns].clip(0)
@@ -77,11 +85,21 @@ class _Comparison(NamedTuple):
     change: Floats  # (4, n)
 
 
-def _compare(window: Window, ref: Floats, alt: Floats, placed: Variant, mask: bool) -> _Comparison:
+def _compare(
+    window: Window,
+    ref: Floats,
+    alt: Floats,
+    placed: Variant,
+    mask: bool,
+    near: Sequence[tuple[int, int]],
+) -> _Comparison:
     alignment = align(window, placed)
     change = _change(ref, alt, alignment)
     if mask:
         change = change * _allowed(window, alignment)
+    if near:
+        within = [(start <= alignment.position) & (alignment.position < end) for start, end in near]
+        change = change * np.any(within, axis=0)
     return _Comparison(placed, alignment, change)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +84,11 @@ class Predictor:
 
     def run(self, function: Callable[[], R]) -> R:
         """What a function returns, run on a worker."""
-        return self._workers.submit(function).result()
+        return self.submit(function).result()
+
+    def submit(self, function: Callable[[], R]) -> Future[R]:
+        """Have a worker run a function."""
+        return self._workers.submit(function)
 
     def ahead(
         self, windows: list[Window], precision: str = "fp32"
