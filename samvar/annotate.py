@@ -430,12 +430,18 @@ def encode(
 
 def tsv(record: Record) -> Callable[[ScoredAllele], str]:
     """Allele -> its lines of the flat table."""
-    return lambda a: info.tsv_rows(
-        record,
-        a.alt,
-        a.status,
-        [info.score_values(a.alt, g.gene, g.deltas, record.pos) for g in a.genes],
-    )
+
+    def lines(a: ScoredAllele) -> str:
+        scores = [
+            (
+                info.score_values(a.alt, g.gene, g.deltas, record.pos),
+                [values for c in g.consequences for values in info.event_values(c)],
+            )
+            for g in a.genes
+        ]
+        return info.tsv_rows(record, a.alt, a.status, scores)
+
+    return lines
 
 
 # ----------------------------------------------------------------------- header and start-up checks
@@ -468,6 +474,7 @@ def header_lines(
         f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},"
         f"Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",
+        *info.evidence_lines(b.evidence),
         *(f.header() for f in options.fields),
     ]
 

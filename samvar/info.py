@@ -10,6 +10,7 @@ from .formats.vcf.record import Record
 from .genomics.genes import Gene, Transcript
 from .genomics.variant import Status
 from .haplotypes import Joint
+from .model.evidence import Evidence
 from .scoring.attribution import Part
 from .scoring.consequence import Consequence, Event, Kind, Outcome
 from .scoring.deltas import NAMES, Deltas
@@ -97,7 +98,12 @@ SPLICEAI = Field(
     f"{OWN_SPLICEAI}{__version__}, not of SpliceAI, in SpliceAI's layout. Format: "
     "ALLELE|SYMBOL|DS_AG|DS_AL|DS_DG|DS_DL|DP_AG|DP_AL|DP_DG|DP_DL",
 )
-TSV_COLUMNS = ("CHROM", "POS", "ID", "REF", "ALT", "STATUS", *SCORE.columns()[1:])
+EVENT_COLUMNS = EVENT.columns()[2:]  # of a transcript
+TSV_COLUMNS = (
+    *("CHROM", "POS", "ID", "REF", "ALT", "STATUS"),
+    *SCORE.columns()[1:],
+    *("EVENT_TRANSCRIPT", *EVENT_COLUMNS[1:]),
+)
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPED = re.compile(r"[%,;=|&:\s\x00-\x1f\x7f]")
@@ -158,7 +164,7 @@ def hap_row(joint: Joint, pos: int, sample: str) -> str:
     transcript."""
     effect = joint.effect
     events = [event_values(c)[0] for c in effect.consequences[:1]]
-    (event,) = events or [[""] * len(EVENT.columns()[2:])]
+    (event,) = events or [[""] * len(EVENT_COLUMNS)]
     partners = "+".join(p.name for p in joint.partners)
     about = [joint.alt, effect.gene.symbol, partners, str(joint.copies), sample]
     return packed(about + _delta_values(effect.deltas, pos) + event)
@@ -206,13 +212,17 @@ def spliceai_row(alt: str, gene: Gene, deltas: Deltas, pos: int) -> str:
     return packed([alt, gene.symbol, *(_number(float(v), 2) for v in deltas.values), *places])
 
 
-def tsv_rows(record: Record, alt: str, status: Status, scores: list[list[str]]) -> str:
-    """Lines of the flat table: one for each row of SAMVAR, else one with the status alone."""
+def tsv_rows(
+    record: Record, alt: str, status: Status, scores: list[tuple[list[str], list[list[str]]]]
+) -> str:
+    """Lines of the flat table: of each gene (a row of SAMVAR, and those of SAMVAR_EVENT) one for
+    each event, or for there being none; without genes one with the status alone."""
     record_id = record.line.split(b"\t", 3)[2].decode(errors="replace")
     start = [record.contig, str(record.pos), record_id, record.ref, alt, status.name]
-    nothing = ["."] * (len(TSV_COLUMNS) - len(start))
-    rows = [s[1:] for s in scores] or [nothing]
-    return "".join("\t".join(_CONTROL.sub(" ", c) for c in start + row) + "\n" for row in rows)
+    untold = [""] * len(EVENT_COLUMNS)
+    rows = [start + score[1:] + event for score, events in scores for event in events or [untold]]
+    rows = rows or [start + [""] * (len(TSV_COLUMNS) - len(start))]
+    return "".join("\t".join(_CONTROL.sub(" ", c) or "." for c in row) + "\n" for row in rows)
 
 
 def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
@@ -241,3 +251,19 @@ def entries(maxima: list[str], statuses: list[Status], rows: dict[Field, list[st
     """The INFO entries of one record."""
     out = [f"{MAX.key}={','.join(maxima)}", f"{STATUS.key}={','.join(s.name for s in statuses)}"]
     return out + [f"{field.key}={','.join(r)}" for field, r in rows.items() if r]
+
+
+def evidence_lines(evidence: Evidence | None) -> list[str]:
+    """Header lines that tell how sure a score is: a range's likelihood ratio of an effect on
+    splicing, with its interval and the level that this reaches."""
+    lines = []
+    for (measure, group), own in evidence.ranges.items() if evidence else ():
+        told = "; ".join(
+            f"{r.low:g}-{r.high:g} {r.ratio:.2g} ({r.lower:.2g}-{r.upper:.2g}) "
+            f"{own.level(r) or 'no level'}"
+            for r in own.ranges
+        )
+        name = f"{measure.value}_{group.name}"
+        genes = f"GenesWith={own.genes_changing},GenesWithout={own.genes_others}"
+        lines.append(f'##samvar_evidence=<ID={name},{genes},LikelihoodRatios="{told}">')
+    return lines

@@ -114,15 +114,10 @@ def verify(
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
         for key in compared:
             a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
-            # the integral may stop a step earlier or later on another machine, and an event that
-            # is hardly strong enough may be missing
-            if key in (info.RBP.key, info.EVENT.key):
-                a, b = a.partition(",")[0], b.partition(",")[0]
-            if not _same(a, b, ROUGHLY if key == info.RBP.key else TOLERANCE[options.precision]):
+            if not agree(key, a, b, options):
                 problems.append(
                     f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is "
-                    f"{a}, "
-                    f"scored again {b}"
+                    f"{a}, scored again {b}"
                 )
     return Report(problems, len(drawn.records))
 
@@ -160,6 +155,38 @@ def _own(key: str, value: str, record: Record) -> str:
         return value
     alts = {info.escape(a) for a in record.alts}
     return ",".join(row for row in value.split(",") if row.split("|")[0] in alts)
+
+
+def agree(key: str, a: str, b: str, options: Options) -> bool:
+    """Whether what an entry says and what was scored again is the same, but for rounding. Of causes
+    the first is compared, since the integral may stop a step earlier or later on another
+    machine."""
+    tolerance = TOLERANCE[options.precision]
+    if key == info.RBP.key:
+        return _same(a.partition(",")[0], b.partition(",")[0], ROUGHLY)
+    if key == info.EVENT.key:
+        return _same_events(a, b, options.event_min, tolerance)
+    return _same(a, b, tolerance)
+
+
+def _same_events(a: str, b: str, least: float, tolerance: float) -> bool:
+    """All rows, in any order, since two may be as strong; one that is hardly strong enough to be
+    listed may be missing on either side, where then "none" may stand."""
+    one, other = (_strengths(rows) for rows in (a, b))
+    found = one | other
+    return all(
+        abs(one[row] - other[row]) <= tolerance
+        if row in one and row in other
+        else strength <= least + tolerance
+        for row, strength in found.items()
+    )
+
+
+def _strengths(rows: str) -> dict[tuple[str, ...], float]:
+    """Row without its PROB -> that."""
+    at = info.EVENT.columns().index("PROB")
+    cells = [row.split("|") for row in rows.split(",") if row]
+    return {(*c[:at], *c[at + 1 :]): float(c[at]) for c in cells}
 
 
 def _same(a: str, b: str, tolerance: float) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from samvar import info
-from samvar.annotate import Allele, Options, encode, score
+from samvar.annotate import Allele, Options, encode, score, tsv
 from samvar.formats.annotation import load_annotation
 from samvar.formats.vcf.record import Record
 from samvar.genomics.genes import Gene, Transcript
@@ -490,3 +490,29 @@ def test_transcripts_can_be_listed_in_a_file(tmp_path):
     assert events("mane")[1] == set()  # a GTF without tags
     code, _, text = events(str(tmp_path / "nowhere.txt"))
     assert code == 1 and "is none of chosen, mane, all, and no file" in text
+
+
+def test_the_flat_table_has_a_line_for_each_event(real, tmp_path):
+    bases, predictor, (forward, _) = real
+    options = Options(event_min=0.01, rbp_min=2.0, transcripts="all")
+    several = 0
+    for pos, ref, alt in random_alleles(bases, 25):
+        (allele,) = forward(predictor, [Allele("c", pos, ref, alt)], options)
+        entries = dict(e.split("=") for e in encode(record(pos, ref, alt), [allele], options))
+        events = [row for row in entries.get("SAMVAR_EVENT", "").split(",") if row]
+        lines = [line.split("\t") for line in tsv(record(pos, ref, alt))(allele).splitlines()]
+        table = [dict(zip(info.TSV_COLUMNS, line, strict=True)) for line in lines]
+        names = ["EVENT_TRANSCRIPT", *info.EVENT.columns()[3:]]
+        told = [line for line in table if line["EVENT"] != "."]
+        packed = [
+            info.packed(
+                [t["ALT"], t["SYMBOL"], *(t[n].replace(".", "", t[n] == ".") for n in names)]
+            )
+            for t in told
+        ]
+        assert packed == events
+        assert {t["SYMBOL"] for t in table} == {e.gene.symbol for e in allele.genes}
+        quiet = [t for t in table if t["EVENT"] == "."]
+        assert all(t[n] == "." for t in quiet for n in names)
+        several += len(told) > len({t["SYMBOL"] for t in told})
+    assert several

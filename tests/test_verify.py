@@ -5,9 +5,10 @@ import pysam
 import pytest
 from click.testing import CliRunner
 
+from samvar.annotate import Options
 from samvar.cli import main
 from samvar.errors import VcfError
-from samvar.verify import attribute, options_of
+from samvar.verify import agree, attribute, options_of
 
 from . import toy
 
@@ -169,3 +170,38 @@ def test_header_lines_are_read():
     assert options_of("distance=7,mask=True,rbp_min=0.1").distance == 7
     with pytest.raises(VcfError, match="not understood"):
         options_of("new_option=1")
+
+
+@pytest.mark.parametrize(
+    "told, again, same",
+    [
+        (["1 0.8000", "2 0.4000"], ["1 0.8001", "2 0.4000"], True),
+        (["1 0.4000", "2 0.4001"], ["2 0.4000", "1 0.4001"], True),  # as strong: any order
+        (["1 0.8000", "2 0.4000"], ["1 0.8000", "2 0.4010"], False),
+        (["1 0.8000", "2 0.4000"], ["1 0.8000"], False),
+        (["1 0.8000", "2 0.2001"], ["1 0.8000"], True),  # hardly strong enough
+        (["1 0.8000"], ["1 0.8000", "2 0.4000"], False),
+        (["1 0.8000", "2 0.4000"], ["1 0.8000", "3 0.4000"], False),
+        ([], [], True),
+    ],
+)
+def test_all_events_are_compared(told, again, same):
+    entries = []
+    for rows in (told, again):
+        cells = (row.split() for row in rows)
+        packed = (f"A|G|T|exon_skipping|{n}|5|9|5|.|.|.|{prob}|r.(?)" for n, prob in cells)
+        entries.append(",".join(packed))
+    assert agree("SAMVAR_EVENT", *entries, Options(event_min=0.2)) is same
+
+
+def test_an_event_that_was_added_is_found(made):
+    _, files, out = made
+    record = next(line for line in out.read_text().splitlines() if line[0] != "#")
+    row = f"{record.split(chr(9))[4]}|G|G.1|exon_skipping|1|5|9|5|.|.|.|0.9000|r.(?)"
+    entry = re.search("SAMVAR_EVENT=[^;]*", record)
+    added = (
+        record.replace(entry[0], f"{entry[0]},{row}") if entry else f"{record};SAMVAR_EVENT={row}"
+    )
+    out.write_text(out.read_text().replace(record, added))
+    result = run("verify", str(out), *files)
+    assert result.exit_code == 1 and "SAMVAR_EVENT is" in result.stderr

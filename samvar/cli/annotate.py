@@ -14,18 +14,20 @@ from contextlib import contextmanager
 import click
 
 from .. import __version__
-from ..errors import SamvarError
 from ..files import write
 from .options import (
     EXIT_STRICT,
+    WELL_KNOWN,
     NumberRange,
     annotation_option,
     check_build,
     check_outputs,
     device_option,
     different_files,
+    event_options,
     fasta_option,
     file_only,
+    listed,
     model_option,
     read_genes,
     say,
@@ -125,24 +127,6 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     return "v" if output == "-" and input_form == "z" else input_form
 
 
-WELL_KNOWN = "chosen", "mane", "all"
-
-
-def _listed(transcripts: str):
-    """A choice of transcripts, or the ids that a file lists."""
-    if transcripts in WELL_KNOWN:
-        return transcripts
-    try:
-        with open(transcripts, encoding="utf-8-sig") as lines:
-            ids = [line.strip() for line in lines]
-    except (OSError, UnicodeDecodeError) as e:
-        raise SamvarError(
-            f"--transcripts {transcripts} is none of {', '.join(WELL_KNOWN)}, and no file that can "
-            f"be read: {e}"
-        ) from e
-    return frozenset(i for i in ids if i and not i.startswith("#"))
-
-
 @click.command(cls=OptionalValues)
 @click.argument("vcf", default="-")
 @fasta_option
@@ -213,22 +197,7 @@ def _listed(transcripts: str):
     type=click.IntRange(0),
     help="List at most this many causes of a delta, the strongest.",
 )
-@click.option(
-    "--transcripts",
-    metavar="chosen|mane|all|FILE",
-    default="chosen",
-    show_default=True,
-    help="Tell what happens (SAMVAR_EVENT) to the chosen transcript of each gene, to those of "
-    "MANE, to all, or to those whose ids this file lists, one on each line.",
-)
-@click.option(
-    "--event-min",
-    metavar="PROB",
-    default=0.2,
-    show_default=True,
-    type=NumberRange(0),
-    help="List events of at least this strength.",
-)
+@event_options
 @click.option(
     "--phased",
     is_flag=True,
@@ -376,7 +345,7 @@ def annotate(
     check_outputs(output, tsv, stats, f"{output}.{write_index}" if write_index else None)
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
-    chosen = Options(**options, precision=precision, transcripts=_listed(transcripts))
+    chosen = Options(**options, precision=precision, transcripts=listed(transcripts))
     genome = Genome(fasta)
     selection, indexed = _regions(
         regions, regions_file, targets, targets_file, regions_overlap, genome.lengths

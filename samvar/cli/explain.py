@@ -5,13 +5,16 @@ from __future__ import annotations
 import click
 
 from .options import (
+    WELL_KNOWN,
     NumberRange,
     annotation_option,
     check_outputs,
     different_files,
+    event_options,
     fasta_option,
     file_only,
     genome_and_genes,
+    listed,
     model_option,
     say,
     to_stdout,
@@ -44,6 +47,7 @@ from .options import (
     help="List the causes of each delta of at least this size; those of the largest delta are "
     "always listed.",
 )
+@event_options
 @click.option(
     "--explain-check",
     is_flag=True,
@@ -69,6 +73,8 @@ def explain(
     model_name,
     distance,
     rbp_min,
+    transcripts,
+    event_min,
     explain_check,
     json_file,
     svg,
@@ -101,7 +107,8 @@ def explain(
     from ..views import explanation, figures, text
     from ..views.html import page
 
-    different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf))
+    named = None if transcripts in WELL_KNOWN else transcripts
+    different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf, named))
     check_outputs("-", json_file, svg, png, html)
     if svg or png or html:
         figures.style()  # raises an error when matplotlib is missing
@@ -112,7 +119,8 @@ def explain(
         for note in variant.notes:
             say(f"samvar: {note}")
         asked = [WrittenVariant(variant.contig, variant.pos, variant.ref, (variant.alt,))]
-    options = Options(distance=distance, rbp_min=rbp_min)
+    chosen = listed(transcripts)
+    options = Options(distance=distance, rbp_min=rbp_min, transcripts=chosen, event_min=event_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     with Predictor(load_bundle(model_name)) as predictor:
         if isinstance(asked, Region):

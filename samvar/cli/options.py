@@ -277,3 +277,42 @@ def tell_unknown(regions, names, where: str) -> None:
 
 def _first_few(names: list[str]) -> str:
     return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+
+
+WELL_KNOWN = "chosen", "mane", "all"
+
+
+def listed(transcripts: str):
+    """A choice of transcripts, or the ids that a file lists."""
+    if transcripts in WELL_KNOWN:
+        return transcripts
+    try:
+        with open(transcripts, encoding="utf-8-sig") as lines:
+            ids = [line.strip() for line in lines]
+    except (OSError, UnicodeDecodeError) as e:
+        raise SamvarError(
+            f"--transcripts {transcripts} is none of {', '.join(WELL_KNOWN)}, and no file that can "
+            f"be read: {e}"
+        ) from e
+    return frozenset(i for i in ids if i and not i.startswith("#"))
+
+
+def event_options(command):
+    """Which transcripts' events are told, and from which strength."""
+    transcripts = click.option(
+        "--transcripts",
+        metavar="chosen|mane|all|FILE",
+        default="chosen",
+        show_default=True,
+        help="Tell what happens (SAMVAR_EVENT) to the chosen transcript of each gene, to those of "
+        "MANE, to all, or to those whose ids this file lists, one on each line.",
+    )
+    least = click.option(
+        "--event-min",
+        metavar="PROB",
+        default=0.2,
+        show_default=True,
+        type=NumberRange(0),
+        help="List events of at least this strength.",
+    )
+    return transcripts(least(command))

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from .. import files
 from ..errors import BundleError
 from .bottleneck import Layout
+from .evidence import Evidence, evidence_of
 from .sam import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
@@ -49,7 +50,8 @@ class Bundle:
 
     `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is
     of all that the scores depend on (`identity`). `background`: effects of random variants (`samvar
-    train background`), None where the bundle has none for these models.
+    train background`), `evidence`: how sure a score is; None where the bundle has none for these
+    models.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Bundle:
     background: Background | None = None
     families: dict[str, str] = field(default_factory=dict)  # RBP -> the proteins it stands for
     silent: frozenset[str] = frozenset()  # motifs with hardly any sites in genes
+    evidence: Evidence | None = None
 
     @property
     def layout(self) -> Layout:
@@ -135,6 +138,7 @@ def load_bundle(name: str) -> Bundle:
             background_of(folder, kind, sha256),
             {motif["name"]: motif["family"] for motif in config.get("data", {}).get("motifs", [])},
             frozenset(nearly_silent(_metrics(folder), kind)),
+            evidence_of(folder, kind, sha256),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e

@@ -23,6 +23,7 @@ from ..scoring import deltas as scoring
 from ..scoring.consequence import Consequence, consequences
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
+from .sureness import Sureness, sureness
 from .verdict import verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
@@ -91,11 +92,21 @@ class GeneView:
     deltas: scoring.Deltas | None = None
     causes: list[attribution.Attribution] | None = None
     consequences: tuple[Consequence, ...] = ()
+    sureness: tuple[Sureness, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """What is predicted, in words; nothing for a region."""
+        """What is predicted of the first transcript, in words; nothing for a region."""
         return verdict(self.deltas, self.causes or (), self.consequences) if self.deltas else ""
+
+    @property
+    def other_verdicts(self) -> list[tuple[str, str]]:
+        """Ids of the further transcripts, with what is predicted of each."""
+        return [
+            (c.transcript.id, verdict(self.deltas, self.causes or (), (c,)))
+            for c in self.consequences[1:]
+            if self.deltas
+        ]
 
     @property
     def gene(self) -> Gene:
@@ -171,7 +182,8 @@ def _view(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneV
     ref, alt = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
     transcripts = window.gene.selected(options.transcripts)
     told = consequences(predictor, window, found, transcripts, options.event_min)
-    return GeneView(window, ref, alt, found, causes, told)
+    sure = tuple(sureness(predictor.bundle.evidence, window, found, told))
+    return GeneView(window, ref, alt, found, causes, told, sure)
 
 
 def explain_region(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from ..info import place
+from ..info import EVENT_COLUMNS, event_values, place
 from ..scoring.deltas import NAMES, Deltas
 from .explanation import MOVES, WHAT, Explanation, GeneView, percentile
 from .families import families
@@ -70,7 +70,13 @@ def _section(e: Explanation) -> str:
             parts.append(f"<p><code>{escape(view.hgvs)}</code></p>")
         if view.deltas is not None:
             parts.append(f"<p><strong>{escape(view.verdict)}</strong></p>")
+            parts += [
+                f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
+                for name, said in view.other_verdicts
+            ]
+            parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
             parts.append(_delta_table(view.deltas))
+            parts.append(_event_table(view))
         svg = render([(e, view)], "svg").decode()
         svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")
         parts.append(f'<figure class="scroll">{own_ids(svg, f"{e.title}{number}")}</figure>')
@@ -88,6 +94,16 @@ def _delta_table(deltas: Deltas) -> str:
     rows = "".join(f"<td>{d.value:.4f} at {place(*d.place)}</td>" for d in deltas.named)
     heads = "".join(f"<th>{WHAT[n]}</th>" for n in NAMES)
     return f'<div class="scroll"><table><tr>{heads}</tr><tr>{rows}</tr></table></div>'
+
+
+def _event_table(view: GeneView) -> str:
+    """The rows of SAMVAR_EVENT."""
+    told = [values for c in view.consequences for values in event_values(c)]
+    if not told:
+        return ""
+    heads = "".join(f"<th>{name.lower()}</th>" for name in EVENT_COLUMNS)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(v)}</td>' for v in row)}</tr>" for row in told)
+    return f'<div class="scroll"><table><tr>{heads}</tr>{rows}</table></div>'
 
 
 def _cause_table(view: GeneView, cause, e: Explanation) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..info import numbers, place
+from ..info import EVENT_COLUMNS, event_values, numbers, place
 from ..model.bundle import Background
 from ..scoring import attribution
 from ..scoring import deltas as scoring
@@ -14,6 +14,7 @@ from ..scoring.consequence import Consequence, Outcome
 from ..scoring.knockout import KINDS, SEEN
 from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
 from .families import families, family
+from .sureness import to_dicts
 
 
 def to_dict(e: Explanation) -> dict:
@@ -47,6 +48,10 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
         }
         out["sd"] = d.sd
         out["verdict"] = view.verdict
+        out["other_verdicts"] = [
+            dict(transcript=name, verdict=said) for name, said in view.other_verdicts
+        ]
+        out["evidence"] = to_dicts(view.sureness)
         out["events"] = [_event_dict(c, o) for c in view.consequences for o in c.outcomes]
         out["attributed"] = [
             dict(
@@ -184,16 +189,32 @@ def _causes_text(
 ) -> list[str]:
     named = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in deltas.named)
     lines = [f"  {view.verdict}", "  " + ", ".join(named)]
+    lines += [f"  {name}: {said}" for name, said in view.other_verdicts]
+    lines += [f"  How sure: {s.text}" for s in view.sureness]
+    lines += _events_text(view)
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
         rows = [titles] + [_row(p, c, background, check) for p in c.rows(most)]
-        widths = [max(len(r[i]) for r in rows) for i in range(len(titles))]
-        lines += ["    " + "  ".join(t.ljust(w) for t, w in zip(r, widths)).rstrip() for r in rows]
+        lines += _in_columns(rows)
         grouped = [f"{name} {x:+.3f}" for name, x in families(c)[:5] if abs(x) >= 0.0005]
         lines.append("    by family: " + ", ".join(grouped))
     return lines or ["  no change"]
+
+
+def _events_text(view: GeneView) -> list[str]:
+    """The rows of SAMVAR_EVENT, in columns."""
+    told = [values for c in view.consequences for values in event_values(c)]
+    if not told:
+        return []
+    rows = [[name.lower() for name in EVENT_COLUMNS], *told]
+    return ["  Events:", *_in_columns([[cell or "." for cell in row] for row in rows])]
+
+
+def _in_columns(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["    " + "  ".join(t.ljust(w) for t, w in zip(row, widths)).rstrip() for row in rows]
 
 
 def _row(

@@ -17,9 +17,10 @@ from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Status, Variant
-from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN
+from samvar.model.sam import ACCEPTOR, DONOR
 from samvar.scoring import deltas
 from samvar.scoring.deltas import Deltas
+from samvar.scoring.groups import group_of, in_exon, offsets
 from samvar.scoring.predictor import Predictor, ScoredWindow
 from samvar.training.evaluate import Scores
 
@@ -122,32 +123,6 @@ def save(path: str, result: dict) -> None:
         f.write("\n")
 
 
-def offsets(gene: Gene, position: int) -> tuple[list[int], list[int]]:
-    """Distances of a position (0-based) from the gene's acceptors and donors, positive
-    downstream."""
-    sign = 1 if gene.strand == "+" else -1
-    return tuple([sign * (position - s) for s in sites] for sites in gene.sites())
-
-
-def kind_of(v: Variant, genes: list[Gene]) -> str:
-    """indel, core site, exonic or intronic."""
-    if len(v.ref) != len(v.alt):
-        return "indel"
-    for gene in genes:
-        for found, (left, right) in zip(
-            offsets(gene, v.start), (LSSI_SPAN[ACCEPTOR], LSSI_SPAN[DONOR])
-        ):
-            if any(-left <= d <= right for d in found):
-                return "core site"
-    return "exonic" if in_exon(v.start, genes) else "intronic"
-
-
-def in_exon(position: int, genes: list[Gene]) -> bool:
-    return any(
-        start <= position < end for g in genes for t in g.transcripts for start, end in t.exons
-    )
-
-
 def near_intronic(v: Variant, genes: list[Gene]) -> bool:
     """An intronic SNV 3 to 50 bases from a site."""
     if len(v.ref) != 1 or len(v.alt) != 1 or in_exon(v.start, genes):
@@ -172,7 +147,7 @@ def measure(data: str, chosen: Set, predictor: Predictor) -> list[Measured]:
         genes = _genes(annotation, change)
         if label is None or (chosen.canonical and not (genes and near_intronic(change, genes))):
             continue
-        kind = kind_of(change, genes) if genes else "none"
+        kind = group_of(change, genes).value if genes else "none"
         shown = windows(genome, annotation, predictor, change, options) if genes else []
         rows.append(((row, label, chosen.cluster(row, genes), kind), change, shown))
     scores = predictor.map(lambda r: [predictor.score(w) for w in r[-1]], rows)
