@@ -11,6 +11,7 @@ from .formats.annotation import load_annotation
 from .genomics.genes import Annotation
 from .genomics.genome import Genome
 from .genomics.introns import check_introns
+from .genomics.stop_codons import with_stop_codons
 from .model.bundle import load_bundle
 from .scoring.effects import ScoredAllele
 from .scoring.predictor import Predictor
@@ -38,6 +39,7 @@ def load(
     spine.check_annotation(genome, genes)
     if not allow_annotation_mismatch:
         check_introns(genome, genes)
+    genes = with_stop_codons(genome, genes)
     return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options)
 
 

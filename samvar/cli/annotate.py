@@ -20,7 +20,6 @@ from .options import (
     WELL_KNOWN,
     NumberRange,
     annotation_option,
-    check_build,
     check_outputs,
     device_option,
     different_files,
@@ -29,6 +28,7 @@ from .options import (
     file_only,
     listed,
     model_option,
+    of_build,
     read_genes,
     say,
     tell_unknown,
@@ -451,9 +451,7 @@ def _tell_haplotypes(counts) -> None:
 
 def _genes(genome, annotation: str, no_cache: bool):
     """The annotation, which must be of the FASTA's build."""
-    genes = read_genes(annotation, cache=not no_cache)
-    check_build(genome, genes)
-    return genes
+    return of_build(genome, read_genes(annotation, cache=not no_cache))
 
 
 @contextmanager

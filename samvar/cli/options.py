@@ -244,12 +244,15 @@ def read_genes(annotation: str, cache: bool = True):
     return genes
 
 
-def check_build(genome, genes) -> None:
-    """Introns of the annotation must be introns in the FASTA, unless the user allows otherwise."""
+def of_build(genome, genes) -> Annotation:
+    """The annotation, whose introns must be introns in the FASTA, unless the user allows otherwise;
+    with the stop codons that it leaves out."""
     from ..genomics.introns import check_introns
+    from ..genomics.stop_codons import with_stop_codons
 
     if not click.get_current_context().meta.get(ALLOW_MISMATCH):
         check_introns(genome, genes)
+    return with_stop_codons(genome, genes)
 
 
 def genome_and_genes(fasta: str, annotation: str) -> tuple[Genome, Annotation]:
@@ -259,8 +262,7 @@ def genome_and_genes(fasta: str, annotation: str) -> tuple[Genome, Annotation]:
 
     genome, genes = Genome(fasta), read_genes(annotation)
     check_annotation(genome, genes)
-    check_build(genome, genes)
-    return genome, genes
+    return genome, of_build(genome, genes)
 
 
 def tell_unknown(regions, names, where: str) -> None:

@@ -9,9 +9,9 @@ import click
 from .options import (
     EXIT_ERROR,
     annotation_option,
-    check_build,
     device_option,
     fasta_option,
+    of_build,
     read_genes,
     say,
     user_errors,
@@ -56,7 +56,7 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     with VcfReader(vcf) as reader:
         header = provenance(reader)
         genome, genes = Genome(fasta), read_genes(annotation)
-        check_build(genome, genes)
+        genes = of_build(genome, genes)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         with Predictor(load_bundle(model), device) as predictor:
             report = check(reader, genome, genes, predictor, records)
