@@ -358,15 +358,15 @@ def effect(predictor: Predictor, scored: ScoredWindow, options: Options) -> Gene
     the transcripts."""
     found = deltas.compute(scored.window, scored.ref, scored.alt, options.mask)
     causes = attribute(predictor, scored, found, options.rbp_min, ROUGHLY)
-    told = _told(predictor, scored.window, found, options)
+    told = _told(predictor, scored, found, options)
     return GeneEffect(scored.window, found, tuple(causes), told)
 
 
 def _told(
-    predictor: Predictor, window: Window, found: Deltas, options: Options
+    predictor: Predictor, scored: ScoredWindow, found: Deltas, options: Options
 ) -> tuple[Consequence, ...]:
-    transcripts = window.gene.selected(options.transcripts)
-    return consequences(predictor, window, found, transcripts, options.event_min)
+    transcripts = scored.window.gene.selected(options.transcripts)
+    return consequences(predictor, scored, found, transcripts, options.event_min)
 
 
 def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
@@ -380,7 +380,7 @@ def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
             return None
         near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
         found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
-        return GeneEffect(window, found, (), _told(predictor, window, found, options))
+        return GeneEffect(window, found, (), _told(predictor, scored, found, options))
 
     return Haplotypes(predictor, joint, distance + flank, options.hap_min, options.event_min)
 

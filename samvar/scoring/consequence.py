@@ -30,14 +30,15 @@ import numpy as np
 
 from ..genomics.genes import Transcript
 from ..genomics.transcript import TranscriptMap
-from ..genomics.window import Place, Window, make_window
+from ..genomics.window import Place, make_window
 from .deltas import Deltas
 from .line import Line, Span
 from .message import Message, Molecule, Reader
-from .predictor import Predictor
+from .predictor import Predictor, ScoredWindow
 
 REACH = 500  # bases on either side of the variant in which sites are looked for
 FLOOR = 0.05  # an allele that changes no site by as much has no events
+CLEAR = 0.1  # below, sites further away than the compared ones are not looked at: that takes time
 FAINT = 0.05  # probability from which a site that the transcript does not use is looked at
 MOST_SITES = 60  # of an allele that are looked at, the most probable ones
 PSEUDOEXON = range(25, 501)  # bases
@@ -165,24 +166,27 @@ def strength(moved: float) -> float:
 
 def consequences(
     predictor: Predictor,
-    window: Window,
+    scored: ScoredWindow,
     deltas: Deltas,
     transcripts: Iterable[Transcript],
     minimum: float,
 ) -> tuple[Consequence, ...]:
     """What an allele does to those of its gene's `transcripts` that it touches, as far as the
     events reach a strength of `minimum`; nothing where it changes no site by `FLOOR`. `deltas`:
-    those of its window. Runs the models once more, over `REACH` bases on either side."""
+    those of its window. Where they reach `CLEAR` the models are run once more, over `REACH` bases
+    on either side."""
+    window, largest = scored.window, deltas.values.max()
     start, end = window.variant.span
     touched = [t for t in transcripts if t.start <= end and start <= t.end]
-    if not touched or deltas.values.max() < FLOOR:
+    if not touched or largest < FLOOR:
         return ()
-    wide = window
-    if start - window.start < REACH:
-        wide = make_window(
-            window.genome, window.gene, window.variant, REACH, window.flank, window.reach
+    if largest >= CLEAR and start - window.start < REACH:
+        scored = predictor.exact(
+            make_window(
+                window.genome, window.gene, window.variant, REACH, window.flank, window.reach
+            )
         )
-    line = Line.of(predictor.exact(wide), deltas.placed)
+    line = Line.of(scored, deltas.placed)
     return tuple(consequence(line, t, minimum) for t in touched)
 
 

@@ -137,5 +137,5 @@ samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR
 python train/evaluate/attribution.py "$data" --least 0.05 --json "$out/attribution.json"
 python train/evaluate/cases.py "$data" --json "$out/cases.json"
 python train/evaluate/events.py "$data" --json "$out/events.json"
-for bundle in default large; do python train/evaluate/calibration.py "$data" --model "$bundle"; done
+python train/evaluate/calibration.py "$data" --model default
 python train/evaluate/eclip.py "$data" --json "$out/eclip.json"
