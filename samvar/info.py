@@ -258,12 +258,15 @@ def evidence_lines(evidence: Evidence | None) -> list[str]:
     splicing, with its interval and the level that this reaches."""
     lines = []
     for (measure, group), own in evidence.ranges.items() if evidence else ():
-        told = "; ".join(
-            f"{r.low:g}-{r.high:g} {r.ratio:.2g} ({r.lower:.2g}-{r.upper:.2g}) "
-            f"{own.level(r) or 'no level'}"
+        ranges = [
+            f"{r.low:g}-{r.high:g} {r.ratio:.2g} ({r.lower:.2g}-{r.upper:.2g}) {own.level(r)}"
             for r in own.ranges
-        )
-        name = f"{measure.value}_{group.name}"
+        ]
+        told = "; ".join(text.rstrip() for text in ranges)
+        note = "" if any(map(own.level, own.ranges)) else "no level of evidence is reached"
         genes = f"GenesWith={own.genes_changing},GenesWithout={own.genes_others}"
-        lines.append(f'##samvar_evidence=<ID={name},{genes},LikelihoodRatios="{told}">')
+        lines.append(
+            f"##samvar_evidence=<ID={measure.value}_{group.name},{genes},"
+            f'LikelihoodRatios="{told}",Note="{note if own.enough else own.too_few}">'
+        )
     return lines

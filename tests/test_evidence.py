@@ -185,7 +185,7 @@ def test_every_view_tells_how_sure_a_score_is(world, tmp_path):
     header = [x for x in run("annotate", vcf, *files).splitlines() if "samvar_evidence" in x]
     assert header[0] == (
         "##samvar_evidence=<ID=SAMVAR_MAX_EXONIC,GenesWith=9,GenesWithout=8,LikelihoodRatios="
-        '"0-0.5 0.2 (0.15-0.3) supporting against; 0.5-1 9 (5-12) moderate for">'
+        '"0-0.5 0.2 (0.15-0.3) supporting against; 0.5-1 9 (5-12) moderate for",Note="">'
     )
     assert "benign" not in text and "PP3" not in text
 

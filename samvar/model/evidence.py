@@ -59,6 +59,12 @@ class Ranges(NamedTuple):
         """Whether there are genes enough for a level to be named."""
         return min(self.genes_changing, self.genes_others) >= LEAST_GENES
 
+    @property
+    def too_few(self) -> str:
+        """Why no level is named, where there are not enough."""
+        genes = min(self.genes_changing, self.genes_others)
+        return f"{genes} genes cannot carry a level of evidence, which takes {LEAST_GENES}"
+
     def of(self, value: float) -> Range:
         """The range of a value."""
         return next((r for r in self.ranges if value < r.high), self.ranges[-1])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..genomics.window import Window
-from ..model.evidence import LEAST_GENES, Evidence, Group, Measure, Range, Ranges
+from ..model.evidence import Evidence, Group, Measure, Range, Ranges
 from ..scoring.consequence import Consequence
 from ..scoring.deltas import Deltas
 from ..scoring.groups import group_of
@@ -33,19 +33,13 @@ class Sureness(NamedTuple):
     def text(self) -> str:
         """In words."""
         r = self.range
+        none = "no level of evidence is reached" if self.ranges.enough else self.ranges.too_few
         return (
             f"{self.measure.value} {self.value:.2f}, {self.group.value}: values from {r.low:g} to "
             f"{r.high:g} have a likelihood ratio of {r.ratio:.2g} ({r.lower:.2g} to {r.upper:.2g})"
             f" for an effect on splicing ({r.changing} variants with, {r.others} without): "
-            f"{self.level or self._why_none}."
+            f"{self.level or none}."
         )
-
-    @property
-    def _why_none(self) -> str:
-        if self.ranges.enough:
-            return "no level of evidence is reached"
-        genes = min(self.ranges.genes_changing, self.ranges.genes_others)
-        return f"{genes} genes cannot carry a level of evidence, which takes {LEAST_GENES}"
 
 
 def sureness(
