@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +77,9 @@ class InCis(NamedTuple):
 @dataclass
 class Counts:
     """Of a run: sets of alleles of one haplotype that were scored together in a gene; those that
-    were not since the alleles overlap, with the first of them; those that were not since more than
-    one inserts or deletes bases; those beyond `MOST_HAPLOTYPES`; and the records that could not
-    wait for all behind them."""
+    were not since the alleles overlap, with the first pair that does; those that were not since
+    more than one inserts or deletes bases; those beyond `MOST_HAPLOTYPES`; and the records that
+    could not wait for all behind them."""
 
     scored: int = 0
     overlapping: int = 0
@@ -207,7 +207,9 @@ class Haplotypes:
         variants = [p.variant for p in parts]
         if overlapping(variants):
             self.counts.overlapping += 1
-            where = f"{parts[0].record.contig}:{' and '.join(p.name for p in parts)}"
+            pairs = (p for p in pairwise(parts) if overlapping([one.variant for one in p]))
+            one, other = next(pairs)
+            where = f"{one.record.contig}:{one.name} and {other.name}"
             self.counts.first_overlapping = self.counts.first_overlapping or where
             return None
         if sum(len(v.ref) != len(v.alt) for v in variants) > 1:
