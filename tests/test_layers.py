@@ -16,6 +16,7 @@ LAYERS = (  # from the ground up
     ("samvar.annotate", "samvar.info", "samvar.verify"),
     ("samvar.views", "samvar.training"),
     ("samvar.scorer",),
+    ("samvar.arrow",),
     ("samvar.cli",),
 )
 
