@@ -140,21 +140,19 @@ def scan(
     with Predictor(load_bundle(model_name), threads=threads) as predictor:
         if mask:
             hidden = list(scanning.walk(genome, genes, predictor, place, mask))
-            columns = scanning.WALK_COLUMNS
-            table = [row for h in hidden for row in scanning.walk_rows(h)]
+            table = [scanning.WALK_COLUMNS, *(r for h in hidden for r in scanning.walk_rows(h))]
         else:
             total = sum(1 for _ in scanning.changes(genome, place, deletions))
             if not total:
                 raise SamvarError(f"{where} has no known base")
             found = scanning.scan(genome, genes, predictor, place, deletions, options)
             scanned = list(tqdm(found, total=total, disable=None, unit="allele"))
-            columns = scanning.COLUMNS
-            table = [row for s in scanned for row in scanning.rows(s)]
+            table = [scanning.COLUMNS, *(r for s in scanned for r in scanning.rows(s))]
     if figure and mask:
         heat_map.draw_walk(genes, place, hidden, figure)
     elif figure:
         heat_map.draw(genome, genes, place, scanned, figure)
-    text = "".join("\t".join(row) + "\n" for row in (columns, *table))
+    text = "".join("\t".join(row) + "\n" for row in table)
     if output == "-":
         to_stdout(text)
     else:

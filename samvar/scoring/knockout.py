@@ -94,7 +94,7 @@ class EditableAllele:
 
     @property
     def compared(self) -> int:
-        return self.probability.shape[1]
+        return self.window.compared
 
     @torch.no_grad()
     def _edited(self, edits: list[T], apply: Callable[[torch.Tensor, T, int], None]) -> Floats:

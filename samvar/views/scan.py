@@ -128,7 +128,7 @@ def scan(
         yield from map(Scored, alleles, found)
 
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "CHROM", "POS", "REF", "ALT", "STATUS", "SYMBOL", *(f"DS_{n}" for n in NAMES),
     *(f"DP_{n}" for n in NAMES), "CAUSE_OF", "CAUSE", "CAUSE_EVENT", "CAUSE_POS", "CAUSE_EFFECT",
 )  # fmt: skip
@@ -231,7 +231,7 @@ def walk(
             )
 
 
-WALK_COLUMNS = (
+WALK_COLUMNS: tuple[str, ...] = (
     "CHROM", "START", "END", "WIDTH", "SYMBOL", "SITE", "SITE_POS", "ANNOTATED", "PROBABILITY",
     "HIDDEN", "CHANGE",
 )  # fmt: skip
