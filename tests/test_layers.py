@@ -16,6 +16,7 @@ LAYERS = (  # from the ground up
     ("samvar.annotate", "samvar.haplotypes", "samvar.info", "samvar.verify"),
     ("samvar.views", "samvar.training"),
     ("samvar.scorer",),
+    ("samvar.arrow",),
     ("samvar.cli",),
 )
 

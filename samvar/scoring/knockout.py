@@ -70,19 +70,44 @@ class EditableAllele:
             mean([h.probabilities(u) for h, u in detected]),
         )
 
-    @torch.no_grad()
     def without(self, entries: list[Entry]) -> Floats:
         """(entries, 2, n): probabilities with one entry of `bottleneck` emptied."""
-        total = np.zeros((len(entries), *self.probability.shape))
-        compared = self.probability.shape[1]
+
+        def empty(u: torch.Tensor, entry: Entry, first: int) -> None:
+            channel, column = entry
+            u[channel, first + self.window.flipped(column, self.compared)] = self.layout.empty(
+                channel
+            )
+
+        return self._edited(entries, empty)
+
+    def hidden(self, spans: list[tuple[int, int]]) -> Floats:
+        """(spans, 2, n): probabilities with all entries in the columns [start, end) of `bottleneck`
+        emptied."""
+
+        def empty(u: torch.Tensor, span: tuple[int, int], first: int) -> None:
+            one, other = (self.window.flipped(c, self.compared) for c in (span[0], span[1] - 1))
+            low, high = sorted((one, other))
+            u[:, first + low : first + high + 1] = self.layout.empty_column(u)
+
+        return self._edited(spans, empty)
+
+    @property
+    def compared(self) -> int:
+        return self.window.compared
+
+    @torch.no_grad()
+    def _edited(self, edits: list[T], apply: Callable[[torch.Tensor, T, int], None]) -> Floats:
+        """(edits, 2, n): probabilities after each edit. `apply` makes it in a bottleneck (C, L), in
+        transcript orientation, whose compared positions start at column `first`."""
+        total = np.zeros((len(edits), *self.probability.shape))
         for allele, u in self.detected:
-            first = self.window.flank - allele.first  # of the compared positions
-            for i in range(0, len(entries), BATCH):
-                batch = entries[i : i + BATCH]
+            first = self.window.flank - allele.first
+            for i in range(0, len(edits), BATCH):
+                batch = edits[i : i + BATCH]
                 edited = u.repeat(len(batch), 1, 1)
-                for row, (channel, column) in enumerate(batch):
-                    at = first + self.window.flipped(column, compared)
-                    edited[row, channel, at] = self.layout.empty(channel)
+                for row, edit in zip(edited, batch):
+                    apply(row, edit, first)
                 p = allele.probabilities(edited).cpu().numpy()
                 total[i : i + BATCH] += self.window.to_genome(p) / len(self.detected)
         return total

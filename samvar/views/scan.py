@@ -1,0 +1,256 @@
+"""Every change of a region: all SNVs and short deletions scored, or windows hidden from all binding
+one after the other, as an antisense oligonucleotide hides them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from ..annotate import CHUNK, Allele, Options, genes_over, one_ahead, score
+from ..errors import SamvarError
+from ..genomics.genes import Annotation, Gene
+from ..genomics.genome import Genome, decode
+from ..scoring.arrays import Floats
+from ..scoring.deltas import NAMES, Delta
+from ..scoring.effects import GeneEffect, ScoredAllele
+from ..scoring.knockout import KINDS, SEEN, EditableAllele, region_window
+from ..scoring.predictor import Predictor
+
+MOST = 10_000  # bases of a region
+
+_EXON = re.compile(r"(.+?)[: ]\s*exon\s*([0-9]+)", re.IGNORECASE)
+_REGION = re.compile(r"(.+):([0-9][0-9,]*)-([0-9][0-9,]*)")
+
+
+class Place(NamedTuple):
+    """What is scanned: bases start to end of a contig (0-based, half-open; the FASTA's name)."""
+
+    contig: str
+    start: int
+    end: int
+
+
+class Scored(NamedTuple):
+    """A changed allele, and what is said of it."""
+
+    allele: Allele
+    found: ScoredAllele
+
+
+# ---------------------------------------------------------------------------------------- the place
+
+
+def place_of(text: str, genome: Genome, annotation: Annotation, around: int) -> Place:
+    """CHR:START-END (1-based, both included), or GENE:exon N: an exon of the gene's chosen
+    transcript with `around` bases on either side. Raises SamvarError where there is no such place,
+    or it is longer than MOST."""
+    place = _region(text, genome) or _exon(text, genome, annotation, around)
+    if place is None:
+        raise SamvarError(f"{text!r} is neither CHR:START-END nor GENE:exon N, as in BRCA1:exon 5")
+    if place.end - place.start > MOST:
+        raise SamvarError(f"{text} has more than {MOST:,} bases: scan it in pieces")
+    return place
+
+
+def _region(text: str, genome: Genome) -> Place | None:
+    written = _REGION.fullmatch(text)
+    if written is None:
+        return None
+    contig = genome.contig(written[1])
+    if contig is None:
+        raise SamvarError(f"{genome.path} has no contig {written[1]}")
+    start, end = (int(written[i].replace(",", "")) for i in (2, 3))
+    if not 1 <= start <= end <= genome.lengths[contig]:
+        raise SamvarError(
+            f"region {text}: positions count from 1 to {genome.lengths[contig]:,}, and END is not "
+            "before START"
+        )
+    return Place(contig, start - 1, end)
+
+
+def _exon(text: str, genome: Genome, annotation: Annotation, around: int) -> Place | None:
+    written = _EXON.fullmatch(text)
+    if written is None:
+        return None
+    name, number = written[1], int(written[2])
+    named = ((genome.contig(g.contig), g) for g in annotation.genes if name in (g.symbol, g.id))
+    found = [(contig, gene) for contig, gene in named if contig]
+    if len(found) != 1:
+        many = "several genes" if found else "no gene"
+        raise SamvarError(f"the annotation has {many} {name} on contigs of the FASTA")
+    contig, gene = found[0]
+    exons = list(gene.chosen.exons)[:: 1 if gene.strand == "+" else -1]
+    if not 1 <= number <= len(exons):
+        raise SamvarError(f"{gene.chosen.id} of {name} has exons 1 to {len(exons)}, not {number}")
+    start, end = exons[number - 1]
+    return Place(contig, max(start - around, 0), min(end + around, genome.lengths[contig]))
+
+
+# ------------------------------------------------------------------------------------- every change
+
+
+def changes(genome: Genome, place: Place, deletions: Iterable[int] = ()) -> Iterator[Allele]:
+    """All SNVs, and all deletions of these sizes, within the place, by position; no unknown bases
+    are changed."""
+    first = max(place.start - 1, 0)  # a deletion is written with the base before
+    bases = decode(genome.codes(place.contig, first, place.end))
+    sizes = sorted(set(deletions))
+    for at in range(place.start, place.end):
+        i = at - first
+        if bases[i] not in "ACGT":
+            continue
+        for alt in "ACGT".replace(bases[i], ""):
+            yield Allele(place.contig, at + 1, bases[i], alt)
+        for size in sizes:
+            gone = bases[i - 1 : i + size] if i else ""
+            if len(gone) == size + 1 and "N" not in gone:
+                yield Allele(place.contig, at, gone, gone[0])
+
+
+def scan(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    place: Place,
+    deletions: Iterable[int],
+    options: Options,
+) -> Iterator[Scored]:
+    """Every one of `changes`, scored."""
+    wanted = changes(genome, place, deletions)
+    chunks = iter(lambda: list(islice(wanted, CHUNK)), [])
+    started = ((c, score(genome, annotation, predictor, c, options)) for c in chunks)
+    for alleles, found in one_ahead(started):
+        yield from map(Scored, alleles, found)
+
+
+COLUMNS: tuple[str, ...] = (
+    "CHROM", "POS", "REF", "ALT", "STATUS", "SYMBOL", *(f"DS_{n}" for n in NAMES),
+    *(f"DP_{n}" for n in NAMES), "CAUSE_OF", "CAUSE", "CAUSE_EVENT", "CAUSE_POS", "CAUSE_EFFECT",
+)  # fmt: skip
+
+
+def rows(scored: Scored) -> Iterator[tuple[str, ...]]:
+    """Rows of the table, one for each gene: deltas, and the strongest cause of the largest."""
+    contig, pos, ref, alt = scored.allele
+    start = (contig, str(pos), ref, alt, scored.found.status.name)
+    if not scored.found.genes:
+        yield (*start, *["."] * (len(COLUMNS) - len(start)))
+    for effect in scored.found.genes:
+        named = effect.deltas.named
+        yield (
+            *start,
+            effect.gene.symbol,
+            *(f"{d.value:.4f}" for d in named),
+            *(str(d.place.pos - pos) for d in named),
+            *_cause(effect),
+        )
+
+
+def _cause(effect: GeneEffect) -> tuple[str, ...]:
+    """DELTA, name, event, position (1-based) and effect of the strongest site that is named."""
+    for cause in sorted(effect.causes, key=lambda c: -c.value)[:1]:
+        sites = [(p, p.position) for p in cause.parts if p.position is not None]
+        if sites:
+            part, position = sites[0]
+            where = str(position + 1)
+            return NAMES[cause.delta], part.rbp, part.event, where, f"{part.effect:.4f}"
+    return (".",) * 5
+
+
+def strongest(found: ScoredAllele) -> Delta | None:
+    """The largest delta over all genes; None without a score."""
+    deltas = [d for effect in found.genes for d in effect.deltas.named]
+    return max(deltas, key=lambda d: d.value, default=None)
+
+
+# ------------------------------------------------------------------------------ hidden from binding
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Sites of a gene while windows are hidden.
+
+    starts       first base (0-based) of each window
+    width        bases of a window
+    sites        (kind, position 0-based, annotated) of each site shown
+    plain        (sites,): probability with nothing hidden
+    probability  (windows, sites)
+    """
+
+    gene: Gene
+    contig: str
+    starts: tuple[int, ...]
+    width: int
+    sites: tuple[tuple[str, int, bool], ...]
+    plain: Floats
+    probability: Floats
+
+
+def walk(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    place: Place,
+    widths: Iterable[int],
+) -> Iterator[Hidden]:
+    """Each gene over the place, for each width: every window within the place hidden, one after
+    the other. A core or motif site is hidden when its centre is. The sites shown are annotated
+    ones in the place, and others that reach SEEN with or without a window hidden."""
+    genes = genes_over(genome, annotation, place.contig, place.start, place.end)
+    if not genes:
+        raise SamvarError(f"there is no gene at {place.contig}:{place.start + 1:,}-{place.end:,}")
+    for gene in genes:
+        start, end = max(place.start, gene.start), min(place.end, gene.end)
+        window = region_window(genome, gene, place.contig, start, end, predictor)
+        allele = EditableAllele.make(predictor, window)
+        annotated = gene.sites()
+        for width in widths:
+            starts = tuple(range(start, end - width + 1))
+            found = allele.hidden([(s - start, s - start + width) for s in starts])
+            largest = np.maximum(allele.probability, found.max(0, initial=0))
+            shown = [
+                (kind, at)
+                for kind in range(len(KINDS))
+                for at in range(start, end)
+                if at in annotated[kind] or largest[kind, at - start] >= SEEN
+            ]
+            kinds, columns = [k for k, _ in shown], [at - start for _, at in shown]
+            yield Hidden(
+                gene,
+                place.contig,
+                starts,
+                width,
+                tuple((KINDS[k], at, at in annotated[k]) for k, at in shown),
+                allele.probability[kinds, columns],
+                found[:, kinds, columns],
+            )
+
+
+WALK_COLUMNS: tuple[str, ...] = (
+    "CHROM", "START", "END", "WIDTH", "SYMBOL", "SITE", "SITE_POS", "ANNOTATED", "PROBABILITY",
+    "HIDDEN", "CHANGE",
+)  # fmt: skip
+
+
+def walk_rows(h: Hidden) -> Iterator[tuple[str, ...]]:
+    """Rows of the table: a window (1-based, both ends included) and a site."""
+    for start, row in zip(h.starts, h.probability):
+        for (kind, at, annotated), before, after in zip(h.sites, h.plain, row):
+            yield (
+                h.contig,
+                str(start + 1),
+                str(start + h.width),
+                str(h.width),
+                h.gene.symbol,
+                kind,
+                str(at + 1),
+                str(int(annotated)),
+                f"{before:.4f}",
+                f"{after:.4f}",
+                f"{after - before:.4f}",
+            )

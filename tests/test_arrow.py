@@ -1,0 +1,140 @@
+"""`samvar.arrow`: record batches in, record batches out, the digits of `annotate`."""
+
+import os
+import pickle
+
+import pytest
+from click.testing import CliRunner
+
+import samvar
+from samvar.cli import main
+
+from . import toy
+
+pa = pytest.importorskip("pyarrow")
+
+BASES = toy.random_bases(1500, seed=11)
+OTHER = dict(zip("ACGT", "CGTA"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arrow")
+    genes = (
+        ("G", "c", "-", [(501, 700), (801, 900), (1001, 1400)]),
+        ("H", "c", "+", [(601, 700), (1001, 1100), (1201, 1300)]),
+    )
+    fasta = toy.fasta(folder / "g.fa", c=BASES)
+    return fasta, toy.gtf(folder / "g.gtf", *genes), toy.bundle(folder)
+
+
+ALLELES = [
+    ("c", pos, BASES[pos - 1], alt)
+    for pos, alt in [(700, OTHER[BASES[699]]), (850, "<DEL>"), (1005, "ACGT"), (20, "N")]
+]
+
+
+def batch(alleles=ALLELES, **more):
+    columns = dict(zip(("CHROM", "POS", "REF", "ALT"), map(list, zip(*alleles))))
+    return pa.RecordBatch.from_pydict(columns | more)
+
+
+def test_rows_are_those_of_the_flat_table(files, tmp_path):
+    from samvar.arrow import SCHEMA, score_batch
+
+    options = samvar.Options(rbp_min=0.0)
+    found = score_batch(batch(ID=["a", "b", "c", "d"]), *files, options)
+    assert found.schema == SCHEMA
+    vcf = toy.vcf(tmp_path / "x.vcf", *ALLELES)
+    common = ["-f", files[0], "-a", files[1], "--model", files[2], "--rbp-min", "0"]
+    table = tmp_path / "x.tsv"
+    output = CliRunner().invoke(main, ["annotate", vcf, *common, "--tsv", str(table)]).stdout
+    lines = [line.split("\t") for line in table.read_text().splitlines()]
+    columns = lines.pop(0)
+    rows = found.to_pylist()
+    assert len(rows) == len(lines) > len(ALLELES)
+    for row, line in zip(rows, lines):
+        row = row | dict(ID=".")
+        for name, text in zip(columns, line):
+            value = row[name]
+            if text == ".":
+                assert value is None or name == "ID"
+            elif name.startswith("DP_"):
+                assert value == int(text.partition("+")[0])
+            else:
+                assert text == (f"{value:.4f}" if isinstance(value, float) else str(value))
+    assert [row["ID"] for row in rows] == sorted(row["ID"] for row in rows)
+    causes = [c for row in rows for c in row["CAUSES"] or ()]
+    assert causes and all(f"|{c['EFFECT']:.4f}|{c['DELTA']}" in output for c in causes)
+    events = [e for row in rows for e in row["EVENTS"] or ()]
+    assert events and all(e in output for e in events)
+
+
+def test_pieces_give_what_the_whole_gives(files):
+    from samvar.arrow import score_batch
+
+    whole = batch()
+    pieces = [score_batch(whole.slice(i, 1), *files) for i in range(len(whole))]
+    assert pa.Table.from_batches(pieces).equals(pa.Table.from_batches([score_batch(whole, *files)]))
+    assert score_batch(whole.slice(0, 0), *files).num_rows == 0
+
+
+def test_a_process_keeps_one_scorer_for_its_arguments(files):
+    from samvar import arrow
+
+    arrow._scorer.cache_clear()
+    arrow.score_batch(batch(), *files)
+    arrow.score_batch(batch(), *files)
+    assert arrow._scorer.cache_info().misses == 1
+    pickle.loads(pickle.dumps(arrow.score_batch))  # as engines send it to their workers
+
+
+@pytest.mark.parametrize(
+    "broken, message",
+    [
+        (dict(ALT=["A", None, "A", "A"]), "row 1 of the batch .* has no ALT"),
+        (dict(POS=["x", "2", "3", "4"]), "column POS"),
+    ],
+)
+def test_a_batch_that_holds_no_alleles_is_refused(files, broken, message):
+    from samvar.arrow import score_batch
+
+    with pytest.raises(samvar.SamvarError, match=message):
+        score_batch(pa.RecordBatch.from_pydict(batch().to_pydict() | broken), *files)
+    with pytest.raises(samvar.SamvarError, match="no column REF, ALT: it needs CHROM"):
+        score_batch(batch().select(["CHROM", "POS"]), *files)
+
+
+def test_the_package_works_without_pyarrow(files):
+    """Only `samvar.arrow` imports it."""
+    import subprocess
+    import sys
+
+    code = "import sys, samvar; samvar.load; assert 'pyarrow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ))
+
+
+@pytest.mark.slow
+def test_ray_with_two_actors_gives_what_one_process_gives(files, tmp_path):
+    pytest.importorskip("ray")
+    import subprocess
+    import sys
+
+    import pyarrow.parquet as pq
+
+    from samvar.arrow import score_batch
+
+    alleles = [("c", pos, BASES[pos - 1], OTHER[BASES[pos - 1]]) for pos in range(680, 760, 4)]
+    vcf = toy.vcf(
+        tmp_path / "x.vcf", *alleles, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=1500>")
+    )
+    script = os.path.join(os.path.dirname(__file__), "..", "examples", "ray", "annotate.py")
+    text = open(script).read().replace("BLOCK = 2000", "BLOCK = 5")
+    small = tmp_path / "annotate.py"
+    small.write_text(text)
+    command = [sys.executable, small, vcf, files[0], files[1], tmp_path / "out.parquet"]
+    quiet = dict(os.environ, RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
+    subprocess.run([*command, "--model", files[2]], check=True, env=quiet, cwd=tmp_path)
+    ids = pa.array([None] * len(alleles), pa.string())
+    expected = score_batch(batch(alleles, ID=ids), *files)
+    assert pq.read_table(tmp_path / "out.parquet").equals(pa.Table.from_batches([expected]))

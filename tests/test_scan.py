@@ -1,0 +1,164 @@
+"""`samvar scan`: every SNV and deletion of a place, and windows hidden from all binding."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import samvar
+from samvar.annotate import Allele
+from samvar.cli import main
+from samvar.views.scan import Place, changes, place_of, walk
+
+from . import toy
+
+BASES = toy.random_bases(1500, seed=11)
+EXONS = [(501, 700), (801, 900), (1001, 1400)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scan")
+    bases = BASES[:810] + "N" + BASES[811:]
+    return (
+        toy.fasta(folder / "g.fa", c=bases, d=BASES),
+        toy.gtf(folder / "g.gtf", ("G", "c", "-", EXONS), ("H", "d", "+", EXONS)),
+        toy.bundle(folder),
+    )
+
+
+@pytest.fixture(scope="module")
+def scorer(files):
+    with samvar.load(*files, samvar.Options(rbp_min=0.0)) as scorer:
+        yield scorer
+
+
+def run(files, *args):
+    fasta, genes, bundle = files
+    command = ["scan", *map(str, args), "-f", fasta, "-a", genes, "--model", bundle]
+    return CliRunner().invoke(main, command)
+
+
+def rows(result):
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout), delimiter="\t"))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("c:1,001-1,010", Place("c", 1000, 1010)),
+        ("chrc:5-5", Place("c", 4, 5)),
+        ("H:exon 1", Place("d", 490, 710)),
+        ("G:exon 1", Place("c", 990, 1410)),
+        ("G: Exon3", Place("c", 490, 710)),
+    ],
+)
+def test_places_are_regions_or_numbered_exons(scorer, text, expected):
+    assert place_of(text, scorer.genome, scorer.annotation, 10) == expected
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("c:10-9", "END is not before START"),
+        ("c:1-1501", "count from 1 to 1,500"),
+        ("x:1-2", "has no contig x"),
+        ("G:exon 4", "exons 1 to 3, not 4"),
+        ("K:exon 1", "no gene K"),
+        ("G", "neither CHR:START-END nor GENE:exon N"),
+    ],
+)
+def test_what_is_no_place_is_refused_with_the_cause(files, text, message):
+    result = run(files, text)
+    assert result.exit_code == 1 and message in result.stderr
+
+
+def test_changes_are_all_snvs_and_deletions_of_known_bases(scorer):
+    place = Place("c", 808, 813)  # its third base is N
+    found = list(changes(scorer.genome, place, [1, 2]))
+    snvs = [a for a in found if len(a.ref) == 1]
+    assert len(snvs) == 12 and {a.pos for a in snvs} == {809, 810, 812, 813}
+    deletions = [a for a in found if len(a.ref) > 1]
+    assert deletions == [
+        Allele("c", 808, BASES[807:809], BASES[807]),
+        Allele("c", 808, BASES[807:810], BASES[807]),
+        Allele("c", 809, BASES[808:810], BASES[808]),
+        Allele("c", 812, BASES[811:813], BASES[811]),
+    ]
+
+
+def test_the_table_has_what_annotate_says(files, scorer):
+    table = rows(run(files, "d:700-703", "--deletions", "1-2", "--rbp-min", "0"))
+    assert len(table) == 4 * 3 + 4 + 3
+    for row in table:
+        allele = row["CHROM"], int(row["POS"]), row["REF"], row["ALT"]
+        (effect,) = scorer.score(*allele).genes
+        for delta in effect.deltas.named:
+            assert row[f"DS_{delta.name}"] == f"{delta.value:.4f}"
+            assert int(row[f"DP_{delta.name}"]) == delta.place.pos - allele[1]
+        largest = max(effect.causes, key=lambda c: c.value)
+        named = [p.rbp for p in largest.parts if p.position is not None]
+        assert row["CAUSE"] == (named[0] if named else ".")
+
+
+def test_bases_outside_genes_have_their_status(files):
+    table = rows(run(files, "c:20-20"))
+    assert len(table) == 3 and {row["STATUS"] for row in table} == {"NO_GENE"}
+    assert {row["DS_AG"] for row in table} == {"."}
+
+
+@pytest.mark.parametrize("gene", "GH")
+def test_a_hidden_window_has_no_entries_on_either_strand(scorer, gene):
+    from samvar.scoring.knockout import EditableAllele, region_window
+
+    (own,) = [g for g in scorer.annotation.genes if g.symbol == gene]
+    window = region_window(scorer.genome, own, own.contig, 780, 920, scorer.predictor)
+    allele = EditableAllele.make(scorer.predictor, window)
+    ((haplotype, bottleneck),) = allele.detected
+    first = window.flank - haplotype.first
+    for start, end in ((15, 35), (100, 140)):
+        u = bottleneck.clone()
+        low, high = (start, end) if own.strand == "+" else (140 - end, 140 - start)
+        u[:, :2, first + low : first + high] = -10.0
+        u[:, 2:, first + low : first + high] = 0.0
+        with torch.no_grad():
+            expected = haplotype.probabilities(u).numpy()[0]
+        expected = expected if own.strand == "+" else expected[:, ::-1]
+        found = allele.hidden([(0, 1), (start, end)])[1]
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert np.abs(found - allele.probability).max() > 1e-3
+
+
+def test_the_walk_covers_the_place_and_tells_each_site(files, scorer):
+    place = Place("c", 790, 910)
+    (hidden,) = walk(scorer.genome, scorer.annotation, scorer.predictor, place, [20])
+    assert hidden.starts == tuple(range(790, 891)) and hidden.probability.shape[0] == 101
+    annotated = {(kind, at) for kind, at, known in hidden.sites if known}
+    assert annotated == {("acceptor", 899), ("donor", 800)}
+    table = rows(run(files, "c:791-910", "--mask", "20"))
+    assert len(table) == 101 * len(hidden.sites)
+    for row, (start, site) in zip(table, np.ndindex(hidden.probability.shape)):
+        assert int(row["START"]) == 791 + start and int(row["END"]) == 810 + start
+        assert float(row["CHANGE"]) == pytest.approx(
+            hidden.probability[start, site] - hidden.plain[site], abs=1e-4
+        )
+
+
+def test_nothing_to_hide_is_refused(files):
+    assert "no gene at c:1-100" in run(files, "c:1-100", "--mask", "20").stderr
+    both = run(files, "c:600-700", "--mask", "20", "--deletions", "1")
+    assert both.exit_code == 2 and "--mask changes no bases" in both.stderr
+    assert run(files, "c:600-700", "--mask", "3-2").exit_code == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--mask", "18-19"]])
+def test_the_figure_has_axes_with_units_and_numbered_exons(files, tmp_path, more):
+    out = tmp_path / "f.svg"
+    assert run(files, "c:791-910", *more, "--figure", out, "-o", tmp_path / "t.tsv").exit_code == 0
+    words = out.read_text()
+    assert "exon 2" in words and "position on c" in words
+    assert ("18 bases hidden at a time" in words) if more else ("every SNV" in words)
