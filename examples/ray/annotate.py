@@ -61,7 +61,7 @@ def main() -> None:
         fn_constructor_args=(args.fasta, args.annotation, args.model),
         batch_size=None,  # a block as it is
         batch_format="pyarrow",
-        concurrency=args.actors,
+        compute=ray.data.ActorPoolStrategy(size=args.actors),
     )
     with pq.ParquetWriter(args.output, SCHEMA) as writer:
         for block in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
