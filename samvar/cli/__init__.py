@@ -16,6 +16,7 @@ COMMANDS = {
     "explain": "samvar.cli.explain",
     "knockout": "samvar.cli.knockout",
     "motifs": "samvar.cli.motifs",
+    "report": "samvar.cli.report",
     "scan": "samvar.cli.scan",
     "train": "samvar.cli.train",
     "verify": "samvar.cli.verify",

@@ -23,6 +23,44 @@ from .options import (
 )
 
 
+def _inches(ctx, param, value) -> tuple[float, float | None] | None:
+    """WIDTH or WIDTHxHEIGHT."""
+    if value is None:
+        return None
+    try:
+        sides = [float(side) for side in value.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or not all(2 <= side <= 100 for side in sides):
+        raise click.BadParameter(f"{value!r} is no WIDTH or WIDTHxHEIGHT of 2 to 100 inches")
+    return sides[0], sides[1] if len(sides) == 2 else None
+
+
+def _pictures(svg, png, figure, form) -> list[tuple[str, str]]:
+    """(path, form) of every picture that is asked for."""
+    from ..views.scene import FORMS
+
+    pictures = [(path, kind) for path, kind in ((svg, "svg"), (png, "png")) if path]
+    if form and not figure:
+        raise click.UsageError("--format needs --figure FILE")
+    if figure:
+        kind = form or figure.rpartition(".")[2].lower()
+        if kind not in FORMS:
+            raise click.UsageError(
+                f"--figure {figure}: the name must end in .svg, .png or .pdf, or give --format"
+            )
+        pictures.append((figure, kind))
+    return pictures
+
+
+def _second(model: str, compare: str) -> str:
+    """The model to compare with."""
+    if compare not in ("am", "fm"):
+        return compare
+    name = model.removesuffix(":am").removesuffix(":fm")
+    return f"{name}:{compare}"
+
+
 @click.command()
 @click.argument("what", metavar="VARIANT|HGVS|REGION|ID")
 @fasta_option
@@ -59,10 +97,38 @@ from .options import (
 @click.option("--svg", metavar="FILE", callback=file_only, help="Draw the landscape as SVG.")
 @click.option("--png", metavar="FILE", callback=file_only, help="Draw the landscape as PNG.")
 @click.option(
+    "--figure",
+    metavar="FILE",
+    callback=file_only,
+    help="Draw the landscape in the form of --format, else that of the suffix: svg, png or pdf.",
+)
+@click.option("--format", "form", type=click.Choice(["svg", "png", "pdf"]), help="Of --figure.")
+@click.option(
+    "--size",
+    metavar="WIDTH[xHEIGHT]",
+    callback=_inches,
+    help="Inches of the figure [default: 10.4, and the height that the content needs; more is "
+    "left empty].",
+)
+@click.option(
+    "--dpi",
+    metavar="N",
+    default=160,
+    show_default=True,
+    type=click.IntRange(30, 1200),
+    help="Dots per inch of a PNG.",
+)
+@click.option(
     "--html",
     metavar="FILE",
     callback=file_only,
     help="Write one HTML page with tables and figures.",
+)
+@click.option(
+    "--compare",
+    metavar="fm|am|NAME|FOLDER",
+    help="Explain by a second model, too, and show it beside the first: fm or am of the same "
+    "bundle, or another bundle.",
 )
 @user_errors
 def explain(
@@ -79,7 +145,12 @@ def explain(
     json_file,
     svg,
     png,
+    figure,
+    form,
+    size,
+    dpi,
     html,
+    compare,
 ) -> None:
     """Explain one variant: which splice sites change, and why.
 
@@ -91,8 +162,8 @@ def explain(
       CHR:POS or ID    with --vcf: the records of that file at this place, or with this ID
 
     HGVS is mapped with the annotation's transcripts (pip install 'samvar[hgvs]'); a gene's symbol
-    stands for its chosen transcript. The text goes to stdout. --svg, --png and --html need
-    matplotlib: pip install 'samvar[plot]'.
+    stands for its chosen transcript. The text goes to stdout. PNG and PDF need matplotlib: pip
+    install 'samvar[plot]'.
     Where no allele can be scored (it lies in no gene, say), every output tells the status instead,
     and the exit code is 0.
     """
@@ -105,13 +176,17 @@ def explain(
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
     from ..views import explanation, figures, text
+    from ..views.about import About
     from ..views.html import page
+    from ..views.scene import PER_INCH, need_matplotlib
 
     named = None if transcripts in WELL_KNOWN else transcripts
-    different_files(json_file, svg, png, html, inputs=(fasta, annotation, vcf, named))
-    check_outputs("-", json_file, svg, png, html)
-    if svg or png or html:
-        figures.style()  # raises an error when matplotlib is missing
+    pictures = _pictures(svg, png, figure, form)
+    outputs = [path for path, _ in pictures]
+    different_files(json_file, *outputs, html, inputs=(fasta, annotation, vcf, named))
+    check_outputs("-", json_file, *outputs, html)
+    if any(kind != "svg" for _, kind in pictures):
+        need_matplotlib()
     genome, genes = genome_and_genes(fasta, annotation)
     asked = asked_for(what, genome.lengths, vcf)
     if isinstance(asked, Description):
@@ -122,20 +197,37 @@ def explain(
     chosen = listed(transcripts)
     options = Options(distance=distance, rbp_min=rbp_min, transcripts=chosen, event_min=event_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
-    with Predictor(load_bundle(model_name)) as predictor:
-        if isinstance(asked, Region):
-            found = [explanation.explain_region(genome, genes, predictor, *asked)]
-        else:
-            found = [
-                explanation.explain(genome, genes, predictor, v.contig, v.pos, v.ref, alt, options)
-                for v in asked
-                for alt in v.alts
-            ]
+    names = [model_name] + ([_second(model_name, compare)] if compare else [])
+    bundles = [load_bundle(name) for name in names]
+    by_model = []
+    for bundle in bundles:
+        with Predictor(bundle) as predictor:
+            if isinstance(asked, Region):
+                own = [explanation.explain_region(genome, genes, predictor, *asked)]
+            else:
+                own = [
+                    explanation.explain(
+                        genome, genes, predictor, v.contig, v.pos, v.ref, alt, options
+                    )
+                    for v in asked
+                    for alt in v.alts
+                ]
+        by_model.append(own)
+    found = [e for same in zip(*by_model) for e in same]
     if json_file != "-":
-        to_stdout("\n".join(text.to_text(e, explain_check) for e in found))
+        to_stdout("\n".join(text.to_text(e, explain_check, named=bool(compare)) for e in found))
     if json_file:
         content = [text.to_dict(e) for e in found]
         write_json(json_file, content[0] if len(content) == 1 else content)
-    figures.write(found, svg, png)
+    width, height = size or (None, None)
+    for path, kind in pictures:
+        figures.write(
+            found,
+            path,
+            kind,
+            width and width * PER_INCH,
+            height and height * PER_INCH,
+            dpi,
+        )
     if html:
-        files.write(html, page(found))
+        files.write(html, page(found, [About.of(bundle, genome, genes) for bundle in bundles]))

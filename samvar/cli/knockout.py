@@ -89,11 +89,11 @@ def knockout(
 
     different_files(output, map_file, figure, inputs=(fasta, annotation, genes))
     if figure:
-        from ..views import figures, rna_map
+        from ..views import plots, rna_map
 
         if not figure.endswith((".svg", ".png")):
             raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-        figures.style()  # raises an error when matplotlib is missing
+        plots.style()  # raises an error when matplotlib is missing
     if output is None and not (map_file or figure):
         output = "-"
     check_outputs(map_file, figure, output)

@@ -128,11 +128,11 @@ def scan(
         raise click.UsageError("--mask changes no bases: give it without --deletions")
     different_files(output, figure, inputs=(fasta, annotation))
     if figure:
-        from ..views import figures, heat_map
+        from ..views import heat_map, plots
 
         if not figure.endswith((".svg", ".png")):
             raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-        figures.style()  # raises an error when matplotlib is missing
+        plots.style()  # raises an error when matplotlib is missing
     check_outputs(output, figure)
     genome, genes = genome_and_genes(fasta, annotation)
     place = scanning.place_of(where, genome, genes, around)

@@ -137,14 +137,15 @@ def load_bundle(name: str) -> Bundle:
             folder,
             background_of(folder, kind, sha256),
             {motif["name"]: motif["family"] for motif in config.get("data", {}).get("motifs", [])},
-            frozenset(nearly_silent(_metrics(folder), kind)),
+            frozenset(nearly_silent(metrics_of(folder), kind)),
             evidence_of(folder, kind, sha256),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
 
 
-def _metrics(folder: str) -> dict:
+def metrics_of(folder: str) -> dict:
+    """What metrics.json of a bundle's folder tells; nothing where there is none."""
     path = os.path.join(folder, "metrics.json")
     if not os.path.exists(path):
         return {}

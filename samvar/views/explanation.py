@@ -5,32 +5,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 from ..annotate import Allele, Options, examine, genes_over, status_of, windows
 from ..errors import SamvarError
+from ..genomics.align import Alignment, take
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
 from ..genomics.hgvs import hgvs_c
 from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status
-from ..genomics.window import Window
+from ..genomics.window import Place, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
-from ..model.bundle import Background
+from ..model.bundle import Background, Bundle
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import Consequence, consequences
+from ..scoring.consequence import FLOOR, Consequence, consequences
+from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
 from .verdict import verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
-# ratio of a site's probability with and without a motif site that counts as strong (the paper's
-# 1.5, 2/3)
-MOVES = 1.5
-STIRS = 1.1  # ratio from which an influence is drawn at all
+STIRS = 1.1  # ratio of a site's probability with and without a motif site that is told at all
+MOVED = 0.005  # change of a site's probability that is told
+SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
+LONGEST_WRITTEN = 24  # bases of an allele in a title
+MOST_OF_DELTA, MOST_OF_REGION = 6, 24  # arrows
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
 
@@ -48,14 +53,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class Influence:
-    """Ratio of a site's probability as it is to that without one motif site; `mark` indexes
-    Landscape.marks."""
+    """What one motif site does to a splice site: the ratio of its probability as it is to that
+    without the motif site, and the difference; `mark` indexes Landscape.marks."""
 
     mark: int
     kind: int
     position: int
     offset: int
     ratio: float
+    effect: float
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Landscape:
     bases             of each column, of the transcript's strand
     probability       (2, n): acceptor, donor; mean of the seeds
     lssi              (2, n): their core scores, log-probability
+    cores             of each core channel, by its name, (n,): how far above its floor, in [0, 1]
+    influences        of a region; of a variant's alleles the causes of its deltas are told instead
     """
 
     position: np.ndarray
@@ -73,12 +81,57 @@ class Landscape:
     bases: str
     probability: np.ndarray
     lssi: np.ndarray
+    cores: dict[str, np.ndarray]
     marks: list[Mark]
     influences: list[Influence]
 
     def sites(self) -> Iterator[tuple[int, int]]:
         """(kind, column) of the predicted sites."""
         return ((int(k), int(c)) for k, c in np.argwhere(self.probability >= SEEN))
+
+
+class SpliceSite(NamedTuple):
+    """A splice site that is shown: `kind` 0 acceptor, 1 donor, its probability in REF and in ALT
+    (None in a region). `exon`: of the chosen transcript, from 1, where it is an end of one;
+    `annotated` in any transcript of the gene."""
+
+    kind: int
+    place: Place
+    ref: float
+    alt: float | None = None
+    exon: int | None = None
+    annotated: bool = False
+
+    @property
+    def status(self) -> str:
+        """annotated, cryptic (REF has it, the annotation has not) or new."""
+        if self.annotated:
+            return "annotated"
+        return "cryptic" if self.ref >= FLOOR else "new"
+
+    @property
+    def change(self) -> float:
+        """Probability in ALT less that in REF."""
+        return 0.0 if self.alt is None else self.alt - self.ref
+
+    @property
+    def strength(self) -> float:
+        """The larger of its probabilities."""
+        return max(self.ref, self.alt or 0.0)
+
+
+class Cause(NamedTuple):
+    """What an arrow shows: a motif site or core site `name` at `place` that moves the probability
+    of a splice site (`kind`, `target`) by `effect`; `event`: what the variant does to it, "" in a
+    region."""
+
+    name: str
+    event: str
+    place: Place
+    kind: int
+    target: Place
+    effect: float
+    core: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +165,65 @@ class GeneView:
     def gene(self) -> Gene:
         return self.window.gene
 
+    @cached_property
+    def columns(self) -> Alignment:
+        """The columns of both alleles in genome order; of a region its bases."""
+        if self.deltas:
+            return self.deltas.alignment
+        n = len(self.ref.position)
+        return Alignment(np.arange(n), np.arange(n), self.ref.position, self.ref.offset)
+
+    @cached_property
+    def splice_sites(self) -> list[SpliceSite]:
+        """In genome order: those predicted in either allele, those of the chosen transcript, and
+        those whose deltas are taken apart, however weak."""
+        a = self.columns
+        ref = take(self.ref.probability, a.ref, 0.0)
+        alt = take(self.alt.probability, a.alt, 0.0) if self.alt else None
+        shown = ref >= SEEN if alt is None else np.maximum(ref, alt) >= SEEN
+        for cause in self.causes or ():
+            assert self.deltas
+            shown[SITE_OF[cause.delta], self.deltas.columns[cause.delta]] = True
+        annotated, own = self.gene.sites(), _exon_ends(self.gene)
+        for kind, ends in enumerate(own):
+            shown[kind] |= np.isin(a.position, list(ends)) & (a.offset == 0)
+        sites = []
+        for column, kind in np.argwhere(shown.T).tolist():
+            place = Place(int(a.position[column]), int(a.offset[column]))
+            on_reference = not place.offset
+            sites.append(
+                SpliceSite(
+                    kind,
+                    place,
+                    float(ref[kind, column]),
+                    None if alt is None else float(alt[kind, column]),
+                    own[kind].get(place.position) if on_reference else None,
+                    on_reference and place.position in annotated[kind],
+                )
+            )
+        return sites
+
+    @cached_property
+    def arrows(self) -> list[Cause]:
+        """The strongest causes that have a place, weakest first: of each delta that is taken apart
+        those with a share of `SHARE` or more, at most `MOST_OF_DELTA`; of a region the motif sites
+        that do most to its splice sites."""
+        if self.deltas is None:
+            moves = [_of_influence(self.ref, i) for i in self.ref.influences]
+            moves = [c for c in moves if abs(c.effect) >= IN_REGION]
+            return sorted(moves, key=lambda c: abs(c.effect))[-MOST_OF_REGION:]
+        arrows = []
+        for cause in self.causes or ():
+            target, kind = self.deltas.places[cause.delta], SITE_OF[cause.delta]
+            least, sign = max(SHARE * cause.value, MOVED), float(SIGN[cause.delta])
+            strong = [p for p in cause.parts if abs(p.effect) >= least]
+            for part in [p for p in strong if p.position is not None][:MOST_OF_DELTA]:
+                assert part.position is not None
+                place, core = Place(part.position, part.offset), part.kind == "lssi"
+                effect = part.effect * sign
+                arrows.append(Cause(part.rbp, part.event, place, kind, target, effect, core))
+        return sorted(arrows, key=lambda c: abs(c.effect))
+
     @property
     def hgvs(self) -> str:
         """What the variant is called on the chosen transcript; empty for a region, or where it lies
@@ -132,6 +244,7 @@ class Explanation:
     status: Status
     genes: list[GeneView]
     background: Background | None
+    model: str  # name and kind of the bundle
 
     @property
     def title(self) -> str:
@@ -142,9 +255,22 @@ class Explanation:
         )
 
     @property
+    def short_title(self) -> str:
+        """The title with long alleles cut short."""
+        if not self.alt:
+            return self.title
+        return f"{self.contig}:{self.pos} {_shortened(self.ref)}>{_shortened(self.alt)}"
+
+    @property
     def remark(self) -> str:
         """What the status says; empty where all is well."""
         return "" if self.status is Status.OK else f"{self.status.name}: {self.status.value}"
+
+
+def _shortened(allele: str) -> str:
+    if len(allele) <= LONGEST_WRITTEN:
+        return allele
+    return f"{allele[:6]}...{allele[-6:]} ({len(allele)} bases)"
 
 
 def explain(
@@ -156,9 +282,11 @@ def explain(
     ref: str,
     alt: str,
     options: Options,
+    thorough: bool = True,
 ) -> Explanation:
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
-    apart, and always the largest."""
+    apart, and always the largest: `thorough`, with each site also put back alone, or as `annotate`
+    does."""
     change = examine(genome, annotation, Allele(contig, pos, ref, alt), options)
     if isinstance(change, Status):
         status, views = change, []
@@ -166,18 +294,25 @@ def explain(
         shown = windows(genome, annotation, predictor, change, options)
         scored = [wait() for wait in predictor.ahead(shown, options.precision)]
         status = status_of(scored)
-        views = [] if status is Status.NONFINITE else [_view(predictor, s, options) for s in scored]
-    return Explanation(
-        contig, pos, pos + len(ref) - 1, ref, alt, status, views, predictor.bundle.background
-    )
+        finite = scored if status is not Status.NONFINITE else []
+        views = [_view(predictor, s, options, thorough) for s in finite]
+    bundle = predictor.bundle
+    end, model = pos + len(ref) - 1, model_label(bundle)
+    return Explanation(contig, pos, end, ref, alt, status, views, bundle.background, model)
 
 
-def _view(predictor: Predictor, scored: ScoredWindow, options: Options) -> GeneView:
+def model_label(bundle: Bundle) -> str:
+    """Name and kind of a bundle, as in a title."""
+    return f"{bundle.name} {bundle.kind.upper()}"
+
+
+def _view(predictor: Predictor, scored: ScoredWindow, options: Options, thorough: bool) -> GeneView:
     """Deltas in one gene, why, and both alleles' landscapes."""
     window = scored.window
     found = scoring.compute(window, scored.ref, scored.alt, options.mask)
     least = min(options.rbp_min, float(found.values.max()))
-    causes = attribution.attribute(predictor, scored, found, least, knockouts=True)
+    share = 0.0 if thorough else attribution.ROUGHLY
+    causes = attribution.attribute(predictor, scored, found, least, share, knockouts=thorough)
     sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
     ref, alt = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
     transcripts = window.gene.selected(options.transcripts)
@@ -207,7 +342,9 @@ def explain_region(
     views = [
         GeneView(w, landscape(predictor, w, [EditableAllele.make(predictor, w)])) for w in windows
     ]
-    return Explanation(contig, start, end, "", "", status, views, predictor.bundle.background)
+    bundle = predictor.bundle
+    model = model_label(bundle)
+    return Explanation(contig, start, end, "", "", status, views, bundle.background, model)
 
 
 # ---------------------------------------------------------------------------------------- landscape
@@ -221,7 +358,7 @@ def landscape(
     in_alt: bool = False,
 ) -> Landscape:
     """Sites, core scores and motif sites of one of the alleles (ref, and alt unless it is a region)
-    at the compared positions, and which moves which."""
+    at the compared positions; of a region also which moves which."""
     own = alleles[in_alt]
     n = own.bottleneck.shape[1]
     position, offset = window.start + np.arange(n), np.zeros(n, int)
@@ -245,27 +382,53 @@ def landscape(
         name = layout.names[channel]
         marks.append(Mark(name, int(position[column]), int(offset[column]), activation, event))
         entries.append(Entry(channel, column))
-    probability = own.probability
-    sites = np.argwhere(probability >= SEEN)
-    influences = []
-    for i, p in enumerate(own.without(entries)):
-        for kind, column in sites.tolist():
-            ratio = float(probability[kind, column] / max(p[kind, column], 1e-6))
-            if max(ratio, 1 / ratio) >= STIRS:
-                influences.append(
-                    Influence(i, kind, int(position[column]), int(offset[column]), ratio)
-                )
     haplotype = window.alt if in_alt else window.ref
     start = window.reach[0] + window.flank
     return Landscape(
         position,
         offset,
         decode(window.to_genome(haplotype[start : start + n])),
-        probability,
+        own.probability,
         own.bottleneck[[layout.channel(c.name) for c in (ACCEPTOR_CORE, DONOR_CORE)]],
+        {c.name: 1 - own.bottleneck[i] / c.empty for i, c in enumerate(layout.core)},
         marks,
-        influences,
+        [] if found else _influences(own, position, entries),
     )
+
+
+def _influences(
+    allele: EditableAllele, position: np.ndarray, entries: list[Entry]
+) -> list[Influence]:
+    """What each entry does to each predicted site; `position` (n,) of the columns."""
+    sites = np.argwhere(allele.probability >= SEEN)
+    influences = []
+    for i, without in enumerate(allele.without(entries)):
+        for kind, column in sites.tolist():
+            here, then = float(allele.probability[kind, column]), float(without[kind, column])
+            ratio = here / max(then, 1e-6)
+            if max(ratio, 1 / ratio) >= STIRS:
+                at = int(position[column])
+                influences.append(Influence(i, kind, at, 0, ratio, here - then))
+    return influences
+
+
+def _of_influence(side: Landscape, influence: Influence) -> Cause:
+    """The arrow of a motif site in a region."""
+    mark = side.marks[influence.mark]
+    place = Place(mark.position, mark.offset)
+    target = Place(influence.position, influence.offset)
+    return Cause(mark.rbp, "", place, influence.kind, target, influence.effect)
+
+
+def _exon_ends(gene: Gene) -> tuple[dict[int, int], dict[int, int]]:
+    """Positions (0-based) of the acceptors and of the donors of the chosen transcript -> number of
+    the exon."""
+    exons = TranscriptMap.of(gene).exons
+    first, last = (0, -1) if gene.strand == "+" else (-1, 0)
+    edges = [(start, end - 1) for start, end in exons]
+    acceptors = {edge[first]: number for number, edge in enumerate(edges, 1) if number > 1}
+    donors = {edge[last]: number for number, edge in enumerate(edges, 1) if number < len(edges)}
+    return acceptors, donors
 
 
 def _event(before: float, after: float) -> str:

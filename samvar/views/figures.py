@@ -1,282 +1,702 @@
-"""The regulatory landscape of an explanation as a figure (as in Figure 5 of the SAM paper)."""
+"""The regulatory landscape of an explanation as a picture: REF above ALT, column by column, and
+from each of the strongest causes an arrow to the splice site that it moves (after Figures 5 and 6
+of the SAM paper).
+
+Everything runs from the 5' to the 3' end of the transcript. From above:
+
+    labels    of the splice sites, with the probability in REF and in ALT
+    REF       probability of the splice sites; its motif sites and core scores
+    ALT       the same; between the two an arrow for each cause
+    labels    of the causes
+    bases     of both alleles, an insertion as a gap in REF, a deletion as a gap in ALT
+    track     exons and introns, positions, legend
+"""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import files
-from ..errors import SamvarError
-from ..model.bottleneck import LSSI_FLOOR
+from ..genomics.align import ABSENT
+from ..genomics.transcript import TranscriptMap
+from ..genomics.window import Place
 from ..scoring.knockout import KINDS
-from .explanation import MOVES, Explanation, GeneView, Landscape, Mark
+from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite
+from .families import family
+from .scene import Letters, Scene, picture, svg, text_width, wrapped
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, FAINT = (
-    "#123456",
-    "#8a8f98",
-)  # INK stands for the page's text colour, so that the figure follows light and dark
-SITE = ("#2f7fc1", "#e07b00")  # acceptor, donor
-EVENT = dict(gain="#159d72", stronger="#159d72", loss="#d4369a", weaker="#d4369a", unchanged=FAINT)
-MOTIFS, LABELS = -1.0, -1.06  # where the motif row and its labels stand; sites stand on 0
-TALL = 0.34  # of the strongest motif site
-LETTERS = 130  # columns up to which the sequence is written out
-
-Drawn = tuple[Explanation, GeneView | None]  # None: no gene of it could be scored
-
-
-def write(explanations: list[Explanation], svg: str | None, png: str | None) -> None:
-    """Write the pictures that are asked for, each file whole or not at all; of an explanation
-    without genes they show the status. Raises SamvarError without matplotlib."""
-    drawn: list[Drawn] = []
-    for e in explanations:
-        drawn += [(e, view) for view in e.genes] or [(e, None)]
-    for path, form in ((svg, "svg"), (png, "png")):
-        if path:
-            files.write(path, render(drawn, form))
+WIDTH = 1000.0  # pixels, unless asked otherwise
+LEFT, RIGHT, MOST_RIGHT = 108.0, 18.0, 210.0  # margins; the right one grows with the labels there
+SITES, EFFECTS, LANE, CORES = 84.0, 92.0, 34.0, 9.0  # heights of the panels
+ROW = 14.0  # height of a row of labels
+LETTER = 5.6  # pixels of a column from which its base is written out
+WIDEST_FAN = 36.0  # pixels that the arrows to one site take
+NEAR = 15  # columns within which the sites of one family are one label
+MOST_LABELS = 18  # of splice sites
+TOLD = 0.02  # change of a probability from which a site has a ghost of the other allele
+SMALL = 10.0
+_OF_EVENT = {
+    "gain": "gained",
+    "loss": "lost",
+    "site_deleted": "deleted",
+    "site_inserted": "inserted",
+}
 
 
-def render(drawn: list[Drawn], form: str) -> bytes:
-    """One picture, a row of panels for each gene."""
-    with style():
-        return saved(_figure(drawn), form)
+def write(
+    explanations: list[Explanation],
+    path: str,
+    form: str,
+    width: float | None = None,
+    height: float | None = None,
+    dpi: int = 160,
+) -> None:
+    """Write one picture, a landscape below the other, whole or not at all; of an explanation
+    without genes it shows the status. `form`: svg, png or pdf; `width` and `height` in pixels of
+    CSS. Raises SamvarError where matplotlib is needed and missing."""
+    scenes = [
+        scene
+        for e in explanations
+        for scene in [draw(e, view, width or WIDTH) for view in e.genes]
+        or [remark(e, width or WIDTH)]
+    ]
+    whole = stacked(scenes, height)
+    if form == "svg":
+        files.write(path, svg(whole, label=", ".join(e.short_title for e in explanations)) + "\n")
+    else:
+        files.write(path, picture(whole, form, dpi))
 
 
-def style():
-    """The context in which to draw. Raises SamvarError without matplotlib."""
-    try:
-        import matplotlib
-    except ImportError as e:
-        raise SamvarError("drawing needs matplotlib: pip install 'samvar[plot]'") from e
-    return matplotlib.rc_context(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "samvar",
-            "font.size": 8,
-            "font.family": "sans-serif",
-            "text.color": INK,
-            "axes.edgecolor": FAINT,
-            "axes.labelcolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
-        }
-    )
+def stacked(scenes: list[Scene], height: float | None = None) -> Scene:
+    """One scene of several, each below the other, with what is left of `height` between them."""
+    whole = Scene(max(s.width for s in scenes))
+    left_over = max((height or 0) - sum(s.height for s in scenes), 0) / len(scenes)
+    for scene in scenes:
+        whole.items += [_lowered(item, whole.height) for item in scene.items]
+        whole.height += scene.height + left_over
+    return whole
 
 
-def saved(figure: Figure, form: str) -> bytes:
-    """A figure as the content of a file: svg or png."""
-    out = io.BytesIO()
-    figure.savefig(
-        out,
-        format=form,
-        dpi=160,
-        metadata={"Date": None} if form == "svg" else None,
-        transparent=form == "svg",
-    )
-    return out.getvalue()
+def _lowered(item, by: float):
+    if hasattr(item, "points"):
+        return item._replace(points=tuple((x, y + by) for x, y in item.points))
+    return item._replace(y=item.y + by)
 
 
-def _figure(drawn: list[Drawn]) -> Figure:
-    from matplotlib.figure import Figure
-
-    sides = [[s for s in (v.ref, v.alt) if s] if v else [] for _, v in drawn]
-    heights = [h for some in sides for h in [*(2.6 for _ in some), 0.75]]
-    figure = Figure((11, sum(heights) + 0.35 * len(drawn)), layout="constrained")
-    grid = iter(
-        figure.subplots(len(heights), 1, squeeze=False, gridspec_kw=dict(height_ratios=heights))[
-            :, 0
-        ]
-    )
-    for (e, view), some in zip(drawn, sides):
-        if view is None:
-            _remark(next(grid), e)
-            continue
-        limits = _limits(view)
-        tallest = max([m.activation for s in some for m in s.marks], default=1.0)
-        for side, name in zip(some, ("REF", "ALT") if len(some) == 2 else ("",)):
-            axes = next(grid)
-            _panel(axes, view, side, tallest)
-            axes.set_ylabel(name, rotation=0, ha="right", fontsize=10)
-            if side is some[0]:
-                axes.set_title(
-                    f"{e.title}   {view.gene.symbol} ({view.gene.strand} strand)",
-                    loc="left",
-                    fontsize=10,
-                )
-            axes.set_xlim(limits)
-        _track(next(grid), e, view, limits)
-    return figure
-
-
-def _remark(axes: Axes, e: Explanation) -> None:
+def remark(e: Explanation, width: float = WIDTH) -> Scene:
     """Title and status of an explanation that has no gene."""
-    axes.set_axis_off()
-    axes.set_title(e.title, loc="left", fontsize=10)
-    axes.text(0, 0.5, e.remark, transform=axes.transAxes, va="center")
+    scene = Scene(width)
+    y = _paragraph(scene, 24, e.short_title, 14, bold=True, name="title")
+    scene.height = _paragraph(scene, y + 4, e.remark, 11) + 8
+    return scene
 
 
-def _limits(view: GeneView) -> tuple[float, float]:
-    low, high = view.window.start + 0.2, view.window.end + 0.8
-    return (low, high) if view.gene.strand == "+" else (high, low)
+def draw(e: Explanation, view: GeneView, width: float = WIDTH, headline: bool = True) -> Scene:
+    """The landscape of one gene. `headline`: with title and verdict above."""
+    return _Drawing(e, view, width, headline).scene
 
 
-def _x(side: Landscape, position: int, offset: int) -> float:
-    """1-based place on the axis; inserted bases share the gap after their anchor."""
-    inserted = int((side.offset > 0).sum())
-    return position + 1 + offset / (inserted + 1)
+def _paragraph(scene: Scene, y: float, text: str, size: float, bold: bool = False, **more) -> float:
+    """Lines of text from the base line `y` on; the base line of the next."""
+    for line in wrapped(text, size, scene.width - 24, bold):
+        scene.text(12, y, line, size=size, bold=bold, **more)
+        y += size * 1.35
+    return y
 
 
-def _panel(axes: Axes, view: GeneView, side: Landscape, tallest: float) -> None:
-    axes.axhline(0, color=FAINT, lw=0.6)
-    axes.axhline(MOTIFS, color=FAINT, lw=0.6)
-    x = np.array([_x(side, p, o) for p, o in zip(side.position, side.offset)])
-    for kind in (0, 1):
-        core = (side.lssi[kind] - LSSI_FLOOR) / -LSSI_FLOOR * 0.25
-        axes.vlines(x[core > 0], -0.04 - core[core > 0], -0.04, color=SITE[kind], lw=1, alpha=0.5)
-    for kind, column in side.sites():
-        p = float(side.probability[kind, column])
-        axes.plot([x[column]] * 2, [0, p], color=SITE[kind], lw=2, marker="o", markevery=[1], ms=6)
-        axes.annotate(
-            _site_label(view, side, kind, column),
-            (x[column], p),
-            (6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7.5,
-            color=SITE[kind],
+# ------------------------------------------------------------------------------------------- labels
+
+
+class Label(NamedTuple):
+    """A text that belongs to the place `x` of the axis."""
+
+    x: float
+    text: str
+    colour: str = "ink"
+    bold: bool = False
+
+    @property
+    def width(self) -> float:
+        return text_width(self.text, SMALL, self.bold) + 8
+
+
+def rows_of(labels: list[Label]) -> list[tuple[Label, int]]:
+    """Each label with its row, 0 next to the panel, so that no label lies over another one or over
+    the line that leads to another one: each starts at its line and goes to the right."""
+    placed: list[tuple[Label, int]] = []
+    for label in sorted(labels, key=lambda each: -each.x):
+        crossed = [row for other, row in placed if other.x < label.x + label.width]
+        placed.append((label, max(crossed, default=-1) + 1))
+    return placed
+
+
+# -------------------------------------------------------------------------------------- one drawing
+
+
+class _Drawing:
+    """A landscape while it is drawn: `scene`, and `y`, down to where that is done."""
+
+    def __init__(self, e: Explanation, view: GeneView, width: float, headline: bool):
+        self.explanation, self.view = e, view
+        self.scene, self.y = Scene(width), 8.0
+        a = view.columns
+        order = np.arange(len(a.position))[:: view.window.direction]
+        places = zip(a.position[order].tolist(), a.offset[order].tolist())
+        self.column = {Place(*place): i for i, place in enumerate(places)}
+        self.changed = self._changed_columns()
+        self.right = RIGHT
+        self.sites = [s for s in view.splice_sites if s.place in self.column]
+        self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
+        most = max([abs(c.effect) for c in self.arrows], default=0.0)
+        self.thickest = most or 1.0
+        self.tallest = max(
+            [m.activation for side in self._sides() for m in side.marks], default=1.0
         )
-    moving = {i.mark for i in side.influences}
-    shown = [i for i, m in enumerate(side.marks) if m.event != "unchanged" or i in moving]
-    for m in side.marks:
-        changed = m.event != "unchanged"
-        at = _x(side, m.position, m.offset)
-        axes.plot(
-            [at] * 2,
-            [MOTIFS, MOTIFS + TALL * m.activation / tallest],
-            color=EVENT[m.event],
-            marker="o",
-            markevery=[1],
-            ms=4 if changed else 3,
-            lw=1.3 if changed else 0.8,
-            zorder=3 if changed else 2,
-        )
-    _labels(
-        axes,
-        [(_x(side, side.marks[i].position, side.marks[i].offset), side.marks[i]) for i in shown],
-    )
-    reading = 1 if view.gene.strand == "+" else -1
-    for i in side.influences:
-        m = side.marks[i.mark]
-        rightward = (_x(side, i.position, i.offset) - _x(side, m.position, m.offset)) * reading > 0
-        strong = max(i.ratio, 1 / i.ratio) >= MOVES
-        axes.annotate(
-            "",
-            (_x(side, i.position, i.offset), -0.3),
-            (_x(side, m.position, m.offset), MOTIFS + TALL * m.activation / tallest + 0.03),
-            arrowprops=dict(
-                arrowstyle="-|>" if i.ratio > 1 else "-[,widthB=0.25,lengthB=0",
-                lw=0.9,
-                ls="-" if strong else (0, (3, 2)),
-                color=EVENT[m.event],
-                alpha=0.9,
-                shrinkA=0,
-                shrinkB=0,
-                connectionstyle=f"arc3,rad={-0.12 if rightward else 0.12}",
-            ),
-        )
-    axes.set_ylim(MOTIFS - 0.62, 1.12)
-    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.set_xticks([])
-    for edge in ("top", "right", "bottom"):
-        axes.spines[edge].set_visible(False)
-    axes.spines["left"].set_bounds(0, 1)
+        self._make_room()
+        if headline:
+            self._headline()
+        self._draw()
 
+    def _sides(self) -> list[Landscape]:
+        return [self.view.ref] + ([self.view.alt] if self.view.alt else [])
 
-def _site_label(view: GeneView, side: Landscape, kind: int, column: int) -> str:
-    """Kind and probability, in alt with what it was in ref."""
-    p = float(side.probability[kind, column])
-    text = f"{KINDS[kind]} {p:.2f}"
-    if side is not view.alt:
-        return text
-    same = (
-        (view.ref.position == side.position[column])
-        & (view.ref.offset == 0)
-        & (side.offset[column] == 0)
-    )
-    before = float(view.ref.probability[kind, same][0]) if same.any() else 0.0
-    return text + (f" ({p - before:+.2f})" if abs(p - before) >= 0.005 else "")
+    def _changed_columns(self) -> tuple[int, int] | None:
+        """First and last column that differ between the alleles, None in a region."""
+        if not (self.view.alt and self.view.deltas):
+            return None
+        placed = self.view.deltas.placed
+        a = self.view.columns
+        gap = (a.ref == ABSENT) | (a.alt == ABSENT)
+        start, stop = self.view.window.variant.span
+        if not gap.any():
+            start, stop = placed.start, placed.start + len(placed.ref)
+            gap = (a.position >= start) & (a.position < stop)
+        else:
+            full = self.view.window.variant
+            own = (a.position >= full.start) & (a.position < full.start + len(full.ref))
+            gap |= own & (len(full.alt) > 0)
+        at = np.flatnonzero(gap[:: self.view.window.direction])
+        return (int(at[0]), int(at[-1])) if len(at) else None
 
+    # ------------------------------------------------------------------------------------ the axis
 
-def _labels(axes: Axes, marks: list[tuple[float, Mark]]) -> None:
-    """Names under the motif row, pushed apart where they would lie over each other, each with a
-    line to its site."""
-    if not marks:
-        return
-    marks = sorted(marks, key=lambda m: m[0])
-    low, high = (
-        sorted(axes.get_xlim()) if axes.get_xlim() != (0.0, 1.0) else (marks[0][0], marks[-1][0])
-    )
-    span = max(high - low, 40)
-    gap = span / 75
-    at = np.array([x for x, _ in marks])
-    for _ in range(200):  # neighbours that are too near share the push
-        short = gap - np.diff(at)
-        if (short <= 1e-9).all():
-            break
-        push = np.clip(short, 0, None) / 2
-        at[:-1] -= push
-        at[1:] += push
-    for (x, m), to in zip(marks, at):
-        axes.plot([x, to], [MOTIFS, LABELS - 0.03], color=EVENT[m.event], lw=0.5, clip_on=False)
-        axes.text(
-            to,
-            LABELS - 0.05,
-            m.rbp,
-            rotation=90,
-            ha="center",
-            va="top",
-            fontsize=6.5,
-            color=EVENT[m.event] if m.event != "unchanged" else INK,
-            clip_on=False,
-        )
+    @property
+    def step(self) -> float:
+        """Pixels of a column."""
+        return (self.scene.width - LEFT - self.right) / len(self.column)
 
+    def x(self, place: Place) -> float:
+        """Middle of a column."""
+        return self.edge(self.column[place]) + self.step / 2
 
-def _track(axes: Axes, e: Explanation, view: GeneView, limits: tuple[float, float]) -> None:
-    """Exons of the chosen transcript, the variant, and the sequence where there is room."""
-    from matplotlib.patches import Rectangle
+    def edge(self, column: int) -> float:
+        """Where a column begins."""
+        return LEFT + self.step * column
 
-    low, high = sorted(limits)
-    gene, side = view.gene, view.ref
-    written = len(side.bases) <= LETTERS
-    if not written:
-        axes.plot([max(low, gene.start + 1), min(high, gene.end)], [0, 0], color=INK, lw=0.8)
-    for number, (start, end) in enumerate(gene.chosen.exons, 1):
-        if start + 1 <= high and end >= low:
-            axes.add_patch(
-                Rectangle((start + 0.5, -0.3), end - start, 0.6, color=FAINT, alpha=0.5, lw=0)
+    @property
+    def end(self) -> float:
+        """Where the last column ends."""
+        return self.scene.width - self.right
+
+    def _make_room(self) -> None:
+        """The right margin that the labels near it need."""
+        n, whole = len(self.column), self.scene.width
+        for labels in (self._site_labels, self._cause_labels):
+            for label in labels():
+                share = (label.x - LEFT) / (whole - LEFT - RIGHT)
+                room = (whole - 4 - label.width - LEFT) / max(share, 0.5 / n)
+                self.right = max(self.right, min(whole - LEFT - room, MOST_RIGHT))
+
+    # ------------------------------------------------------------------------------------- headline
+
+    def _headline(self) -> None:
+        g = self.view.gene
+        where = f"{g.symbol} ({g.strand} strand, {g.chosen.id})"
+        title = f"{self.explanation.short_title} in {where}, {self.explanation.model}"
+        self.y = _paragraph(self.scene, self.y + 14, title, 14, bold=True, name="title")
+        if self.view.verdict:
+            self.y = _paragraph(self.scene, self.y, self.view.verdict, 11, name="verdict")
+        self.y += 2
+
+    # --------------------------------------------------------------------------------------- panels
+
+    def _draw(self) -> None:
+        labels = rows_of(self._site_labels())
+        self.y += ROW * (max((row for _, row in labels), default=0) + 1)
+        top = self.y
+        self._labels(labels, top, upward=True)
+        band = len(self.scene.items)
+        alleles = [("REF", self.view.ref)] + ([("ALT", self.view.alt)] if self.view.alt else [])
+        for name, side in alleles:
+            last = side is alleles[-1][1]
+            foot = self._sites_panel(name if self.view.alt else "", side)
+            if last and self.arrows:
+                self.y += EFFECTS
+                self._side_title(foot + EFFECTS / 2, "effect on", "the site")
+            lane = self._lane(side)
+            if last:
+                self._arrows(foot, lane)
+            self.y += 10
+        labels = rows_of(self._cause_labels())
+        self._labels(labels, self.y - 8, upward=False)
+        self.y += ROW * (max((row for _, row in labels), default=-1) + 1)
+        self._without_place()
+        self._bases()
+        self._track()
+        self._band(top, self.y, band)
+        self._axis()
+        self._legend()
+        self.scene.height = self.y + 8
+
+    def _band(self, top: float, bottom: float, index: int) -> None:
+        """The changed columns, behind everything that is drawn from item `index` on."""
+        if self.changed is None:
+            return
+        first, last = self.changed
+        drawn, self.scene.items = self.scene.items, []
+        x, width = self.edge(first), max(self.step * (last + 1 - first), 2.0)
+        self.scene.box(x, top, width, bottom - top, "change", name="changed")
+        self.scene.items = drawn[:index] + self.scene.items + drawn[index:]
+
+    def _side_title(self, middle: float, *lines: str) -> None:
+        y = middle - 6 * (len(lines) - 1) + 3
+        for line in lines:
+            self.scene.text(LEFT - 34, y, line, size=SMALL, anchor="end", colour="faint")
+            y += 12
+
+    def _sites_panel(self, name: str, side: Landscape) -> float:
+        """Probabilities of the splice sites of an allele; returns where its foot is."""
+        top, foot = self.y + 6, self.y + 6 + SITES
+        for value in (0, 0.5, 1):
+            y = foot - SITES * value
+            self.scene.line((LEFT, y), (self.end, y), colour="line", width=0.8)
+            self.scene.text(LEFT - 6, y + 3, f"{value:g}", size=SMALL, anchor="end", colour="faint")
+        if name:
+            self.scene.text(12, top + 10, name, size=14, bold=True, name="allele")
+        self._side_title((top + foot) / 2 + 6, "probability", "of a", "splice site")
+        present = set(zip(side.position.tolist(), side.offset.tolist()))
+        for site in self.sites:
+            self._site(site, foot, side is self.view.alt, tuple(site.place) in present)
+        self.y = foot
+        return foot
+
+    def _site(self, site: SpliceSite, foot: float, in_alt: bool, present: bool) -> None:
+        """A site in one allele; where that is less than in the other one, also a ghost of the
+        other. `present`: the allele has this base."""
+        x = self.x(site.place)
+        own, other = (site.alt, site.ref) if in_alt else (site.ref, site.alt)
+        own, other = own or 0.0, other or 0.0
+        tip = f"{_kind(site)} at {_position(site.place)}: {_probabilities(site)}"
+        if other - own >= TOLD:
+            y = foot - SITES * other
+            self.scene.line(
+                (x, foot - SITES * own),
+                (x, y),
+                colour="faint",
+                width=1.2,
+                dashed=True,
+                name="ghost",
             )
-            count = number if gene.strand == "+" else len(gene.chosen.exons) + 1 - number
-            middle = (max(start + 1, low) + min(end, high)) / 2
-            axes.text(middle, -0.42, f"exon {count}", ha="center", va="top", fontsize=7)
-    if view.alt:
-        start, end = view.window.variant.span
-        axes.axvspan(
-            start + 0.5, max(end, start + 0.2) + 0.5, color=EVENT["loss"], alpha=0.25, lw=0
+            self._head(site, x, y, ghost=True, tip=tip)
+        if not present:
+            return
+        y = foot - SITES * own
+        self.scene.line((x, foot), (x, y), width=2.2, name="site")
+        self._head(site, x, y, ghost=False, tip=tip)
+
+    def _head(self, site: SpliceSite, x: float, y: float, ghost: bool, tip: str = "") -> None:
+        """Head of a site: a triangle that points into the exon; filled where it is annotated, and
+        with a dot where it is new."""
+        way = 5.0 if site.kind == 0 else -5.0
+        corners = (x - way, y - 5), (x - way, y + 5), (x + way, y)
+        colour = "faint" if ghost else "ink"
+        fill = colour if site.status == "annotated" and not ghost else "paper"
+        self.scene.area(
+            *corners, colour=fill, stroke=colour, width=1.2, dashed=ghost, name="head", tip=tip
         )
-    if written:
-        for position, base in zip(side.position, side.bases):
-            axes.text(
-                position + 1, 0.0, base, ha="center", va="center", fontsize=6.5, family="monospace"
+        if site.status == "new" and not ghost:
+            self.scene.box(x - way / 3 - 1.3, y - 1.3, 2.6, 2.6, "ink")
+
+    def _lane(self, side: Landscape) -> float:
+        """Motif sites of an allele, with ghosts of those that the other one has, and its core
+        scores below; returns where its foot is."""
+        foot = self.y + 8 + LANE
+        self.scene.line((LEFT, foot), (self.end, foot), colour="line")
+        self._side_title(foot - LANE / 2 + 8, "motif sites", "core scores")
+        colours = self._colours()
+        ghosts = self.view.alt.marks if side is self.view.ref and self.view.alt else []
+        ghosts = self.view.ref.marks if side is self.view.alt else ghosts
+        gone = "gain" if side is self.view.ref else "loss"
+        ordered = sorted(side.marks, key=lambda m: m.event != "unchanged")
+        for mark in ordered:
+            self._mark(mark, foot, colours)
+        for mark in (m for m in ghosts if m.event == gone):
+            self._mark(mark, foot, colours, ghost=True)
+        self._cores(side, foot, colours)
+        self.y = foot + CORES
+        return foot
+
+    def _mark(
+        self, mark: Mark, foot: float, colours: dict[tuple[str, Place], str], ghost: bool = False
+    ) -> None:
+        place = Place(mark.position, mark.offset)
+        if place not in self.column:
+            return
+        x, y = self.x(place), foot - LANE * mark.activation / self.tallest
+        moved = colours.get((mark.rbp, place), "")
+        colour = moved or ("faint" if mark.event == "unchanged" else "ink")
+        event = "" if mark.event == "unchanged" else f", {_OF_EVENT.get(mark.event, mark.event)}"
+        tip = f"{mark.rbp} at {_position(place)}{event}, activation {mark.activation:.2f}"
+        strong = bool(moved) or mark.event != "unchanged"
+        self.scene.line(
+            (x, foot),
+            (x, y),
+            colour=colour,
+            width=2.0 if moved else 1.0,
+            dashed=ghost,
+            name="ghost-motif" if ghost else f"motif-{mark.event}",
+            tip=tip,
+        )
+        r = 2.6 if strong else 1.5
+        fill = "paper" if ghost else colour
+        corners = (x - r, y), (x, y - r), (x + r, y), (x, y + r)
+        self.scene.area(*corners, colour=fill, stroke=colour, width=1.0, tip=tip)
+
+    def _cores(self, side: Landscape, foot: float, colours: dict[tuple[str, Place], str]) -> None:
+        """Core scores as ticks below the lane, as long as they are above their floor."""
+        places = [Place(*p) for p in zip(side.position.tolist(), side.offset.tolist())]
+        for name, share in side.cores.items():
+            for i in np.flatnonzero(share > 0).tolist():
+                colour = colours.get((name, places[i]), "faint")
+                x, depth = self.x(places[i]), CORES * float(share[i])
+                width = 2.0 if colour != "faint" else 1.0
+                tip = f"{name} at {_position(places[i])}"
+                ends = (x, foot + 1), (x, foot + 1 + depth)
+                self.scene.line(*ends, colour=colour, width=width, name="core", tip=tip)
+
+    def _colours(self) -> dict[tuple[str, Place], str]:
+        """Of each cause, what it does to the site that it moves most."""
+        return {(c.name, c.place): _colour(c.effect) for c in self.arrows}
+
+    # --------------------------------------------------------------------------------------- arrows
+
+    def _arrows(self, foot: float, lane: float) -> None:
+        """From each cause, at its top in the lane, to the foot of the site: with a head where it
+        raises the site, with a bar across where it lowers it."""
+        heights = {
+            (m.rbp, Place(m.position, m.offset)): LANE * m.activation / self.tallest
+            for side in self._sides()
+            for m in side.marks
+        }
+        ends = self._ends()
+        for cause in self.arrows:
+            top = lane - heights.get((cause.name, cause.place), 0.0) - 5
+            start, end = self.x(cause.place), ends[cause]
+            width = _thickness(cause.effect, self.thickest)
+            name = "arrow " + _colour(cause.effect)
+            tip = f"{cause.name}{_event(cause.event)} at {_position(cause.place)} " + (
+                f"{_colour(cause.effect)} the {KINDS[cause.kind]} at {_position(cause.target)} by "
+                f"{abs(cause.effect):.3f}"
             )
-    axes.set_xlim(limits)
-    axes.set_ylim(-1, 0.5)
-    axes.set_yticks([])
-    axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    axes.set_xlabel(f"{e.contig}, {view.gene.chosen.id} from 5' to 3'")
-    for edge in ("top", "right", "left"):
-        axes.spines[edge].set_visible(False)
+            self._arrow((start, top), (end, foot + 5), cause.effect, width, name, tip)
+
+    def _ends(self) -> dict[Cause, float]:
+        """Where each arrow ends: those to one site side by side, as they come."""
+        ends = {}
+        for target in {c.target for c in self.arrows}:
+            own = [c for c in self.arrows if c.target == target]
+            own.sort(key=lambda c: self.column[c.place])
+            widths = [_thickness(c.effect, self.thickest) + 4 for c in own]
+            narrowed = min(1.0, WIDEST_FAN / sum(widths))
+            x = self.x(target) - narrowed * sum(widths) / 2
+            for cause, width in zip(own, widths):
+                ends[cause] = x + narrowed * width / 2
+                x += narrowed * width
+        return ends
+
+    def _arrow(
+        self, start: tuple, end: tuple, effect: float, width: float, name: str, tip: str = ""
+    ) -> None:
+        colour, (x, y) = _colour(effect), end
+        half = 2.5 + width
+        length = 2 * half if effect > 0 else 1.6
+        foot, up = (x, y + length), (start[1] - y) * 0.45
+        bends = (start[0], start[1] - up), (x, foot[1] + up)
+        self.scene.line(
+            start, *bends, foot, colour=colour, width=width, curved=True, name=name, tip=tip
+        )
+        if effect > 0:
+            self.scene.area((x, y), (x - half, y + length), (x + half, y + length), colour=colour)
+        else:
+            self.scene.line((x - half - 1, y), (x + half + 1, y), colour=colour, width=2.6)
+
+    def _without_place(self) -> None:
+        """Effects that are at no one place."""
+        for cause in self.view.causes or ():
+            assert self.view.deltas
+            place = self.view.deltas.places[cause.delta]
+            kind, sign = cause.delta // 2, 1 if cause.delta % 2 == 0 else -1
+            for part in cause.parts:
+                if part.kind == "spacing" and abs(part.effect) >= TOLD:
+                    effect = part.effect * sign
+                    self.scene.text(
+                        LEFT,
+                        self.y + 8,
+                        f"{part.rbp} (the sites stand closer or farther apart) {_colour(effect)} "
+                        f"the {KINDS[kind]} at {_position(place)} by {abs(effect):.2f}",
+                        size=SMALL,
+                        colour=_colour(effect),
+                        name="spacing",
+                    )
+                    self.y += ROW
+
+    # --------------------------------------------------------------------------------------- labels
+
+    def _labels(self, labels: list[tuple[Label, int]], y: float, upward: bool) -> None:
+        for label, row in labels:
+            to = y - ROW * row if upward else y + ROW * row
+            end = to - 8 if upward else to + 12
+            colour = "line" if label.colour == "ink" else label.colour
+            self.scene.line((label.x, y), (label.x, end), colour=colour, width=0.7, name="leader")
+            self.scene.text(
+                label.x + 3,
+                to - 3 if upward else to + 12,
+                label.text,
+                size=SMALL,
+                colour=label.colour,
+                bold=label.bold,
+                name="label",
+            )
+
+    def _site_labels(self) -> list[Label]:
+        """Of the splice sites that change most, then of the strongest."""
+        ordered = sorted(self.sites, key=lambda s: (-abs(s.change) >= -TOLD, -s.strength))
+        return [
+            Label(
+                self.x(site.place),
+                f"{_kind(site)} {_probabilities(site)}",
+                bold=abs(site.change) >= TOLD,
+            )
+            for site in ordered[:MOST_LABELS]
+        ]
+
+    def _cause_labels(self) -> list[Label]:
+        """Of the causes; those of one family that stand together are one label with their
+        number."""
+        return [self._cause_label(causes) for causes in clusters(self.arrows, self.column)]
+
+    def _cause_label(self, causes: list[Cause]) -> Label:
+        places = {c.place for c in causes}
+        names = sorted({c.name for c in causes})
+        name = names[0] if len(names) == 1 else f"{family(names[0])} family"
+        target = max(causes, key=lambda c: abs(c.effect)).target
+        effect = sum(c.effect for c in causes if c.target == target)
+        count = f"{len(places)} " if len(places) > 1 else ""
+        middle = sorted(map(self.x, places))[len(places) // 2]
+        text = f"{count}{name}{_event(causes[0].event)} {effect:+.2f}"
+        return Label(middle, text, _colour(effect))
+
+    # ------------------------------------------------------------------------------ bases and track
+
+    def _bases(self) -> None:
+        """The bases of each allele, or bars where there is no room for letters."""
+        a = self.view.columns
+        alleles = [("REF" if self.view.alt else "", self.view.ref, a.ref)]
+        if self.view.alt:
+            alleles.append(("ALT", self.view.alt, a.alt))
+        self.y += 6
+        for name, side, index in alleles:
+            present = index[:: self.view.window.direction] != ABSENT
+            y = self.y + 10
+            self.scene.text(LEFT - 6, y, name, size=SMALL, anchor="end", bold=True)
+            if self.step >= LETTER:
+                bases = iter(side.bases[:: self.view.window.direction])
+                letters = "".join(next(bases) if there else "-" for there in present)
+                xs = tuple(self.edge(i) + self.step / 2 for i in range(len(letters)))
+                size = min(self.step * 1.45, 11.0)
+                self.scene.items.append(Letters(xs, y, letters, size, name="bases"))
+            else:
+                self._bars(present, y - 3)
+            self.y += 14
+
+    def _bars(self, present: np.ndarray, y: float) -> None:
+        """A line where an allele has bases, a dashed one where it has none."""
+        for there, some in groupby(range(len(present)), key=lambda i: bool(present[i])):
+            columns = list(some)
+            ends = (self.edge(columns[0]), y), (self.edge(columns[-1] + 1), y)
+            width, name = (4.0, "bases") if there else (1.0, "gap")
+            self.scene.line(*ends, width=width, dashed=not there, name=name)
+
+    def _track(self) -> None:
+        """Exons and introns of the chosen transcript, numbered."""
+        middle = self.y + 12
+        transcript = TranscriptMap.of(self.view.gene)
+        for title, parts, half in (
+            ("intron", transcript.introns, 0.0),
+            ("exon", transcript.exons, 7.0),
+        ):
+            for number, (start, end) in enumerate(parts, 1):
+                inside = [i for p, i in self.column.items() if start <= p.position < end]
+                if not inside:
+                    continue
+                low, high = self.edge(min(inside)), self.edge(max(inside) + 1)
+                if half:
+                    self.scene.box(low, middle - half, high - low, 2 * half, "exon", name=title)
+                else:
+                    self.scene.line((low, middle), (high, middle), colour="faint", name=title)
+                text = f"{title} {number}"
+                if text_width(text, SMALL) > high - low:
+                    text = f"{number}" if text_width(f"{number}", SMALL) <= high - low else ""
+                if text:
+                    y = middle + 3 if half else middle - 3
+                    x = (low + high) / 2
+                    self.scene.text(x, y, text, size=SMALL, anchor="middle", name="track")
+        self.scene.text(
+            LEFT - 6, middle + 3, "transcript", size=SMALL, anchor="end", colour="faint"
+        )
+        self.y = middle + 12
+
+    def _axis(self) -> None:
+        """Positions on the genome, and what they are."""
+        y = self.y
+        self.scene.line((LEFT, y), (self.end, y), colour="faint")
+        last = -100.0
+        for position in self._ticks():
+            x = self.x(Place(position))
+            text = f"{position + 1}"
+            half = text_width(text, SMALL) / 2
+            if x - half < max(last + 8, 0) or x + half > self.scene.width:
+                continue
+            self.scene.line((x, y), (x, y + 4), colour="faint")
+            self.scene.text(x, y + 14, text, size=SMALL, anchor="middle", name="tick")
+            last = x + half
+        title = f"position on {self.explanation.contig}, from the 5' to the 3' end of "
+        title += self.view.gene.chosen.id
+        self.y = y + 28
+        for line in wrapped(title, SMALL, self.scene.width - LEFT - 4):
+            self.scene.text(LEFT, self.y, line, size=SMALL, colour="faint", name="axis-title")
+            self.y += ROW
+        self.y -= 8
+
+    def _ticks(self) -> list[int]:
+        """Round positions (0-based) in the order in which they stand."""
+        positions = [p.position for p in self.column if not p.offset]
+        count = (self.end - LEFT) / 90
+        rough = (max(positions) - min(positions)) / max(count, 1)
+        magnitude = 10 ** int(np.floor(np.log10(max(rough, 1))))
+        spacing = next(m for m in (1, 2, 5, 10) if m * magnitude >= rough) * magnitude
+        return [p for p in positions if (p + 1) % spacing == 0]
+
+    # --------------------------------------------------------------------------------------- legend
+
+    def _legend(self) -> None:
+        """What the shapes mean, in rows."""
+        self.y += 6
+        x = 12.0
+        for name, text, sample in self._legend_items():
+            width = 26 + text_width(text, SMALL) + 16
+            if x + width > self.scene.width and x > 12:
+                x, self.y = 12.0, self.y + 17
+            sample(x + 10, self.y + 6)
+            self.scene.text(x + 26, self.y + 9, text, size=SMALL, colour="faint", name=name)
+            x += width
+        self.y += 17
+
+    def _legend_items(self) -> Iterable[tuple]:
+        def head(kind: int, ref: float, annotated: bool, ghost: bool = False):
+            site = SpliceSite(kind, Place(0), ref, annotated=annotated)
+            return lambda x, y: self._head(site, x, y, ghost)
+
+        def arrow(sign: float):
+            return lambda x, y: self._arrow((x, y + 9), (x, y - 7), sign, 2.0, "legend-arrow")
+
+        def dot(colour: str, ghost: bool = False):
+            def sample(x: float, y: float) -> None:
+                self.scene.line((x, y + 6), (x, y - 3), colour=colour, dashed=ghost)
+                corners = (x - 2.6, y - 3), (x, y - 5.6), (x + 2.6, y - 3), (x, y - 0.4)
+                fill = "paper" if ghost else colour
+                self.scene.area(*corners, colour=fill, stroke=colour)
+
+            return sample
+
+        yield "legend", "acceptor", head(0, 1, True)
+        yield "legend", "donor", head(1, 1, True)
+        yield "legend", "not annotated", head(0, 1, False)
+        if self.view.alt:
+            yield "legend", "new in ALT", head(0, 0, False)
+            yield "legend", "in the other allele", head(0, 1, True, ghost=True)
+        if self.arrows:
+            yield "legend", "raises the site", arrow(1.0)
+            yield "legend", "lowers the site", arrow(-1.0)
+            width = _thickness(self.thickest, self.thickest)
+            bar = lambda x, y: self.scene.line((x - 8, y), (x + 8, y), width=width)  # noqa: E731
+            yield "legend", f"so thick: by {self.thickest:.2f}", bar
+        if self.view.alt:
+            yield "legend", "motif site that changes", dot("ink")
+            yield "legend", "in the other allele", dot("ink", ghost=True)
+        yield "legend", "motif site", dot("faint")
+        tick = lambda x, y: self.scene.line((x, y - 4), (x, y + 5), colour="faint")  # noqa: E731
+        yield "legend", f"core score ({', '.join(self.view.ref.cores)})", tick
+        if self.view.alt:
+            box = lambda x, y: self.scene.box(x - 7, y - 6, 14, 12, "change")  # noqa: E731
+            yield "legend", "changed bases", box
+
+
+def clusters(causes: list[Cause], column: dict[Place, int]) -> list[list[Cause]]:
+    """Causes of one family and event whose places lie within `NEAR` columns of each other; a core
+    site stands by itself."""
+
+    def kind(cause: Cause) -> tuple[str, int, str, bool]:
+        name, apart = family(cause.name), -1
+        if cause.core:
+            name, apart = cause.name, column[cause.place]
+        return name, apart, cause.event, cause.effect > 0
+
+    found: list[list[Cause]] = []
+    ordered = sorted(causes, key=lambda c: (kind(c), column[c.place]))
+    for _, some in groupby(ordered, key=kind):
+        of_kind: list[list[Cause]] = []
+        for cause in some:
+            near = of_kind and column[cause.place] - column[of_kind[-1][0].place] <= NEAR
+            if near:
+                of_kind[-1].append(cause)
+            else:
+                of_kind.append([cause])
+        found += of_kind
+    return found
+
+
+# -------------------------------------------------------------------------------------------- words
+
+
+def _colour(effect: float) -> str:
+    return "raises" if effect > 0 else "lowers"
+
+
+def _thickness(effect: float, thickest: float) -> float:
+    return 1.0 + 5.0 * abs(effect) / thickest
+
+
+def _event(event: str) -> str:
+    return f" {_OF_EVENT.get(event, event)}" if event else ""
+
+
+def _position(place: Place) -> str:
+    return f"{place.pos}" + (f"+{place.offset}" if place.offset else "")
+
+
+def _kind(site: SpliceSite) -> str:
+    name = KINDS[site.kind]
+    if site.exon is not None:
+        return f"{name} of exon {site.exon}"
+    return f"{name}, other transcript" if site.annotated else f"{site.status} {name}"
+
+
+def _probabilities(site: SpliceSite) -> str:
+    if site.alt is None or round(site.ref, 2) == round(site.alt, 2):
+        return f"{site.ref:.2f}"
+    return f"{site.ref:.2f} → {site.alt:.2f}"

@@ -7,7 +7,7 @@ import numpy as np
 from .. import files
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome, decode
-from .figures import FAINT, INK, saved, style
+from .plots import FAINT, INK, saved, style
 from .scan import Hidden, Place, Scored, strongest
 
 COLOURS = "PuOr_r"  # safe for the colour-blind: orange a gain, purple a loss

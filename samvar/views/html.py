@@ -2,98 +2,153 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from html import escape
+from itertools import groupby
 
 from ..info import EVENT_COLUMNS, event_values, place
-from ..scoring.deltas import NAMES, Deltas
-from .explanation import MOVES, WHAT, Explanation, GeneView, percentile
+from ..scoring.attribution import Attribution
+from ..scoring.deltas import NAMES, SIGN, SITE_OF
+from ..scoring.knockout import KINDS
+from .about import About
+from .explanation import WHAT, Explanation, GeneView, percentile
 from .families import families
-from .figures import INK, render
+from .figures import WIDTH, draw
+from .scene import svg
+
+MOST = 12  # rows of a table of causes
+BESIDE = 720.0  # pixels of a figure that stands beside another one
+MOST_MOTIFS = 60  # rows of the motif table of a region
 
 STYLE = """
-:root { --ink: #1c2430; --paper: #ffffff; --faint: #667080; --line: #d8dde5;
-  --up: #0f7a59; --down: #a82277 }
+:root { color-scheme: light dark; --ink: #1c2430; --paper: #ffffff; --faint: #5f6876;
+  --line: #cfd5dd; --raises: #0072b2; --lowers: #b84700; --change: #f8f1d6; --exon: #aab4c2 }
 @media (prefers-color-scheme: dark) {
-  :root { --ink: #e7eaf0; --paper: #14181f; --faint: #a4acba; --line: #343c49;
-    --up: #3fcf9f; --down: #f27cc0 }
+  :root { --ink: #e7eaf0; --paper: #14181f; --faint: #a4acba; --line: #3a4250;
+    --raises: #5cb8f0; --lowers: #ff9a5c; --change: #3b3623; --exon: #4b5666 }
 }
 @media print {
-  :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --up: #0f7a59; --down: #a82277 }
+  :root { color-scheme: light; --ink: #000; --paper: #fff; --faint: #444; --line: #bbb;
+    --raises: #0072b2; --lowers: #b84700; --change: #f4ecc9; --exon: #aab4c2 }
 }
 body { color: var(--ink); background: var(--paper); font: 15px/1.5 system-ui, sans-serif;
-  margin: 2rem auto; max-width: 70rem; padding: 0 1rem }
+  margin: 2rem auto; max-width: 72rem; padding: 0 1rem }
+body.wide { max-width: 130rem }
 h1 { font-size: 1.4rem; overflow-wrap: anywhere } h2 { font-size: 1.15rem; margin-top: 2rem }
-table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums;
-  width: 100% }
-th, td { text-align: left; padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line) }
+h3 { font-size: 1rem; margin-bottom: .2rem }
+.verdict { font-size: 1.05rem; font-weight: 600; max-width: 60rem }
+table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line);
+  white-space: nowrap }
 th { color: var(--faint); font-weight: 500 } code { font-size: .92em } .note { color: var(--faint) }
 .scroll { overflow-x: auto } figure { margin: 1rem 0 }
-figure svg { width: 100%; height: auto; min-width: 40rem }
-tr { break-inside: avoid }
-.bar { display: inline-block; height: .7em; min-width: 1px; vertical-align: baseline }
+figure svg { width: 100%; height: auto; min-width: 58rem; max-width: 72rem }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(41rem, 100%), 1fr));
+  gap: 0 1.5rem }
+.beside > * { min-width: 0 } .beside figure svg { min-width: 41rem }
+tr { break-inside: avoid } figure { break-inside: avoid }
+dt { font-weight: 600; float: left; clear: left; min-width: 7.5rem; padding-right: .6rem }
+dd { margin: 0 0 .2rem 8.1rem }
+.raises { color: var(--raises) } .lowers { color: var(--lowers) }
+.bar { display: inline-block; height: .7em; min-width: 1px; background: currentColor }
+summary { cursor: pointer; color: var(--faint) }
+@media screen and (max-width: 58rem) {
+  figure.scroll::before { content: "The figure goes on to the right."; color: var(--faint);
+    position: sticky; left: 0 }
+}
+@media print {
+  body { margin: 0; max-width: none; font-size: 11px } .scroll { overflow: visible }
+  figure svg, .beside figure svg { min-width: 0 } th, td { padding-right: .5rem }
+  .bar { print-color-adjust: exact } details::details-content { content-visibility: visible }
+}
 """
 
-READING = f"""<p class="note">Upper row of each panel: predicted sites (probability; blue acceptors,
-orange donors), below them the core scores. Lower row: motif sites, as high as they are active;
-green: gained or stronger in ALT, pink: lost or weaker, grey: the same. An arrow from a motif to a
-site: without the motif the site would be less probable; a bar at its end: more probable; solid from
-{MOVES}-fold, dashed below. Tables: ? after an effect whose sign the model's seeds do not agree
-on.</p>"""
+COLUMNS = {
+    "effect": "share of the site in the change, probability; the effects and the residual add up "
+    "to it. ? after it: the model's seeds do not agree on the sign",
+    "does": "whether it raises or lowers the probability of the splice site, as in the figure",
+    "site of": "protein whose motif it is, or a core score (LSSI), or SPACING, of sites that "
+    "stand closer or farther apart; OTHER and RESIDUAL complete the sum",
+    "event": "what the variant does to it",
+    "position": "on the genome, 1-based, its centre; +n: the n-th inserted base",
+    "sequence": "11 bases in the transcript's direction, of the allele that has more of it",
+    "change": "of its activation, ALT less REF",
+    "knock-out": "what the change loses when this site alone is put back to REF",
+    "percentile": "of real variants whose strongest site of this protein does less; empty where "
+    "too small to be counted",
+}
 
 
-def page(explanations: list[Explanation]) -> str:
+def page(explanations: Sequence[Explanation], abouts: Sequence[About]) -> str:
     """One self-contained HTML page, light and dark, that prints; of an explanation without genes it
-    has the status. Raises SamvarError without matplotlib, where there are genes."""
-    title = ", ".join(e.title for e in explanations[:3])
-    body = "\n".join(_section(e) for e in explanations)
-    if any(e.genes for e in explanations):
-        body += f"\n{READING}"
+    has the status. Explanations of one variant by several models stand together, then side by
+    side. `abouts`: of each model."""
+    title = ", ".join(e.short_title for e in explanations[:3])
+    several = len(abouts) > 1
+    groups = [list(same) for _, same in groupby(explanations, key=lambda e: e.title)]
+    body = [_section(group) for group in groups]
+    body.append(about_section(abouts, cases=explanations))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>samvar: {escape(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head>\n"
-        f"<body>\n{body}\n</body></html>\n"
+        f"<body{' class=wide' if several else ''}>\n" + "\n".join(body) + "\n</body></html>\n"
     )
 
 
-def _section(e: Explanation) -> str:
-    parts = [f"<h1>{escape(e.title)}</h1>"]
-    if e.remark:
-        parts.append(f"<p>{escape(e.remark)}</p>")
-    for number, view in enumerate(e.genes):
-        g = view.gene
-        names = f"{escape(g.id)}, {escape(g.chosen.id)}, {g.strand} strand"
-        parts.append(f"<h2>{escape(g.symbol)} <small>{names}</small></h2>")
+def _section(group: list[Explanation]) -> str:
+    """One variant or region, by each of the models."""
+    first = group[0]
+    parts = [f"<h1>{escape(first.short_title)}</h1>"]
+    if first.remark:
+        parts.append(f"<p>{escape(first.remark)}</p>")
+    for views in zip(*(e.genes for e in group)):
+        view, gene = views[0], views[0].gene
+        names = f"{escape(gene.id)}, {escape(gene.chosen.id)}, {gene.strand} strand"
+        parts.append(f"<h2>{escape(gene.symbol)} <small>{names}</small></h2>")
         if view.hgvs:
             parts.append(f"<p><code>{escape(view.hgvs)}</code></p>")
-        if view.deltas is not None:
-            parts.append(f"<p><strong>{escape(view.verdict)}</strong></p>")
-            parts += [
-                f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
-                for name, said in view.other_verdicts
-            ]
-            parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
-            parts.append(_delta_table(view.deltas))
-            parts.append(_event_table(view))
-        svg = render([(e, view)], "svg").decode()
-        svg = svg[svg.index("<svg") :].replace(INK, "var(--ink)")
-        parts.append(f'<figure class="scroll">{own_ids(svg, f"{e.title}{number}")}</figure>')
-        parts += [_cause_table(view, c, e) for c in view.causes or []]
+        several = len(group) > 1
+        own = [gene_section(e, v, titled=several) for e, v in zip(group, views)]
+        parts.append(f'<div class="beside">{"".join(own)}</div>' if several else own[0])
+        if view.deltas:
+            parts.append(_delta_table([(e.model, v) for e, v in zip(group, views)]))
     return "\n".join(parts)
 
 
-def own_ids(svg: str, salt: str) -> str:
-    """Ids of a picture made unique within the page."""
-    prefix = re.sub(r"\W", "_", salt)
-    return re.sub(r'(\bid="|href="#|url\(#)', lambda m: m.group() + prefix, svg)
+def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
+    """Verdict, figure and causes in one gene. `titled`: with the model's name above."""
+    parts = [f"<h3>{escape(e.model)}</h3>"] if titled else []
+    if view.deltas:
+        parts.append(f'<p class="verdict">{escape(view.verdict)}</p>')
+        parts += [
+            f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
+            for name, said in view.other_verdicts
+        ]
+        parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
+    width = BESIDE if titled else WIDTH
+    picture = svg(draw(e, view, width, headline=False), on_page=True, label=e.short_title)
+    parts.append(f'<figure class="scroll">{picture}</figure>')
+    parts += [_cause_table(c, e) for c in view.causes or []]
+    parts.append(_event_table(view) if view.deltas else _motif_table(view))
+    return f"<div>{''.join(parts)}</div>"
 
 
-def _delta_table(deltas: Deltas) -> str:
-    rows = "".join(f"<td>{d.value:.4f} at {place(*d.place)}</td>" for d in deltas.named)
-    heads = "".join(f"<th>{WHAT[n]}</th>" for n in NAMES)
-    return f'<div class="scroll"><table><tr>{heads}</tr><tr>{rows}</tr></table></div>'
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table; cells are HTML."""
+    head = "".join(f"<th>{h}</th>" for h in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def _delta_table(views: list[tuple[str, GeneView]]) -> str:
+    rows = [
+        [escape(model)] + [f"{d.value:.4f} at {place(*d.place)}" for d in view.deltas.named]
+        for model, view in views
+        if view.deltas
+    ]
+    return table(["model", *(WHAT[n] for n in NAMES)], rows)
 
 
 def _event_table(view: GeneView) -> str:
@@ -101,47 +156,148 @@ def _event_table(view: GeneView) -> str:
     told = [values for c in view.consequences for values in event_values(c)]
     if not told:
         return ""
-    heads = "".join(f"<th>{name.lower()}</th>" for name in EVENT_COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(v)}</td>' for v in row)}</tr>" for row in told)
-    return f'<div class="scroll"><table><tr>{heads}</tr>{rows}</table></div>'
+    rows = [list(map(escape, values)) for values in told]
+    return f"<h3>Events</h3>{table([name.lower() for name in EVENT_COLUMNS], rows)}"
 
 
-def _cause_table(view: GeneView, cause, e: Explanation) -> str:
-    rows = cause.rows(12)
+def _cause_table(cause: Attribution, e: Explanation) -> str:
+    rows = cause.rows(MOST)
     most = max((abs(p.effect) for p in rows), default=1) or 1
     cells = []
     for p in rows:
-        colour = "var(--up)" if p.effect > 0 else "var(--down)"
-        width = f"{6 * abs(p.effect) / most:.2f}em"
-        bar = f'<span class="bar" style="width:{width};background:{colour}"></span>'
+        does = "raises" if p.effect * SIGN[cause.delta] > 0 else "lowers"
+        sign = "&#9650;" if does == "raises" else "&#9660;"
+        bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em"></span>'
         share = percentile(p, cause, e.background)
-        texts = [
-            f"{p.effect:+.4f}{'?' * (p.agree < 1)} {bar}",
-            escape(p.rbp),
-            p.event.replace("_", " "),
-            place(p.position, p.offset),
-            f"<code>{p.site}</code>",
-            "" if p.change is None else f"{p.change:+.2f}",
-            "" if p.knockout is None else f"{p.knockout:+.4f}",
-            "" if share is None else f"{share:.1f}",
-        ]
-        cells.append(f"<tr>{''.join(f'<td>{t}</td>' for t in texts)}</tr>")
-    heads = "".join(
-        f"<th>{h}</th>"
-        for h in (
-            "effect",
-            "site of",
-            "event",
-            "position",
-            "sequence",
-            "change",
-            "knock-out",
-            "percentile",
+        cells.append(
+            [
+                f"{p.effect:+.4f}{'?' * (p.agree < 1)}",
+                f'<span class="{does}">{sign} {does} {bar}</span>',
+                escape(p.rbp),
+                p.event.replace("_", " "),
+                place(p.position, p.offset),
+                f"<code>{p.site}</code>",
+                "" if p.change is None else f"{p.change:+.2f}",
+                "" if p.knockout is None else f"{p.knockout:+.4f}",
+                "" if share is None else f"{share:.1f}",
+            ]
         )
-    )
+    heads = list(COLUMNS)
+    if all(p.knockout is None for p in rows):
+        at = heads.index("knock-out")
+        heads, cells = heads[:at] + heads[at + 1 :], [c[:at] + c[at + 1 :] for c in cells]
     grouped = ", ".join(f"{escape(n)} {x:+.3f}" for n, x in families(cause)[:5] if abs(x) >= 0.0005)
+    kind = KINDS[SITE_OF[cause.delta]]
     return (
         f"<h3>Why {WHAT[NAMES[cause.delta]]} {cause.value:.4f}</h3>"
-        f'<div class="scroll"><table><tr>{heads}</tr>'
-        f'{"".join(cells)}</table></div><p class="note">By family: {grouped}</p>'
+        f'<p class="note">raises, lowers: the probability of the {kind}</p>'
+        f'{table(heads, cells)}<p class="note">By family: {grouped}</p>'
     )
+
+
+def _motif_table(view: GeneView) -> str:
+    """The motif sites of a region, those first that do most to its splice sites."""
+    side = view.ref
+    moved: dict[int, list] = {}
+    for i in side.influences:
+        moved.setdefault(i.mark, []).append(i)
+    most = {m: max(abs(i.effect) for i in own) for m, own in moved.items()}
+    order = sorted(
+        range(len(side.marks)), key=lambda m: (-most.get(m, 0.0), -side.marks[m].activation)
+    )
+    rows = []
+    for m in order[:MOST_MOTIFS]:
+        mark = side.marks[m]
+        strongest = sorted(moved.get(m, []), key=lambda i: -abs(i.effect))[:3]
+        does = ", ".join(
+            f'<span class="{"raises" if i.effect > 0 else "lowers"}">'
+            f"{'&#9650;' if i.effect > 0 else '&#9660;'} {KINDS[i.kind]} at "
+            f"{place(i.position, i.offset)} {i.effect:+.3f}</span>"
+            for i in strongest
+        )
+        where = place(mark.position, mark.offset)
+        rows.append([escape(mark.rbp), where, f"{mark.activation:.2f}", does])
+    left = len(side.marks) - len(rows)
+    note = f'<p class="note">{left} more motif sites are not listed.</p>' if left else ""
+    heads = ["motif of", "position", "activation", "what it does to splice sites (probability)"]
+    return f"<h3>Motif sites</h3>{table(heads, rows)}{note}"
+
+
+# ----------------------------------------------------------------------------------- about the page
+
+
+def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) -> str:
+    """Where the page comes from, what it shows, and how far it can be trusted. `cases`: what is
+    known against their explanations is told."""
+    a = abouts[0]
+    models = "; ".join(
+        f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts
+    )
+    origin = (
+        f"<dl><dt>samvar</dt><dd>{a.version}, {a.date}</dd><dt>model</dt><dd>{models}</dd>"
+        f"<dt>reference</dt><dd>{escape(a.reference)}</dd>"
+        f"<dt>annotation</dt><dd>{escape(a.annotation)}</dd></dl>"
+    )
+    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in COLUMNS.items())
+    return (
+        '<section class="about"><h2>How to read this</h2>'
+        "<p>REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
+        "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
+        "strongest causes to the splice sites that they move: with a head where they raise a site, "
+        "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
+        "than the figure, so that its probabilities may differ by some hundredths.</p>"
+        f"<h3>Columns</h3><dl>{columns}</dl>"
+        f"{_trust(abouts, cases)}<h2>Origin</h2>{origin}</section>"
+    )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} seed" + "s" * (len(seeds) != 1)
+
+
+def _trust(abouts: Sequence[About], cases: Sequence[Explanation]) -> str:
+    """How far the model can be trusted, by its card, and what is known against the cases."""
+    parts = ["<h2>How far to trust it</h2>"]
+    against = dict.fromkeys(f"{e.short_title}: {e.remark}" for e in cases if e.remark)
+    parts += [f"<p><strong>{escape(remark)}</strong></p>" for remark in against]
+    parts.append(
+        "<p>Read the names as hypotheses: each is the protein whose affinity in the test tube a "
+        "motif was fitted to, and related proteins share motifs.</p>"
+    )
+    for a in abouts:
+        parts += _of_model(a)
+    return "".join(parts)
+
+
+def _of_model(a: About) -> list[str]:
+    """What the card of one model says."""
+    parts = []
+    if a.accuracy:
+        whole, without = a.accuracy
+        parts.append(
+            f"<p>{escape(a.model)}: in genes that it was not trained on it finds {whole:.0f} % of "
+            f"the splice sites, and {without:.0f} % where its motif sites are hidden from it.</p>"
+        )
+    if a.limits:
+        parts.append(f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in a.limits)}</ul>")
+    if a.trials:
+        rows = [
+            [
+                escape(t.name),
+                f"{t.n}",
+                f"{t.positive}",
+                f"{t.auroc:.2f} ({t.interval[0]:.2f}-{t.interval[1]:.2f})",
+            ]
+            for t in a.trials
+        ]
+        heads = ["tested on", "variants", "with an effect", "AUROC (95 % interval)"]
+        parts.append(
+            f"<details><summary>Variants that {escape(a.model)} was tested on; 1 would be perfect, "
+            f"0.5 is chance</summary>{table(heads, rows)}</details>"
+        )
+    parts.append(
+        f"<details><summary>The {len(a.names)} motifs and core scores that {escape(a.model)} can "
+        "name; no other protein can be a cause here</summary>"
+        f"<p>{escape(', '.join(a.names))}</p></details>"
+    )
+    return parts

@@ -24,9 +24,9 @@ from ..genomics.genome import UNKNOWN, ContigNames, Genome, reverse_complement
 from ..model.sam import MOTIF_REACH, SAM, crop, one_hot
 from ..scoring.knockout import channel_of
 from ..scoring.predictor import Predictor
-from . import figures
+from . import plots
 from .html import STYLE as PAGE_STYLE
-from .html import own_ids
+from .plots import own_ids
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -336,7 +336,7 @@ def write(
     if svg:
         os.makedirs(svg, exist_ok=True)
         for motif in logos.motifs:
-            picture = _svg(motif).replace(figures.INK, GREY)
+            picture = _svg(motif).replace(plots.INK, GREY)
             files.write(os.path.join(svg, f"{quote(motif.rbp, safe='')}.svg"), picture)
     if html:
         files.write(html, page(logos))
@@ -350,7 +350,7 @@ def style():
         raise SamvarError(
             "drawing logos needs logomaker and matplotlib: pip install 'samvar[plot]'"
         ) from e
-    return figures.style()
+    return plots.style()
 
 
 def draw(motif: Motif) -> Figure:
@@ -385,7 +385,7 @@ def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: st
             edgecolor="none",
             baseline_width=0,
         )
-    axes.axhline(0, color=figures.FAINT, lw=0.6, zorder=-1)
+    axes.axhline(0, color=plots.FAINT, lw=0.6, zorder=-1)
     axes.set_xlim(-MOTIF_REACH - 0.7, MOTIF_REACH + 0.7)
     axes.set_ylim(limits)
     axes.set_xticks([-10, -5, 0, 5, 10])
@@ -394,7 +394,7 @@ def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: st
 
 
 def _svg(motif: Motif) -> str:
-    """The drawing as one small <svg> element, its text in `figures.INK`, its ids unique to the
+    """The drawing as one small <svg> element, its text in `plots.INK`, its ids unique to the
     RBP."""
     figure, out = draw(motif), io.BytesIO()
     with style():
@@ -481,7 +481,7 @@ def _row(logos: Logos, m: Motif) -> str:
 
 def _card(logos: Logos, m: Motif) -> str:
     density, exons, introns, shared, fm, am, distance = _numbers(logos, m)
-    svg = _svg(m).replace(figures.INK, "var(--ink)").replace(figures.FAINT, "var(--faint)")
+    svg = _svg(m).replace(plots.INK, "var(--ink)").replace(plots.FAINT, "var(--faint)")
     for base, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{base})")
     few = ", few" if m.sites < FEW else ""

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import files
 from ..scoring.knockout import BIN, RnaMap
-from .figures import EVENT, FAINT, INK, SITE, saved, style
+from .plots import FAINT, FALLS, INK, RISES, SITE, saved, style
 
 
 def draw(m: RnaMap, path: str) -> None:
@@ -22,9 +22,7 @@ def draw(m: RnaMap, path: str) -> None:
             top, bottom = grid[0][half], grid[1][half]
             top.bar(middle, 1000 * np.nan_to_num(m.sites[half]), BIN * 0.9, color=FAINT)
             effect = np.nan_to_num(m.effects[half])
-            bottom.bar(
-                middle, effect, BIN * 0.9, color=np.where(effect > 0, EVENT["gain"], EVENT["loss"])
-            )
+            bottom.bar(middle, effect, BIN * 0.9, color=np.where(effect > 0, RISES, FALLS))
             bottom.axhline(0, color=INK, lw=0.6)
             bottom.set_xlabel(f"bases {title}")
             exon = (0, 50) if half == 0 else (-49.5, 0.5)

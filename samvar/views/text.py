@@ -27,6 +27,7 @@ def to_dict(e: Explanation) -> dict:
         alt=e.alt,
         end=e.end,
         status=e.status.name,
+        model=e.model,
         genes=[_gene_dict(v, e.background) for v in e.genes],
     )
 
@@ -65,7 +66,9 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
             for c in view.causes or []
         ]
     out["landscape"] = {
-        name: _landscape_dict(side) for name, side in (("ref", view.ref), ("alt", view.alt)) if side
+        name: _landscape_dict(side, region=view.deltas is None)
+        for name, side in (("ref", view.ref), ("alt", view.alt))
+        if side
     }
     return out
 
@@ -120,7 +123,7 @@ def _part_dict(
     )
 
 
-def _landscape_dict(side: Landscape) -> dict:
+def _landscape_dict(side: Landscape, region: bool) -> dict:
     sites = [
         dict(
             kind=KINDS[k],
@@ -146,15 +149,17 @@ def _landscape_dict(side: Landscape) -> dict:
             kind=KINDS[i.kind],
             pos=_number_place(i.position, i.offset),
             ratio=i.ratio,
+            effect=i.effect,
         )
         for i in side.influences
     ]
-    return dict(sites=sites, motifs=marks, influences=moves)
+    told = dict(sites=sites, motifs=marks)
+    return told | dict(influences=moves) if region else told
 
 
-def to_text(e: Explanation, check: bool = False, most: int = 12) -> str:
-    """A report for a terminal. `check` adds the knock-out of each site."""
-    lines = [f"{e.title}  {e.remark}".rstrip()]
+def to_text(e: Explanation, check: bool = False, most: int = 12, named: bool = False) -> str:
+    """A report for a terminal. `check` adds the knock-out of each site, `named` the model."""
+    lines = [f"{e.title}  {e.remark}".rstrip()] + [f"by {e.model}"] * named
     for view in e.genes:
         g = view.gene
         lines += ["", f"{g.symbol} ({g.id}, {g.chosen.id}, {g.strand} strand)"]

@@ -1,0 +1,352 @@
+"""The landscape as a picture: what it shows, where, and that nothing lies over anything else."""
+
+import dataclasses
+import functools
+import json
+import os
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from samvar.annotate import Options
+from samvar.cli import main
+from samvar.errors import SamvarError
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
+from samvar.genomics.variant import Status
+from samvar.genomics.window import Place
+from samvar.model.bundle import load_bundle, sha256_file, write_manifest
+from samvar.scoring.deltas import SIGN
+from samvar.scoring.predictor import Predictor
+from samvar.views import explanation, figures, scene
+from samvar.views.about import About
+from samvar.views.html import page
+
+from . import toy
+
+MINI = os.path.join(os.path.dirname(__file__), "..", "examples", "minigenes")
+FILES = ["-f", f"{MINI}.fa", "-a", f"{MINI}.gtf"]
+SVG = "{http://www.w3.org/2000/svg}"
+BASES = toy.random_bases(2000, seed=21)
+GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
+NEW_DONOR = ("mini", 1290, "G", "GGAAGAAGAAGAAGGTAAGT")
+ENHANCER = ("mini", 3527, "TCTTCTTCTCTTCTTC", "ACAACAACACAACAAC")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    with Predictor(load_bundle("default")) as predictor:
+        yield Genome(FILES[1]), load_annotation(FILES[3]), predictor
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    genome = Genome(toy.fasta(folder / "g.fa", c=BASES))
+    return genome, load_annotation(toy.gtf(folder / "g.gtf", *GENES)), folder
+
+
+@pytest.fixture(scope="module")
+def explained(shipped):
+    """Explains an allele by the model that is shipped, once."""
+    return functools.cache(lambda *allele: explanation.explain(*shipped, *allele, Options()))
+
+
+def drawn(e, view, **how):
+    """The picture, read again."""
+    return ElementTree.fromstring(scene.svg(figures.draw(e, view, **how)))
+
+
+def named(picture, name):
+    return [x for x in picture.iter() if name in x.get("class", "").split()]
+
+
+def words(picture, name):
+    return ["".join(x.itertext()) for x in named(picture, name)]
+
+
+# ------------------------------------------------------------------------------------------- labels
+
+
+@given(st.lists(st.tuples(st.floats(0, 900), st.integers(1, 30)), max_size=25))
+def test_no_label_lies_over_another_one_or_over_its_line(given_labels):
+    labels = [figures.Label(x, "x" * n) for x, n in given_labels]
+    placed = figures.rows_of(labels)
+    assert Counter(label for label, _ in placed) == Counter(labels)
+    for i, (a, row) in enumerate(placed):
+        for b, other in placed[i + 1 :]:
+            if row == other:
+                first, second = sorted((a, b), key=lambda each: each.x)
+                assert first.x + first.width <= second.x
+            above, below = (a, b) if row < other else (b, a)
+            covered = above.x < below.x < above.x + above.width
+            assert not covered  # the line of the lower one passes beside the text of the upper one
+
+
+@given(st.text(alphabet="ACGT ", max_size=3000), st.integers(60, 900))
+def test_no_line_of_a_paragraph_is_too_long(text, width):
+    lines = scene.wrapped(text, 14, width, bold=True)
+    assert all(scene.text_width(line, 14, bold=True) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+# ----------------------------------------------------------------------------- what the arrows say
+
+
+def test_an_arrow_is_an_effect_on_its_site(explained):
+    """Form and colour by its sign on the site, width by its size; the core site is a cause like
+    others."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    expected = set()
+    for cause in view.causes:
+        for part in cause.parts:
+            if part.position is not None and abs(part.effect) >= max(0.04 * cause.value, 0.005):
+                place = Place(part.position, part.offset)
+                sign = float(SIGN[cause.delta])
+                expected.add((part.rbp, place, cause.delta // 2, part.effect * sign))
+    arrows = {(c.name, c.place, c.kind, c.effect) for c in view.arrows}
+    assert arrows == expected and any(c.core for c in view.arrows)
+    picture = drawn(e, view)
+    lines = named(picture, "arrow")
+    for way, sign in (("raises", 1), ("lowers", -1)):
+        count = sum(c.effect * sign > 0 for c in view.arrows)
+        assert len(named(picture, f"{way}")) == count > 0
+    widths = [float(x.get("stroke-width")) for x in lines]
+    assert len(lines) == len(arrows)
+    assert widths == sorted(widths) and widths[0] < widths[-1]  # the strongest lies on top
+    strokes = {x.get("class").split()[1]: x.get("stroke") for x in lines}
+    assert strokes["raises"] != strokes["lowers"]
+
+
+def test_a_site_that_goes_or_comes_has_a_ghost_in_the_other_allele(explained):
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    new, own = (s for s in view.splice_sites if s.kind == 1)
+    assert (new.status, own.status, own.exon) == ("new", "annotated", 2)
+    assert new.place.offset and new.ref == 0 and new.alt > 0.5 and own.change < -0.1
+    labels = words(drawn(e, view), "label")
+    assert f"new donor 0.00 → {new.alt:.2f}" in labels
+    assert f"donor of exon 2 {own.ref:.2f} → {own.alt:.2f}" in labels
+    picture = drawn(e, view)
+    assert len(named(picture, "ghost")) == 2  # the new one in REF, the weaker one in ALT
+    assert len(named(picture, "site")) == 3  # the new one has no base in REF
+
+
+def test_causes_of_one_family_are_one_label_with_their_number(explained):
+    e = explained(*ENHANCER)
+    (view,) = e.genes
+    lost = [c for c in view.arrows if (c.name, c.event) == ("TRA2A", "loss")]
+    acceptor = {c.place: c.effect for c in lost if c.kind == 0}
+    assert len(acceptor) == 3 and all(effect < 0 for effect in acceptor.values())
+    (label,) = (x for x in words(drawn(e, view), "label") if "TRA2A" in x)
+    assert label == f"3 TRA2A lost {sum(acceptor.values()):+.2f}"
+    column = {Place(i): i for i in range(100)}
+    near, far = (
+        explanation.Cause("SRSF2", "gain", Place(at), 0, Place(50), 0.1) for at in (10, 90)
+    )
+    kin = near._replace(name="TRA2A", place=Place(12))
+    opposite = near._replace(effect=-0.1)
+    groups = figures.clusters([near, far, kin, opposite], column)
+    assert sorted(map(len, groups)) == [1, 1, 2] and [near, kin] in groups
+
+
+# ------------------------------------------------------------------------------- bases and track
+
+
+def test_the_bases_of_both_alleles_stand_below_each_other(explained):
+    e = explained(*NEW_DONOR)
+    ref, alt = words(drawn(e, e.genes[0]), "bases")
+    assert len(ref) == len(alt) and ref.count("-") == 19 and alt.count("-") == 0
+    assert all(a == b for a, b in zip(ref, alt) if a != "-")
+    deletion = explained("mini", 1303, "GGTAA", "G")
+    ref, alt = words(drawn(deletion, deletion.genes[0]), "bases")
+    assert (
+        len(ref) == len(alt) == deletion.genes[0].window.compared
+        and alt.count("-") == 4
+        and "-" not in ref
+    )
+    assert all(a == b for a, b in zip(ref, alt) if b != "-")
+
+
+def test_exons_and_introns_are_numbered_as_they_are_read(explained):
+    e = explained(*ENHANCER)  # on the - strand
+    picture = drawn(e, e.genes[0])
+    assert words(picture, "track") == ["intron 1", "exon 2"]
+    ticks = [int(x) for x in words(picture, "tick")]
+    assert ticks == sorted(ticks, reverse=True) and len(ticks) > 3
+    assert "5' to the 3' end of WEAK.1" in words(picture, "axis-title")[0]
+
+
+def test_a_long_deletion_is_a_gap(explained, shipped):
+    genome, _, _ = shipped
+    bases = genome._fetch("mini", 1099, 2100)
+    e = explained("mini", 1100, bases, bases[0])
+    (view,) = e.genes
+    picture = drawn(e, view)
+    assert len(named(picture, "gap")) == 1 and len(named(picture, "bases")) == 3
+    assert len(named(picture, "site")) == len(named(picture, "ghost")) == 4  # of REF, in ALT
+    (title,) = words(picture, "title")
+    assert "(1001 bases)" in title and len(title) < 120
+
+
+@pytest.mark.parametrize("width", [400, 1000, 1600])
+@pytest.mark.parametrize("allele", [NEW_DONOR, ENHANCER, ("mini", 5547, "A", "T")])
+def test_everything_lies_within_the_picture(explained, allele, width):
+    e = explained(*allele)
+    drawing = figures.draw(e, e.genes[0], width)
+    for item in drawing.items:
+        if isinstance(item, scene.Text):
+            size = scene.text_width(item.text, item.size, item.bold)
+            left = {"start": 0, "middle": size / 2, "end": size}[item.anchor]
+            assert 0 <= item.x - left and item.x - left + size <= width, item
+            assert 0 < item.y <= drawing.height
+    labels = [x for x in drawing.items if isinstance(x, scene.Text) and x.name == "label"]
+    for i, a in enumerate(labels):
+        for b in labels[i + 1 :]:
+            beside = a.x + scene.text_width(a.text, a.size, a.bold) <= b.x or (
+                b.x + scene.text_width(b.text, b.size, b.bold) <= a.x
+            )
+            assert beside or abs(a.y - b.y) >= a.size, (a, b)
+
+
+def test_a_legend_tells_the_shapes(explained):
+    e = explained(*NEW_DONOR)
+    told = words(drawn(e, e.genes[0]), "legend")
+    assert {"acceptor", "donor", "not annotated", "new in ALT", "raises the site"} <= set(told)
+    assert {"lowers the site", "core score (LSSI_A, LSSI_D)", "changed bases"} <= set(told)
+
+
+def test_channels_are_named_as_the_layout_names_them(toys):
+    """A model with branch points and learnt motifs."""
+    genome, annotation, folder = toys
+    m = toy.model(branch_point=True, learnt_motifs=2, learnt_channels=8)
+    (folder / "b").mkdir()
+    file = folder / "b" / "am.0.safetensors"
+    save_file({k: v.contiguous() for k, v in m.state_dict().items()}, file)
+    entry = dict(seed=0, file=file.name, sha256=sha256_file(str(file)), config=m.config.to_dict())
+    config = dict(format=1, name="toy", flank=30, rbps=toy.RBPS, kinds=dict(am=[entry]))
+    (folder / "b" / "config.json").write_text(json.dumps(config))
+    write_manifest(str(folder / "b"))
+    bundle = load_bundle(str(folder / "b"))
+    with Predictor(bundle) as predictor:
+        other = "ACGT"[("ACGT".index(BASES[999]) + 1) % 4]
+        parts = genome, annotation, predictor
+        e = explanation.explain(*parts, "c", 1000, BASES[999], other, Options())
+    picture = drawn(e, e.genes[0])
+    assert "core score (LSSI_A, LSSI_D, BP)" in words(picture, "legend")
+    tips = {"".join(t.itertext()).split(" at ")[0] for t in picture.iter(f"{SVG}title")}
+    assert {"BP", "MOTIF_01", "MOTIF_02"} <= tips
+    assert "BP, AAA1, BBB2, CCC3, MOTIF_01, MOTIF_02" in page(
+        [e], [About.of(bundle, genome, annotation)]
+    )
+
+
+# -------------------------------------------------------------------------------------- the command
+
+
+def run(*args, code=0):
+    result = CliRunner().invoke(main, ["explain", *map(str, args)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+@pytest.mark.slow
+def test_a_figure_in_the_form_and_size_that_are_asked_for(tmp_path):
+    variant = ":".join(map(str, NEW_DONOR))
+    files = [tmp_path / name for name in ("a.svg", "b.pdf", "c")]
+    run(variant, *FILES, "--figure", files[0], "--size", "8x12")
+    run(variant, *FILES, "--figure", files[1])
+    png = tmp_path / "d.png"
+    run(variant, *FILES, "--figure", files[2], "--format", "png", "--dpi", 50, "--size", 6)
+    run(variant, *FILES, "--png", png, "--dpi", 100, "--size", 6)
+    picture = ElementTree.parse(files[0]).getroot()
+    assert (picture.get("width"), picture.get("height")) == ("768", "1152")
+    assert words(picture, "verdict") and picture.find(f"{SVG}rect").get("fill") == "#ffffff"
+    assert files[1].read_bytes().startswith(b"%PDF")
+    wide = [int.from_bytes(x.read_bytes()[16:20], "big") for x in (files[2], png)]
+    assert wide == [300, 600]
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (["--figure", "x.bmp"], "must end in .svg, .png or .pdf"),
+        (["--format", "svg"], "--format needs --figure"),
+        (["--figure", "x.svg", "--size", "wide"], "no WIDTH or WIDTHxHEIGHT"),
+        (["--figure", "x.svg", "--size", "1x1"], "no WIDTH or WIDTHxHEIGHT"),
+        (["--figure", "x.svg", "--svg", "x.svg"], "two outputs"),
+    ],
+)
+def test_a_figure_that_cannot_be_is_refused(options, told):
+    assert told in run("mini:10:A:C", *FILES, *options, code=2).output
+
+
+def test_a_picture_needs_matplotlib_and_an_svg_does_not(explained, monkeypatch):
+    e = explained(*NEW_DONOR)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert drawn(e, e.genes[0]) is not None
+    with pytest.raises(SamvarError, match="samvar\\[plot\\]"):
+        scene.picture(figures.draw(e, e.genes[0]), "png", 100)
+
+
+@pytest.mark.slow
+def test_two_models_stand_beside_each_other(tmp_path):
+    out, picture = tmp_path / "e.html", tmp_path / "e.svg"
+    variant = ":".join(map(str, ENHANCER))
+    options = ["--compare", "fm", "--html", out, "--svg", picture]
+    text = run(variant, *FILES, *options).stdout
+    assert text.index("by default AM") < text.index("by default FM")
+    titles = words(ElementTree.parse(picture).getroot(), "title")
+    assert [t.rpartition(", ")[2] for t in titles] == ["default AM", "default FM"]
+    content = out.read_text()
+    assert content.count("<svg") == 2 and content.count("<h1>") == 1
+    beside = content[content.index('class="beside"') :]
+    assert beside.index("<h3>default AM") < beside.index("<h3>default FM")
+    assert len(re.findall(r"<tr><td>default [AF]M</td>", content)) == 2
+
+
+def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, monkeypatch):
+    genome, annotation, predictor = shipped
+    e = explained(*NEW_DONOR)
+    bundle = predictor.bundle
+    text = page([e], [About.of(bundle, genome, annotation)])
+    with open(os.path.join(bundle.folder, "metrics.json")) as handle:
+        metrics = json.load(handle)
+    whole = metrics["validation, am"]["topk_mean"]
+    assert f"finds {whole:.0f} % of the splice sites" in text
+    for told in ("default AM", bundle.sha256[:12], "minigenes.fa", "minigenes.gtf"):
+        assert told in text
+    assert re.search(r"<dd>[\d.]+\w*, \d{4}-\d\d-\d\d</dd>", text)
+    row = metrics["MFASS <= -0.5: exonic"]
+    assert f"{row['auroc'][0]:.2f} ({row['auroc'][1]:.2f}-{row['auroc'][2]:.2f})" in text
+    assert "Nearly silent" in text and "TRA2A" in text
+    assert text.index(e.genes[0].verdict) < text.index("<svg") < text.index("<table")
+    doubtful = dataclasses.replace(e, status=Status.LOW_CONTEXT)
+    trust = page([doubtful], [About.of(bundle, genome, annotation)]).partition("How far")[2]
+    assert "LOW_CONTEXT" in trust
+
+
+@pytest.mark.slow
+def test_a_region_has_its_motif_table(tmp_path):
+    out, numbers = tmp_path / "r.html", tmp_path / "r.json"
+    run("mini:3440-3600", *FILES, "--html", out, "--json", numbers)
+    (gene,) = json.loads(numbers.read_text())["genes"]
+    side = gene["landscape"]["ref"]
+    text = out.read_text()
+    rows = re.findall(r"<tr><td>([\w.]+)</td><td>(\d+)</td><td>([\d.]+)</td><td>", text)
+    assert Counter((r, int(p)) for r, p, _ in rows) == Counter(
+        (m["rbp"], m["pos"]) for m in side["motifs"]
+    )
+    strong = [i for i in side["influences"] if abs(i["effect"]) >= 0.02]
+    assert len(
+        named(ElementTree.fromstring(re.search("<svg.*</svg>", text, re.S)[0]), "arrow")
+    ) == (min(len(strong), 24))
+    assert strong and f"{strong[0]['effect']:+.3f}" in text
