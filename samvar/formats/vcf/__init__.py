@@ -289,10 +289,10 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
             stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
             writer: TextWriter | BcfWriter
             if form in "bu":
-                writer = BcfWriter(stream, form, bool(index))
+                writer = BcfWriter(stream, form, index)
                 stack.callback(writer.close)
             else:
-                writer = TextWriter(stream, form == "z", bool(index))
+                writer = TextWriter(stream, form == "z", index)
             yield writer
             writer.finish()
             if isinstance(writer, BcfWriter) and os.path.isfile(name):

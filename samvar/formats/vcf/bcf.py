@@ -14,9 +14,10 @@ from typing import BinaryIO
 
 from ...errors import VcfError
 from .bgzf import BGZF_EOF
-from .record import Order, Record, declared
+from .record import Order, Record, declared, last_in_index
 
 BCF_MAGIC = b"BCF\x02"
+LAST_POS = (1 << 31) - 1  # POS is a number of 32 bits
 KINDS = b"contig", b"INFO", b"FORMAT", b"FILTER"
 
 
@@ -95,10 +96,11 @@ class BcfWriter:
 
     REFUSED = 255  # exit code of the process: htslib could not read a record
 
-    def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
+    def __init__(self, stream: BinaryIO, mode: str, index: str | None = None):
         self._stream, self._mode = stream, mode
         self._process: subprocess.Popen | None = None
-        self._order = Order() if sorted_only else None
+        self._index = index
+        self._order: Order | None = None
         self.first: Record | None = None
 
     def start(self, header: list[bytes]) -> None:
@@ -109,6 +111,8 @@ class BcfWriter:
         self._known = known_to_htslib(text)
         self._known[b"FILTER"] |= {b"PASS", b"."}
         self._columns = header[-1].count(b"\t")
+        if self._index:
+            self._order = Order(last_in_index(self._index, True, header))
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WRITE, self._mode],
             stdin=subprocess.PIPE,
@@ -123,7 +127,12 @@ class BcfWriter:
         if self._order:
             self._order.check(record)
         line = record.with_info(added).rstrip(b"\r\n")
-        refused = f"the record at {record.contig}:{record.pos} cannot be written as BCF"
+        refused = f"the record at {record.where} cannot be written as BCF"
+        if not 0 <= record.pos <= LAST_POS:
+            raise VcfError(
+                f"{refused}: POS must be 0 to {LAST_POS:,} there. Mend the record, or write text "
+                "(-O v or -O z)"
+            )
         if (columns := line.count(b"\t")) != self._columns:
             raise VcfError(
                 f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}"
