@@ -394,7 +394,7 @@ def test_a_position_that_an_index_cannot_have_is_refused(tmp_path, form, index, 
     path = tmp_path / "x"
     one_record(path, form, index, last, length)
     assert {p.name for p in tmp_path.iterdir()} == {"x", f"x.{index}"}
-    with pytest.raises(VcfError, match=rf"1:{last + 1} .*(hold positions behind|POS must be)"):
+    with pytest.raises(VcfError, match=rf"1:{last + 1} .*(hold positions beyond|POS must be)"):
         one_record(path, form, index, last + 1, length, number=4)
 
 

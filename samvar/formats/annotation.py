@@ -92,6 +92,11 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for number, line in enumerate(self._lines, 1):
             self.number, self.text = number, line
+            if line[:1] == '"':
+                raise AnnotationError(
+                    f"annotation {self.path}, line {number} begins with a quote: a spreadsheet "
+                    "program has put its lines into quotes. Use the file as it was before"
+                )
             if line and not line.isspace() and not line.startswith(("track ", "browser ")):
                 yield line
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from ...errors import VcfError
 from .bgzf import BGZF_EOF
-from .record import Order, Record, declared, last_in_index
+from .record import Order, Record, declared
 
 BCF_MAGIC = b"BCF\x02"
 LAST_POS = (1 << 31) - 1  # POS is a number of 32 bits
@@ -112,7 +112,7 @@ class BcfWriter:
         self._known[b"FILTER"] |= {b"PASS", b"."}
         self._columns = header[-1].count(b"\t")
         if self._index:
-            self._order = Order(last_in_index(self._index, True, header))
+            self._order = Order(self._index, True, header)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WRITE, self._mode],
             stdin=subprocess.PIPE,

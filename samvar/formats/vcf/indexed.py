@@ -38,7 +38,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
                 if start >= LAST:
                     raise VcfError(
                         f"{contig}:{start + 1}: an index is read up to {LAST:,}; select "
-                        "records behind that without it, by -t"
+                        "records beyond that without it, by -t"
                     )
                 for line in fetch(contig, start, min(stop, LAST)):
                     yield i, line

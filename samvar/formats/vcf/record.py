@@ -84,10 +84,11 @@ def last_in_index(index: str, bcf: bool, header: Iterable[bytes]) -> int:
 
 
 class Order:
-    """Whether records come as an index needs them: sorted, and none behind `last` (1-based)."""
+    """Whether records come as an index ("tbi" or "csi") needs them: sorted, and none beyond the
+    last position that it can have."""
 
-    def __init__(self, last: int):
-        self._last = last
+    def __init__(self, index: str, bcf: bool, header: Iterable[bytes]):
+        self._index, self._last = index, last_in_index(index, bcf, header)
         self._seen: set[str] = set()
         self._contig, self._pos = "", 0
 
@@ -95,9 +96,10 @@ class Order:
         if not record.contig:
             return
         if record.pos > self._last:
+            other = " use -W=csi," if self._index == "tbi" else ""
             raise VcfError(
-                f"{record.where}: the index of the output (-W) cannot hold positions behind "
-                f"{self._last:,}. Mend the record, or leave out -W"
+                f"{record.where}: the index of the output (-W) cannot hold positions beyond "
+                f"{self._last:,}. Mend the record,{other} or leave out -W"
             )
         new = record.contig != self._contig
         if (record.contig in self._seen) if new else record.pos < self._pos:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from ...errors import VcfError
 from .bgzf import BGZF_EOF, Bgzf, Tail
-from .record import Order, Record, last_in_index
+from .record import Order, Record
 
 
 class TextWriter:
@@ -24,7 +24,7 @@ class TextWriter:
 
     def start(self, header: list[bytes]) -> None:
         if self._index:
-            self._order = Order(last_in_index(self._index, False, header))
+            self._order = Order(self._index, False, header)
         self._sink.write(b"".join(header))
 
     def write(self, record: Record, added: list[str]) -> None:
