@@ -23,6 +23,10 @@ class RegionError(SamvarError):
     """A region, or a file of them, cannot be understood."""
 
 
+class AlleleError(SamvarError):
+    """What the library is to score is no allele: POS is not a whole number, or the like."""
+
+
 class ContigMismatchError(SamvarError):
     """VCF, FASTA and annotation share no contig."""
 

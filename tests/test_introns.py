@@ -65,7 +65,7 @@ def test_training_commands_check_and_tell_notes(minigenes, tmp_path, command):
 
 def test_the_library_checks(minigenes, tmp_path):
     files, model = minigenes(37), toy.bundle(tmp_path)
-    with pytest.raises(WrongBuildError):
+    with pytest.raises(WrongBuildError, match="in Python: allow_annotation_mismatch=True"):
         samvar.load(*files, model=model)
     samvar.load(*files, model=model, allow_annotation_mismatch=True).close()
 
