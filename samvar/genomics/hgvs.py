@@ -20,6 +20,17 @@ STOPS = frozenset(("TAA", "TAG"))  # TGA may be selenocysteine
 EXAMPLES = "NM_000059.4:c.8165C>G, NM_000059.4:c.67+3_67+6del or chr13:g.32363367C>G"
 _DESCRIPTION = re.compile(r"[^\s:]+:[a-z]\.\S+")
 
+# what an incomplete description lacks, by the first form that it has
+_LACKS = (
+    (re.compile(r"[a-z]\.[^:]*"), "it lacks a transcript, gene or contig and a colon before it"),
+    (re.compile(r"[^:]*"), "it lacks a colon, and c., n. or g. with position and change after it"),
+    (re.compile(r"[^:]*:"), "it lacks c., n. or g. with position and change after the colon"),
+    (re.compile(r"[^:]*:[cng]\."), "it lacks position and change"),
+    (re.compile(r"[^:]*:(?![a-z]\.).*"), "it lacks c., n. or g. after the colon"),
+    (re.compile(r".*>"), "it lacks the base after >"),
+    (re.compile(r".*ins"), "it lacks the bases after ins"),
+)
+
 # chromosome -> version of its RefSeq accession in GRCh37, and its lengths in GRCh37 and GRCh38,
 # where the version is one higher
 _CHROMOSOMES = {
@@ -122,12 +133,13 @@ class Locator:
     def _locate(self, text: str) -> Located:
         model = _parsed(text)
         system = model.get("coordinate_system")
+        if system is None:
+            raise HgvsError(_unreadable(text))
         if system not in ("c", "n", "g"):
-            what = f"{system}." if system else "what names none"
-            raise HgvsError(f"samvar maps descriptions in c., n. and g., not {what}")
+            raise HgvsError(f"samvar maps descriptions in c., n. and g., not {system}.")
         reference = model["reference"]["id"]
         selector = model["reference"].get("selector", {}).get("id")
-        edit = _edit(model)
+        edit = _edit(model, text)
         notes: list[str] = []
         if system == "g":
             contig = self._contig(reference)
@@ -306,20 +318,29 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         return to_model(text)
     except (exceptions.UnexpectedCharacter, exceptions.UnexpectedEnd) as e:
-        what = str(e).splitlines()[0].rstrip(":").lower()
-        raise HgvsError(f"this is no HGVS description ({what}); write such as {EXAMPLES}") from e
+        raise HgvsError(_unreadable(text, str(e).splitlines()[0].rstrip(":"))) from e
     except exceptions.NestedDescriptions as e:
         raise HgvsError("it has another description within it") from e
 
 
-def _edit(model: dict[str, Any]) -> Edit:
+def _unreadable(text: str, parser_says: str = "") -> str:
+    """The message about a description that is incomplete, or that the parser does not accept."""
+    lacks = next((what for form, what in _LACKS if form.fullmatch(text)), parser_says.lower())
+    return f"this is no HGVS description: {lacks}. Write such as {EXAMPLES}"
+
+
+def _edit(model: dict[str, Any], text: str) -> Edit:
     """The one change of a description that names its places and bases."""
     changes = model.get("variants") or []
     if len(changes) != 1:
         raise HgvsError("samvar maps one change at a time")
     change = changes[0]
     if "type" not in change:
-        raise HgvsError("it does not say what changes")
+        raise HgvsError(f"it does not say what changes: write such as {text}del or {text}A>G")
+    if unchanged := _without_change(change):
+        other = "G" if unchanged.upper() == "A" else "A"
+        form = f"{text}>{other}" if len(unchanged) == 1 else EXAMPLES
+        raise HgvsError(f"it does not say what {unchanged} becomes: write such as {form}")
     kind, location = change["type"], change["location"]
     if kind not in (
         "substitution",
@@ -346,6 +367,14 @@ def _edit(model: dict[str, Any]) -> Edit:
     if kind in ("insertion", "deletion_insertion") and not inserted:
         raise HgvsError("it does not say which bases are inserted")
     return Edit(kind, start, end, deleted, length, inserted or "")
+
+
+def _without_change(change: dict[str, Any]) -> str:
+    """The bases of a change that only names them (262+1G); the parser takes it for a repeat."""
+    parts = change.get("inserted", [])
+    if change["type"] != "repeat" or len(parts) != 1 or parts[0].keys() != {"sequence", "source"}:
+        return ""
+    return parts[0]["sequence"]
 
 
 def _bases(parts: list[dict[str, Any]], lengths: bool = False) -> tuple[str | None, int | None]:
