@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import samvar
+from samvar.scoring.attribution import PartKind
 
 from . import toy
 
@@ -126,7 +127,9 @@ def test_an_explanation_has_the_same_deltas_and_knock_outs(scorer):
     explained, scored = scorer.explain(*snv(850)), scorer.score(*snv(850))
     (view,), (effect,) = explained.genes, scored.genes
     assert view.deltas.named == effect.deltas.named
-    assert all(p.knockout is not None for c in view.causes for p in c.parts if p.kind == "rbp")
+    assert all(
+        p.knockout is not None for c in view.causes for p in c.parts if p.kind is PartKind.MOTIF
+    )
     assert view.ref.probability.shape == view.alt.probability.shape == (2, 101)
 
 
