@@ -3,7 +3,7 @@ for the user."""
 
 
 class SamvarError(Exception):
-    """A run cannot go on. The message says what failed, on which file or contig, and how to mend
+    """A run cannot go on. The message says what failed, on which file or contig, and how to fix
     it."""
 
 

@@ -35,8 +35,8 @@ def load(
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
-    of the annotation are none in the FASTA. Raises SamvarError when a file cannot be read or
-    they do not belong together.
+    of the annotation do not look like introns in the FASTA. Raises SamvarError when a file cannot
+    be read or they do not belong together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)
@@ -48,7 +48,7 @@ def load(
 
 class Scorer:
     """Scores alleles with one genome, one annotation and one bundle of models; to be made with
-    `load`, once: it keeps what it has computed of the reference for the variants near by.
+    `load`, once: it keeps what it has computed of the reference for nearby variants.
 
     Every method may be called from several threads; the digits are those of `samvar annotate`,
     whatever is scored before or beside. A process needs a Scorer of its own (also after a fork).

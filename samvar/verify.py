@@ -52,7 +52,7 @@ def attribute(text: str, key: str) -> str:
 
 
 def options_of(params: str) -> Options:
-    """The options that a ##samvar_params line tells."""
+    """The options that a ##samvar_params line records."""
     kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(Options)}
     given = dict(part.partition("=")[::2] for part in params.split(","))
     try:
@@ -73,7 +73,7 @@ def verify(
     predictor: Predictor,
     sample: int = 100,
 ) -> Report:
-    """Compare hashes, the bases of contigs whose MD5 the header tells, and score a random sample of
+    """Compare hashes, the bases of contigs whose MD5 the header has, and score a random sample of
     the annotated records again. Records may have been split since, or have lost rows of other
     alleles; every row about a record's own ALT is compared (of a file made with bf16, where the
     sites of small deltas differ, its largest delta alone)."""

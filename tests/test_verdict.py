@@ -81,7 +81,7 @@ def test_the_cause_is_that_of_the_event():
 def test_another_core_site_and_spacing_are_told_apart():
     far = CORE._replace(position=100)
     spacing = Part("SPACING", effect=0.5, kind=PartKind.SPACING)
-    for part, name in ((far, "another splice site near by"), (spacing, "the spacing of the sites")):
+    for part, name in ((far, "another splice site nearby"), (spacing, "the spacing of the sites")):
         assert name in verdict(deltas(DL=0.87), [cause(3, 0.87, part)], consequence(SKIPPED))
 
 

@@ -124,7 +124,7 @@ def test_another_base_is_found_where_the_header_tells_the_md5(made):
     change(files[1], lambda text: text[:-2] + "acgt"["acgt".index(text[-2]) - 1] + text[-1])
     assert (
         run("verify", str(out), *files).exit_code == 0
-    )  # 100 bases from any variant: no score tells
+    )  # 100 bases from any variant: no score shows it
     result = run("verify", hashed, *files)
     assert (
         result.exit_code == 1

@@ -362,7 +362,7 @@ def annotate(
     site's probability, of each ALT), SAMVAR_STATUS, SAMVAR,
     SAMVAR_EVENT (what happens to the transcript) and SAMVAR_RBP.
 
-    With --hgvs lines that cannot be mapped are told with their number, and the exit code is 3.
+    With --hgvs lines that cannot be mapped are reported with their number, and the exit code is 3.
     """
     started = time.monotonic()
     from ..annotate import Options
@@ -408,7 +408,7 @@ def annotate(
 
 
 def _reader(vcf: str, options, overwrite: bool, selection, indexed: bool):
-    """The input, rid of an earlier run's fields where they are to be overwritten."""
+    """The input, without an earlier run's fields where they are to be overwritten."""
     from .. import info
     from ..formats.vcf import VcfReader
 
@@ -480,12 +480,12 @@ def _genes(genome, annotation: str, no_cache: bool):
 @contextmanager
 def _described(hgvs: str, genome, genes) -> Iterator[tuple[str, list[str]]]:
     """The name of a VCF of the described variants, and the lines that could not be mapped, which
-    are told."""
+    are reported."""
     from ..formats.hgvs_list import as_vcf, read_list
-    from ..genomics.hgvs import Locator, told
+    from ..genomics.hgvs import Locator, notes_of
 
     listed = read_list(hgvs, Locator(genome, genes))
-    for message in (*told(d.variant for d in listed.described), *listed.faults):
+    for message in (*notes_of(d.variant for d in listed.described), *listed.faults):
         say(f"samvar: {message}")
     if listed.faults:
         lines = len(listed.described) + len(listed.faults)

@@ -93,7 +93,7 @@ def explain(
     HGVS is mapped with the annotation's transcripts (pip install 'samvar[hgvs]'); a gene's symbol
     stands for its chosen transcript. The text goes to stdout. --svg, --png and --html need
     matplotlib: pip install 'samvar[plot]'.
-    Where no allele can be scored (it lies in no gene, say), every output tells the status instead,
+    Where no allele can be scored (it lies in no gene, say), every output shows the status instead,
     and the exit code is 0.
     """
     import torch

@@ -174,7 +174,7 @@ allow_mismatch_option = click.option(
     is_flag=True,
     callback=_allow_mismatch,
     expose_value=False,
-    help="Go on when most introns of the annotation are none in the FASTA.",
+    help="Go on when most introns of the annotation do not look like introns in the FASTA.",
 )
 
 

@@ -72,7 +72,7 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
 class _Ids:
     """Transcript and gene id of a row. GTF begins with them, and neighbours mostly share them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._beginning, self._ids = "\n", ("", "")
 
     def of(self, attributes: str) -> tuple[str, str]:

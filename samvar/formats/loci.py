@@ -10,7 +10,7 @@ from ..genomics.genes import Gene, Transcript
 
 
 class Notes:
-    """What a reader left out or took apart: how often, and one of them by name."""
+    """What a reader left out or split: how often, and one of them by name."""
 
     SPLIT = "ids of transcripts stand at several places of a contig; each place is a transcript"
     OVERLAP = "transcripts have exons that overlap, which are joined: copies under one id?"
@@ -26,7 +26,7 @@ class Notes:
         self._counts[what] += 1
         self._examples[what] = min(self._examples.get(what, name), name)
 
-    def told(self) -> tuple[str, ...]:
+    def messages(self) -> tuple[str, ...]:
         """For the user."""
         return tuple(
             f"{n} {what} ({self._examples[what]}{', ...' * (n > 1)})"

@@ -93,7 +93,7 @@ def differs(notes: str) -> bool:
 
 
 def with_version(name: str, version: str) -> str:
-    """An id and the version that Ensembl gives beside it, unless the id tells one itself."""
+    """An id and the version that Ensembl gives beside it, unless the id has one itself."""
     return name if not version or without_version(name) != name else f"{name}.{version}"
 
 
@@ -118,7 +118,7 @@ class Draft:
 
     __slots__ = "rank", "version", "differs", "numbers"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rank, self.version, self.differs = Rank.NONE, "", False
         self.numbers = array("I")
 
@@ -182,8 +182,8 @@ class Draft:
         ]
 
     def _cds(self, exons: Intervals, strand: str) -> tuple[int, int, int]:
-        """Start, end and phase of what is coding in these exons. GTF tells the stop codon, or what
-        an intron leaves of it on either side, apart."""
+        """Start, end and phase of what is coding in these exons. GTF has a row of its own for
+        the stop codon, or for each part of it where an intron splits it."""
         first, last = exons[0][0], exons[-1][1]
         rows = [
             (start, end, kind)

@@ -20,15 +20,15 @@ STOPS = frozenset(("TAA", "TAG"))  # TGA may be selenocysteine
 EXAMPLES = "NM_000059.4:c.8165C>G, NM_000059.4:c.67+3_67+6del or chr13:g.32363367C>G"
 _DESCRIPTION = re.compile(r"[^\s:]+:[a-z]\.\S+")
 
-# what an incomplete description lacks, by the first form that it has
-_LACKS = (
-    (re.compile(r"[a-z]\.[^:]*"), "it lacks a transcript, gene or contig and a colon before it"),
-    (re.compile(r"[^:]*"), "it lacks a colon, and c., n. or g. with position and change after it"),
-    (re.compile(r"[^:]*:"), "it lacks c., n. or g. with position and change after the colon"),
-    (re.compile(r"[^:]*:[cng]\."), "it lacks position and change"),
-    (re.compile(r"[^:]*:(?![a-z]\.).*"), "it lacks c., n. or g. after the colon"),
-    (re.compile(r".*>"), "it lacks the base after >"),
-    (re.compile(r".*ins"), "it lacks the bases after ins"),
+# what is missing from an incomplete description, by the first of these forms that it has
+_MISSING = (
+    (re.compile(r"[a-z]\.[^:]*"), "a transcript, gene or contig and a colon are missing before it"),
+    (re.compile(r"[^:]*"), "a colon, then c., n. or g. with position and change, are missing"),
+    (re.compile(r"[^:]*:"), "c., n. or g. with position and change are missing after the colon"),
+    (re.compile(r"[^:]*:[cng]\."), "position and change are missing"),
+    (re.compile(r"[^:]*:(?![a-z]\.).*"), "c., n. or g. is missing after the colon"),
+    (re.compile(r".*>"), "the base after > is missing"),
+    (re.compile(r".*ins"), "the bases after ins are missing"),
 )
 
 # chromosome -> version of its RefSeq accession in GRCh37, and its lengths in GRCh37 and GRCh38,
@@ -64,7 +64,7 @@ _ACCESSIONS = {f"NC_{i:06}": name for i, name in enumerate(_CHROMOSOMES, 1)}
 
 class Located(NamedTuple):
     """A described variant as a VCF writes it, left-aligned: `contig` by the FASTA's name, `pos`
-    1-based. `notes` tell what the description left open."""
+    1-based. `notes` say what the description left open."""
 
     contig: str
     pos: int
@@ -122,7 +122,7 @@ class Locator:
 
     def locate(self, text: str) -> Located:
         """The variant that a description names. Raises HgvsError, which begins with the text, where
-        the description cannot be read or is none that samvar maps, the annotation lacks the
+        the description cannot be read or is none that samvar maps, the annotation does not have the
         transcript or this version of it, that differs from the genome, it has no such position, or
         the description names other bases than the FASTA has."""
         try:
@@ -150,7 +150,8 @@ class Locator:
             found = self._genome.contig(transcript.contig)
             if found is None:
                 raise HgvsError(
-                    f"{transcript.id} is on {transcript.contig}, which {self._genome.path} lacks"
+                    f"{transcript.id} is on {transcript.contig}, which {self._genome.path} does "
+                    "not have"
                 )
             contig, strand = found, transcript.strand
             self._check(transcript)
@@ -254,7 +255,7 @@ class Locator:
 
     def _check(self, transcript: TranscriptMap) -> None:
         """Raises HgvsError where the annotation or the FASTA shows that the transcript's own
-        sequence is not that of the genome, or where it cannot be told."""
+        sequence is not that of the genome, or where it is not known."""
         if transcript in self._checked:
             return
         what = f"{transcript.id} on {self._genome.path}"
@@ -325,8 +326,8 @@ def _parsed(text: str) -> dict[str, Any]:
 
 def _unreadable(text: str, parser_says: str = "") -> str:
     """The message about a description that is incomplete, or that the parser does not accept."""
-    lacks = next((what for form, what in _LACKS if form.fullmatch(text)), parser_says.lower())
-    return f"this is no HGVS description: {lacks}. Write such as {EXAMPLES}"
+    cause = next((what for form, what in _MISSING if form.fullmatch(text)), parser_says.lower())
+    return f"this is no HGVS description: {cause}. Write such as {EXAMPLES}"
 
 
 def _edit(model: dict[str, Any], text: str) -> Edit:
@@ -441,7 +442,7 @@ def _of_transcript(transcript: TranscriptMap, point: dict[str, Any], system: str
 
 def _as_vcf(genome: Genome, variant: Variant) -> tuple[int, str, str]:
     """POS (1-based), REF and ALT: left-aligned, with the base before (at the start of the contig
-    the one behind) where REF or ALT would be empty."""
+    the one after) where REF or ALT would be empty."""
     v = variant.placed(variant.start - variant.left)
     ref, alt = decode(v.ref), decode(v.alt)
     if ref and alt:
@@ -530,6 +531,6 @@ def numbered(transcript: TranscriptMap, place: TranscriptPlace) -> str:
     return number + (f"{place.offset:+d}" if place.offset else "")
 
 
-def told(located: Iterable[Located]) -> list[str]:
+def notes_of(located: Iterable[Located]) -> list[str]:
     """The notes of all, each once."""
     return list(dict.fromkeys(note for one in located for note in one.notes))

@@ -74,7 +74,7 @@ class Variant:
 def allele_status(
     genome: Genome, contig: str | None, pos: int, ref: str, alt: str
 ) -> Status | None:
-    """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name;
+    """Status of an allele that is known without the genes, or None. `contig`: the FASTA's name;
     `pos` 1-based."""
     if alt == "*":
         return Status.STAR

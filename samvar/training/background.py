@@ -75,6 +75,6 @@ def _strongest(causes) -> dict[str, float]:
 
 
 def add_to_bundle(folder: str, background: dict) -> None:
-    """Write background.KIND.json into a bundle's folder, and its manifest anew."""
+    """Write background.KIND.json into a bundle's folder, and update its manifest."""
     files.write(background_file(folder, background["kind"]), json.dumps(background) + "\n")
     write_manifest(folder)

@@ -133,7 +133,7 @@ def _named(part: Part, at_site: bool) -> str:
     if part.kind is PartKind.SPACING:
         return "the spacing of the sites around"
     if part.kind is PartKind.CORE:
-        return "the splice site itself" if at_site else "another splice site near by"
+        return "the splice site itself" if at_site else "another splice site nearby"
     return f"a site of {part.rbp} {_OF_PARTS.get(part.event, part.event)}"
 
 

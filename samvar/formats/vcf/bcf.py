@@ -79,7 +79,7 @@ except pysam.SamtoolsError as error:
     if "parse error" in str(error):
         os._exit(255)
     try:
-        os.write(1, b"0")  # tells why
+        os.write(1, b"0")  # fails as htslib did, with the cause
     except OSError as e:
         os._exit(e.errno)
     os._exit(errno.EIO)
@@ -130,8 +130,8 @@ class BcfWriter:
         refused = f"the record at {record.where} cannot be written as BCF"
         if not 0 <= record.pos <= LAST_POS:
             raise VcfError(
-                f"{refused}: POS must be 0 to {LAST_POS:,} there. Mend the record, or write text "
-                "(-O v or -O z)"
+                f"{refused}: POS must be 0 to {LAST_POS:,} there. Correct the record, or write "
+                "text (-O v or -O z)"
             )
         if (columns := line.count(b"\t")) != self._columns:
             raise VcfError(
@@ -215,8 +215,8 @@ def known_to_htslib(header: bytes) -> dict[bytes, set[bytes]]:
                 return {k: {n.encode() for n in own} for k, own in zip(KINDS, kept)}
         except (OSError, ValueError) as e:
             raise VcfError(
-                "htslib refuses the header (two samples of one name?): mend it, or write text (-O "
-                "v or -O z)"
+                "htslib refuses the header (two samples of one name?): correct it, or write text "
+                "(-O v or -O z)"
             ) from e
 
 

@@ -44,7 +44,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
                     yield i, line
     except (OSError, ValueError) as e:
         raise VcfError(
-            f"{path} or its index {index} is damaged ({e}): make the index anew with "
+            f"{path} or its index {index} is damaged ({e}): make the index again with "
             "bcftools index; where that fails, it is the file"
         ) from e
     finally:
@@ -54,7 +54,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
 
 
 def record_count(path: str) -> int | None:
-    """How many records a file has, where the index beside it tells; None where there is none."""
+    """How many records a file has, where the index beside it says so; None where there is none."""
     import pysam.bcftools
 
     if not any(os.path.exists(path + suffix) for suffix in (".csi", ".tbi")):

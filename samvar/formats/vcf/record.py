@@ -99,7 +99,7 @@ class Order:
             other = " use -W=csi," if self._index == "tbi" else ""
             raise VcfError(
                 f"{record.where}: the index of the output (-W) cannot hold positions beyond "
-                f"{self._last:,}. Mend the record,{other} or leave out -W"
+                f"{self._last:,}. Correct the record,{other} or leave out -W"
             )
         new = record.contig != self._contig
         if (record.contig in self._seen) if new else record.pos < self._pos:
