@@ -97,6 +97,7 @@ def explain(
     and the exit code is 0.
     """
     import torch
+    from tqdm import tqdm
 
     from .. import files
     from ..annotate import Options
@@ -126,10 +127,13 @@ def explain(
         if isinstance(asked, Region):
             found = [explanation.explain_region(genome, genes, predictor, *asked)]
         else:
+            alleles = [(v.contig, v.pos, v.ref, alt) for v in asked for alt in v.alts]
+            shown = tqdm(
+                alleles, "explained", disable=None if len(alleles) > 1 else True, unit="ALT"
+            )
             found = [
-                explanation.explain(genome, genes, predictor, v.contig, v.pos, v.ref, alt, options)
-                for v in asked
-                for alt in v.alts
+                explanation.explain(genome, genes, predictor, contig, pos, ref, alt, options)
+                for contig, pos, ref, alt in shown
             ]
     if json_file != "-":
         to_stdout("\n".join(text.to_text(e, explain_check) for e in found))
