@@ -254,8 +254,8 @@ def _form_of_name(output: str) -> str | None:
     default=0.1,
     show_default=True,
     type=NumberRange(0),
-    help="With --phased: tell what a haplotype does where a delta or an event's strength differs by"
-    " more than this from the largest that each of its alleles has alone.",
+    help="With --phased: report what a haplotype does where a delta or an event's strength differs "
+    "by more than this from the largest that each of its alleles has alone.",
 )
 @click.option(
     "--max-allele",
