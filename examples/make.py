@@ -67,8 +67,8 @@ def _random(rng: random.Random, n: int, weights: tuple[float, ...]) -> str:
 
 def design() -> list[Gene]:
     """STRONG (plus): consensus sites. WEAK (minus): a cassette exon with weak sites and enhancers.
-    CRYPTIC (plus): an intron with a near-acceptor and with a pseudo-exon that lacks one base of a
-    donor."""
+    CRYPTIC (plus): an intron with a near-acceptor and with a pseudo-exon that is one base short of
+    a donor."""
     rng = random.Random(20260101)
     genes = []
     for name, strand in (("STRONG", "+"), ("WEAK", "-"), ("CRYPTIC", "+")):

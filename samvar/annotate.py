@@ -61,7 +61,7 @@ class Options:
     spliceai_compat: bool = False
     transcript_extent: bool = False
     hgvs_out: bool = False
-    transcripts: Choice = "chosen"  # whose events and HGVS are told
+    transcripts: Choice = "chosen"  # whose events and HGVS are written
     event_min: float = 0.2
     phased: bool = False
     hap_min: float = 0.1
@@ -140,7 +140,7 @@ def annotate(
 ) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
     the command line for the header, None to leave out what changes from run to run; `table`
-    receives the scores as lines of TSV; `md5`: the header tells the MD5 of every contig that has
+    receives the scores as lines of TSV; `md5`: the header has the MD5 of every contig that has
     genes.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
@@ -249,7 +249,7 @@ def alleles_of(record: Record) -> list[Allele]:
 
 
 def examine(genome: Genome, annotation: Annotation, allele: Allele, options: Options) -> Change:
-    """What an allele changes, or its status where that can be told without the model and leaves
+    """What an allele changes, or its status where that is known without the model and leaves
     nothing to be scored."""
     contig = genome.contig(allele.contig)
     status = allele_status(genome, contig, allele.pos, allele.ref, allele.alt)
@@ -358,11 +358,11 @@ def effect(predictor: Predictor, scored: ScoredWindow, options: Options) -> Gene
     the transcripts."""
     found = deltas.compute(scored.window, scored.ref, scored.alt, options.mask)
     causes = attribute(predictor, scored, found, options.rbp_min, ROUGHLY)
-    told = _told(predictor, scored, found, options)
-    return GeneEffect(scored.window, found, tuple(causes), told)
+    outcomes = _outcomes(predictor, scored, found, options)
+    return GeneEffect(scored.window, found, tuple(causes), outcomes)
 
 
-def _told(
+def _outcomes(
     predictor: Predictor, scored: ScoredWindow, found: Deltas, options: Options
 ) -> tuple[Consequence, ...]:
     transcripts = scored.window.gene.selected(options.transcripts)
@@ -380,7 +380,7 @@ def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
             return None
         near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
         found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
-        return GeneEffect(window, found, (), _told(predictor, scored, found, options))
+        return GeneEffect(window, found, (), _outcomes(predictor, scored, found, options))
 
     return Haplotypes(predictor, joint, distance + flank, options.hap_min, options.event_min)
 
@@ -524,5 +524,5 @@ def check_build(
             f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ "
             f"from {genome.path}: "
             "the VCF is most likely on another genome build. Give the FASTA that it was called on, "
-            "or continue with --allow-ref-mismatch"
+            "or continue with --allow-ref-mismatch (Options.allow_ref_mismatch)"
         )

@@ -3,7 +3,7 @@ for the user."""
 
 
 class SamvarError(Exception):
-    """A run cannot go on. The message says what failed, on which file or contig, and how to mend
+    """A run cannot go on. The message says what failed, on which file or contig, and how to fix
     it."""
 
 
@@ -21,6 +21,10 @@ class VcfError(SamvarError):
 
 class RegionError(SamvarError):
     """A region, or a file of them, cannot be understood."""
+
+
+class AlleleError(SamvarError):
+    """What the library is to score is no allele: POS is not a whole number, or the like."""
 
 
 class ContigMismatchError(SamvarError):

@@ -26,7 +26,7 @@ from .scoring.effects import GeneEffect, ScoredAllele
 from .scoring.predictor import Predictor
 
 MOST_HAPLOTYPES = 5  # of an allele in a gene that are scored, those that most samples have
-MOST_HELD = 1000  # records that wait for those behind them
+MOST_HELD = 1000  # records that wait for those after them
 WAITING = 256  # records whose haplotypes are being scored
 OWN = -1  # number of the record that others are partners of
 
@@ -79,7 +79,7 @@ class Counts:
     """Of a run: sets of alleles of one haplotype that were scored together in a gene; those that
     were not since the alleles overlap, with the first pair that does; those that were not since
     more than one inserts or deletes bases; those beyond `MOST_HAPLOTYPES`; and the records that
-    could not wait for all behind them."""
+    could not wait for all after them."""
 
     scored: int = 0
     overlapping: int = 0
@@ -91,8 +91,8 @@ class Counts:
 
 class Haplotypes:
     """`within`: bases on either side of an allele's span that its frame has. `score`: the effect of
-    variants on one haplotype on a gene, None where there is none. A joint effect is told where a
-    delta, or the strength of an event, differs by more than `least` from the largest that one of
+    variants on one haplotype on a gene, None where there is none. A joint effect is reported where
+    a delta, or the strength of an event, differs by more than `least` from the largest that one of
     the alleles has alone; events below `event_min` count as that strong."""
 
     def __init__(

@@ -90,7 +90,7 @@ HAP = Field(
     ),
 )
 FIELDS = (MAX, STATUS, SCORE, EVENT, RBP)
-OWN_SPLICEAI = "Splice deltas of samvar "  # tells it from the field of SpliceAI itself
+OWN_SPLICEAI = "Splice deltas of samvar "  # distinguishes it from the field of SpliceAI itself
 SPLICEAI = Field(
     "SpliceAI",
     ".",

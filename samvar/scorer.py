@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import index
+from typing import SupportsIndex
 
 from . import annotate as spine
 from .annotate import Allele, Options
+from .errors import AlleleError
 from .formats.annotation import load_annotation
 from .genomics.genes import Annotation
 from .genomics.genome import Genome
@@ -32,8 +35,8 @@ def load(
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
-    of the annotation are none in the FASTA. Raises SamvarError when a file cannot be read or
-    they do not belong together.
+    of the annotation do not look like introns in the FASTA. Raises SamvarError when a file cannot
+    be read or they do not belong together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)
@@ -45,7 +48,7 @@ def load(
 
 class Scorer:
     """Scores alleles with one genome, one annotation and one bundle of models; to be made with
-    `load`, once: it keeps what it has computed of the reference for the variants near by.
+    `load`, once: it keeps what it has computed of the reference for nearby variants.
 
     Every method may be called from several threads; the digits are those of `samvar annotate`,
     whatever is scored before or beside. A process needs a Scorer of its own (also after a fork).
@@ -65,13 +68,14 @@ class Scorer:
     def score(self, contig: str, pos: int, ref: str, alt: str) -> ScoredAllele:
         """Status, deltas (probability) and their causes of one allele, as in a VCF: `pos` is
         1-based, the contig has any of its usual names. An allele that cannot be scored has a
-        status that says why, and no genes; nothing is raised for it."""
+        status that says why, and no genes. Raises AlleleError, a SamvarError, where `pos` is no
+        whole number from 1 on, or one of the others no text."""
         return next(self.score_all([(contig, pos, ref, alt)]))
 
     def score_all(self, alleles: Iterable[tuple[str, int, str, str]]) -> Iterator[ScoredAllele]:
-        """`score` of each (contig, pos, ref, alt), in order, on all workers. Reads a few thousand
-        ahead."""
-        waiting = (Allele(*allele) for allele in alleles)
+        """`score` of each (contig, pos, ref, alt), in order, on all workers. Reads a thousand or
+        two ahead, and raises AlleleError when it comes to what is none."""
+        waiting = map(_allele, alleles)
         chunks = iter(lambda: list(islice(waiting, spine.CHUNK)), [])
         started = (
             spine.score(self.genome, self.annotation, self.predictor, chunk, self.options)
@@ -83,8 +87,8 @@ class Scorer:
     def explain(self, contig: str, pos: int, ref: str, alt: str) -> Explanation:
         """Everything about one allele: the landscape of sites around it in REF and ALT, and the
         causes of each delta of at least `options.rbp_min`, and always of the largest, with their
-        knock-outs. Coordinates as in `score`."""
-        allele = contig, pos, ref, alt
+        knock-outs. Coordinates and errors as in `score`."""
+        allele = _allele((contig, pos, ref, alt))
         return self.predictor.run(
             lambda: explain(self.genome, self.annotation, self.predictor, *allele, self.options)
         )
@@ -98,3 +102,17 @@ class Scorer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _allele(values: Iterable[object]) -> Allele:
+    """(contig, pos, ref, alt), checked; `pos` may be any integer, numpy's among them."""
+    parts = tuple(values)
+    if len(parts) != 4:
+        raise AlleleError(f"{parts!r} is no allele: give contig, pos, ref and alt")
+    contig, pos, ref, alt = parts
+    for name, text in (("contig", contig), ("ref", ref), ("alt", alt)):
+        if not isinstance(text, str):
+            raise AlleleError(f"allele {parts!r}: {name} must be a str, not {text!r}")
+    if isinstance(pos, bool) or not isinstance(pos, SupportsIndex) or index(pos) < 1:
+        raise AlleleError(f"allele {parts!r}: pos must be a whole number from 1 on, not {pos!r}")
+    return Allele(str(contig), index(pos), str(ref), str(alt))

@@ -8,6 +8,8 @@ import re
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+
 from . import annotate as spine
 from . import info
 from .annotate import Options
@@ -52,7 +54,7 @@ def attribute(text: str, key: str) -> str:
 
 
 def options_of(params: str) -> Options:
-    """The options that a ##samvar_params line tells."""
+    """The options that a ##samvar_params line records."""
     kinds: dict[str, Any] = {f.name: type(f.default) for f in fields(Options)}
     given = dict(part.partition("=")[::2] for part in params.split(","))
     try:
@@ -73,13 +75,41 @@ def verify(
     predictor: Predictor,
     sample: int = 100,
 ) -> Report:
-    """Compare hashes, the bases of contigs whose MD5 the header tells, and score a random sample of
+    """Compare hashes, the bases of contigs whose MD5 the header has, and score a random sample of
     the annotated records again. Records may have been split since, or have lost rows of other
     alleles; every row about a record's own ALT is compared (of a file made with bf16, where the
     sites of small deltas differ, its largest delta alone)."""
     header = provenance(reader)
     options = options_of(header["params"])
     scoring = options if predictor.batches else replace(options, precision="fp32")
+    exact = [f for f in options.fields if f is not info.HAP]  # which takes its neighbours, too
+    compared = [f.key for f in (exact if options.precision == "fp32" else (info.MAX, info.STATUS))]
+    if options.transcripts == spine.LISTED:  # by a file that is not here
+        options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
+        compared = [key for key in compared if key not in (info.EVENT.key, info.HGVS.key)]
+    problems = _of_files(header, reader, genome, annotation, predictor)
+    drawn = _Sample(reader, sample)
+    problems += [
+        f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"
+        for r in drawn.without_status
+    ]
+    for record, before in tqdm(drawn.records, "scored again", disable=None, unit="record"):
+        alleles = list(
+            spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
+        )
+        after = parse(e.encode() for e in spine.encode(record, alleles, options))
+        problems += _of_record(record, before, after, compared, options)
+    return Report(problems, len(drawn.records))
+
+
+def _of_files(
+    header: dict[str, str],
+    reader: VcfReader,
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+) -> list[str]:
+    """What of model, reference and annotation is not what the header says."""
     problems = [
         f"{what}: the file was made with {attribute(header[what], key)}, this one is {now}"
         for what, key, now in (
@@ -91,35 +121,31 @@ def verify(
         if attribute(header[what], key) != now
     ]
     contigs = [line.decode() for line in reader.header if line.startswith(b"##samvar_contig=")]
-    problems += [
+    return problems + [
         f"reference: {name} is not the sequence that the file was made with (MD5)"
         for line in contigs
         if (name := attribute(line, "ID")) in genome.lengths
         and genome.md5(name) != attribute(line, "Md5")
     ]
-    exact = [f for f in options.fields if f is not info.HAP]  # which takes its neighbours, too
-    compared = [f.key for f in (exact if options.precision == "fp32" else (info.MAX, info.STATUS))]
-    if options.transcripts == spine.LISTED:  # by a file that is not here
-        options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
-        compared = [key for key in compared if key not in (info.EVENT.key, info.HGVS.key)]
-    drawn = _Sample(reader, sample)
-    problems += [
-        f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"
-        for r in drawn.without_status
-    ]
-    for record, before in drawn.records:
-        alleles = list(
-            spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
-        )
-        after = parse(e.encode() for e in spine.encode(record, alleles, options))
-        for key in compared:
-            a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
-            if not agree(key, a, b, options):
-                problems.append(
-                    f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is "
-                    f"{a}, scored again {b}"
-                )
-    return Report(problems, len(drawn.records))
+
+
+def _of_record(
+    record: Record,
+    before: dict[str, str],
+    after: dict[str, str],
+    compared: list[str],
+    options: Options,
+) -> list[str]:
+    """Which of the compared INFO fields of a record differ."""
+    problems = []
+    for key in compared:
+        a, b = (_own(key, entries.get(key, ""), record) for entries in (before, after))
+        if not agree(key, a, b, options):
+            problems.append(
+                f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}: {key} is {a}, "
+                f"scored again {b}"
+            )
+    return problems
 
 
 class _Sample:
@@ -131,7 +157,8 @@ class _Sample:
         self.records: list[tuple[Record, dict[str, str]]] = []
         self.without_status: list[Record] = []
         seen = 0
-        for record in reader:
+        records = tqdm(reader, "read", total=reader.expected_records, disable=None, unit="record")
+        for record in records:
             if not record.alts:
                 continue
             entries = parse(split_info(record.line)[1])

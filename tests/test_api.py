@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import samvar
+from samvar.scoring.attribution import PartKind
 
 from . import toy
 
@@ -74,6 +75,35 @@ def test_what_cannot_be_scored_says_why(scorer):
     assert scorer.explain(*snv(50)).status is samvar.Status.NO_GENE
 
 
+@pytest.mark.parametrize("pos", ["850", 850.0, True, np.bool_(True), None, 0, -5, b"850"])
+def test_a_position_that_is_no_whole_number_is_an_error(scorer, pos):
+    contig, _, ref, alt = snv(850)
+    for ask in (scorer.score, scorer.explain):
+        with pytest.raises(samvar.SamvarError, match="pos must be a whole number from 1 on, not "):
+            ask(contig, pos, ref, alt)
+    several = scorer.score_all([snv(850), (contig, pos, ref, alt)])
+    with pytest.raises(samvar.SamvarError, match="whole number"):
+        list(several)
+
+
+def test_integers_of_other_kinds_are_positions(scorer):
+    contig, pos, ref, alt = snv(850)
+    for whole in (np.int64(pos), np.array([pos], np.uint32)[0]):
+        assert digits(scorer.score(contig, whole, ref, alt)) == digits(scorer.score(*snv(850)))
+        assert scorer.explain(np.str_(contig), whole, ref, alt).pos == pos
+
+
+@pytest.mark.parametrize("which, name", [(0, "contig"), (2, "ref"), (3, "alt")])
+@pytest.mark.parametrize("value", [None, 7, b"A", ["A"]])
+def test_names_and_bases_must_be_text(scorer, which, name, value):
+    allele = list(snv(850))
+    allele[which] = value
+    with pytest.raises(samvar.SamvarError, match=f"{name} must be a str, not "):
+        scorer.score(*allele)
+    with pytest.raises(samvar.SamvarError, match="give contig, pos, ref and alt"):
+        list(scorer.score_all([allele[:3]]))
+
+
 def test_many_at_once_come_in_order_and_are_the_same(scorer):
     alone = [scorer.score(*snv(pos)) for pos in POSITIONS]
     together = list(scorer.score_all(snv(pos) for pos in POSITIONS))
@@ -97,7 +127,9 @@ def test_an_explanation_has_the_same_deltas_and_knock_outs(scorer):
     explained, scored = scorer.explain(*snv(850)), scorer.score(*snv(850))
     (view,), (effect,) = explained.genes, scored.genes
     assert view.deltas.named == effect.deltas.named
-    assert all(p.knockout is not None for c in view.causes for p in c.parts if p.kind == "rbp")
+    assert all(
+        p.knockout is not None for c in view.causes for p in c.parts if p.kind is PartKind.MOTIF
+    )
     assert view.ref.probability.shape == view.alt.probability.shape == (2, 101)
 
 

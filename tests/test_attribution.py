@@ -13,7 +13,7 @@ from samvar.model.bottleneck import LSSI_FLOOR, Detection
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import one_hot
 from samvar.scoring import attribution
-from samvar.scoring.attribution import COMPLETE, Attribution, Part, attribute
+from samvar.scoring.attribution import COMPLETE, Attribution, Part, PartKind, attribute
 from samvar.scoring.deltas import NAMES, SIGN, SITE_OF, compute
 from samvar.scoring.knockout import EditableAllele
 from samvar.scoring.predictor import Predictor, ScoredWindow
@@ -70,7 +70,7 @@ def test_parts_sum_to_the_delta(setting, strand, change):
         assert a.value == deltas.values[a.delta]
         assert abs(a.residual) <= COMPLETE + 1e-5
         assert sum(p.effect for p in a.parts) + a.residual == pytest.approx(a.value, abs=1e-9)
-        spacing = [p for p in a.parts if p.kind == "spacing"]
+        spacing = [p for p in a.parts if p.kind is PartKind.SPACING]
         own = [p for p in a.parts if p.event.startswith("site_")]
         assert len(spacing) == (0 if change in ("snv", "mnv", "delins") or own else 1)
         assert not own or len(a.parts) == 1
@@ -87,7 +87,7 @@ def test_events_tell_what_the_mean_of_the_seeds_holds(setting, strand, change):
     for part in (p for a in attribute(setting[1], scored, deltas, 0.0) for p in a.parts):
         if window.start <= part.position < window.end:
             channel = CHANNELS.index(part.rbp)
-            empty = LSSI_FLOOR if part.kind == "lssi" else 0.0
+            empty = LSSI_FLOOR if part.kind is PartKind.CORE else 0.0
             before, after = (float(u[channel, part.position - window.start]) for u in (ref, alt))
             was, is_now = before > empty + 1e-5, after > empty + 1e-5
             expected = (
@@ -169,7 +169,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
     checked = 0
     for a in found:
         for p in a.parts:
-            if p.event.startswith("site_") or p.kind == "spacing" or p.offset:
+            if p.event.startswith("site_") or p.kind is PartKind.SPACING or p.offset:
                 continue
             channel = CHANNELS.index(p.rbp)
             deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
@@ -186,7 +186,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
                     in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
                 u = (ref if deleted else alt).clone()
                 if deleted:
-                    u[0, channel, in_ref] = LSSI_FLOOR if p.kind == "lssi" else 0.0
+                    u[0, channel, in_ref] = LSSI_FLOOR if p.kind is PartKind.CORE else 0.0
                 else:
                     u[0, channel, in_alt] = ref[0, channel, in_ref]
                 column = (deltas.alignment.ref if deleted else deltas.alignment.alt)[
@@ -246,7 +246,7 @@ def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand)
     inserted = 0
     for a in attribute(setting[1], scored, deltas, 0.0):
         for p in a.parts:
-            if p.kind == "spacing" or p.event.startswith("site_"):
+            if p.kind is PartKind.SPACING or p.event.startswith("site_"):
                 continue
             in_alt = p.event in ("gain", "stronger")
             centre = (

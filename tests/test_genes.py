@@ -348,6 +348,7 @@ def test_genes_of_chosen_transcripts_are_no_longer_than_these(tmp_path):
 
 CHAIN = (401, 540), (1182, 1303), (1960, 2188)
 COPY = (4745, 4884), (6087, 6208), (6865, 7093)  # the same lengths
+DIVERGED = (4745, 4890), (6087, 6208), (6865, 7080)  # nearly so
 
 
 def gtf_rows(kind, intervals, ids, contig="1", strand="+"):
@@ -371,6 +372,24 @@ T1 = 'gene_id "G"; transcript_id "T";'
     [
         (gtf_rows("exon", CHAIN + COPY, T1), 2),
         (gtf_rows("CDS", CHAIN + COPY, T1), 2),
+        (gtf_rows("exon", CHAIN + DIVERGED, T1), 2),
+        (gtf_rows("exon", CHAIN + DIVERGED[:2], T1), 1),
+        (gtf_rows("exon", [(401, 540), (1182, 1303), (4745, 4890), (6087, 6208)], T1), 1),
+        (gtf_rows("exon", [(i, i + 53 + i % 5) for i in range(1, 999, 202)], T1), 1),
+        (
+            gtf_rows("transcript", [(401, 2188), (2189, 7093)], T1)
+            + gtf_rows("exon", (*CHAIN, (2189, 2300), (6865, 7093)), T1),
+            2,
+        ),
+        (
+            gtf_rows("gene", [(401, 2188), (2189, 7093)], 'gene_id "G";')
+            + gtf_rows("exon", (*CHAIN, (2189, 2300), (6865, 7093)), T1),
+            2,
+        ),
+        (
+            gtf_rows("transcript", [(401, 2188), (401, 2188)], T1) + gtf_rows("exon", CHAIN, T1),
+            1,
+        ),
         (gtf_rows("transcript", [(401, 7093)], T1) + gtf_rows("exon", CHAIN + COPY, T1), 1),
         (gtf_rows("gene", [(401, 7093)], 'gene_id "G";') + gtf_rows("exon", CHAIN + COPY, T1), 1),
         (
@@ -400,6 +419,78 @@ def test_a_transcript_id_at_several_places_is_several_transcripts(tmp_path, rows
         if copies > 1:
             assert annotation.notes[0].startswith("1 ids of transcripts stand at several places")
             assert places(annotation)[0][1] == list(CHAIN)
+
+
+@pytest.mark.parametrize(
+    "exons, numbers, copies",
+    [
+        (CHAIN + COPY[:2], (1, 2, 3, 1, 2), 2),
+        (CHAIN + COPY[:2], (3, 2, 1, 2, 1), 2),  # as most files number the minus strand
+        (CHAIN[:2] + COPY, (2, 1, 3, 2, 1), 2),
+        (CHAIN[:1] + COPY[:2], (1, 1, 2), 2),
+        (CHAIN + COPY[:2], (1, 2, 3, 4, 5), 1),
+        (CHAIN + COPY[:2], (1, 1, 1, 1, 1), 1),  # a number that says nothing
+        (CHAIN + COPY[:2], (1, 2, 3, 2, 0), 1),
+        (CHAIN + CHAIN, (1, 2, 3, 1, 2, 3), 1),  # said twice
+    ],
+)
+def test_numbers_of_exons_that_start_again_are_copies(tmp_path, exons, numbers, copies):
+    gtf = [
+        gtf_rows("exon", [exon], f'{T1} exon_number "{n}";' if n else T1)[0]
+        for exon, n in zip(exons, numbers)
+    ]
+    gff3 = [r.replace(T1, "Parent=T;").replace(' exon_number "', "exon_number=") for r in gtf]
+    spanned = gtf_rows("transcript", [(401, 7093)], T1)
+    for text in (gtf, gtf[::-1], gff3, gff3[::-1]):
+        annotation = found(tmp_path, text)
+        assert [len(g.chosen.exons) for g in annotation.genes] == (
+            [len(set(exons))]
+            if copies == 1
+            else [len(set(exons) - set(COPY)), len(set(exons) - set(CHAIN))]
+        )
+        assert len(annotation.notes) == (copies > 1)
+    assert len(found(tmp_path, gtf + spanned).genes) == 1
+
+
+def test_exons_of_one_transcript_that_overlap_are_joined_and_told(tmp_path):
+    for ids in (T1, "Parent=T"):
+        annotation = found(tmp_path, gtf_rows("exon", CHAIN + ((500, 700),), ids))
+        assert places(annotation)[0][1] == [(401, 700), *CHAIN[1:]]
+        assert annotation.notes == (
+            "1 transcripts have exons that overlap, which are joined: copies under one id? (T)",
+        )
+
+
+@pytest.mark.parametrize("unknown", ".?")
+def test_a_row_without_a_strand_has_that_of_its_transcript(tmp_path, unknown):
+    other = gtf_rows("exon", [(5001, 5100)], 'gene_id "H"; transcript_id "U";', strand=unknown)
+    for strand in "+-":
+        rows = gtf_rows("exon", CHAIN, T1, strand=strand)
+        bare = gtf_rows("exon", CHAIN, 'transcript_id "T";', strand=strand)
+        for which in range(3):
+            gtf = [
+                r.replace(f"\t{strand}\t", f"\t{unknown}\t", i == which) for i, r in enumerate(rows)
+            ]
+            gff3 = [r.replace(T1, "Parent=T") for r in gtf]
+            for text in (gtf, gtf[::-1], gff3, [*rows[:which], *gtf[which : which + 1], *bare]):
+                annotation = found(tmp_path, [*text, *(other if "Parent" not in text[0] else ())])
+                assert [(g.strand, places(annotation)[0][1]) for g in annotation.genes] == [
+                    (strand, list(CHAIN))
+                ]
+                assert len(annotation.notes) == ("Parent" not in text[0])
+    both = gtf_rows("exon", CHAIN[:1], T1) + gtf_rows("exon", CHAIN[2:], T1, strand="-")
+    annotation = found(tmp_path, both + gtf_rows("exon", CHAIN[1:2], T1, strand=unknown))
+    assert sorted(len(g.chosen.exons) for g in annotation.genes) == [1, 1]
+    assert annotation.notes == (
+        "1 genes, transcripts or their parts without a strand are left out (T)",
+    )
+
+
+def test_a_gene_row_without_a_strand_still_parts_copies(tmp_path):
+    rows = gtf_rows("gene", [(401, 2188), (2189, 7093)], 'gene_id "G";', strand=".")
+    rows += gtf_rows("exon", (*CHAIN, (2189, 2300), (6865, 7093)), T1)
+    for text in (rows, [r.replace(T1, "Parent=G").replace('gene_id "G";', "ID=G") for r in rows]):
+        assert len(found(tmp_path, text).genes) == 2
 
 
 def test_one_id_on_two_contigs_or_strands_is_no_copy(tmp_path):
@@ -501,6 +592,16 @@ def test_marks_line_ends_and_quotes_of_table_programs(tmp_path):
         for marked in (text, "\ufeff" + text, "\ufeff\r\n\r\n" + text.replace("\n", "\r\n")):
             for content in (marked, marked.replace("\r\n", "\n").replace("\n", "\r")):
                 assert places(found(tmp_path, [content])) == [("G", list(CHAIN))]
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("ids", [T1, "Parent=T"])
+def test_lines_in_quotes_are_refused_by_their_number(tmp_path, first, ids):
+    """As a spreadsheet program leaves them that took each line for one cell."""
+    rows = ["#!genome-build test\n", *gtf_rows("exon", CHAIN, ids)]
+    quoted = ['"' + row[:-1].replace('"', '""') + '"\n' for row in rows[1 + first :]]
+    with pytest.raises(AnnotationError, match=f"a.txt, line {first + 2} begins with a quote: .*sp"):
+        found(tmp_path, [*rows[: 1 + first], *quoted])
 
 
 def test_an_annotation_may_come_from_a_pipe(tmp_path):

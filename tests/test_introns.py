@@ -1,4 +1,4 @@
-"""An annotation of another build than the FASTA is told by its introns."""
+"""An annotation of another build than the FASTA is recognised by its introns."""
 
 import os
 
@@ -60,12 +60,14 @@ def test_training_commands_check_and_tell_notes(minigenes, tmp_path, command):
     assert "without a strand" in result.stderr
     allowed = CliRunner().invoke(main, ["train", command, *args, "--allow-annotation-mismatch"])
     assert "--allow-annotation-mismatch" not in allowed.stderr
-    assert "no allele" in allowed.stderr or "does not tell paralogs" in allowed.stderr
+    assert (
+        "no allele" in allowed.stderr or "does not say which genes have paralogs" in allowed.stderr
+    )
 
 
 def test_the_library_checks(minigenes, tmp_path):
     files, model = minigenes(37), toy.bundle(tmp_path)
-    with pytest.raises(WrongBuildError):
+    with pytest.raises(WrongBuildError, match="in Python: allow_annotation_mismatch=True"):
         samvar.load(*files, model=model)
     samvar.load(*files, model=model, allow_annotation_mismatch=True).close()
 

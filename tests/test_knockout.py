@@ -1,6 +1,7 @@
 """`samvar knockout`: against the whole model run on an edited bottleneck."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from samvar.cli import main
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bottleneck import Detection
-from samvar.model.bundle import load_bundle
+from samvar.model.bundle import load_bundle, write_manifest
 from samvar.model.sam import one_hot
 from samvar.scoring.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
 from samvar.scoring.predictor import Predictor
@@ -143,6 +144,24 @@ def test_an_rbp_in_any_case_and_the_nearest_name(files):
         wrong = CliRunner().invoke(main, ["knockout", "--rbp", name, *files])
         assert wrong.exit_code == 1 and f"the model has no RBP {name!r}" in wrong.stderr
         assert question in wrong.stderr and "samvar motifs --list" in wrong.stderr
+
+
+def test_an_rbp_that_shares_anothers_channel_is_named(files, tmp_path):
+    folder = toy.bundle(tmp_path)
+    with open(f"{folder}/config.json") as handle:
+        config = json.load(handle)
+    config["data"] = dict(motifs=[dict(name="BBB2", family="BBB1/BBB2/BBB3")])
+    with open(f"{folder}/config.json", "w") as handle:
+        json.dump(config, handle)
+    write_manifest(folder)
+    given = [*files, "--model", folder]
+    for name in ("BBB3", "bbb1"):
+        for command in (["knockout"], ["motifs"]):
+            wrong = CliRunner().invoke(main, [*command, "--rbp", name, *given])
+            assert wrong.exit_code == 1, wrong.stderr
+            assert f"no RBP {name!r} of its own: give BBB2, which stands for BBB1" in wrong.stderr
+    right = CliRunner().invoke(main, ["knockout", "--rbp", "BBB2", "-r", "c:2000-2200", *given])
+    assert right.exit_code == 0, right.stderr
 
 
 @pytest.mark.parametrize("options", [["-o"], ["--map"], ["--figure"], ["--map", "m", "-o"]])

@@ -1,5 +1,8 @@
 """What `samvar explain` takes a text for, where names hold colons and IDs look like places."""
 
+import io
+
+import pysam
 import pytest
 
 from samvar.errors import SamvarError
@@ -100,3 +103,23 @@ def test_the_contig_of_exactly_this_name_goes_before_its_alias(vcf):
 def test_what_the_vcf_does_not_have(vcf, text):
     with pytest.raises(SamvarError, match="x.vcf has no record .* with an ALT"):
         asked_for(text, ["c", HLA], vcf)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("end", ["vcf", "vcf.gz"])
+def test_progress_shows_on_a_terminal_alone_with_the_total_that_an_index_has(
+    tmp_path, monkeypatch, end
+):
+    path = toy.vcf(tmp_path / "x.vcf", *(("c", pos, "A", "C") for pos in (3, 5, 7)))
+    if end == "vcf.gz":
+        path = pysam.tabix_index(path, preset="vcf")
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr("sys.stderr", stream)
+        assert asked_for("c:5", ["c"], path) == variant("c", 5, "A", "C")
+        assert bool(stream.getvalue()) == shown
+        if shown:
+            assert ("3/3" if end == "vcf.gz" else "3record") in stream.getvalue()

@@ -358,7 +358,7 @@ def test_shipped_cards_are_those_of_their_config_and_metrics(name):
         with open(os.path.join(FOLDER, name, file)) as handle:
             contents[file] = handle.read()
     text = card(json.loads(contents["config.json"]), json.loads(contents["metrics.json"]))
-    assert contents["CARD.md"] == text, f"make it anew: samvar train card {name}"
+    assert contents["CARD.md"] == text, f"make it again: samvar train card {name}"
     _, _, deviations = text.partition("## Deviations from the paper")
     assert not [words for words in DEVIATIONS if words not in deviations]
 
@@ -377,7 +377,7 @@ def test_a_card_is_made_anew(tmp_path):
     for members in own["kinds"].values():
         for member in members:
             member["recipe"] = config["kinds"]["fm"][0]["recipe"]
-    for origin, said in ((dict(), "bundle the runs anew"), (config["data"], None)):
+    for origin, said in ((dict(), "bundle the runs again"), (config["data"], None)):
         (tmp_path / "toy" / "config.json").write_text(json.dumps(own | dict(data=origin)))
         write_manifest(folder)
         before = load_bundle(folder).sha256
@@ -1365,7 +1365,9 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
             tmp_path / str(seed),
         )
     description = json.loads((tmp_path / "start" / "model.json").read_text())
-    description["config"]["temperature"] = 2.5  # as in a bundle; a start is told by its shape alone
+    description["config"]["temperature"] = (
+        2.5  # as in a bundle; a start is recognised by its shape alone
+    )
     (tmp_path / "start" / "model.json").write_text(json.dumps(description))
     train(
         "fm",

@@ -1,4 +1,4 @@
-"""Exon numbers, places and reading frames of hand-made transcripts; what readers tell of them."""
+"""Exon numbers, places and reading frames of hand-made transcripts; what readers say of them."""
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ def test_the_spliced_sequence(tmp_path):
         TranscriptMap(Transcript("T", EXONS), "d", "+").sequence(genome)
 
 
-# ---------------------------------------------------------------------------- what the readers tell
+# ---------------------------------------------------------------------------- what the readers say
 
 
 def gene_of(tmp_path, rows, form="gtf"):
@@ -168,7 +168,7 @@ ROWS = [
 @pytest.mark.parametrize("form", ["gtf", "gff3"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_stop_codon_is_coding(tmp_path, form, reverse):
-    """GTF tells it apart, and it may be split by an intron."""
+    """GTF has a row of its own for it, and it may be split by an intron."""
     for stops, start in (([], 40), ([("stop_codon", 19, 20, 0), ("stop_codon", 41, 41, 0)], 18)):
         rows = [r if r[1:3] != (41, 60) else ("CDS", 42, 60, 2) if stops else r for r in ROWS]
         rows += stops

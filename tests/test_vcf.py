@@ -357,3 +357,47 @@ def test_how_many_records_will_come_where_an_index_tells(tmp_path, index):
             damaged.write(b"no index")
         with VcfReader(path) as reader:
             assert reader.expected_records is None
+
+
+def one_record(path, form, index, pos, length, number=0):
+    """A file of one record at `pos` of a contig that the header says is so long."""
+    says = b"##contig=<ID=1%b>" % (b",length=%d" % length if length else b"")
+    header = HEADER.replace(b"##contig=<ID=1,length=9>", says)
+    with open_output(str(path), form, index) as out:
+        out.start(header.splitlines(True))
+        line = b"1\t%d\t.\tA\tC\t.\t.\t.\n" % pos
+        out.write(Record(line, number, "1", pos, "A", ("C",)), [])
+
+
+@pytest.mark.parametrize("pos", [-1, 1 << 31])
+def test_a_position_that_bcf_cannot_have_is_refused_by_its_line(tmp_path, pos):
+    with pytest.raises(VcfError, match=rf"record at 1:{pos} \(line 7\) .*0 to 2,147,483,647.*-O v"):
+        one_record(tmp_path / "x.bcf", "b", None, pos, None, number=7)
+    for last in (0, (1 << 31) - 1):
+        one_record(tmp_path / "x.bcf", "b", None, last, None)
+        with VcfReader(str(tmp_path / "x.bcf")) as reader:
+            assert [r.pos for r in reader] == [last]
+
+
+@pytest.mark.parametrize(
+    "form, index, length, last",
+    [
+        ("z", "tbi", 9, 1 << 29),
+        ("z", "csi", 9, 1 << 32),
+        ("z", "csi", 5_000_000_000, 1 << 35),
+        ("b", "csi", None, (1 << 31) - 1),
+        ("b", "csi", 9, 1 << 14),
+        ("b", "csi", 16_300, 1 << 17),
+    ],
+)
+def test_a_position_that_an_index_cannot_have_is_refused(tmp_path, form, index, length, last):
+    path = tmp_path / "x"
+    one_record(path, form, index, last, length)
+    assert {p.name for p in tmp_path.iterdir()} == {"x", f"x.{index}"}
+    with pytest.raises(VcfError, match=rf"1:{last + 1} .*(hold positions beyond|POS must be)"):
+        one_record(path, form, index, last + 1, length, number=4)
+
+
+def test_a_region_that_no_index_reaches_is_told(indexed):
+    with pytest.raises(VcfError, match="1:3000000000: an index is read up to .*-t"):
+        by_index(indexed[0], "1:3000000000-4000000000")

@@ -7,7 +7,7 @@ from samvar.genomics.align import Alignment
 from samvar.genomics.genome import encode
 from samvar.genomics.variant import Variant
 from samvar.genomics.window import Place
-from samvar.scoring.attribution import Attribution, Part
+from samvar.scoring.attribution import Attribution, Part, PartKind
 from samvar.scoring.consequence import ACCEPTOR, DONOR, Consequence, Event, Kind, Outcome, Site
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.line import Span
@@ -42,7 +42,7 @@ def outcome(kind, sites, exons=(23, 23), size=90, strength=0.87, message=None):
     return Outcome(event, Place(0), Place(8), message or Message(Frame.IN_FRAME), "r.(?)")
 
 
-CORE = Part("LSSI_D", "weaker", 200, effect=0.86, kind="lssi")
+CORE = Part("LSSI_D", "weaker", 200, effect=0.86, kind=PartKind.CORE)
 SKIPPED = outcome(Kind.EXON_SKIPPING, (LOST,))
 
 
@@ -80,8 +80,8 @@ def test_the_cause_is_that_of_the_event():
 
 def test_another_core_site_and_spacing_are_told_apart():
     far = CORE._replace(position=100)
-    spacing = Part("SPACING", effect=0.5, kind="spacing")
-    for part, name in ((far, "another splice site near by"), (spacing, "the spacing of the sites")):
+    spacing = Part("SPACING", effect=0.5, kind=PartKind.SPACING)
+    for part, name in ((far, "another splice site nearby"), (spacing, "the spacing of the sites")):
         assert name in verdict(deltas(DL=0.87), [cause(3, 0.87, part)], consequence(SKIPPED))
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import re
 
 import pysam
@@ -8,7 +9,12 @@ from click.testing import CliRunner
 from samvar.annotate import Options
 from samvar.cli import main
 from samvar.errors import VcfError
-from samvar.verify import agree, attribute, options_of
+from samvar.formats.annotation import load_annotation
+from samvar.formats.vcf import VcfReader
+from samvar.genomics.genome import Genome
+from samvar.model.bundle import load_bundle
+from samvar.scoring.predictor import Predictor
+from samvar.verify import agree, attribute, options_of, verify
 
 from . import toy
 
@@ -42,6 +48,19 @@ def test_an_output_is_verified(made):
     result = run("verify", str(out), *files)
     assert result.exit_code == 0 and "12 records scored again" in result.stderr
     assert "3 records" in run("verify", str(out), *files, "--records", "3").stderr
+
+
+def test_progress_shows_on_a_terminal_alone(made, monkeypatch):
+    _, files, out = made
+    genome, genes = Genome(files[1]), load_annotation(files[3])
+    for terminal in (True, False):
+        stream = io.StringIO()
+        monkeypatch.setattr(stream, "isatty", lambda shown=terminal: shown)
+        monkeypatch.setattr("sys.stderr", stream)
+        with VcfReader(str(out)) as reader, Predictor(load_bundle(files[5])) as predictor:
+            assert verify(reader, genome, genes, predictor, 4).problems == []
+        lines = stream.getvalue()
+        assert ("4/4" in lines and "12record" in lines) if terminal else lines == ""
 
 
 def test_a_bcf_whose_scores_are_whole_numbers_is_verified(made):
@@ -124,7 +143,7 @@ def test_another_base_is_found_where_the_header_tells_the_md5(made):
     change(files[1], lambda text: text[:-2] + "acgt"["acgt".index(text[-2]) - 1] + text[-1])
     assert (
         run("verify", str(out), *files).exit_code == 0
-    )  # 100 bases from any variant: no score tells
+    )  # 100 bases from any variant: no score shows it
     result = run("verify", hashed, *files)
     assert (
         result.exit_code == 1

@@ -9,12 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TextIO
 
 import click
 
 from .. import __version__
-from ..files import write
+from ..files import complete_file, write
 from .options import (
     EXIT_STRICT,
     WELL_KNOWN,
@@ -116,15 +118,57 @@ def _regions(regions, regions_file, targets, targets_file, regions_overlap, name
     return read(given[0], overlap, names), indexed
 
 
-def _form(output: str, output_type: str | None, input_form: str) -> str:
-    """Form of the output: -O, else the suffix of -o, else the input's; text on a pipe where that is
-    compressed text."""
-    if output_type:
-        return output_type
+@dataclass(frozen=True)
+class Outputs:
+    """Where a run writes: the records (- for stdout) in a form (None: as is usual), the kind of
+    their index, the table of scores, the counts."""
+
+    records: str
+    form: str | None
+    index: str | None
+    table: str | None
+    stats: str | None
+
+    def check(self, inputs: tuple[str | None, ...]) -> None:
+        """Raises UsageError or OSError where one of them cannot be written, before any work."""
+        files = self.records, self.table, self.stats
+        different_files(*files)
+        different_files(*files, inputs=inputs)
+        if self.stats == self.records == "-":
+            raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
+        if self.index and self.records == "-":
+            raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
+        check_outputs(*files, f"{self.records}.{self.index}" if self.index else None)
+
+    def form_for(self, input_form: str) -> str:
+        """Form of the records: -O, else the suffix of -o, else the input's; text on a pipe where
+        that is compressed text. Raises UsageError where the index does not go with it."""
+        form = self.form or _form_of_name(self.records)
+        form = form or ("v" if self.records == "-" and input_form == "z" else input_form)
+        if self.index and (form in "vu" or (form == "b" and self.index == "tbi")):
+            raise click.UsageError("-W needs -O z, or -O b with a csi index")
+        return form
+
+    @contextmanager
+    def open_table(self) -> Iterator[TextIO | None]:
+        """The table, with its header; None where there is none."""
+        from .. import info
+
+        if not self.table:
+            yield None
+            return
+        with complete_file(self.table) as part:
+            packed = self.table.endswith(".gz")
+            with gzip.open(part, "wt") if packed else open(part, "w") as table:
+                table.write("\t".join(info.TSV_COLUMNS) + "\n")
+                yield table
+
+
+def _form_of_name(output: str) -> str | None:
     for suffixes, form in (((".bcf",), "b"), ((".gz", ".bgz"), "z"), ((".vcf",), "v")):
         if output.endswith(suffixes):
             return form
-    return "v" if output == "-" and input_form == "z" else input_form
+    return None
 
 
 @click.command(cls=OptionalValues)
@@ -210,8 +254,8 @@ def _form(output: str, output_type: str | None, input_form: str) -> str:
     default=0.1,
     show_default=True,
     type=NumberRange(0),
-    help="With --phased: tell what a haplotype does where a delta or an event's strength differs by"
-    " more than this from the largest that each of its alleles has alone.",
+    help="With --phased: report what a haplotype does where a delta or an event's strength differs "
+    "by more than this from the largest that each of its alleles has alone.",
 )
 @click.option(
     "--max-allele",
@@ -318,31 +362,21 @@ def annotate(
     site's probability, of each ALT), SAMVAR_STATUS, SAMVAR,
     SAMVAR_EVENT (what happens to the transcript) and SAMVAR_RBP.
 
-    With --hgvs lines that cannot be mapped are told with their number, and the exit code is 3.
+    With --hgvs lines that cannot be mapped are reported with their number, and the exit code is 3.
     """
     started = time.monotonic()
-    from contextlib import ExitStack
-
-    from .. import info
     from ..annotate import Options
     from ..annotate import annotate as run
-    from ..files import complete_file
-    from ..formats.vcf import VcfReader, open_output
+    from ..formats.vcf import open_output
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
 
     if hgvs and vcf != "-":
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
-    different_files(output, tsv, stats)
+    outputs = Outputs(output, output_type, write_index, tsv, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
-    others = fasta, annotation, hgvs, regions_file, targets_file, named
-    different_files(output, tsv, stats, inputs=(vcf, *others))
-    if stats == output == "-":
-        raise click.UsageError("--stats - needs -o FILE: stdout is taken by the records")
-    if write_index and output == "-":
-        raise click.UsageError("-W needs -o FILE: what goes to stdout cannot be indexed")
-    check_outputs(output, tsv, stats, f"{output}.{write_index}" if write_index else None)
+    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named))
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision, transcripts=listed(transcripts))
@@ -356,54 +390,45 @@ def annotate(
         if hgvs:
             genes = _genes(genome, annotation, no_cache)
             vcf, faults = stack.enter_context(_described(hgvs, genome, genes))
-        reader = stack.enter_context(
-            VcfReader(
-                vcf,
-                [f.key for f in chosen.fields],
-                overwrite,
-                selection,
-                indexed,
-                {info.SPLICEAI.key: info.OWN_SPLICEAI},
-            )
-        )
-        if reader.stale_index:
-            say(
-                f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that "
-                "has changed since"
-            )
-        tell_unknown(
-            selection,
-            [*reader.contigs, *genome.lengths],
-            f"neither in the header of {vcf} nor in {fasta}",
-        )
-        form = _form(output, output_type, reader.form)
-        if write_index and (form in "vu" or (form == "b" and write_index == "tbi")):
-            raise click.UsageError("-W needs -O z, or -O b with a csi index")
+        reader = stack.enter_context(_reader(vcf, chosen, overwrite, selection, indexed))
+        _tell_of_regions(reader, vcf, selection, genome)
+        form = outputs.form_for(reader.form)
         genes = genes or _genes(genome, annotation, no_cache)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
-        table = None
-        if tsv:
-            part = stack.enter_context(complete_file(tsv))
-            table = stack.enter_context(
-                gzip.open(part, "wt") if tsv.endswith(".gz") else open(part, "w")
-            )
-            table.write("\t".join(info.TSV_COLUMNS) + "\n")
+        table = stack.enter_context(outputs.open_table())
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
         counts = run(reader, writer, genome, genes, predictor, chosen, command, table, md5)
     if stats:
-        write_json(
-            stats,
-            _stats(
-                counts,
-                genome,
-                genes,
-                predictor,
-                chosen,
-                dict(start=loaded - started, run=time.monotonic() - loaded),
-            ),
+        seconds = dict(start=loaded - started, run=time.monotonic() - loaded)
+        write_json(stats, _stats(counts, genome, genes, predictor, chosen, seconds))
+    if _summarise(counts, fasta, strict) or faults:
+        sys.exit(EXIT_STRICT)
+
+
+def _reader(vcf: str, options, overwrite: bool, selection, indexed: bool):
+    """The input, without an earlier run's fields where they are to be overwritten."""
+    from .. import info
+    from ..formats.vcf import VcfReader
+
+    shared = {info.SPLICEAI.key: info.OWN_SPLICEAI}
+    return VcfReader(vcf, [f.key for f in options.fields], overwrite, selection, indexed, shared)
+
+
+def _tell_of_regions(reader, vcf: str, selection, genome) -> None:
+    """Warn of what may keep records from being found."""
+    if reader.stale_index:
+        say(
+            f"samvar: {reader.stale_index} is older than {vcf}; records may be missed if that "
+            "has changed since"
         )
+    names = [*reader.contigs, *genome.lengths]
+    tell_unknown(selection, names, f"neither in the header of {vcf} nor in {genome.path}")
+
+
+def _summarise(counts, fasta: str, strict: float | None) -> bool:
+    """Say what became of the alleles; whether more of their REFs differ than --strict allows."""
     found = ", ".join(f"{name} {n}" for name, n in counts.statuses.most_common() if n)
     say(
         f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: "
@@ -411,15 +436,13 @@ def annotate(
     )
     if counts.haplotypes:
         _tell_haplotypes(counts.haplotypes)
-    if strict is not None and counts.mismatch_share > strict:
-        say(
-            f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared "
-            f"differ from {fasta} "
-            f"(--strict={strict:g})"
-        )
-        sys.exit(EXIT_STRICT)
-    if faults:
-        sys.exit(EXIT_STRICT)
+    if strict is None or counts.mismatch_share <= strict:
+        return False
+    say(
+        f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared differ "
+        f"from {fasta} (--strict={strict:g})"
+    )
+    return True
 
 
 def _tell_haplotypes(counts) -> None:
@@ -457,12 +480,12 @@ def _genes(genome, annotation: str, no_cache: bool):
 @contextmanager
 def _described(hgvs: str, genome, genes) -> Iterator[tuple[str, list[str]]]:
     """The name of a VCF of the described variants, and the lines that could not be mapped, which
-    are told."""
+    are reported."""
     from ..formats.hgvs_list import as_vcf, read_list
-    from ..genomics.hgvs import Locator, told
+    from ..genomics.hgvs import Locator, notes_of
 
     listed = read_list(hgvs, Locator(genome, genes))
-    for message in (*told(d.variant for d in listed.described), *listed.faults):
+    for message in (*notes_of(d.variant for d in listed.described), *listed.faults):
         say(f"samvar: {message}")
     if listed.faults:
         lines = len(listed.described) + len(listed.faults)

@@ -164,10 +164,11 @@ def explain(
     HGVS is mapped with the annotation's transcripts (pip install 'samvar[hgvs]'); a gene's symbol
     stands for its chosen transcript. The text goes to stdout. PNG and PDF need matplotlib: pip
     install 'samvar[plot]'.
-    Where no allele can be scored (it lies in no gene, say), every output tells the status instead,
+    Where no allele can be scored (it lies in no gene, say), every output shows the status instead,
     and the exit code is 0.
     """
     import torch
+    from tqdm import tqdm
 
     from .. import files
     from ..annotate import Options
@@ -205,12 +206,13 @@ def explain(
             if isinstance(asked, Region):
                 own = [explanation.explain_region(genome, genes, predictor, *asked)]
             else:
+                alleles = [(v.contig, v.pos, v.ref, alt) for v in asked for alt in v.alts]
+                shown = tqdm(
+                    alleles, "explained", disable=None if len(alleles) > 1 else True, unit="ALT"
+                )
                 own = [
-                    explanation.explain(
-                        genome, genes, predictor, v.contig, v.pos, v.ref, alt, options
-                    )
-                    for v in asked
-                    for alt in v.alts
+                    explanation.explain(genome, genes, predictor, contig, pos, ref, alt, options)
+                    for contig, pos, ref, alt in shown
                 ]
         by_model.append(own)
     found = [e for same in zip(*by_model) for e in same]

@@ -99,7 +99,7 @@ def knockout(
     check_outputs(map_file, figure, output)
     names = names_in(genes) if genes else None
     bundle = load_bundle(model_name)
-    rbp = knocking.rbp_named(rbp, bundle.layout.motifs)
+    rbp = knocking.rbp_named(rbp, bundle.layout.motifs, bundle.families)
     genome, known = genome_and_genes(fasta, annotation)
     chosen = Regions.parse(regions, names=genome.lengths) if regions else None
     tell_unknown(chosen, genome.lengths, f"not in {fasta}")

@@ -92,7 +92,7 @@ def motifs(
         logos.style()  # raises an error when logomaker or matplotlib is missing
     wanted = [c for c in (chroms or "").split(",") if c]
     bundle = load_bundle(model_name)
-    names = [rbp_named(name, bundle.rbps) for name in rbps]
+    names = [rbp_named(name, bundle.rbps, bundle.families) for name in rbps]
     genome, genes = genome_and_genes(fasta, annotation)
     with Predictor(bundle) as predictor:
         found = logos.collect(genome, genes, predictor, names, wanted, max_bases)

@@ -174,7 +174,7 @@ allow_mismatch_option = click.option(
     is_flag=True,
     callback=_allow_mismatch,
     expose_value=False,
-    help="Go on when most introns of the annotation are none in the FASTA.",
+    help="Go on when most introns of the annotation do not look like introns in the FASTA.",
 )
 
 
@@ -300,13 +300,13 @@ def listed(transcripts: str):
 
 
 def event_options(command):
-    """Which transcripts' events are told, and from which strength."""
+    """Which transcripts' events are written, and from which strength."""
     transcripts = click.option(
         "--transcripts",
         metavar="chosen|mane|all|FILE",
         default="chosen",
         show_default=True,
-        help="Tell what happens (SAMVAR_EVENT) to the chosen transcript of each gene, to those of "
+        help="Report what happens (SAMVAR_EVENT) to the chosen transcript of each gene, those of "
         "MANE, to all, or to those whose ids this file lists, one on each line.",
     )
     least = click.option(

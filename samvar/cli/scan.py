@@ -77,7 +77,7 @@ def sizes(ctx, param, value: str | None) -> range:
     default=0.1,
     show_default=True,
     type=NumberRange(0),
-    help="Tell the strongest cause of each delta of at least this size.",
+    help="Name the strongest cause of each delta of at least this size.",
 )
 @click.option(
     "-o",

@@ -51,14 +51,15 @@ def load_annotation(path: str, cache: bool = False) -> Annotation:
         raise AnnotationError(f"annotation file not found: {path}") from e
     except OSError as e:
         raise AnnotationError(f"cannot read annotation {path}: {e}") from e
-    told = notes.told()
+    messages = notes.messages()
     if not genes:
         raise AnnotationError(
-            f"annotation {path} holds no transcript with exons" + "".join(f"; {n}" for n in told)
+            f"annotation {path} holds no transcript with exons"
+            + "".join(f"; {m}" for m in messages)
         )
     if cache and lines.number >= CACHED_FROM:
-        gene_cache.save(digest, genes, told)
-    return Annotation(genes, path, digest, told)
+        gene_cache.save(digest, genes, messages)
+    return Annotation(genes, path, digest, messages)
 
 
 @contextmanager
@@ -92,13 +93,18 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for number, line in enumerate(self._lines, 1):
             self.number, self.text = number, line
+            if line[:1] == '"':
+                raise AnnotationError(
+                    f"annotation {self.path}, line {number} begins with a quote: a spreadsheet "
+                    "program has put its lines into quotes. Use the file as it was before"
+                )
             if line and not line.isspace() and not line.startswith(("track ", "browser ")):
                 yield line
 
 
 def _reader(lines: _Lines) -> Reader:
     """What reads an annotation, by its first line that is no comment, or its header. GTF and GFF3
-    are told apart by the first exon: AUGUSTUS has bare ids in others."""
+    differ in the first exon: AUGUSTUS has bare ids in others."""
     text = iter(lines)
     for line in text:
         fields = line.split("\t")

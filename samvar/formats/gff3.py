@@ -10,7 +10,18 @@ from urllib.parse import unquote
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import EXON, PIECES, SPAN, STRANDS, Draft, differs, rank_of, rows, with_version
+from .transcripts import (
+    EXON,
+    PIECES,
+    SPAN,
+    Draft,
+    differs,
+    exon_number,
+    inherit_strands,
+    rank_of,
+    rows,
+    with_version,
+)
 
 _PARENT = re.compile(r"(?:^|;)\s*Parent=([^;]*)")
 _EXPECTED = re.compile(r"gene|transcript|rna$", re.I)  # types that should have exons
@@ -30,55 +41,23 @@ class Feature(NamedTuple):
 
 
 Features = dict[tuple[str, str], Feature]  # (contig, ID)
+Owner = tuple[str, str, str]  # ID, contig, strand
 
 
 def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     """GFF3 of GENCODE, Ensembl, RefSeq, MANE, FlyBase, WormBase and TAIR style; 1-based inclusive,
-    its lines in any order."""
-    drafts: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # (ID, contig, strand)
-    features: Features = {}
-    without_strand = set()
-    for contig, kind, feature_type, start, end, strand, text in rows(lines):
-        if kind in PIECES:
-            found = _PARENT.search(text)
-            owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
-            if strand not in STRANDS:
-                without_strand.update(owners)
-                continue
-            for owner in owners:
-                drafts[owner, contig, strand].add(kind, start, end)
-            if not owners:
-                Draft().add(kind, start, end)  # a wrong number shows
-                notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
-        elif "ID=" in text:
-            attributes = _attributes(text)
-            if "ID" in attributes:
-                name = attributes["ID"][0]
-                features[contig, name] = _feature(feature_type, attributes)
-                if strand in STRANDS and _EXPECTED.search(feature_type):
-                    drafts[name, contig, strand].add_span(start, end)
-    for name in without_strand:
-        notes.add(Notes.NO_STRAND, name)
+    its lines in any order. Parts without a strand have that of their transcript."""
+    drafts, features = _read_rows(lines, notes)
+    inherit_strands(drafts, drafts, notes)
     parents = {(contig, f.parent) for (contig, _), f in features.items()}
-    of_gene: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for name, contig, strand in drafts:
-        of_gene[_root(name, contig, features), contig, strand].append(name)
-    grouped: dict[tuple[str, str, str], list[Transcript]] = defaultdict(list)
+    grouped: dict[Owner, list[Transcript]] = defaultdict(list)
     symbols: dict[str, str] = {}
-    for (root, contig, strand), names in of_gene.items():
-        own = {name: drafts.pop((name, contig, strand)) for name in names}
-        spans = own[root].places(SPAN) if root in own else []
-        kinds = {name: draft.kinds for name, draft in own.items()}
-        whole = any(EXON in some for some in kinds.values())
+    for (root, contig, strand), own in _by_gene(drafts, features):
         gene = features.get((contig, root))
-        for name, draft in own.items():
+        spans = own[root].places(SPAN) if root in own else []
+        for name in _with_exons(own, root):
             feature = features.get((contig, name))
-            if PIECES.isdisjoint(kinds[name]):
-                if (contig, name) not in parents and name not in without_strand:
-                    notes.add(Notes.NO_EXONS, _bare(name))
-                continue
-            if whole and name == root and EXON not in kinds[name]:
-                continue  # CDS rows that name the gene, beside transcripts with exons
+            draft = own.pop(name)
             if feature:
                 draft.rank, draft.differs = feature.rank, feature.differs
             gene_id = _bare((gene and gene.gene_id) or (feature and feature.gene_id) or root)
@@ -88,8 +67,59 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
             grouped[gene_id, contig, strand] += draft.transcripts(
                 _bare((feature and feature.name) or name), strand, spans, notes
             )
+        for name, draft in own.items():
+            if PIECES.isdisjoint(draft.kinds) and (contig, name) not in parents:
+                notes.add(Notes.NO_EXONS, _bare(name))
     for (gene_id, contig, strand), transcripts in grouped.items():
         yield from loci(gene_id, symbols.get(gene_id, gene_id), contig, strand, transcripts)
+
+
+def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], Features]:
+    """What the rows say of each transcript (or gene), and of each feature that has an ID."""
+    drafts: dict[Owner, Draft] = defaultdict(Draft)
+    features: Features = {}
+    for contig, kind, feature_type, start, end, strand, text in rows(lines):
+        if kind in PIECES:
+            found = _PARENT.search(text)
+            owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
+            for owner in owners:
+                exon = exon_number(text) if kind == EXON else 0
+                drafts[owner, contig, strand].add(kind, start, end, exon)
+            if not owners:
+                Draft().add(kind, start, end)  # a wrong number shows
+                notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
+        elif "ID=" in text:
+            attributes = _attributes(text)
+            if "ID" in attributes:
+                name = attributes["ID"][0]
+                features[contig, name] = _feature(feature_type, attributes)
+                if _EXPECTED.search(feature_type):
+                    drafts[name, contig, strand].add_span(start, end)
+    return drafts, features
+
+
+def _by_gene(
+    drafts: dict[Owner, Draft], features: Features
+) -> Iterator[tuple[Owner, dict[str, Draft]]]:
+    """The drafts of each gene by their IDs, taken out of `drafts`."""
+    names_of: dict[Owner, list[str]] = defaultdict(list)
+    for name, contig, strand in drafts:
+        names_of[_root(name, contig, features), contig, strand].append(name)
+    for (root, contig, strand), names in names_of.items():
+        own = {name: drafts.pop((name, contig, strand)) for name in names}
+        yield (root, contig, strand), own
+
+
+def _with_exons(own: dict[str, Draft], root: str) -> list[str]:
+    """Those of a gene that are transcripts: that have exons, or CDS and UTR rows. Not the gene
+    itself where CDS rows name it, beside transcripts with exons."""
+    kinds = {name: draft.kinds for name, draft in own.items()}
+    whole = any(EXON in some for some in kinds.values())
+    return [
+        name
+        for name, some in kinds.items()
+        if EXON in some or (not PIECES.isdisjoint(some) and not (whole and name == root))
+    ]
 
 
 def _attributes(text: str) -> dict[str, list[str]]:

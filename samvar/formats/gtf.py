@@ -8,7 +8,20 @@ from collections.abc import Iterable, Iterator
 
 from ..genomics.genes import Gene, Rank, Transcript
 from .loci import Notes, loci
-from .transcripts import EXON, GENE, OTHER, PIECES, SPAN, STRANDS, Draft, differs, rank_of, rows
+from .transcripts import (
+    EXON,
+    GENE,
+    OTHER,
+    PIECES,
+    SPAN,
+    Draft,
+    differs,
+    exon_number,
+    inherit_strands,
+    put,
+    rank_of,
+    rows,
+)
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
 _SYMBOLS = "gene_name", "gene_symbol", "gene"
@@ -31,12 +44,9 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
         if kind == OTHER:
             continue
         if draft and kind >= EXON and (contig, strand, text) == known:
-            draft.add(kind, start, end)
+            draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
             continue
         transcript, gene = ids.of(text)
-        if strand not in STRANDS:
-            notes.add(Notes.NO_STRAND, transcript or gene)
-            continue
         known = contig, strand, text
         draft = None
         if kind == GENE:
@@ -47,20 +57,22 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
             if kind == SPAN:
                 draft.add_span(start, end)
             else:
-                draft.add(kind, start, end)
+                draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
             _tag(draft, text)
         elif kind != SPAN:
             Draft().add(kind, start, end)  # a wrong number shows
             notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
         if symbols.get(gene or transcript, _NO_NAME) not in text:
             _name(symbols, gene or transcript, text)
+    inherit_strands(genes, drafts, notes)
+    inherit_strands(drafts, drafts, notes)
     yield from _genes(_with_genes(drafts), genes, symbols, notes)
 
 
 class _Ids:
     """Transcript and gene id of a row. GTF begins with them, and neighbours mostly share them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._beginning, self._ids = "\n", ("", "")
 
     def of(self, attributes: str) -> tuple[str, str]:
@@ -118,12 +130,7 @@ def _with_genes(drafts: dict[Key, Draft]) -> dict[Key, Draft]:
         transcript, gene, contig, strand = key
         gene = gene or _only(genes_of.get((transcript, contig, strand), ()), transcript)
         transcript = transcript or _only(transcripts_of.get((gene, contig, strand), ()), gene)
-        draft = drafts.pop(key)
-        full = transcript, gene, contig, strand
-        if full in whole:
-            whole[full].join(draft)
-        else:
-            whole[full] = draft
+        put(whole, (transcript, gene, contig, strand), drafts.pop(key))
     return whole
 
 

@@ -10,9 +10,10 @@ from ..genomics.genes import Gene, Transcript
 
 
 class Notes:
-    """What a reader left out or took apart: how often, and one of them by name."""
+    """What a reader left out or split: how often, and one of them by name."""
 
     SPLIT = "ids of transcripts stand at several places of a contig; each place is a transcript"
+    OVERLAP = "transcripts have exons that overlap, which are joined: copies under one id?"
     NO_EXONS = "genes or transcripts without exon, CDS or UTR rows are left out"
     NO_STRAND = "genes, transcripts or their parts without a strand are left out"
     NO_ID = "exons without a gene or transcript are left out"
@@ -25,7 +26,7 @@ class Notes:
         self._counts[what] += 1
         self._examples[what] = min(self._examples.get(what, name), name)
 
-    def told(self) -> tuple[str, ...]:
+    def messages(self) -> tuple[str, ...]:
         """For the user."""
         return tuple(
             f"{n} {what} ({self._examples[what]}{', ...' * (n > 1)})"
@@ -75,11 +76,13 @@ def exons_of(starts: list[int], ends: list[int]) -> list[tuple[int, int]]:
     return list(zip(starts, ends))
 
 
-def merge(intervals: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Ascending exons; overlapping or touching pieces of one exon become one."""
+def merge(
+    intervals: Iterable[tuple[int, int]], touching: bool = True
+) -> tuple[tuple[int, int], ...]:
+    """Ascending intervals; overlapping (and `touching`) pieces become one."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1]:
+        if merged and start < merged[-1][1] + touching:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
         else:
             merged.append((start, end))

@@ -11,7 +11,7 @@ from ..errors import RegionError
 from ..files import text_lines
 from ..genomics.genome import ContigNames
 
-_END = 1 << 31
+_END = 1 << 62  # beyond every POS
 _REGION = re.compile(r"(.+?):([0-9][0-9,]*)(?:(-)([0-9][0-9,]*)?)?")
 _INFO_END = re.compile(rb"(?:^|;)END=([0-9]+)(?=;|$)")
 _INFO_SVLEN = re.compile(rb"(?:^|;)SVLEN=([^;]*)")

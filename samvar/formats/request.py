@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from tqdm import tqdm
+
 from ..errors import SamvarError
 from ..genomics.genome import contig_key
 from ..genomics.hgvs import is_description
@@ -125,7 +127,8 @@ def _records(
     """Records with an ALT that have the text as an ID, and those at the place (on the contig of
     exactly this name, where there are any)."""
     named, there = [], []
-    for record in reader:
+    records = tqdm(reader, "read", total=reader.expected_records, disable=None, unit="record")
+    for record in records:
         if not record.alts:
             continue
         variant = WrittenVariant(record.contig, record.pos, record.ref, record.alts)

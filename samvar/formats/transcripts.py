@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, MutableMapping
 from operator import itemgetter
+from typing import Any
 
 from ..genomics.genes import Exons, Rank, Transcript, without_version
 from .loci import Notes, merge
 
 MAX_INTRON = 2_000_000  # bases; what lies further apart without a row that spans it is two copies
+ALIKE = 0.1  # how much the lengths of an exon in two copies may differ, as a share
 LIMIT = 1 << 32  # bases of a contig
 OTHER, SPAN, GENE, EXON, UTR, STOP, CODING, CODING_1, CODING_2 = range(9)
 _CODING = {"1": CODING_1, "2": CODING_2}  # by the phase of the row, 0 or none but for these
@@ -90,31 +93,44 @@ def differs(notes: str) -> bool:
 
 
 def with_version(name: str, version: str) -> str:
-    """An id and the version that Ensembl gives beside it, unless the id tells one itself."""
+    """An id and the version that Ensembl gives beside it, unless the id has one itself."""
     return name if not version or without_version(name) != name else f"{name}.{version}"
 
 
-Intervals = tuple[tuple[int, int], ...]
+_EXON_NUMBER = re.compile(r'[ ="]+([0-9]{1,8})')
+
+
+def exon_number(attributes: str) -> int:
+    """Which exon of its transcript a row is, in GTF or GFF3; 0 where it does not say."""
+    at = attributes.find("exon_number")
+    found = _EXON_NUMBER.match(attributes, at + len("exon_number")) if at >= 0 else None
+    return int(found[1]) if found else 0
+
+
+Interval = tuple[int, int]
+Intervals = tuple[Interval, ...]
+_KIND_BITS = 4  # of the number that has a row's kind and, above it, its exon's number
 
 
 class Draft:
-    """What the rows of one transcript say so far: kind, start, end (0-based, half-open) of each,
-    one after the other."""
+    """What the rows of one transcript say so far: kind (and number of the exon), start, end
+    (0-based, half-open) of each, one after the other."""
 
     __slots__ = "rank", "version", "differs", "numbers"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rank, self.version, self.differs = Rank.NONE, "", False
         self.numbers = array("I")
 
-    def add(self, kind: int, start: str, end: str) -> None:
-        """A row's place. Raises ValueError where that is none."""
+    def add(self, kind: int, start: str, end: str, exon: int = 0) -> None:
+        """A row's place, and the number of its exon, if any. Raises ValueError where that is no
+        place."""
         if not (start.isdecimal() and end.isdecimal()):
             raise ValueError(f"start and end must be whole numbers, not {start!r} and {end!r}")
         first, last = int(start), int(end)
         if not 0 < first <= last < LIMIT:
             raise ValueError(_not_a_place(first, last))
-        self.numbers.extend((kind, first - 1, last))
+        self.numbers.extend((kind | exon << _KIND_BITS, first - 1, last))
 
     def add_span(self, start: str, end: str) -> None:
         """The place of the transcript itself, which may stand without one."""
@@ -126,24 +142,34 @@ class Draft:
         self.differs |= other.differs
         self.numbers.extend(other.numbers)
 
-    def places(self, *kinds: int) -> list[tuple[int, int]]:
+    def _rows(self) -> Iterator[tuple[int, int, int, int]]:
+        """(kind, start, end, number of the exon) of each row."""
         numbers = iter(self.numbers)
-        return [(start, end) for kind, start, end in zip(*[numbers] * 3) if kind in kinds]
+        for packed, start, end in zip(*[numbers] * 3):
+            yield packed & (1 << _KIND_BITS) - 1, start, end, packed >> _KIND_BITS
+
+    def places(self, *kinds: int) -> list[Interval]:
+        return [(start, end) for kind, start, end, _ in self._rows() if kind in kinds]
 
     @property
     def kinds(self) -> set[int]:
         """The kinds of the rows."""
-        return set(self.numbers[::3])
+        return {packed & (1 << _KIND_BITS) - 1 for packed in set(self.numbers[::3])}
 
     def transcripts(
-        self, name: str, strand: str, gene_spans: list[tuple[int, int]], notes: Notes
+        self, name: str, strand: str, gene_spans: list[Interval], notes: Notes
     ) -> list[Transcript]:
         """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
         UTR rows joined."""
-        exons = merge(self.places(EXON) or self.places(UTR, STOP, *CDS))
-        copies = _copies(exons, merge(self.places(SPAN) or gene_spans))
-        if len(copies) > 1:
+        exons = {(start, end): exon for kind, start, end, exon in self._rows() if kind == EXON}
+        pieces = exons or dict.fromkeys(merge(self.places(UTR, STOP, *CDS)), 0)
+        spans = merge(self.places(SPAN) or gene_spans, touching=False)
+        parts = _copies(dict(sorted(pieces.items())), spans)
+        if len(parts) > 1:
             notes.add(Notes.SPLIT, name)
+        if any(start < end for part in parts for (_, end), (start, _) in zip(part, part[1:])):
+            notes.add(Notes.OVERLAP, name)
+        copies = list(map(merge, parts))
         return [
             Transcript(
                 with_version(name, self.version),
@@ -156,13 +182,12 @@ class Draft:
         ]
 
     def _cds(self, exons: Intervals, strand: str) -> tuple[int, int, int]:
-        """Start, end and phase of what is coding in these exons. GTF tells the stop codon, or what
-        an intron leaves of it on either side, apart."""
+        """Start, end and phase of what is coding in these exons. GTF has a row of its own for
+        the stop codon, or for each part of it where an intron splits it."""
         first, last = exons[0][0], exons[-1][1]
-        numbers = iter(self.numbers)
         rows = [
             (start, end, kind)
-            for kind, start, end in zip(*[numbers] * 3)
+            for kind, start, end, _ in self._rows()
             if kind >= STOP and start < last and first < end
         ]
         coding = [row for row in rows if row[2] != STOP]
@@ -181,33 +206,84 @@ def _not_a_place(first: int, last: int) -> str:
     return f"no contig is {last} bases long"
 
 
-def _copies(exons: Intervals, spans: Intervals) -> list[Intervals]:
-    """Exons of one id, taken apart where the id stands at several places: by the disjoint `spans`
-    of its rows; where there are none, at gaps beyond `MAX_INTRON`, and where the lengths of the
-    exons repeat as a whole."""
+def _copies(exons: dict[Interval, int], spans: Intervals) -> list[list[Interval]]:
+    """Exons (ascending, with their numbers, 0 where there are none) of one id, taken apart where
+    the id stands at several places: by the disjoint `spans` of its rows; where there are none, at
+    gaps beyond `MAX_INTRON`, and where the numbers start again or the chain of exons repeats."""
     if len(spans) == 1:
-        return [exons]
+        return [list(exons)]
     if spans:
-        nearest: dict[int, list[tuple[int, int]]] = {}
+        nearest: dict[int, list[Interval]] = {}
         for start, end in exons:
-            away = [max(s - end, start - e, 0) for s, e in spans]
+            away = [max(s - end, start - e) for s, e in spans]  # below 0: they overlap
             nearest.setdefault(away.index(min(away)), []).append((start, end))
-        return [tuple(nearest[i]) for i in sorted(nearest)]
-    copies: list[list[tuple[int, int]]] = []
+        return [nearest[i] for i in sorted(nearest)]
+    near: list[list[Interval]] = []
     for exon in exons:
-        if copies and exon[0] - copies[-1][-1][1] <= MAX_INTRON:
-            copies[-1].append(exon)
+        if near and exon[0] - near[-1][-1][1] <= MAX_INTRON:
+            near[-1].append(exon)
         else:
-            copies.append([exon])
-    return [tuple(copy) for near in copies for copy in _repeats(near)]
+            near.append([exon])
+    numbered = [part for own in near for part in _by_number(own, [exons[e] for e in own])]
+    return [copy for part in numbered for copy in _repeats(part)]
 
 
-def _repeats(exons: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Two or more equal chains of exons, apart. Exons that are all of one length repeat in true
-    genes, too (collagen)."""
+def _by_number(exons: list[Interval], numbers: list[int]) -> list[list[Interval]]:
+    """Chains of exons, split where the exons' numbers start again. Along the genome they rise; on
+    the minus strand of most files they fall."""
+    if len(set(numbers)) == 1 or len(set(numbers)) == len(numbers) or 0 in numbers:
+        return [exons]
+    steps = [b - a for a, b in zip(numbers, numbers[1:])]
+    falling = sum(s < 0 for s in steps) > sum(s > 0 for s in steps)
+    direction = -1 if falling else 1
+    starts = [i for i, step in enumerate(steps, 1) if step * direction <= 0]
+    return [exons[i:j] for i, j in zip([0, *starts], [*starts, len(exons)])]
+
+
+def _repeats(exons: list[Interval]) -> list[list[Interval]]:
+    """Exons split into two or more chains of the same lengths, if they are such."""
     lengths = [end - start for start, end in exons]
     for n in range(2, len(exons) // 2 + 1):
-        unit = lengths[:n]
-        if len(set(unit)) > 1 and unit * (len(exons) // n) == lengths:
+        if len(exons) % n == 0 and _alike([lengths[i : i + n] for i in range(0, len(exons), n)]):
             return [exons[i : i + n] for i in range(0, len(exons), n)]
     return [exons]
+
+
+def _alike(chains: list[list[int]]) -> bool:
+    """Whether chains of exons, by their lengths, are copies: `ALIKE` for three exons or more, the
+    same for two. Exons that are all of one length repeat in true genes, too (collagen)."""
+    slack = ALIKE if len(chains[0]) > 2 else 0
+    alike = all(max(own) - min(own) <= slack * min(own) for own in zip(*chains))
+    return alike and max(chains[0]) - min(chains[0]) > 2 * slack * max(chains[0])
+
+
+def inherit_strands(
+    drafts: MutableMapping[Any, Draft], others: Iterable[tuple[str, ...]], notes: Notes
+) -> None:
+    """Give rows without a strand that of the other rows of their transcript (or gene, where they
+    name none), if it is one; else they go. Keys of `drafts`, and of the `others` with a strand,
+    are (names..., contig, strand)."""
+    without = [key for key in drafts if key[-1] not in STRANDS]
+    if not without:
+        return
+    strands: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for *names, contig, strand in others:
+        if strand in STRANDS:
+            for name in names:
+                strands[name, contig].add(strand)
+    for key in without:
+        draft = drafts.pop(key)
+        name = next(filter(None, key[:-2]))
+        of_others = strands.get((name, key[-2]), ())
+        if len(of_others) == 1:
+            put(drafts, (*key[:-1], *of_others), draft)
+        elif not PIECES.isdisjoint(draft.kinds):
+            notes.add(Notes.NO_STRAND, name)
+
+
+def put(drafts: MutableMapping[Any, Draft], key: tuple[str, ...], draft: Draft) -> None:
+    """A draft under this key, joined to what is there."""
+    if key in drafts:
+        drafts[key].join(draft)
+    else:
+        drafts[key] = draft

@@ -68,7 +68,7 @@ Choice = Literal["chosen", "mane", "all"] | frozenset[str]  # which transcripts;
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """`id` with its version, where the annotation tells one. Exons as ascending (start, end),
+    """`id` with its version, where the annotation has one. Exons as ascending (start, end),
     0-based half-open.
 
     The coding sequence, stop codon included, is what of the exons lies in [cds_start, cds_end);
@@ -125,7 +125,7 @@ class Gene:
 
     [start, end) is the union of the transcripts. `origin` is the chromosome that a contig was cut
     from (the contig itself unless the annotation says otherwise); `paralog` is None where the
-    annotation does not tell.
+    annotation does not say.
     """
 
     id: str
@@ -167,8 +167,8 @@ class Gene:
 
 
 class Annotation:
-    """All genes, in order of contig and start, with a look-up by interval. `notes` tell what its
-    reader left out or took apart, `digest` is the sha256 of the file."""
+    """All genes, in order of contig and start, with a look-up by interval. `notes` say what its
+    reader left out or split, `digest` is the sha256 of the file."""
 
     def __init__(
         self, genes: list[Gene], path: str = "", digest: str = "", notes: Iterable[str] = ()

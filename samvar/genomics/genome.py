@@ -78,7 +78,7 @@ def _head(path: str) -> bytes:
 
 
 def _unreadable(path: str) -> str | None:
-    """Why no FASTA begins as this file does, and how to mend it; None where one may."""
+    """Why no FASTA begins as this file does, and how to fix it; None where one may."""
     head = _head(path)
     if head.startswith(GZIP):
         bgzip = f"Uncompress it, or: gzip -dc {path} | bgzip > new.fa.gz"
@@ -227,7 +227,7 @@ class Genome:
 
     def _misplaced(self) -> str | None:
         """A sequence of the index that does not stand where that says: its title just before, and a
-        title or the end of the file just behind it. A sequence of the file may be missing in the
+        title or the end of the file just after it. A sequence of the file may be missing in the
         index, as the second of two with one name is, and the order may be any."""
         with open(self.path + ".fai") as index:
             rows = [line.rstrip("\n").split("\t")[:5] for line in index]
@@ -238,11 +238,11 @@ class Genome:
                 full, rest = divmod(max(n - 1, 0), int(bases) or 1)
                 end = begin + full * int(width) + rest + (n > 0)
                 title = text.line_before(begin)
-                behind = text.read(end, 1000).lstrip()
+                after = text.read(end, 1000).lstrip()
                 whole = len(text.read(max(end - 1, 0), 1)) == 1
                 if title is None or title.split()[:1] != [name.encode()] or not whole:
                     return name
-                if behind and not behind.startswith(b">"):
+                if after and not after.startswith(b">"):
                     return name
         return None
 

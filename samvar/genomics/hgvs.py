@@ -20,6 +20,17 @@ STOPS = frozenset(("TAA", "TAG"))  # TGA may be selenocysteine
 EXAMPLES = "NM_000059.4:c.8165C>G, NM_000059.4:c.67+3_67+6del or chr13:g.32363367C>G"
 _DESCRIPTION = re.compile(r"[^\s:]+:[a-z]\.\S+")
 
+# what is missing from an incomplete description, by the first of these forms that it has
+_MISSING = (
+    (re.compile(r"[a-z]\.[^:]*"), "a transcript, gene or contig and a colon are missing before it"),
+    (re.compile(r"[^:]*"), "a colon, then c., n. or g. with position and change, are missing"),
+    (re.compile(r"[^:]*:"), "c., n. or g. with position and change are missing after the colon"),
+    (re.compile(r"[^:]*:[cng]\."), "position and change are missing"),
+    (re.compile(r"[^:]*:(?![a-z]\.).*"), "c., n. or g. is missing after the colon"),
+    (re.compile(r".*>"), "the base after > is missing"),
+    (re.compile(r".*ins"), "the bases after ins are missing"),
+)
+
 # chromosome -> version of its RefSeq accession in GRCh37, and its lengths in GRCh37 and GRCh38,
 # where the version is one higher
 _CHROMOSOMES = {
@@ -53,7 +64,7 @@ _ACCESSIONS = {f"NC_{i:06}": name for i, name in enumerate(_CHROMOSOMES, 1)}
 
 class Located(NamedTuple):
     """A described variant as a VCF writes it, left-aligned: `contig` by the FASTA's name, `pos`
-    1-based. `notes` tell what the description left open."""
+    1-based. `notes` say what the description left open."""
 
     contig: str
     pos: int
@@ -111,7 +122,7 @@ class Locator:
 
     def locate(self, text: str) -> Located:
         """The variant that a description names. Raises HgvsError, which begins with the text, where
-        the description cannot be read or is none that samvar maps, the annotation lacks the
+        the description cannot be read or is none that samvar maps, the annotation does not have the
         transcript or this version of it, that differs from the genome, it has no such position, or
         the description names other bases than the FASTA has."""
         try:
@@ -122,12 +133,13 @@ class Locator:
     def _locate(self, text: str) -> Located:
         model = _parsed(text)
         system = model.get("coordinate_system")
+        if system is None:
+            raise HgvsError(_unreadable(text))
         if system not in ("c", "n", "g"):
-            what = f"{system}." if system else "what names none"
-            raise HgvsError(f"samvar maps descriptions in c., n. and g., not {what}")
+            raise HgvsError(f"samvar maps descriptions in c., n. and g., not {system}.")
         reference = model["reference"]["id"]
         selector = model["reference"].get("selector", {}).get("id")
-        edit = _edit(model)
+        edit = _edit(model, text)
         notes: list[str] = []
         if system == "g":
             contig = self._contig(reference)
@@ -138,7 +150,8 @@ class Locator:
             found = self._genome.contig(transcript.contig)
             if found is None:
                 raise HgvsError(
-                    f"{transcript.id} is on {transcript.contig}, which {self._genome.path} lacks"
+                    f"{transcript.id} is on {transcript.contig}, which {self._genome.path} does "
+                    "not have"
                 )
             contig, strand = found, transcript.strand
             self._check(transcript)
@@ -242,7 +255,7 @@ class Locator:
 
     def _check(self, transcript: TranscriptMap) -> None:
         """Raises HgvsError where the annotation or the FASTA shows that the transcript's own
-        sequence is not that of the genome, or where it cannot be told."""
+        sequence is not that of the genome, or where it is not known."""
         if transcript in self._checked:
             return
         what = f"{transcript.id} on {self._genome.path}"
@@ -306,20 +319,29 @@ def _parsed(text: str) -> dict[str, Any]:
     try:
         return to_model(text)
     except (exceptions.UnexpectedCharacter, exceptions.UnexpectedEnd) as e:
-        what = str(e).splitlines()[0].rstrip(":").lower()
-        raise HgvsError(f"this is no HGVS description ({what}); write such as {EXAMPLES}") from e
+        raise HgvsError(_unreadable(text, str(e).splitlines()[0].rstrip(":"))) from e
     except exceptions.NestedDescriptions as e:
         raise HgvsError("it has another description within it") from e
 
 
-def _edit(model: dict[str, Any]) -> Edit:
+def _unreadable(text: str, parser_says: str = "") -> str:
+    """The message about a description that is incomplete, or that the parser does not accept."""
+    cause = next((what for form, what in _MISSING if form.fullmatch(text)), parser_says.lower())
+    return f"this is no HGVS description: {cause}. Write such as {EXAMPLES}"
+
+
+def _edit(model: dict[str, Any], text: str) -> Edit:
     """The one change of a description that names its places and bases."""
     changes = model.get("variants") or []
     if len(changes) != 1:
         raise HgvsError("samvar maps one change at a time")
     change = changes[0]
     if "type" not in change:
-        raise HgvsError("it does not say what changes")
+        raise HgvsError(f"it does not say what changes: write such as {text}del or {text}A>G")
+    if unchanged := _without_change(change):
+        other = "G" if unchanged.upper() == "A" else "A"
+        form = f"{text}>{other}" if len(unchanged) == 1 else EXAMPLES
+        raise HgvsError(f"it does not say what {unchanged} becomes: write such as {form}")
     kind, location = change["type"], change["location"]
     if kind not in (
         "substitution",
@@ -346,6 +368,14 @@ def _edit(model: dict[str, Any]) -> Edit:
     if kind in ("insertion", "deletion_insertion") and not inserted:
         raise HgvsError("it does not say which bases are inserted")
     return Edit(kind, start, end, deleted, length, inserted or "")
+
+
+def _without_change(change: dict[str, Any]) -> str:
+    """The bases of a change that only names them (262+1G); the parser takes it for a repeat."""
+    parts = change.get("inserted", [])
+    if change["type"] != "repeat" or len(parts) != 1 or parts[0].keys() != {"sequence", "source"}:
+        return ""
+    return parts[0]["sequence"]
 
 
 def _bases(parts: list[dict[str, Any]], lengths: bool = False) -> tuple[str | None, int | None]:
@@ -412,7 +442,7 @@ def _of_transcript(transcript: TranscriptMap, point: dict[str, Any], system: str
 
 def _as_vcf(genome: Genome, variant: Variant) -> tuple[int, str, str]:
     """POS (1-based), REF and ALT: left-aligned, with the base before (at the start of the contig
-    the one behind) where REF or ALT would be empty."""
+    the one after) where REF or ALT would be empty."""
     v = variant.placed(variant.start - variant.left)
     ref, alt = decode(v.ref), decode(v.alt)
     if ref and alt:
@@ -501,6 +531,6 @@ def numbered(transcript: TranscriptMap, place: TranscriptPlace) -> str:
     return number + (f"{place.offset:+d}" if place.offset else "")
 
 
-def told(located: Iterable[Located]) -> list[str]:
+def notes_of(located: Iterable[Located]) -> list[str]:
     """The notes of all, each once."""
     return list(dict.fromkeys(note for one in located for note in one.notes))

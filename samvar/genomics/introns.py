@@ -36,5 +36,6 @@ def check_introns(genome: Genome, annotation: Annotation) -> None:
             f"only {spliced} of {known} introns of annotation {annotation.path} begin and end in "
             f"FASTA {genome.path} as introns do (GT-AG, GC-AG or AT-AC): most likely they are of "
             "different genome builds, or coordinates are off by one. Give the annotation of the "
-            "FASTA's build (or --allow-annotation-mismatch to go on)"
+            "FASTA's build, or go on with --allow-annotation-mismatch (in Python: "
+            "allow_annotation_mismatch=True)"
         )

@@ -1,7 +1,7 @@
 """Coding sequences with their stop codon, as samvar has them, where an annotation leaves it out.
 
-GTF of Ensembl and GENCODE tells the stop codon in rows of its own, GFF3 has it in the CDS. Other
-files leave it out and say so nowhere: the sequence tells."""
+GTF of Ensembl and GENCODE has the stop codon in rows of its own, GFF3 has it in the CDS. Other
+files leave it out and say so nowhere: the sequence shows it."""
 
 from __future__ import annotations
 

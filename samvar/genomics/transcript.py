@@ -110,7 +110,7 @@ class TranscriptMap:
             before, after = position - start + 1, end - position
             if self.strand == "-":
                 before, after = after, before
-            first = self.exon_starts[number]  # of the exon behind
+            first = self.exon_starts[number]  # of the next exon
             return (
                 TranscriptPlace(first - 1, before)
                 if before <= after
@@ -162,10 +162,12 @@ class TranscriptMap:
 
     def sequence(self, genome: Genome) -> np.ndarray:
         """Base codes (0-3, 4 unknown) of the spliced transcript, from its 5' end. Raises
-        AnnotationError where the FASTA lacks the contig."""
+        AnnotationError where the FASTA has no such contig."""
         contig = genome.contig(self.contig)
         if contig is None:
-            raise AnnotationError(f"{self.id} is on {self.contig}, which {genome.path} lacks")
+            raise AnnotationError(
+                f"{self.id} is on {self.contig}, which {genome.path} does not have"
+            )
         parts = [genome.codes(contig, start, end) for start, end in self.transcript.exons]
         codes = np.concatenate(parts)
         return codes if self.strand == "+" else reverse_complement(codes)

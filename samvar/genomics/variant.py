@@ -25,7 +25,7 @@ class Status(Enum):
     REF_N = "the reference is N here, or REF holds N"
     REF_MISMATCH = "REF is not the sequence of the FASTA"
     NO_GENE = "in no gene of the annotation"
-    TOO_LONG = "the trimmed allele is longer than --max-allele"
+    TOO_LONG = "the trimmed allele is longer than --max-allele (Options.max_allele)"
     NONFINITE = "the model gave no finite number"
     LOW_CONTEXT = "under 90 % of the bases around are known; scored all the same"
     OK = "scored"
@@ -74,7 +74,7 @@ class Variant:
 def allele_status(
     genome: Genome, contig: str | None, pos: int, ref: str, alt: str
 ) -> Status | None:
-    """Status of an allele that can be told without the genes, or None. `contig`: the FASTA's name;
+    """Status of an allele that is known without the genes, or None. `contig`: the FASTA's name;
     `pos` 1-based."""
     if alt == "*":
         return Status.STAR

@@ -7,7 +7,7 @@ It has a column for each base, and channels (in this order) for
     motif sites  activations of RBP motifs, or of motifs that were learnt from sequence alone, at
                  the centre of the site, 0 where there is none
 
-What a channel means is told by the `Layout` of a bundle, and nowhere else.
+What a channel means is defined by the `Layout` of a bundle, and nowhere else.
 """
 
 from __future__ import annotations

@@ -155,7 +155,7 @@ def metrics_of(folder: str) -> dict:
 
 def nearly_silent(metrics: dict, kind: str) -> list[str]:
     """Motifs of the models of a kind with sites at fewer than NEARLY_SILENT of the bases, by
-    metrics.json; none where it does not tell."""
+    metrics.json; none where it does not say."""
     density = metrics.get(MOTIF_SITES, {}).get(kind, {}).get("density", {})
     return [name for name, share in density.items() if share < NEARLY_SILENT]
 
@@ -203,7 +203,7 @@ def verify(folder: str) -> None:
                 raise BundleError(
                     f"{os.path.join(folder, name)} is not the file its manifest names (sha256 "
                     "differs): "
-                    f"damaged or edited; install samvar, or make the bundle, anew"
+                    f"damaged or edited; reinstall samvar, or make the bundle again"
                 )
     except (OSError, ValueError, AttributeError) as e:
         raise BundleError(f"cannot verify bundle {folder}: {e}") from e

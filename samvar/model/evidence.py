@@ -1,4 +1,4 @@
-"""What a score tells of whether a variant changes splicing: likelihood ratios that were measured on
+"""What a score says of whether a variant changes splicing: likelihood ratios that were measured on
 functionally tested variants, for one bundle's models alone."""
 
 from __future__ import annotations

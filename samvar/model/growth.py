@@ -55,9 +55,9 @@ def _same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> boo
 @torch.no_grad()
 def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     """Copy the weights of `source` into `model`, channel by channel, so that `model` says what
-    `source` does: nothing reads the channels that `source` lacks, until training has it do so.
-    `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are not
-    touched."""
+    `source` does: nothing reads the channels that `source` does not have, until training has it do
+    so. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are
+    not touched."""
     n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
     learnt = source.motifs.channels - n_fixed
     first_learnt = len(model.core) + len(model.motifs.fixed.mix)

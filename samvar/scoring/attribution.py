@@ -51,6 +51,15 @@ SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
 # ------------------------------------------------------------------------------------------ results
 
 
+class PartKind(Enum):
+    """What a part of a delta comes from."""
+
+    MOTIF = "rbp"  # a site of an RBP or learnt motif
+    CORE = "lssi"  # a core site
+    SPACING = "spacing"
+    REST = "rest"  # OTHER, RESIDUAL: what no row names
+
+
 class Part(NamedTuple):
     """What one changed site, or the spacing, contributes to a delta.
 
@@ -66,7 +75,7 @@ class Part(NamedTuple):
     knockout  what the delta loses when this site alone is put back to ref (a deleted one: is taken
               out of ref), probability; None unless asked for
     agree     share of the seeds in which the effect has the sign it has on the whole
-    kind      "rbp" (a motif site), "lssi" (a core site), "spacing", or "rest" (OTHER, RESIDUAL)
+    kind      what `rbp` names
     """
 
     rbp: str
@@ -78,7 +87,7 @@ class Part(NamedTuple):
     effect: float = 0.0
     knockout: float | None = None
     agree: float = 1.0
-    kind: str = "rbp"
+    kind: PartKind = PartKind.MOTIF
 
 
 class Attribution(NamedTuple):
@@ -93,14 +102,18 @@ class Attribution(NamedTuple):
     def rows(self, most: int) -> list[Part]:
         """The `most` strongest sites that show in four decimals, spacing, the sum of the others,
         and the residual."""
-        strongest = [p for p in self.parts if p.kind != "spacing" and _shows(p.effect)][:most]
+        strongest = [p for p in self.parts if p.kind is not PartKind.SPACING and _shows(p.effect)][
+            :most
+        ]
         shown = [
-            p for p in self.parts if p in strongest or (p.kind == "spacing" and _shows(p.effect))
+            p
+            for p in self.parts
+            if p in strongest or (p.kind is PartKind.SPACING and _shows(p.effect))
         ]
         other = sum(p.effect for p in self.parts) - sum(p.effect for p in shown)
         rest = [
-            Part(OTHER, effect=other, kind="rest"),
-            Part(RESIDUAL, effect=self.residual, kind="rest"),
+            Part(OTHER, effect=other, kind=PartKind.REST),
+            Part(RESIDUAL, effect=self.residual, kind=PartKind.REST),
         ]
         return shown + [p for p in rest if _shows(p.effect)]
 
@@ -159,7 +172,7 @@ def _own_base(window: Window, deltas: Deltas, d: int) -> Attribution:
         window.site(window.ref, in_ref) if deleted else window.site(window.alt, in_alt),
         effect=value,
         knockout=value,
-        kind="lssi",
+        kind=PartKind.CORE,
     )
     return Attribution(d, value, (part,), 0.0)
 
@@ -195,7 +208,7 @@ def _by_sites(
         if spacing.any():
             each = spacing[:, target] * sign
             parts.append(
-                Part(SPACING, effect=float(each.mean()), agree=_agree(each), kind="spacing")
+                Part(SPACING, effect=float(each.mean()), agree=_agree(each), kind=PartKind.SPACING)
             )
         parts.sort(key=lambda p: (-abs(p.effect), p.rbp, p.position or 0, p.offset))
         value = float(deltas.values[d])
@@ -350,7 +363,7 @@ def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: 
         base.place.offset,
         _bases(window, base, event),
         float(after - before),
-        kind="lssi" if key.channel in layout.core_channels else "rbp",
+        kind=PartKind.CORE if key.channel in layout.core_channels else PartKind.MOTIF,
     )
 
 

@@ -294,7 +294,7 @@ def _cryptic_sites(line: Line, molecule: Molecule) -> Iterator[_Cryptic]:
 
 
 def _events(line: Line, sites: _Sites) -> Iterator[Event]:
-    """All that can be told, in any order; each with some strength."""
+    """Every event, in any order; each with some strength."""
     moved = {c.site: _moved(sites, c) for c in sites.cryptic}
     pseudoexons = list(_pseudoexons(line, sites))
     for event in pseudoexons:

@@ -3,7 +3,7 @@ at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
@@ -132,17 +132,24 @@ def channel_of(predictor: Predictor, rbp: str) -> int:
     """Channel of an RBP, in upper or lower case, in the bottleneck. Raises SamvarError when the
     model has no such RBP."""
     layout = predictor.bundle.layout
-    return layout.channel(rbp_named(rbp, layout.motifs))
+    return layout.channel(rbp_named(rbp, layout.motifs, predictor.bundle.families))
 
 
-def rbp_named(name: str, rbps: Sequence[str]) -> str:
-    """The one of `rbps` that is meant by a name in upper or lower case. Raises SamvarError, with
-    the names that are most like it, when there is none."""
+def rbp_named(name: str, rbps: Sequence[str], families: Mapping[str, str]) -> str:
+    """The one of `rbps` that is meant by a name in upper or lower case. Raises SamvarError when
+    there is none: with the RBP that stands for it (`Bundle.families`), or else with the names that
+    are most like it."""
     if name in rbps:
         return name
     by_upper = {rbp.upper(): rbp for rbp in rbps}
     if found := by_upper.get(name.upper()):
         return found
+    for rbp, family in families.items():
+        if rbp in rbps and name.upper() in family.upper().split("/"):
+            raise SamvarError(
+                f"the model has no RBP {name!r} of its own: give {rbp}, which stands for {family}, "
+                "whose motifs are nearly the same"
+            )
     near = [by_upper[n] for n in get_close_matches(name.upper(), by_upper, 3, 0.5)]
     question = f"did you mean {' or '.join(near)}? " if near else ""
     raise SamvarError(

@@ -3,7 +3,7 @@ into it.
 
 Everything before the LSTM is local and the same wherever it stands, so the tensors of a gene are
 kept in tiles and shared by all variants there, and for an allele only what its change can reach is
-computed anew.
+computed again.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ..formats.vcf import VcfReader
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..model.bundle import background_file, write_manifest
+from ..scoring.attribution import PartKind
 from ..scoring.predictor import Predictor
 
 KEPT = 5000  # effects kept of each RBP, the strongest
@@ -68,12 +69,12 @@ def _strongest(causes) -> dict[str, float]:
     out: dict[str, float] = {}
     for cause in causes:
         for part in cause.parts:
-            if part.kind != "spacing" and abs(part.effect) >= LEAST_EFFECT:
+            if part.kind is not PartKind.SPACING and abs(part.effect) >= LEAST_EFFECT:
                 out[part.rbp] = max(out.get(part.rbp, 0.0), abs(part.effect))
     return out
 
 
 def add_to_bundle(folder: str, background: dict) -> None:
-    """Write background.KIND.json into a bundle's folder, and its manifest anew."""
+    """Write background.KIND.json into a bundle's folder, and update its manifest."""
     files.write(background_file(folder, background["kind"]), json.dumps(background) + "\n")
     write_manifest(folder)

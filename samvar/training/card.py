@@ -22,14 +22,14 @@ splicing alone."""
 
 def write_card(folder: str) -> None:
     """Write CARD.md of the bundle in `folder` from its config.json and metrics.json, and the
-    manifest anew. Raises BundleError where these do not tell what a card says."""
+    manifest again. Raises BundleError where these do not have what a card says."""
     config, metrics = (_content(folder, name) for name in ("config.json", "metrics.json"))
     try:
         text = card(config, metrics)
     except KeyError as e:
         raise BundleError(
             f"config.json and metrics.json of {folder} have no {e}, which the card needs: bundle "
-            "the runs anew"
+            "the runs again"
         ) from e
     files.write(os.path.join(folder, "CARD.md"), text)
     write_manifest(folder)
@@ -111,7 +111,7 @@ def _parameters(run: dict) -> str:
 
 
 def _training_data(data: dict) -> str:
-    """`data`: what the packed dataset tells of its origin, and the extent of its train genes."""
+    """`data`: what the packed dataset says of its origin, and the extent of its train genes."""
     train = data["train"]
     apart = [*data.get("validation", []), *data.get("test", []), *data.get("left_out", [])]
     held_out = ", ".join(data.get("held_out", [])) or "(no gene held out)"

@@ -144,7 +144,7 @@ def core_sites(model: SAM | LSSI) -> LSSI:
 
 
 def sha256_of(about: dict | None) -> str | None:
-    """Of what `load_start` has told; None of nothing."""
+    """The checksum in what `load_start` says; None of None."""
     return about["sha256"] if about else None
 
 

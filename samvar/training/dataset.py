@@ -166,7 +166,7 @@ class Dataset:
                 f = dict(z)
             if int(f["format"]) != FORMAT:
                 raise DatasetError(
-                    f"{path} has dataset format {int(f['format'])}; make it anew: samvar train "
+                    f"{path} has dataset format {int(f['format'])}; make it again: samvar train "
                     "prepare"
                 )
             codes = unpack(f["packed"], f["runs"], int(f["offsets"][-1]))

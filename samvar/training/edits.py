@@ -177,7 +177,7 @@ class FamilySampler:
         return plain.substituted(at, _others(rng, plain.codes[at]))
 
     def _stretch(self, rng, plain: Version, zone: np.ndarray) -> Version:
-        """Four to ten neighbouring bases drawn anew: what stood there is knocked out."""
+        """Four to ten neighbouring bases replaced at random: what stood there is knocked out."""
         at = int(rng.choice(zone)) + np.arange(int(rng.integers(4, 11)))
         at = at[np.isin(at, zone)]
         return plain.substituted(at, rng.integers(0, 4, len(at)).astype(np.uint8))

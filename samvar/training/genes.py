@@ -23,7 +23,7 @@ def read_genes(
 ) -> list[TrainingGene]:
     """The chosen transcript of every gene.
 
-    Genes on contigs that the FASTA lacks, on chromosomes not in `chroms`, or with less than
+    Genes on contigs that the FASTA does not have, on chromosomes not in `chroms`, or with less than
     `min_known` of their bases known are left out. Raises DatasetError where none is left.
     """
     wanted = ContigNames(chroms) if chroms else None

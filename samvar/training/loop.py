@@ -101,122 +101,156 @@ def train(
     metrics.tsv. Raises RecipeError when `folder` holds another run, a bundle, or a checkpoint and
     `resume` was not asked for.
     """
-    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    report = report if rank == 0 else (lambda _: None)
-    params = [p for p in task.model.parameters() if p.requires_grad]
-    optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
-        params, lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
-    identity = task.identity | dict(ranks=world)
-    metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
-    os.makedirs(folder, exist_ok=True)
-    progress = Progress()
-    if Checkpoint.exists(folder):
-        if not resume:
+    run = _Run(task, recipe, folder, device, report)
+    run.begin(resume)
+    try:
+        return run.go_on(minutes)
+    except KeyboardInterrupt:
+        run.report(f"interrupted; the last checkpoint of {folder} is complete, go on with --resume")
+        raise
+
+
+class _Run:
+    """This rank's part in training a task: optimizer, progress, and on rank 0 what `folder`
+    receives."""
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        folder: str,
+        device: torch.device,
+        report: Callable[[str], None],
+    ) -> None:
+        together = dist.is_initialized()
+        rank, world = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+        self.task, self.recipe, self.folder, self.device = task, recipe, folder, device
+        self.first = rank == 0
+        self.report = report if self.first else (lambda _: None)
+        self.params = [p for p in task.model.parameters() if p.requires_grad]
+        self.optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
+            self.params, lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self.identity = task.identity | dict(ranks=world)
+        self.metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
+        self.progress = Progress()
+
+    def begin(self, resume: bool) -> None:
+        """Where the folder's checkpoint is, if it has one, else at the first step."""
+        os.makedirs(self.folder, exist_ok=True)
+        if Checkpoint.exists(self.folder):
+            if not resume:
+                raise RecipeError(
+                    f"{self.folder} holds a checkpoint: go on with --resume, or choose another "
+                    "folder"
+                )
+            self._restore()
+        else:
+            refuse_finished(self.folder)
+            if self.first:
+                settings = json.dumps(asdict(self.recipe), indent=1)
+                write(os.path.join(self.folder, "recipe.json"), settings)
+        self.metrics.rewind(self.progress.step)
+
+    def _restore(self) -> None:
+        saved = Checkpoint.load(self.folder)
+        saved.check(self.folder, self.recipe, self.identity)
+        self.task.model.load_state_dict(saved.model)
+        self.optimizer.load_state_dict(saved.optimizer)
+        self.task.load_state(saved.task)
+        self.progress = Progress(saved.step, saved.seconds, saved.total, saved.count)
+        self.report(f"resuming {self.folder} at step {self.progress.step}")
+
+    def go_on(self, minutes: float | None) -> bool:
+        """Step by step until the last (True), or until the time is over."""
+        recipe, progress = self.recipe, self.progress
+        bar = tqdm(
+            total=recipe.steps,
+            initial=progress.step,
+            disable=None if self.first else True,
+            unit="step",
+        )
+        with bar:
+            while progress.step < recipe.steps:
+                loss, grad_norm = self.step()
+                progress.add(loss)
+                bar.update()
+                last = progress.step == recipe.steps
+                if last:
+                    self.task.finish()
+                if last or progress.step % recipe.validate_every == 0:
+                    self.validate(grad_norm)
+                out_of_time = self._is_over(minutes)
+                if last or out_of_time or progress.step % recipe.checkpoint_every == 0:
+                    self.save()
+                if out_of_time and not last:
+                    self.report(
+                        f"stopped after {minutes:g} minutes at step {progress.step} of "
+                        f"{recipe.steps}; go on with --resume"
+                    )
+                    return False
+        return True
+
+    def _is_over(self, minutes: float | None) -> bool:
+        """Whether the time is over, by the clock of rank 0."""
+        return minutes is not None and bool(
+            from_first_rank(self.progress.running > 60 * minutes, self.device)
+        )
+
+    def step(self) -> tuple[float, float]:
+        """One step of all ranks: (this rank's loss, norm of the mean gradient). Raises RecipeError
+        where one of them is not finite."""
+        task, recipe, step = self.task, self.recipe, self.progress.step
+        task.start_step(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        task.model.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            loss = task.loss(step)
+        loss.backward()
+        average_gradients(self.params)
+        norm = nn.utils.clip_grad_norm_(self.params, recipe.clip or math.inf)
+        values = loss.item(), norm.item()
+        if not all(map(math.isfinite, values)):
             raise RecipeError(
-                f"{folder} holds a checkpoint: go on with --resume, or choose another folder"
+                f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'"
             )
-        saved = Checkpoint.load(folder)
-        saved.check(folder, recipe, identity)
-        task.model.load_state_dict(saved.model)
-        optimizer.load_state_dict(saved.optimizer)
-        task.load_state(saved.task)
-        progress = Progress(saved.step, saved.seconds, saved.total, saved.count)
-        report(f"resuming {folder} at step {progress.step}")
-    else:
-        refuse_finished(folder)
-        if rank == 0:
-            write(os.path.join(folder, "recipe.json"), json.dumps(asdict(recipe), indent=1))
-    metrics.rewind(progress.step)
+        self.optimizer.step()
+        return values
 
-    def save() -> None:
-        if rank == 0:
-            task.save_weights(folder, progress.step)
-            Checkpoint(
-                step=progress.step,
-                seconds=progress.seconds,
-                total=progress.total,
-                count=progress.count,
-                recipe=plain(recipe),
-                identity=identity,
-                model=task.model.state_dict(),
-                optimizer=optimizer.state_dict(),
-                task=task.state(),
-            ).save(folder)
-
-    def validate(grad_norm: float) -> None:
+    def validate(self, grad_norm: float) -> None:
+        """A row of metrics."""
+        progress = self.progress
         row = dict(
             step=progress.step,
             seconds=round(progress.seconds, 1),
             loss=progress.mean_loss(),
             grad_norm=grad_norm,
-            lr=learning_rate(recipe, progress.step - 1),
-            **task.status(),
-            **task.validate(progress.step),
+            lr=learning_rate(self.recipe, progress.step - 1),
+            **self.task.status(),
+            **self.task.validate(progress.step),
         )
-        metrics.add(row)
-        report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
+        self.metrics.add(row)
+        self.report("  ".join(f"{k} {v:.6g}" for k, v in row.items()))
 
-    try:
-        with tqdm(
-            total=recipe.steps,
-            initial=progress.step,
-            disable=None if rank == 0 else True,
-            unit="step",
-        ) as bar:
-            while progress.step < recipe.steps:
-                loss, grad_norm = _step(task, recipe, optimizer, params, device, progress.step)
-                progress.add(loss)
-                bar.update()
-                last = progress.step == recipe.steps
-                if last:
-                    task.finish()
-                if last or progress.step % recipe.validate_every == 0:
-                    validate(grad_norm)
-                out_of_time = minutes is not None and bool(
-                    from_first_rank(progress.running > 60 * minutes, device)
-                )
-                if last or out_of_time or progress.step % recipe.checkpoint_every == 0:
-                    save()
-                if out_of_time and not last:
-                    report(
-                        f"stopped after {minutes:g} minutes at step {progress.step} of "
-                        f"{recipe.steps}; go on with --resume"
-                    )
-                    return False
-    except KeyboardInterrupt:
-        report(f"interrupted; the last checkpoint of {folder} is complete, go on with --resume")
-        raise
-    return True
-
-
-def _step(
-    task: Task,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    params: list[nn.Parameter],
-    device: torch.device,
-    step: int,
-) -> tuple[float, float]:
-    """One step of all ranks: (this rank's loss, norm of the mean gradient). Raises RecipeError
-    where one of them is not finite."""
-    task.start_step(step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, step)
-    task.model.train()
-    optimizer.zero_grad(set_to_none=True)
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-        loss = task.loss(step)
-    loss.backward()
-    average_gradients(params)
-    norm = nn.utils.clip_grad_norm_(params, recipe.clip or math.inf)
-    values = loss.item(), norm.item()
-    if not all(map(math.isfinite, values)):
-        raise RecipeError(
-            f"the loss is not finite at step {step}: lower lr, or use precision = 'fp32'"
-        )
-    optimizer.step()
-    return values
+    def save(self) -> None:
+        """Weights and checkpoint, by rank 0."""
+        if not self.first:
+            return
+        progress = self.progress
+        self.task.save_weights(self.folder, progress.step)
+        Checkpoint(
+            step=progress.step,
+            seconds=progress.seconds,
+            total=progress.total,
+            count=progress.count,
+            recipe=plain(self.recipe),
+            identity=self.identity,
+            model=self.task.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            task=self.task.state(),
+        ).save(self.folder)
 
 
 class Progress:

@@ -52,7 +52,7 @@ class Motif:
 
     psams   (K, 11, 4) at p-5 .. p+5: affinities relative to the best base, columns A C G U
     a0      (K,): affinity of each PSAM's best sequence; only ratios count
-    family  the proteins it stands for, NAME or NAME/NAME/..: their motifs can hardly be told apart
+    family  the proteins it stands for, NAME or NAME/NAME/..: their motifs are nearly the same
     source  where the motif comes from, in a word
     files   names below the folders of motifs, FILE or, for one PSAM alone, FILE#NUMBER
     """

@@ -18,7 +18,7 @@ from .genes import gt_ag_share, merge_genes, read_genes
 from .motifs import Motif, as_arrays, describe
 
 MIN_GT_AG = 0.9  # share of introns that must start with GT and end with AG
-K = 100  # length of the words that tell a shared sequence
+K = 100  # length of the words by which shared sequence is found
 NEAR = 200  # bases around a held-out splice site whose words must not be trained on
 REPEAT_GENES = 3  # a word in this many genes is a repeat
 
@@ -28,7 +28,7 @@ def words(codes: np.ndarray) -> np.ndarray:
     n = len(codes) - K + 1
     if n < 1:
         return np.zeros(0, np.uint64)
-    base = np.uint64(0x9E3779B97F4A7C15)  # odd, hence invertible modulo 2^64
+    base = np.uint64(0x9E3779B97F4A7C15)  # odd, so invertible modulo 2^64
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(len(codes), base))
         prefix = np.concatenate(
@@ -97,7 +97,7 @@ def prepare(
     are never packed.
 
     Validation: genes without paralogs on the `validation` chromosomes; test: the same on `test`;
-    genes of which the annotation does not tell count as without. Left out: genes with paralogs on
+    genes of which the annotation does not say so count as without. Left out: genes with paralogs on
     these chromosomes, genes named in `held_out`, genes on the `leave_out` chromosomes, and train
     genes that share a 100-mer with the neighbourhood of a splice site of a validation, test or
     held-out gene, repeats apart (`leaks`). A gene in two sources counts once.

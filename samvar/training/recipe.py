@@ -85,7 +85,7 @@ class SamRecipe(Recipe):
     windows: tuple[int, ...] = (1125, 2250)  # scored lengths, one drawn a step
     site_share: float = 0.8  # windows drawn around a site; 0: plain tiles as in the paper
     decoy_share: float = 0.0  # windows drawn around strong decoys of the core sites
-    mutate: float = 0.0  # share of bases drawn anew, away from sites
+    mutate: float = 0.0  # share of bases replaced at random, away from sites
     indels: float = (
         0.0  # probability that a window loses, and that it receives, a stretch away from sites
     )
@@ -169,7 +169,7 @@ class TeachRecipe:
     antisense: float = 0.05  # the same, read from the other strand
     substitutions: float = 0.6
     most_substitutions: int = 8
-    stretches: float = 0.15  # four to ten neighbouring bases drawn anew
+    stretches: float = 0.15  # four to ten neighbouring bases replaced at random
     planted: float = 0.1  # a motif's best sequence
     indels: float = 0.1
     recombined: float = 0.05  # a piece of another exon

@@ -4,6 +4,7 @@ where asked for."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,28 @@ from .soft_labels import SoftLabelSampler
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
 
+class Start(NamedTuple):
+    """What a run starts from: a model, if any, and core sites, each with what `load_start` says of
+    it (the core's only where a run of its own gives it)."""
+
+    source: SAM | LSSI | None
+    about: dict | None
+    core: LSSI
+    core_about: dict | None
+
+    @classmethod
+    def load(cls, start_from: str | None, lssi: str | None) -> Start:
+        """From the folders or bundles that `SamTask` names. Raises RecipeError where there is
+        nothing to take core sites from."""
+        source, about = load_start(start_from) if start_from else (None, None)
+        core_run, core_about = load_start(lssi, "lssi") if lssi else (None, None)
+        if not (origin := core_run or source):
+            raise RecipeError(
+                "there are no core sites: give a finished run of them (--lssi), or --start-from"
+            )
+        return cls(source, about, core_sites(origin), core_about)
+
+
 class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
@@ -54,50 +77,14 @@ class SamTask:
         fresh: bool = True,
         soft_labels: str | None = None,
     ):
-        torch.manual_seed(recipe.seed)
-        if not data.motifs:
-            raise DatasetError(
-                "the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER"
-            )
+        torch.manual_seed(recipe.seed)  # for the weights of every model made from here on
+        _check(data, recipe, soft_labels)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        source: SAM | LSSI | None = None
-        core_run: SAM | LSSI | None = None
-        self.started_from: dict | None = None
-        core_from: dict | None = None
-        if start_from:
-            source, self.started_from = load_start(start_from)
-        if lssi:
-            core_run, core_from = load_start(lssi, "lssi")
-        if not (origin := core_run or source):
-            raise RecipeError(
-                "there are no core sites: give a finished run of them (--lssi), or --start-from"
-            )
-        core = core_sites(origin)
-        m = {k: torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp")}
-        config = Config(
-            kind=kind,
-            channels=recipe.channels,
-            attention_dim=recipe.attention_dim,
-            lstm_units=recipe.lstm_units,
-            stack_widths=recipe.stack_widths,
-            lssi_channels=core.channels,
-            canonical=recipe.canonical,
-            branch_point=recipe.branch_point,
-            candidates=recipe.candidates,
-            faint_candidates=recipe.faint_candidates,
-            learnt_motifs=recipe.learnt_motifs,
-            effect_bumps=recipe.effect_bumps,
-        )
-        self.model: SAM = SAM(config, FixedMotifs.from_psams(m["psam"], m["a0"], m["rbp"])).to(
-            device
-        )
-        missing = self.model.lssi.load_state_dict(core.state_dict(), strict=False).missing_keys
-        self.model.lssi.requires_grad_(recipe.train_core)
-        if missing and fresh:  # a core without branch points
-            self.model.lssi.branch_density = recipe.branch_density_start
-            self.model.lssi.branch_point.requires_grad_(True)
-            guess_branch_points(self.model.lssi, data, device, recipe.seed)
-            self.model.lssi.branch_point.requires_grad_(recipe.train_core)
+        start = Start.load(start_from, lssi)
+        self.started_from = start.about
+        config = _config(kind, recipe, start.core.channels)
+        self.model: SAM = SAM(config, _fixed_motifs(data)).to(device)
+        self._take_core(start.core, fresh)
         self.soft = soft_labels and SoftLabelSampler(
             soft_labels,
             recipe.soft_families,
@@ -107,8 +94,6 @@ class SamTask:
             rank,
             config.reach,
         )
-        if not (self.soft or recipe.label_weight):
-            raise RecipeError("label_weight = 0 leaves nothing to learn from without --soft-labels")
         self.sampler = WindowSampler(
             data,
             TRAIN,
@@ -119,22 +104,28 @@ class SamTask:
             self._strength,
             Augmentation(recipe.mutate, recipe.indels, recipe.moved),
         )
-        if recipe.density_schedule == "accuracy" and not len(data.genes(VALIDATION)):
-            raise RecipeError(
-                "density_schedule = 'accuracy' needs validation genes, and the dataset has none: "
-                "take "
-                "'geometric', or prepare it with --validation"
-            )
         self.density, self.target = recipe.density_start, recipe.target
         self.identity = dict(
             kind=kind,
             data=data.digest(),
-            lssi=sha256_of(core_from),
-            start_from=sha256_of(self.started_from),
+            lssi=sha256_of(start.core_about),
+            start_from=sha256_of(start.about),
             **({"soft_labels": self.soft.digest} if self.soft else {}),
         )
-        if source and fresh:
-            self._start_from(source)
+        if start.source and fresh:
+            self._start_from(start.source)
+
+    def _take_core(self, core: LSSI, fresh: bool) -> None:
+        """The core sites of another model. A core that has no branch points gets a first guess of
+        them, unless a checkpoint follows (`fresh`)."""
+        own, recipe = self.model.lssi, self.recipe
+        missing = own.load_state_dict(core.state_dict(), strict=False).missing_keys
+        own.requires_grad_(recipe.train_core)
+        if missing and fresh:
+            own.branch_density = recipe.branch_density_start
+            own.branch_point.requires_grad_(True)
+            guess_branch_points(own, self.data, self.device, recipe.seed)
+            own.branch_point.requires_grad_(recipe.train_core)
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -291,6 +282,44 @@ class SamTask:
         )
 
 
+def _check(data: Dataset, recipe: SamRecipe, soft_labels: str | None) -> None:
+    """Raises DatasetError or RecipeError where the dataset has not what the recipe needs."""
+    if not data.motifs:
+        raise DatasetError(
+            "the dataset holds no motifs; make it with: samvar train prepare --motifs FOLDER"
+        )
+    if not (soft_labels or recipe.label_weight):
+        raise RecipeError("label_weight = 0 leaves nothing to learn from without --soft-labels")
+    if recipe.density_schedule == "accuracy" and not len(data.genes(VALIDATION)):
+        raise RecipeError(
+            "density_schedule = 'accuracy' needs validation genes, and the dataset has none: take "
+            "'geometric', or prepare it with --validation"
+        )
+
+
+def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
+    """The model's shape."""
+    return Config(
+        kind=kind,
+        channels=recipe.channels,
+        attention_dim=recipe.attention_dim,
+        lstm_units=recipe.lstm_units,
+        stack_widths=recipe.stack_widths,
+        lssi_channels=lssi_channels,
+        canonical=recipe.canonical,
+        branch_point=recipe.branch_point,
+        candidates=recipe.candidates,
+        faint_candidates=recipe.faint_candidates,
+        learnt_motifs=recipe.learnt_motifs,
+        effect_bumps=recipe.effect_bumps,
+    )
+
+
+def _fixed_motifs(data: Dataset) -> FixedMotifs:
+    psam, a0, rbp = (torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp"))
+    return FixedMotifs.from_psams(psam, a0, rbp)
+
+
 def between(start: float, end: float, done: float) -> float:
     """From `start` to `end` on a geometric scale; `done` from 0 to 1."""
     return start * (end / start) ** done
@@ -302,8 +331,3 @@ def validation_genes(data: Dataset, bases: int) -> np.ndarray:
     genes = genes[np.random.default_rng(0).permutation(len(genes))]
     lengths = data.offsets[genes + 1] - data.offsets[genes]
     return np.sort(genes[: int(np.searchsorted(np.cumsum(lengths), bases)) + 1])
-
-
-def _shape(model: SAM) -> Config:
-    """The configuration but for what a start may differ in."""
-    return replace(model.config, kind="am", lssi_channels=1, temperature=1.0)

@@ -23,7 +23,7 @@ STRETCH = 120  # longest stretch deleted, inserted or moved
 class Augmentation:
     """Changes of a window more than KEEP bases away from its sites (after EvoAug, Lee et al. 2023).
 
-    mutate  share of the bases drawn anew
+    mutate  share of the bases replaced at random
     indels  probability that 1 to STRETCH bases are deleted, and that as many are inserted
     moved   probability that 1 to STRETCH bases stand elsewhere in the window
     """

@@ -16,7 +16,7 @@ from ..errors import DatasetError
 from .dataset import pack, unpack
 
 LEAST = 1e-3  # probabilities below this are stored as 0
-GONE = -1  # position of a site that a version lacks
+GONE = -1  # position of a site that a version does not have
 MOST_LOG_ODDS = 12.0
 MOST_SITES = 256  # that a window may have
 

@@ -316,9 +316,9 @@ def _view(predictor: Predictor, scored: ScoredWindow, options: Options, thorough
     sides = [EditableAllele.make(predictor, window, in_alt) for in_alt in (False, True)]
     ref, alt = (landscape(predictor, window, sides, found, in_alt) for in_alt in (False, True))
     transcripts = window.gene.selected(options.transcripts)
-    told = consequences(predictor, scored, found, transcripts, options.event_min)
-    sure = tuple(sureness(predictor.bundle.evidence, window, found, told))
-    return GeneView(window, ref, alt, found, causes, told, sure)
+    outcomes = consequences(predictor, scored, found, transcripts, options.event_min)
+    sure = tuple(sureness(predictor.bundle.evidence, window, found, outcomes))
+    return GeneView(window, ref, alt, found, causes, outcomes, sure)
 
 
 def explain_region(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..scoring.attribution import Attribution
+from ..scoring.attribution import Attribution, PartKind
 
 FAMILIES = {  # of related proteins; others: the name up to its first digit
     "HNRNPA0": "HNRNPA",
@@ -52,6 +52,6 @@ def families(cause: Attribution) -> list[tuple[str, float]]:
     """Effects summed over related proteins, strongest first."""
     total: dict[str, float] = {}
     for p in cause.parts:
-        name = family(p.rbp) if p.kind == "rbp" else p.rbp
+        name = family(p.rbp) if p.kind is PartKind.MOTIF else p.rbp
         total[name] = total.get(name, 0.0) + p.effect
     return sorted(total.items(), key=lambda item: -abs(item[1]))

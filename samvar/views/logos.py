@@ -39,7 +39,7 @@ FEW = 200  # sites below which a logo is mostly noise
 LEAST = 0.008  # letters lower than this share of their panel are not drawn
 COLOURS = dict(
     A="#009e73", C="#0072b2", G="#e69f00", T="#d55e00"
-)  # Okabe and Ito's, told apart by colour-blind eyes
+)  # Okabe and Ito's, which colour-blind readers can distinguish
 ON_DARK = dict(A="#2fc79b", C="#56b4e9", G="#f0b83a", T="#f0794a")
 GREY = "#7a808b"  # text that reads on light and on dark
 COLUMNS = (
@@ -171,8 +171,8 @@ def collect(
     the bundle's first seed; FM sites are as many positions, those with the highest affinity of its
     fixed motif, of equal ones the first.
 
-    Raises SamvarError for a model without AM, an RBP that it lacks, and when no known sequence is
-    left.
+    Raises SamvarError for a model without AM, an RBP that it does not have, and when no known
+    sequence is left.
     """
     bundle = predictor.bundle
     if bundle.kind != "am":

@@ -109,9 +109,9 @@ def _part_dict(
     p: attribution.Part, cause: attribution.Attribution, background: Background | None
 ) -> dict:
     return dict(
-        kind=p.kind,
+        kind=p.kind.value,
         rbp=p.rbp,
-        family=family(p.rbp) if p.kind == "rbp" else None,
+        family=family(p.rbp) if p.kind is attribution.PartKind.MOTIF else None,
         event=p.event or None,
         pos=None if p.position is None else _number_place(p.position, p.offset),
         site=p.site or None,

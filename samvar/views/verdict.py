@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..scoring.attribution import Attribution, Part
+from ..scoring.attribution import Attribution, Part, PartKind
 from ..scoring.consequence import FLOOR, REACH, Consequence, Event, Kind, Outcome, Site
 from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
 from ..scoring.message import Decay, Frame, Message, NoFrame
@@ -130,10 +130,10 @@ def _is_of(cause: Attribution, site: Site | None) -> bool:
 
 
 def _named(part: Part, at_site: bool) -> str:
-    if part.kind == "spacing":
+    if part.kind is PartKind.SPACING:
         return "the spacing of the sites around"
-    if part.kind == "lssi":
-        return "the splice site itself" if at_site else "another splice site near by"
+    if part.kind is PartKind.CORE:
+        return "the splice site itself" if at_site else "another splice site nearby"
     return f"a site of {part.rbp} {_OF_PARTS.get(part.event, part.event)}"
 
 

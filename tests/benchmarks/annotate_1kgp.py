@@ -5,7 +5,7 @@
 
 DATA holds vcf/, genome/ and annotation/. A GTF is made from the canonical exon table; the run must
 return every record of 1kgp3_chr20_1-2Mb.hg19.vcf.gz, unchanged but for INFO, with a status for
-every ALT. Another run, without attribution, tells what attribution costs.
+every ALT. Another run, without attribution, measures what attribution costs.
 """
 
 from __future__ import annotations

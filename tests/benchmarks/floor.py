@@ -5,7 +5,7 @@ it takes.
     python tests/benchmarks/floor.py DATA [--model default] [--snvs 300]
 
 DATA holds vcf/, genome/ and annotation/. SNVs of the 1000 Genomes chr20 file, one thread.
-Operations: 2 per multiply-add, of what is computed anew for an allele whose reference is known
+Operations: 2 per multiply-add, of what is computed again for an allele whose reference is known
 (convolutions and matrix products counted as they run, the LSTM by its shape). The rate is that of
 512 x 512 matrix products, the floor operations / rate.
 """

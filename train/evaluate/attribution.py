@@ -25,7 +25,7 @@ from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Variant
 from samvar.model.bundle import load_bundle
 from samvar.scoring import attribution, deltas
-from samvar.scoring.attribution import Attribution
+from samvar.scoring.attribution import Attribution, PartKind
 from samvar.scoring.predictor import Predictor
 
 SETS = {
@@ -66,13 +66,15 @@ def against_knockouts(causes: list[Attribution]) -> dict:
         p
         for c in several
         for p in c.parts
-        if p.kind != "spacing" and max(abs(p.effect), abs(p.knockout)) >= SHOWS
+        if p.kind is not PartKind.SPACING and max(abs(p.effect), abs(p.knockout)) >= SHOWS
     ]
     x, y = np.array([(p.effect, p.knockout) for p in parts]).T
     ranks = [np.argsort(np.argsort(v)) for v in (x, y)]
 
     def strongest(c: Attribution, key):
-        return max((p for p in c.parts if p.kind != "spacing"), key=lambda p: abs(key(p)))
+        return max(
+            (p for p in c.parts if p.kind is not PartKind.SPACING), key=lambda p: abs(key(p))
+        )
 
     same = [strongest(c, lambda p: p.effect) is strongest(c, lambda p: p.knockout) for c in several]
     return dict(
@@ -108,7 +110,7 @@ def main() -> None:
         results = predictor.map(lambda w: attributed(predictor, w, args.least), shown)
         pairs += [p for found in tqdm(results, name, len(shown), disable=None) for p in found]
     fine, rough = (list(side) for side in zip(*pairs))
-    rbps = [c._replace(parts=[p for p in c.parts if p.kind == "rbp"]) for c in fine]
+    rbps = [c._replace(parts=[p for p in c.parts if p.kind is PartKind.MOTIF]) for c in fine]
     result = dict(
         bundle=bundle.name,
         sha256=bundle.sha256,

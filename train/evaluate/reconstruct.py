@@ -4,7 +4,7 @@
     python train/evaluate/reconstruct.py DATASET --model default --json OUT
 
 A decoder (three convolutions, 15 bases to either side) is trained on the train genes of a packed
-dataset to tell every base from the activations of the 79 RBPs alone, and is measured on whole
+dataset to predict every base from the activations of the 79 RBPs alone, and is measured on whole
 validation genes. Beside it: always the commonest base, and what the entropy bound of the sites
 would allow at most (Fano's inequality).
 """
@@ -59,8 +59,8 @@ def truth(codes: np.ndarray, before: int, after: int) -> torch.Tensor:
 
 
 def most_by_fano(bits: float) -> float:
-    """The largest share of bases that sites of so many bits per base can tell, the sequence having
-    two per base."""
+    """The largest share of bases that sites of so many bits per base can predict, the sequence
+    having two per base."""
     shares = np.linspace(0.25, 1, 100_001)[:-1]
     errors = 1 - shares
     missing = -(errors * np.log2(errors) + shares * np.log2(shares)) + errors * math.log2(3)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Top-k accuracy of a bundle on the validation and test chromosomes, and what lies behind it.
+"""Top-k accuracy of a bundle on the validation and test chromosomes, and what it is made of.
 
     python train/evaluate/topk.py DATA --model default --json OUT
 

@@ -22,7 +22,7 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, modules=COMMANDS)
 def train() -> None:
-    """Train models anew, from genomes to a weight bundle.
+    """Train models, from genomes to a weight bundle.
 
     The commands are listed in the order in which they are used.
     """

@@ -96,8 +96,8 @@ def evaluate(
     if no_paralogs:
         if all(g.paralog is None for g in found):
             raise DatasetError(
-                "the annotation does not tell paralogs (no has_paralog column); use --genes with a "
-                "list"
+                "the annotation does not say which genes have paralogs (no has_paralog column); "
+                "use --genes with a list"
             )
         found = [g for g in found if g.paralog is False]
     if genes:

@@ -27,14 +27,14 @@ NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 
 
 class VcfReader:
-    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is told
-    by the content.
+    """Header lines and records of a VCF: text, gzip, BGZF or BCF, `-` for stdin; the form is
+    recognised by the content.
 
     `keys` are the INFO keys that the caller will write: a file that has one is refused, or, with
-    `overwrite`, rid of every field of an earlier run; samvar's header lines of such a run are left
-    out. `shared` are keys that other programs write, too, with what samvar's definition of each
-    contains; those of other programs are never removed. `regions` selects records, through an index
-    where `indexed` and there is one. `form` is v (text), z (compressed text) or b (BCF).
+    `overwrite`, read without the fields of an earlier run; samvar's header lines of such a run are
+    left out. `shared` are keys that other programs write, too, with what samvar's definition of
+    each contains; those of other programs are never removed. `regions` selects records, through an
+    index where `indexed` and there is one. `form` is v (text), z (compressed text) or b (BCF).
     Raises VcfError naming file and line when it is not a VCF, malformed or truncated.
     """
 
@@ -95,7 +95,9 @@ class VcfReader:
     def close(self) -> None:
         """Close the input; stdin stays open."""
         if self._hts is not None:
-            with suppress(OSError, TypeError, ValueError):  # of a damaged end, which has been told
+            with suppress(
+                OSError, TypeError, ValueError
+            ):  # of a damaged end, which has been reported
                 self._hts.close()
         if self.path != "stdin":
             self._stream.close()
@@ -110,8 +112,8 @@ class VcfReader:
         self.close()
 
     def _open_bcf(self, head: bytes) -> None:
-        """htslib turns BCF into text. What has been read of a pipe to tell its form has to be put
-        before the rest."""
+        """htslib turns BCF into text. What has been read of a pipe to recognise its form has to be
+        put before the rest."""
         import pysam
 
         try:
@@ -193,7 +195,7 @@ class VcfReader:
 
     @property
     def expected_records(self) -> int | None:
-        """How many records will come, where an index tells and all are read."""
+        """How many records will come, where an index says so and all are read."""
         return record_count(self.path) if self._regions is None and not self._streamed else None
 
     @property
@@ -289,10 +291,10 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
             stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
             writer: TextWriter | BcfWriter
             if form in "bu":
-                writer = BcfWriter(stream, form, bool(index))
+                writer = BcfWriter(stream, form, index)
                 stack.callback(writer.close)
             else:
-                writer = TextWriter(stream, form == "z", bool(index))
+                writer = TextWriter(stream, form == "z", index)
             yield writer
             writer.finish()
             if isinstance(writer, BcfWriter) and os.path.isfile(name):

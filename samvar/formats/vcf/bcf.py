@@ -17,6 +17,7 @@ from .bgzf import BGZF_EOF
 from .record import Order, Record, declared
 
 BCF_MAGIC = b"BCF\x02"
+LAST_POS = (1 << 31) - 1  # POS is a number of 32 bits
 KINDS = b"contig", b"INFO", b"FORMAT", b"FILTER"
 
 
@@ -78,7 +79,7 @@ except pysam.SamtoolsError as error:
     if "parse error" in str(error):
         os._exit(255)
     try:
-        os.write(1, b"0")  # tells why
+        os.write(1, b"0")  # fails as htslib did, with the cause
     except OSError as e:
         os._exit(e.errno)
     os._exit(errno.EIO)
@@ -95,10 +96,11 @@ class BcfWriter:
 
     REFUSED = 255  # exit code of the process: htslib could not read a record
 
-    def __init__(self, stream: BinaryIO, mode: str, sorted_only: bool = False):
+    def __init__(self, stream: BinaryIO, mode: str, index: str | None = None):
         self._stream, self._mode = stream, mode
         self._process: subprocess.Popen | None = None
-        self._order = Order() if sorted_only else None
+        self._index = index
+        self._order: Order | None = None
         self.first: Record | None = None
 
     def start(self, header: list[bytes]) -> None:
@@ -109,6 +111,8 @@ class BcfWriter:
         self._known = known_to_htslib(text)
         self._known[b"FILTER"] |= {b"PASS", b"."}
         self._columns = header[-1].count(b"\t")
+        if self._index:
+            self._order = Order(self._index, True, header)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WRITE, self._mode],
             stdin=subprocess.PIPE,
@@ -123,7 +127,12 @@ class BcfWriter:
         if self._order:
             self._order.check(record)
         line = record.with_info(added).rstrip(b"\r\n")
-        refused = f"the record at {record.contig}:{record.pos} cannot be written as BCF"
+        refused = f"the record at {record.where} cannot be written as BCF"
+        if not 0 <= record.pos <= LAST_POS:
+            raise VcfError(
+                f"{refused}: POS must be 0 to {LAST_POS:,} there. Correct the record, or write "
+                "text (-O v or -O z)"
+            )
         if (columns := line.count(b"\t")) != self._columns:
             raise VcfError(
                 f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}"
@@ -206,8 +215,8 @@ def known_to_htslib(header: bytes) -> dict[bytes, set[bytes]]:
                 return {k: {n.encode() for n in own} for k, own in zip(KINDS, kept)}
         except (OSError, ValueError) as e:
             raise VcfError(
-                "htslib refuses the header (two samples of one name?): mend it, or write text (-O "
-                "v or -O z)"
+                "htslib refuses the header (two samples of one name?): correct it, or write text "
+                "(-O v or -O z)"
             ) from e
 
 

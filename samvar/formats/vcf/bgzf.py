@@ -1,4 +1,4 @@
-"""BGZF: its end marker, which a truncated file lacks, and how it is written."""
+"""BGZF: how it is written, and its end marker, which is missing from a truncated file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b00030000000000000000
 
 
 class Tail(io.RawIOBase):
-    """Reads through to a stream and remembers its last bytes, to tell a truncated BGZF."""
+    """Reads through to a stream and remembers its last bytes, to recognise a truncated BGZF."""
 
     def __init__(self, stream: BinaryIO, head: bytes):
         self._stream, self._head, self.last = stream, head, b""

@@ -34,7 +34,7 @@ def samples(columns: bytes) -> list[str]:
 
 
 def calls(record: Record) -> dict[int, Call]:
-    """The calls of the samples (by their number, from 0) that have an ALT; none where FORMAT lacks
+    """The calls of the samples (by their number, from 0) that have an ALT; none where FORMAT has no
     GT."""
     fields = record.line.rstrip(b"\r\n").split(b"\t")
     keys = fields[8].split(b":") if len(fields) > 8 else []

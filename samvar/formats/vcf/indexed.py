@@ -12,7 +12,7 @@ from ...errors import VcfError
 from ..regions import Regions
 from .bcf import text_of
 
-LAST = (1 << 31) - 1  # position that an index can have
+LAST = (1 << 31) - 1  # position, 1-based, that pysam reads by an index
 
 
 def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tuple[int, bytes]]:
@@ -35,11 +35,16 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
             )
         for contig in names:
             for i, (start, stop) in enumerate(regions.on(contig)):
+                if start >= LAST:
+                    raise VcfError(
+                        f"{contig}:{start + 1}: an index is read up to {LAST:,}; select "
+                        "records beyond that without it, by -t"
+                    )
                 for line in fetch(contig, start, min(stop, LAST)):
                     yield i, line
     except (OSError, ValueError) as e:
         raise VcfError(
-            f"{path} or its index {index} is damaged ({e}): make the index anew with "
+            f"{path} or its index {index} is damaged ({e}): make the index again with "
             "bcftools index; where that fails, it is the file"
         ) from e
     finally:
@@ -49,7 +54,7 @@ def fetched(path: str, index: str, bcf: bool, regions: Regions) -> Iterator[tupl
 
 
 def record_count(path: str) -> int | None:
-    """How many records a file has, where the index beside it tells; None where there is none."""
+    """How many records a file has, where the index beside it says so; None where there is none."""
     import pysam.bcftools
 
     if not any(os.path.exists(path + suffix) for suffix in (".csi", ".tbi")):
@@ -68,4 +73,7 @@ def write_index(path: str, index_path: str, kind: str) -> None:
             "-f", "-t" if kind == "tbi" else "-c", "-o", index_path, path, catch_stdout=False
         )
     except pysam.utils.SamtoolsError as e:
-        raise VcfError(f"cannot index the output: {e}") from e
+        raise VcfError(
+            f"cannot make the output's {kind} index: htslib gives the cause above. "
+            "Leave out -W to write the file without one"
+        ) from e

@@ -23,6 +23,12 @@ class Record(NamedTuple):
     ref: str
     alts: tuple[str, ...]  # empty where ALT is "."
 
+    @property
+    def where(self) -> str:
+        """Its place on the genome and, where known, its line: for messages."""
+        place = f"{self.contig}:{self.pos}"
+        return f"{place} (line {self.number})" if self.number else place
+
     def with_info(self, added: list[str]) -> bytes:
         """The line with entries appended to INFO; every other byte is the input's."""
         if not added:
@@ -61,21 +67,44 @@ def insert_header(header: list[bytes], added: list[str]) -> list[bytes]:
     return [*meta, *(a.encode("utf-8", "backslashreplace") + end for a in added), columns]
 
 
-class Order:
-    """Whether records come sorted, as an index needs them."""
+_LENGTH = re.compile(rb"[<,]\s*length=([0-9]+)\s*[,>]")
 
-    def __init__(self):
+
+def last_in_index(index: str, bcf: bool, header: Iterable[bytes]) -> int:
+    """The last position (1-based) that an index ("tbi" or "csi") can have, as htslib makes it: its
+    lowest level has bins of 2^14 bases, each level above bins 8 times as long. A tbi has five
+    levels; a csi has as many as the longest contig of the header needs, for text at least six."""
+    contigs = [line for line in header if line.startswith(b"##contig")]
+    lengths = [int(length) for line in contigs for length in _LENGTH.findall(line)]
+    longest = max(lengths, default=1 << 31) if bcf else max([1 << 31, *lengths])
+    last = 1 << (29 if index == "tbi" else 14)
+    while index == "csi" and last < longest + 256:
+        last <<= 3
+    return last
+
+
+class Order:
+    """Whether records come as an index ("tbi" or "csi") needs them: sorted, and none beyond the
+    last position that it can have."""
+
+    def __init__(self, index: str, bcf: bool, header: Iterable[bytes]):
+        self._index, self._last = index, last_in_index(index, bcf, header)
         self._seen: set[str] = set()
         self._contig, self._pos = "", 0
 
     def check(self, record: Record) -> None:
         if not record.contig:
             return
+        if record.pos > self._last:
+            other = " use -W=csi," if self._index == "tbi" else ""
+            raise VcfError(
+                f"{record.where}: the index of the output (-W) cannot hold positions beyond "
+                f"{self._last:,}. Correct the record,{other} or leave out -W"
+            )
         new = record.contig != self._contig
         if (record.contig in self._seen) if new else record.pos < self._pos:
             raise VcfError(
-                f"{record.contig}:{record.pos} is out of order, so that the output cannot be "
-                "indexed (-W): "
+                f"{record.where} is out of order, so that the output cannot be indexed (-W): "
                 "sort the input first, with bcftools sort"
             )
         self._seen.add(record.contig)

@@ -14,14 +14,17 @@ from .record import Order, Record
 
 
 class TextWriter:
-    """Lines to a binary stream, compressed or not. With `sorted_only` a record out of order raises
-    VcfError."""
+    """Lines to a binary stream, compressed or not. With `index` ("tbi" or "csi") a record that such
+    an index cannot have raises VcfError."""
 
-    def __init__(self, stream: BinaryIO, compress: bool = False, sorted_only: bool = False):
+    def __init__(self, stream: BinaryIO, compress: bool = False, index: str | None = None):
         self._stream, self._sink = stream, Bgzf(stream) if compress else stream
-        self._order = Order() if sorted_only else None
+        self._index = index
+        self._order: Order | None = None
 
     def start(self, header: list[bytes]) -> None:
+        if self._index:
+            self._order = Order(self._index, False, header)
         self._sink.write(b"".join(header))
 
     def write(self, record: Record, added: list[str]) -> None:
