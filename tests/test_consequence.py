@@ -114,6 +114,14 @@ def test_an_exon_is_skipped_once_though_both_its_ends_go(strand, tmp_path):
 
 
 @STRANDS
+def test_exons_whose_intron_is_deleted_are_joined_and_nothing_is_retained(strand, tmp_path):
+    lost = {(DONOR, 499): (0.9, 0.0), (ACCEPTOR, 700): (0.9, 0.0)}
+    assert Case(lost, at=500, gone=200, new="").says(strand, tmp_path).outcomes == ()
+    part = Case(lost, at=510, gone=150, new="").says(strand, tmp_path).outcomes[0].event
+    assert (part.kind, part.size) == (Kind.WHOLE_INTRON_RETENTION, 50)
+
+
+@STRANDS
 @pytest.mark.parametrize(
     "lost, new, kind, exons, size, rna",
     [

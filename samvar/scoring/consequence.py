@@ -381,6 +381,7 @@ def _lost(line: Line, sites: _Sites, moved: dict[Site, float]) -> Iterator[Event
         if kept:
             for j in (i, i + 1):
                 skipped[j] = max(skipped[j] - kept, 0.0)
+        if kept and size:  # where the variant deletes the intron, nothing of it can stay
             changed = tuple(sorted((donor, acceptor), key=lambda s: -s.lost))
             yield Event(
                 Kind.WHOLE_INTRON_RETENTION,
