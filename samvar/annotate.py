@@ -44,6 +44,7 @@ PRECISIONS = ("fp32", "bf16")
 LISTED = "listed"  # transcripts that a file names
 
 T = TypeVar("T")
+Table = Callable[[Record, list[ScoredAllele]], None]  # takes a record with its alleles
 Change = Variant | Status  # what an ALT changes, or why there is nothing to be scored
 
 
@@ -135,12 +136,12 @@ def annotate(
     predictor: Predictor,
     options: Options = Options(),
     command: str | None = None,
-    table: TextIO | None = None,
+    tables: Sequence[Table] = (),
     md5: bool = False,
 ) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
-    the command line for the header, None to leave out what changes from run to run; `table`
-    receives the scores as lines of TSV; `md5`: the header has the MD5 of every contig that has
+    the command line for the header, None to leave out what changes from run to run; `tables`
+    are given each record with its alleles; `md5`: the header has the MD5 of every contig that has
     genes.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
@@ -167,8 +168,8 @@ def annotate(
                 writer.start(header)
                 started = True
             writer.write(record, encode(record, alleles, options, joint, names))
-            if table:
-                table.write("".join(map(tsv(record), alleles)))
+            for add in tables:
+                add(record, alleles)
             stats.add(record, alleles)
             bar.update()
     if not started:
@@ -426,6 +427,16 @@ def encode(
         [a.status for a in alleles],
         {f: rows[f] for f in options.fields if f in rows},
     )
+
+
+def tsv_table(handle: TextIO) -> Table:
+    """The flat table of `--tsv`, with its header."""
+    handle.write("\t".join(info.TSV_COLUMNS) + "\n")
+
+    def add(record: Record, alleles: list[ScoredAllele]) -> None:
+        handle.write("".join(map(tsv(record), alleles)))
+
+    return add
 
 
 def tsv(record: Record) -> Callable[[ScoredAllele], str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from . import info
-from .annotate import Options
+from .annotate import CHUNK, Options, Table
 from .errors import SamvarError
+from .formats.vcf.record import Record
 from .scorer import Scorer, load
 from .scoring.deltas import NAMES
 from .scoring.effects import GeneEffect, ScoredAllele
@@ -61,10 +64,10 @@ def score_batch(
     """Score the alleles of a batch: columns CHROM, POS (1-based), REF, ALT and, where there is one,
     ID. Other columns are not passed on.
 
-    Gives a batch of `SCHEMA`, the columns of `--tsv`: a row for each allele and gene, in the order
-    of the batch; one row, null from SYMBOL on, for an allele without a score. DS are probabilities;
-    DP are bases from POS (of a site within an insertion: the base before that); EVENTS are rows of
-    SAMVAR_EVENT, CAUSES those of SAMVAR_RBP, POS 1-based.
+    Gives a batch of `SCHEMA`: a row for each allele and gene, in the order of the batch; one row,
+    null from SYMBOL on, for an allele without a score. DS are probabilities; DP are bases from POS
+    (of a site within an insertion: the base before that); EVENTS are rows of SAMVAR_EVENT, CAUSES
+    those of SAMVAR_RBP, POS 1-based.
 
     Keeps no state but a `Scorer` for each process, made at the first call with these arguments
     (see `samvar.load`). Batches that hold one region each are fastest. Raises SamvarError where a
@@ -158,3 +161,24 @@ def _effect(effect: GeneEffect, alt: str, pos: int, options: Options) -> dict:
 def batch_of(rows: list[dict]) -> pa.RecordBatch:
     """Rows -> a batch of `SCHEMA`."""
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+
+
+@contextmanager
+def parquet_table(path: str, options: Options) -> Iterator[Table]:
+    """A Parquet file of `SCHEMA` that `annotate` fills, record by record."""
+    waiting: list[dict] = []
+    with pq.ParquetWriter(path, SCHEMA) as writer:
+
+        def add(record: Record, alleles: list[ScoredAllele]) -> None:
+            name = record.line.split(b"\t", 3)[2].decode(errors="replace")
+            known = None if name == "." else name
+            for allele in alleles:
+                waiting.extend(
+                    rows_of(record.contig, record.pos, record.ref, allele, known, options)
+                )
+            if len(waiting) >= CHUNK:
+                writer.write_batch(batch_of(waiting))
+                waiting.clear()
+
+        yield add
+        writer.write_batch(batch_of(waiting))

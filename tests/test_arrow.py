@@ -12,6 +12,7 @@ from samvar.cli import main
 from . import toy
 
 pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 
 BASES = toy.random_bases(1500, seed=11)
 OTHER = dict(zip("ACGT", "CGTA"))
@@ -47,10 +48,14 @@ def test_rows_are_those_of_the_flat_table(files, tmp_path):
     assert found.schema == SCHEMA
     vcf = toy.vcf(tmp_path / "x.vcf", *ALLELES)
     common = ["-f", files[0], "-a", files[1], "--model", files[2], "--rbp-min", "0"]
-    table = tmp_path / "x.tsv"
-    output = CliRunner().invoke(main, ["annotate", vcf, *common, "--tsv", str(table)]).stdout
-    lines = [line.split("\t") for line in table.read_text().splitlines()]
-    columns = lines.pop(0)
+    table, parquet = tmp_path / "x.tsv", tmp_path / "x.parquet"
+    more = ["--tsv", str(table), "--parquet", str(parquet)]
+    output = CliRunner().invoke(main, ["annotate", vcf, *common, *more]).stdout
+    columns, *lines = (line.split("\t") for line in table.read_text().splitlines())
+    kept = [i for i, name in enumerate(columns) if name in SCHEMA.names]  # no line for each event
+    lines = list(dict.fromkeys(tuple(line[i] for i in kept) for line in lines))
+    columns = [columns[i] for i in kept]
+    assert {"STATUS", "SYMBOL", "DS_AG", "DP_DL", "SD"} <= set(columns)
     rows = found.to_pylist()
     assert len(rows) == len(lines) > len(ALLELES)
     for row, line in zip(rows, lines):
@@ -64,6 +69,8 @@ def test_rows_are_those_of_the_flat_table(files, tmp_path):
             else:
                 assert text == (f"{value:.4f}" if isinstance(value, float) else str(value))
     assert [row["ID"] for row in rows] == sorted(row["ID"] for row in rows)
+    written = pq.read_table(parquet)
+    assert written.drop_columns("ID").equals(pa.Table.from_batches([found]).drop_columns("ID"))
     causes = [c for row in rows for c in row["CAUSES"] or ()]
     assert causes and all(f"|{c['EFFECT']:.4f}|{c['DELTA']}" in output for c in causes)
     events = [e for row in rows for e in row["EVENTS"] or ()]
@@ -119,8 +126,6 @@ def test_ray_with_two_actors_gives_what_one_process_gives(files, tmp_path):
     pytest.importorskip("ray")
     import subprocess
     import sys
-
-    import pyarrow.parquet as pq
 
     from samvar.arrow import score_batch
 

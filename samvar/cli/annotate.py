@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import __version__
+from ..errors import SamvarError
 from ..files import complete_file, write
 from .options import (
     EXIT_STRICT,
@@ -38,6 +39,9 @@ from .options import (
     workers_option,
     write_json,
 )
+
+if TYPE_CHECKING:
+    from ..annotate import Options, Table
 
 
 class OptionalValues(click.Command):
@@ -121,17 +125,18 @@ def _regions(regions, regions_file, targets, targets_file, regions_overlap, name
 @dataclass(frozen=True)
 class Outputs:
     """Where a run writes: the records (- for stdout) in a form (None: as is usual), the kind of
-    their index, the table of scores, the counts."""
+    their index, the tables of scores (TSV, Parquet), the counts."""
 
     records: str
     form: str | None
     index: str | None
-    table: str | None
+    tsv: str | None
+    parquet: str | None
     stats: str | None
 
     def check(self, inputs: tuple[str | None, ...]) -> None:
         """Raises UsageError or OSError where one of them cannot be written, before any work."""
-        files = self.records, self.table, self.stats
+        files = self.records, self.tsv, self.parquet, self.stats
         different_files(*files)
         different_files(*files, inputs=inputs)
         if self.stats == self.records == "-":
@@ -150,18 +155,30 @@ class Outputs:
         return form
 
     @contextmanager
-    def open_table(self) -> Iterator[TextIO | None]:
-        """The table, with its header; None where there is none."""
-        from .. import info
+    def open_tables(self, options: Options) -> Iterator[list[Table]]:
+        """The tables that are asked for. Raises SamvarError where pyarrow is missing."""
+        from ..annotate import tsv_table
 
-        if not self.table:
-            yield None
-            return
-        with complete_file(self.table) as part:
-            packed = self.table.endswith(".gz")
-            with gzip.open(part, "wt") if packed else open(part, "w") as table:
-                table.write("\t".join(info.TSV_COLUMNS) + "\n")
-                yield table
+        with ExitStack() as stack:
+            tables = []
+            if self.tsv:
+                part = stack.enter_context(complete_file(self.tsv))
+                packed = self.tsv.endswith(".gz")
+                handle = gzip.open(part, "wt") if packed else open(part, "w")
+                tables.append(tsv_table(stack.enter_context(handle)))
+            if self.parquet:
+                part = stack.enter_context(complete_file(self.parquet))
+                tables.append(stack.enter_context(arrow().parquet_table(part, options)))
+            yield tables
+
+
+def arrow():
+    """samvar.arrow. Raises SamvarError where pyarrow is missing."""
+    try:
+        from .. import arrow
+    except ImportError as e:
+        raise SamvarError("--parquet needs pyarrow: pip install 'samvar[arrow]'") from e
+    return arrow
 
 
 def _form_of_name(output: str) -> str | None:
@@ -282,6 +299,13 @@ def _form_of_name(output: str) -> str | None:
     help="Also write the scores as a tab-separated table; gzipped where the name ends in .gz.",
 )
 @click.option(
+    "--parquet",
+    metavar="FILE",
+    callback=file_only,
+    help="Also write scores, events and causes as a Parquet table. Needs pyarrow: pip install "
+    "'samvar[arrow]'.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Replace the INFO fields of an earlier run of samvar."
 )
 @click.option(
@@ -343,6 +367,7 @@ def annotate(
     regions_overlap,
     model_name,
     tsv,
+    parquet,
     overwrite,
     strict,
     no_version,
@@ -374,9 +399,11 @@ def annotate(
 
     if hgvs and vcf != "-":
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
-    outputs = Outputs(output, output_type, write_index, tsv, stats)
+    outputs = Outputs(output, output_type, write_index, tsv, parquet, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
     outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named))
+    if parquet:
+        arrow()
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision, transcripts=listed(transcripts))
@@ -395,11 +422,11 @@ def annotate(
         form = outputs.form_for(reader.form)
         genes = genes or _genes(genome, annotation, no_cache)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
-        table = stack.enter_context(outputs.open_table())
+        tables = stack.enter_context(outputs.open_tables(chosen))
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
-        counts = run(reader, writer, genome, genes, predictor, chosen, command, table, md5)
+        counts = run(reader, writer, genome, genes, predictor, chosen, command, tables, md5)
     if stats:
         seconds = dict(start=loaded - started, run=time.monotonic() - loaded)
         write_json(stats, _stats(counts, genome, genes, predictor, chosen, seconds))
