@@ -93,13 +93,18 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for number, line in enumerate(self._lines, 1):
             self.number, self.text = number, line
-            if line[:1] == '"':
-                raise AnnotationError(
-                    f"annotation {self.path}, line {number} begins with a quote: a spreadsheet "
-                    "program has put its lines into quotes. Use the file as it was before"
-                )
-            if line and not line.isspace() and not line.startswith(("track ", "browser ")):
+            if line.startswith(('"', "track ", "browser ")):
+                self._pass_over(line)
+            elif line and not line.isspace():
                 yield line
+
+    def _pass_over(self, line: str) -> None:
+        """A line of a browser's track may be left out; one in quotes may not."""
+        if line.startswith('"'):
+            raise AnnotationError(
+                f"annotation {self.path}, line {self.number} begins with a quote: a spreadsheet "
+                "program has put its lines into quotes. Use the file as it was before"
+            )
 
 
 def _reader(lines: _Lines) -> Reader:

@@ -109,7 +109,8 @@ def exon_number(attributes: str) -> int:
 
 Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]
-_KIND_BITS = 4  # of the number that has a row's kind and, above it, its exon's number
+_KIND_BITS = 4  # of the number that packs a row's kind and, above it, its exon's number
+_KIND = (1 << _KIND_BITS) - 1
 
 
 class Draft:
@@ -142,27 +143,33 @@ class Draft:
         self.differs |= other.differs
         self.numbers.extend(other.numbers)
 
-    def _rows(self) -> Iterator[tuple[int, int, int, int]]:
-        """(kind, start, end, number of the exon) of each row."""
+    def _rows(self) -> Iterator[tuple[int, int, int]]:
+        """(kind and number of the exon, packed; start; end) of each row."""
         numbers = iter(self.numbers)
-        for packed, start, end in zip(*[numbers] * 3):
-            yield packed & (1 << _KIND_BITS) - 1, start, end, packed >> _KIND_BITS
+        return zip(*[numbers] * 3)
 
     def places(self, *kinds: int) -> list[Interval]:
-        return [(start, end) for kind, start, end, _ in self._rows() if kind in kinds]
+        return [(start, end) for packed, start, end in self._rows() if packed & _KIND in kinds]
+
+    def numbered_exons(self) -> dict[Interval, int]:
+        """The exon rows, each place once, and the number of the exon."""
+        return {
+            (start, end): packed >> _KIND_BITS
+            for packed, start, end in self._rows()
+            if packed & _KIND == EXON
+        }
 
     @property
     def kinds(self) -> set[int]:
         """The kinds of the rows."""
-        return {packed & (1 << _KIND_BITS) - 1 for packed in set(self.numbers[::3])}
+        return {packed & _KIND for packed in self.numbers[::3]}
 
     def transcripts(
         self, name: str, strand: str, gene_spans: list[Interval], notes: Notes
     ) -> list[Transcript]:
         """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
         UTR rows joined."""
-        exons = {(start, end): exon for kind, start, end, exon in self._rows() if kind == EXON}
-        pieces = exons or dict.fromkeys(merge(self.places(UTR, STOP, *CDS)), 0)
+        pieces = self.numbered_exons() or dict.fromkeys(merge(self.places(UTR, STOP, *CDS)), 0)
         spans = merge(self.places(SPAN) or gene_spans, touching=False)
         parts = _copies(dict(sorted(pieces.items())), spans)
         if len(parts) > 1:
@@ -186,9 +193,9 @@ class Draft:
         the stop codon, or for each part of it where an intron splits it."""
         first, last = exons[0][0], exons[-1][1]
         rows = [
-            (start, end, kind)
-            for kind, start, end, _ in self._rows()
-            if kind >= STOP and start < last and first < end
+            (start, end, packed & _KIND)
+            for packed, start, end in self._rows()
+            if packed & _KIND >= STOP and start < last and first < end
         ]
         coding = [row for row in rows if row[2] != STOP]
         if not coding:
