@@ -18,7 +18,7 @@ from samvar.model.bottleneck import (
     Layout,
 )
 from samvar.model.bundle import Bundle
-from samvar.scoring.attribution import COMPLETE, attribute
+from samvar.scoring.attribution import COMPLETE, PartKind, attribute
 from samvar.scoring.deltas import compute
 from samvar.scoring.knockout import EditableAllele, channel_of, emptied
 from samvar.scoring.predictor import Predictor
@@ -99,7 +99,9 @@ def test_a_delta_is_shared_out_among_all_channels(genome, predictor, strand, gon
         kinds |= {p.rbp: p.kind for p in cause.parts}
         events |= {(p.rbp, p.event) for p in cause.parts}
     assert {"BP", "MOTIF_01"} <= set(kinds) <= {*NAMES, "SPACING"}
-    assert {name for name, kind in kinds.items() if kind == "lssi"} == {*NAMES[:3]} & set(kinds)
+    assert {name for name, kind in kinds.items() if kind is PartKind.CORE} == {*NAMES[:3]} & set(
+        kinds
+    )
     assert ("BP", "loss" if gone else "gain") in events
 
 

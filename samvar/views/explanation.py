@@ -219,7 +219,10 @@ class GeneView:
             strong = [p for p in cause.parts if abs(p.effect) >= least]
             for part in [p for p in strong if p.position is not None][:MOST_OF_DELTA]:
                 assert part.position is not None
-                place, core = Place(part.position, part.offset), part.kind == "lssi"
+                place, core = (
+                    Place(part.position, part.offset),
+                    part.kind is attribution.PartKind.CORE,
+                )
                 effect = part.effect * sign
                 arrows.append(Cause(part.rbp, part.event, place, kind, target, effect, core))
         return sorted(arrows, key=lambda c: abs(c.effect))

@@ -24,6 +24,7 @@ from .. import files
 from ..genomics.align import ABSENT
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
+from ..scoring.attribution import PartKind
 from ..scoring.knockout import KINDS
 from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite
 from .families import family
@@ -441,7 +442,7 @@ class _Drawing:
             place = self.view.deltas.places[cause.delta]
             kind, sign = cause.delta // 2, 1 if cause.delta % 2 == 0 else -1
             for part in cause.parts:
-                if part.kind == "spacing" and abs(part.effect) >= TOLD:
+                if part.kind is PartKind.SPACING and abs(part.effect) >= TOLD:
                     effect = part.effect * sign
                     self.scene.text(
                         LEFT,

@@ -19,6 +19,7 @@ from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..genomics.variant import Status
+from ..scoring.attribution import PartKind
 from ..scoring.deltas import NAMES, SIGN
 from ..scoring.predictor import Predictor
 from ..verify import options_of, parse
@@ -177,7 +178,7 @@ def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
     top = max(view.deltas.named, key=lambda d: d.value)
     outcomes = view.consequences[0].outcomes if view.consequences else ()
     own = [c for c in view.causes or () if NAMES[c.delta] == top.name]
-    parts = [p for c in own for p in c.parts if p.kind == "rbp" and abs(p.effect) >= MOVED]
+    parts = [p for c in own for p in c.parts if p.kind is PartKind.MOTIF and abs(p.effect) >= MOVED]
     part = parts[0] if parts else None
     sign = float(SIGN[NAMES.index(top.name)])
     return Row(
