@@ -8,7 +8,7 @@ class SamvarError(Exception):
 
 
 class GenomeError(SamvarError):
-    """The FASTA or its index cannot be read, or lacks a contig."""
+    """The FASTA or its index cannot be read, or has no such contig."""
 
 
 class AnnotationError(SamvarError):

@@ -284,7 +284,7 @@ def _partners(
     """What lies on the haplotypes of a sample that have an allele: (number of the record, allele)
     of each partner, and on how many haplotypes.
 
-    What all haplotypes have lies on each of them. Beyond that a phase set tells, which must be that
+    What all haplotypes have lies on each of them. Else a phase set says so, which must be that
     of the allele; an allele on all haplotypes is in every set. A call without a phase is a set of
     its own.
     """

@@ -5,7 +5,7 @@
     python examples/ray/annotate.py in.vcf.gz genome.fa genes.gtf.gz scores.parquet --actors 2
 
 Each actor loads model, genome and annotation once, and scores blocks of neighbouring alleles: what
-is computed of the reference serves the variants near by. The columns are those of
+is computed of the reference serves the variants nearby. The columns are those of
 `samvar.arrow.SCHEMA`, the digits those of `samvar annotate`, whatever the number of actors. On a
 cluster the paths must be readable on every machine.
 """

@@ -67,7 +67,7 @@ from .options import (
 def report(vcf, fasta, annotation, output, model_name, top, least, stats, threads) -> None:
     """Write one page on an annotated VCF.
 
-    VCF is an output of `samvar annotate`. The page tells what was scored and what not, how large
+    VCF is an output of `samvar annotate`. The page shows what was scored and what not, how large
     the changes are, which regulators recur, and shows the strongest alleles in a table to be
     sorted, filtered and downloaded, each with its verdict and landscape. It is one file, which
     loads nothing from elsewhere. Needs jinja2: pip install 'samvar[report]'.

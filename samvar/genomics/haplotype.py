@@ -21,7 +21,7 @@ def overlapping(parts: Sequence[Variant]) -> bool:
 
 
 def place(variant: Variant) -> tuple[int, int]:
-    """Sorts variants along the contig; an insertion goes before a change of the base behind it."""
+    """Sorts variants along the contig; an insertion goes before a change of the base after it."""
     return variant.start, variant.start + len(variant.ref)
 
 

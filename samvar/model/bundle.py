@@ -145,7 +145,7 @@ def load_bundle(name: str) -> Bundle:
 
 
 def metrics_of(folder: str) -> dict:
-    """What metrics.json of a bundle's folder tells; nothing where there is none."""
+    """What metrics.json of a bundle's folder says; nothing where there is none."""
     path = os.path.join(folder, "metrics.json")
     if not os.path.exists(path):
         return {}

@@ -1,4 +1,4 @@
-"""What a page tells of its origin: model, files, date, and how far the model can be trusted, by the
+"""What a page says of its origin: model, files, date, and how far the model can be trusted, by the
 card of its bundle."""
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from .sureness import Sureness, sureness
 from .verdict import verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
-STIRS = 1.1  # ratio of a site's probability with and without a motif site that is told at all
-MOVED = 0.005  # change of a site's probability that is told
+STIRS = 1.1  # ratio of a site's probability with and without a motif site that is shown at all
+MOVED = 0.005  # change of a site's probability that is shown
 SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
 LONGEST_WRITTEN = 24  # bases of an allele in a title
 MOST_OF_DELTA, MOST_OF_REGION = 6, 24  # arrows
@@ -73,7 +73,7 @@ class Landscape:
     probability       (2, n): acceptor, donor; mean of the seeds
     lssi              (2, n): their core scores, log-probability
     cores             of each core channel, by its name, (n,): how far above its floor, in [0, 1]
-    influences        of a region; of a variant's alleles the causes of its deltas are told instead
+    influences        of a region; of a variant's alleles the causes of its deltas are shown instead
     """
 
     position: np.ndarray

@@ -254,7 +254,7 @@ class _Drawing:
         self.scene.height = self.y + 8
 
     def _band(self, top: float, bottom: float, index: int) -> None:
-        """The changed columns, behind everything that is drawn from item `index` on."""
+        """The changed columns, below everything that is drawn from item `index` on."""
         if self.changed is None:
             return
         first, last = self.changed

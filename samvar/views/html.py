@@ -228,7 +228,7 @@ def _motif_table(view: GeneView) -> str:
 
 def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) -> str:
     """Where the page comes from, what it shows, and how far it can be trusted. `cases`: what is
-    known against their explanations is told."""
+    known against their explanations is shown."""
     a = abouts[0]
     models = "; ".join(
         f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts

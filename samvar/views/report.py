@@ -151,7 +151,7 @@ class Row(NamedTuple):
 
 
 def options_from(params: str) -> Options:
-    """The options that the file was made with; the table tells what happens to each gene's chosen
+    """The options that the file was made with; the table says what happens to each gene's chosen
     transcript."""
     return replace(options_of(params), precision="fp32", transcripts="chosen")
 

@@ -9,8 +9,8 @@ NAME
                exon but are none
   reverse      every tenth window is reverse-complemented and has no sites: decoys with the
                composition of genes
-  soft         RefSeq's sites that the canonical transcript lacks (alternative ones) are sites by
-               one half
+  soft         RefSeq's sites that are not in the canonical transcript (alternative ones) are
+               sites by one half
   alternative  they are sites: training on all transcripts
 The last two read RefSeq's transcripts and the canonical ones below DATA, for the genes of hg19.
 """

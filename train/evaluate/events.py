@@ -21,7 +21,7 @@ introns of TP53.
 
 Retained introns are hardly ever named. 33 of the 44 rows are of TP53, in RNA of tumours, where no
 row is a skipped exon; the site across the intron hardly changes in any (0.17 at most), so that the
-models say little that tells retention from skipping. Longer introns (to 3,000 bases) and a weaker
+models hardly separate retention from skipping. Longer introns (to 3,000 bases) and a weaker
 other end of the exon (half of the loss) would name 13 of the 44, 11 of them in TP53, and lose 23 of
 105 skipped exons; outside of TP53 no such rule gains more than three rows. The rule stays.
 

@@ -5,7 +5,7 @@
 
 Genes of chr1 and chr3 (validation), chr5 and chr7 (test), without paralogs and all of them; the
 core sites alone, every seed of the FM and the AM, and the mean of their seeds; what is left of them
-when they are told of no motif site, their core sites alone; density; share of bases with a core
+when they see no motif site, their core sites alone; density; share of bases with a core
 score; the entropy bound of the AM's motif sites on the test genes; the alternative and the new
 exons of the SAM paper (counts of their sites among the best k); module substitution: the AM's sites
 read by the FM's aggregator against the FM's own, both binarised (every site as strong as the mean
@@ -63,7 +63,7 @@ class Substituted(nn.Module):
 
 
 class Motifless(nn.Module):
-    """A model whose aggregator is told of no motif site."""
+    """A model whose aggregator sees no motif site."""
 
     def __init__(self, model: SAM):
         super().__init__()
