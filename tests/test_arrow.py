@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -134,9 +135,8 @@ def test_ray_with_two_actors_gives_what_one_process_gives(files, tmp_path):
         tmp_path / "x.vcf", *alleles, header=("##fileformat=VCFv4.2", "##contig=<ID=c,length=1500>")
     )
     script = os.path.join(os.path.dirname(__file__), "..", "examples", "ray", "annotate.py")
-    text = open(script).read().replace("BLOCK = 2000", "BLOCK = 5")
     small = tmp_path / "annotate.py"
-    small.write_text(text)
+    small.write_text(Path(script).read_text().replace("BLOCK = 2000", "BLOCK = 5"))
     command = [sys.executable, small, vcf, files[0], files[1], tmp_path / "out.parquet"]
     quiet = dict(os.environ, RAY_USAGE_STATS_ENABLED="0", RAY_ENABLE_UV_RUN_RUNTIME_ENV="0")
     subprocess.run([*command, "--model", files[2]], check=True, env=quiet, cwd=tmp_path)

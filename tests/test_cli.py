@@ -53,7 +53,10 @@ def inputs(tmp_path):
 OUTPUTS = {  # what is asked for, with the output last -> why it cannot be written into a file
     ("annotate", "x.vcf", "-o"): True,
     ("annotate", "x.vcf", "--tsv"): True,
+    ("annotate", "x.vcf", "--parquet"): True,
     ("annotate", "x.vcf", "--stats"): True,
+    ("report", "x.vcf", "-o"): True,
+    ("scan", "c:1-2", "-o"): True,
     ("annotate", "x.vcf", "-O", "z", "-W", "-o"): True,
     ("motifs", "--table"): True,
     ("motifs", "--html"): True,

@@ -26,12 +26,14 @@ from .options import (
     check_outputs,
     device_option,
     different_files,
+    distance_option,
     event_options,
     fasta_option,
     file_only,
     listed,
     model_option,
     of_build,
+    rbp_min_option,
     read_genes,
     say,
     tell_unknown,
@@ -221,15 +223,7 @@ def _form_of_name(output: str) -> str | None:
 )
 @region_options
 @model_option
-@click.option(
-    "-D",
-    "--distance",
-    metavar="BASES",
-    default=50,
-    show_default=True,
-    type=click.IntRange(1, 5000),
-    help="Compare splice sites up to this far from the variant.",
-)
+@distance_option(5000, "Compare splice sites up to this far from the variant.")
 @click.option(
     "--mask",
     is_flag=True,
@@ -241,14 +235,9 @@ def _form_of_name(output: str) -> str | None:
     help="Show the model one chosen transcript of each gene, instead of all that the gene's "
     "transcripts cover.",
 )
-@click.option(
-    "--rbp-min",
-    metavar="DELTA",
-    default=0.1,
-    show_default=True,
-    type=NumberRange(0),
-    help="List the causes (SAMVAR_RBP) of each delta of at least this size; above 1 lists none and "
-    "is faster.",
+@rbp_min_option(
+    "List the causes (SAMVAR_RBP) of each delta of at least this size; above 1 lists none and "
+    "is faster."
 )
 @click.option(
     "--rbp-max",

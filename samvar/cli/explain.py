@@ -6,16 +6,17 @@ import click
 
 from .options import (
     WELL_KNOWN,
-    NumberRange,
     annotation_option,
     check_outputs,
     different_files,
+    distance_option,
     event_options,
     fasta_option,
     file_only,
     genome_and_genes,
     listed,
     model_option,
+    rbp_min_option,
     say,
     to_stdout,
     user_errors,
@@ -67,23 +68,10 @@ def _second(model: str, compare: str) -> str:
 @annotation_option
 @click.option("--vcf", metavar="FILE", help="Look up an ID or CHR:POS in this VCF or BCF.")
 @model_option
-@click.option(
-    "-D",
-    "--distance",
-    metavar="BASES",
-    default=50,
-    show_default=True,
-    type=click.IntRange(1, 1000),
-    help="Compare and show splice sites up to this far from the variant.",
-)
-@click.option(
-    "--rbp-min",
-    metavar="DELTA",
-    default=0.1,
-    show_default=True,
-    type=NumberRange(0),
-    help="List the causes of each delta of at least this size; those of the largest delta are "
-    "always listed.",
+@distance_option(1000, "Compare and show splice sites up to this far from the variant.")
+@rbp_min_option(
+    "List the causes of each delta of at least this size; those of the largest delta are "
+    "always listed."
 )
 @event_options
 @click.option(

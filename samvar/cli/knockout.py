@@ -8,6 +8,7 @@ from ..errors import SamvarError
 from .options import (
     annotation_option,
     check_outputs,
+    check_plot,
     different_files,
     fasta_option,
     file_only,
@@ -89,11 +90,9 @@ def knockout(
 
     different_files(output, map_file, figure, inputs=(fasta, annotation, genes))
     if figure:
-        from ..views import plots, rna_map
+        from ..views import rna_map
 
-        if not figure.endswith((".svg", ".png")):
-            raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-        plots.style()  # raises an error when matplotlib is missing
+        check_plot(figure)
     if output is None and not (map_file or figure):
         output = "-"
     check_outputs(map_file, figure, output)

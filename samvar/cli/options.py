@@ -318,3 +318,38 @@ def event_options(command):
         help="List events of at least this strength.",
     )
     return transcripts(least(command))
+
+
+def distance_option(most: int, help: str):
+    """-D, of at most so many bases."""
+    return click.option(
+        "-D",
+        "--distance",
+        metavar="BASES",
+        default=50,
+        show_default=True,
+        type=click.IntRange(1, most),
+        help=help,
+    )
+
+
+def rbp_min_option(help: str):
+    """--rbp-min: the smallest delta whose causes are wanted."""
+    return click.option(
+        "--rbp-min",
+        metavar="DELTA",
+        default=0.1,
+        show_default=True,
+        type=NumberRange(0),
+        help=help,
+    )
+
+
+def check_plot(figure: str) -> None:
+    """Raises UsageError where the name of a figure has no suffix to go by, SamvarError without
+    matplotlib."""
+    from ..views import plots
+
+    if not figure.endswith((".svg", ".png")):
+        raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
+    plots.style()

@@ -8,14 +8,16 @@ import click
 
 from ..errors import SamvarError
 from .options import (
-    NumberRange,
     annotation_option,
     check_outputs,
+    check_plot,
     different_files,
+    distance_option,
     fasta_option,
     file_only,
     genome_and_genes,
     model_option,
+    rbp_min_option,
     to_stdout,
     user_errors,
     workers_option,
@@ -62,23 +64,8 @@ def sizes(ctx, param, value: str | None) -> range:
     type=click.IntRange(0, 1000),
     help="Bases on either side of an exon that belong to it.",
 )
-@click.option(
-    "-D",
-    "--distance",
-    metavar="BASES",
-    default=50,
-    show_default=True,
-    type=click.IntRange(1, 1000),
-    help="Compare splice sites up to this far from a change.",
-)
-@click.option(
-    "--rbp-min",
-    metavar="DELTA",
-    default=0.1,
-    show_default=True,
-    type=NumberRange(0),
-    help="Name the strongest cause of each delta of at least this size.",
-)
+@distance_option(1000, "Compare splice sites up to this far from a change.")
+@rbp_min_option("Name the strongest cause of each delta of at least this size.")
 @click.option(
     "-o",
     "--output",
@@ -128,11 +115,9 @@ def scan(
         raise click.UsageError("--mask changes no bases: give it without --deletions")
     different_files(output, figure, inputs=(fasta, annotation))
     if figure:
-        from ..views import heat_map, plots
+        from ..views import heat_map
 
-        if not figure.endswith((".svg", ".png")):
-            raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-        plots.style()  # raises an error when matplotlib is missing
+        check_plot(figure)
     check_outputs(output, figure)
     genome, genes = genome_and_genes(fasta, annotation)
     place = scanning.place_of(where, genome, genes, around)
