@@ -133,6 +133,7 @@ def test_an_explanation_has_the_same_deltas_and_knock_outs(scorer):
     assert view.ref.probability.shape == view.alt.probability.shape == (2, 101)
 
 
+@pytest.mark.slow
 def test_results_travel_to_another_process(scorer, files, tmp_path):
     """Also where the FASTA is not."""
     results = scorer.score(*snv(850)), scorer.explain(*snv(850))
@@ -165,6 +166,7 @@ def test_options_reach_the_models(files):
     assert effect.window.end - effect.window.start == 19 and effect.causes == ()
 
 
+@pytest.mark.slow
 def test_torch_is_imported_when_it_is_needed():
     look = "import sys, samvar, samvar.cli; print('torch' in sys.modules, 'numpy' in sys.modules);"
     look += "samvar.load; print('torch' in sys.modules)"

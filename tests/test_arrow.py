@@ -113,6 +113,7 @@ def test_a_batch_that_holds_no_alleles_is_refused(files, broken, message):
         score_batch(batch().select(["CHROM", "POS"]), *files)
 
 
+@pytest.mark.slow
 def test_the_package_works_without_pyarrow(files):
     """Only `samvar.arrow` imports it."""
     import subprocess

@@ -224,6 +224,7 @@ def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, 
             assert p.effect == pytest.approx(integral[place(p)], abs=0.25 * max(a.value, 0.01))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 def test_sites_are_read_in_transcript_orientation(setting, strand):
     window, scored, deltas = prepared(setting, strand, "snv")

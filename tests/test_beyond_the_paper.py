@@ -68,6 +68,7 @@ def test_the_floor_of_branch_points_moves_to_their_share():
     assert not (above & (toy.sequence(4, 5000, 999)[:, 0, 20:-6] == 0)).any()  # at A alone
 
 
+@pytest.mark.slow
 def test_branch_points_are_guessed_before_acceptors(monkeypatch):
     """TACTAAC 30 bases before every acceptor is what the first guess finds."""
     rng = np.random.default_rng(0)
@@ -230,6 +231,7 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     assert refused.exit_code == 1 and "soft_labels" in refused.stderr
 
 
+@pytest.mark.slow
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):
     from click.testing import CliRunner
 

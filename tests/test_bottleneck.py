@@ -54,6 +54,7 @@ def window(genome, predictor, strand, gone, new):
     return make_window(genome, gene, variant, 50, 30, predictor.reach)
 
 
+@pytest.mark.slow
 def test_the_layout_names_channels_and_says_what_they_hold_without_a_site(predictor):
     layout = predictor.bundle.layout
     assert layout.names == NAMES
@@ -88,6 +89,7 @@ def test_scores_are_those_of_the_plain_path(genome, predictor, strand):
         np.testing.assert_allclose(found, plain, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
 @pytest.mark.parametrize("gone, new", [(0, "GGATCCTTAGGCATTC"), (30, "")])
 def test_a_delta_is_shared_out_among_all_channels(genome, predictor, strand, gone, new):

@@ -424,6 +424,7 @@ def random_alleles(bases, n):
         yield pos, ref, ref[0] + new
 
 
+@pytest.mark.slow
 def test_mirrored_alleles_have_the_same_events(real):
     bases, predictor, (forward, reverse) = real
     some = 0
@@ -437,6 +438,7 @@ def test_mirrored_alleles_have_the_same_events(real):
     assert some
 
 
+@pytest.mark.slow
 def test_spellings_have_the_same_events(real):
     bases, predictor, (forward, _) = real
     for pos, ref, alt in random_alleles(bases, 15):

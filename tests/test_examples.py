@@ -12,6 +12,8 @@ from click.testing import CliRunner
 from samvar.cli import main
 from samvar.scoring.attribution import ROUGHLY
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 2e-3  # a golden number may move so far on another build of torch
 
 

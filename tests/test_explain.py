@@ -71,6 +71,7 @@ def variant(name):
     return f"c:{pos}:{ref}:{alt}"
 
 
+@pytest.mark.slow
 def test_the_verdict_is_the_same_in_every_view(files, tmp_path):
     page = tmp_path / "v.html"
     text = run(variant("insertion"), *files).stdout

@@ -100,6 +100,7 @@ def test_no_line_of_a_paragraph_is_too_long(text, width):
 # ----------------------------------------------------------------------------- what the arrows say
 
 
+@pytest.mark.slow
 def test_an_arrow_is_an_effect_on_its_site(explained):
     """Form and colour by its sign on the site, width by its size; the core site is a cause like
     others."""
@@ -126,6 +127,7 @@ def test_an_arrow_is_an_effect_on_its_site(explained):
     assert strokes["raises"] != strokes["lowers"]
 
 
+@pytest.mark.slow
 def test_a_site_that_goes_or_comes_has_a_ghost_in_the_other_allele(explained):
     e = explained(*NEW_DONOR)
     (view,) = e.genes
@@ -140,6 +142,7 @@ def test_a_site_that_goes_or_comes_has_a_ghost_in_the_other_allele(explained):
     assert len(named(picture, "site")) == 3  # the new one has no base in REF
 
 
+@pytest.mark.slow
 def test_causes_of_one_family_are_one_label_with_their_number(explained):
     e = explained(*ENHANCER)
     (view,) = e.genes
@@ -161,6 +164,7 @@ def test_causes_of_one_family_are_one_label_with_their_number(explained):
 # ------------------------------------------------------------------------------- bases and track
 
 
+@pytest.mark.slow
 def test_the_bases_of_both_alleles_stand_below_each_other(explained):
     e = explained(*NEW_DONOR)
     ref, alt = words(drawn(e, e.genes[0]), "bases")
@@ -176,6 +180,7 @@ def test_the_bases_of_both_alleles_stand_below_each_other(explained):
     assert all(a == b for a, b in zip(ref, alt) if b != "-")
 
 
+@pytest.mark.slow
 def test_exons_and_introns_are_numbered_as_they_are_read(explained):
     e = explained(*ENHANCER)  # on the - strand
     picture = drawn(e, e.genes[0])
@@ -197,6 +202,7 @@ def test_a_long_deletion_is_a_gap(explained, shipped):
     assert "(1001 bases)" in title and len(title) < 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1000, 1600])
 @pytest.mark.parametrize("allele", [NEW_DONOR, ENHANCER, ("mini", 5547, "A", "T")])
 def test_everything_lies_within_the_picture(explained, allele, width):
@@ -217,6 +223,7 @@ def test_everything_lies_within_the_picture(explained, allele, width):
             assert beside or abs(a.y - b.y) >= a.size, (a, b)
 
 
+@pytest.mark.slow
 def test_a_legend_tells_the_shapes(explained):
     e = explained(*NEW_DONOR)
     told = words(drawn(e, e.genes[0]), "legend")
@@ -289,6 +296,7 @@ def test_a_figure_that_cannot_be_is_refused(options, told):
     assert told in run("mini:10:A:C", *FILES, *options, code=2).output
 
 
+@pytest.mark.slow
 def test_a_picture_needs_matplotlib_and_an_svg_does_not(explained, monkeypatch):
     e = explained(*NEW_DONOR)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

@@ -251,6 +251,7 @@ def test_records_come_out_in_order_whatever_their_place(worlds):
     assert [x.split("\t")[:5] for x in after] == [x.split("\t")[:5] for x in lines]
 
 
+@pytest.mark.slow
 def test_a_haplotype_is_scored_as_one_variant_that_spells_it_out(tmp_path):
     """With a model of random weights, on both strands: the deltas and the event."""
     bases = toy.random_bases(1500, seed=8)

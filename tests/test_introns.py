@@ -44,6 +44,7 @@ def test_shifted_introns_are_refused_and_true_ones_are_not(minigenes, shift):
     check_introns(Genome(fasta), load_annotation(minigenes(0)[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["background", "evaluate"])
 def test_training_commands_check_and_tell_notes(minigenes, tmp_path, command):
     fasta, annotation = minigenes(37)
@@ -72,6 +73,7 @@ def test_the_library_checks(minigenes, tmp_path):
     samvar.load(*files, model=model, allow_annotation_mismatch=True).close()
 
 
+@pytest.mark.slow
 def test_the_user_may_go_on(minigenes):
     fasta, annotation = minigenes(37)
     command = ["explain", "mini:1304:G:A", "-f", fasta, "-a", annotation]

@@ -95,6 +95,7 @@ def table(path):
         return list(csv.DictReader(handle, delimiter="\t"))
 
 
+@pytest.mark.slow
 def test_table_has_every_annotated_site_and_regions_select(files, tmp_path):
     out = tmp_path / "k.tsv"
 

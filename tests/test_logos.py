@@ -219,6 +219,7 @@ def test_what_is_asked_for(random, predictor, tmp_path):
         logos.collect(*random, fixed)
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed_and_self_contained(planted, tmp_path):
     pytest.importorskip("logomaker")
     found = logos.collect(*world(tmp_path), planted)
@@ -257,6 +258,7 @@ def test_without_logomaker_it_says_how_to_get_it(planted, tmp_path, monkeypatch)
     assert not (tmp_path / "p.html").exists()
 
 
+@pytest.mark.slow
 def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
     (tmp_path / "m").mkdir()
     args = [

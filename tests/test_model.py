@@ -287,6 +287,7 @@ def test_before_training_the_model_starts_from_the_lssi():
     assert_close(m(x), expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_warm_started_am_finds_the_fm_sites_that_are_candidates():
     fm = toy.model("fm", seed=1)
     fm.motifs.main.norm.weight.data.uniform_(0.8, 1.2)

@@ -16,6 +16,8 @@ from samvar.views.report import Summary
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(2000, seed=21)
 GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
 OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}

@@ -91,6 +91,7 @@ def test_changes_are_all_snvs_and_deletions_of_known_bases(scorer):
     ]
 
 
+@pytest.mark.slow
 def test_the_table_has_what_annotate_says(files, scorer):
     table = rows(run(files, "d:700-703", "--deletions", "1-2", "--rbp-min", "0"))
     assert len(table) == 4 * 3 + 4 + 3
@@ -155,6 +156,7 @@ def test_nothing_to_hide_is_refused(files):
     assert run(files, "c:600-700", "--mask", "3-2").exit_code == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--mask", "18-19"]])
 def test_the_figure_has_axes_with_units_and_numbered_exons(files, tmp_path, more):
     out = tmp_path / "f.svg"

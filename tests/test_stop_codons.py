@@ -92,6 +92,7 @@ def test_the_first_base_behind_the_stop_codon(strand, stop, convention, tmp_path
     assert named == ["c.*1", f"c.{first}"]
 
 
+@pytest.mark.slow
 @STRANDS
 def test_the_library_reads_it_so(strand, tmp_path):
     genes = table(tmp_path / "a.gtf", strand, "gtf without stop", "whole")

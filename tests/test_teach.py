@@ -440,6 +440,7 @@ class Echo(torch.nn.Module):
         return cut_teacher(wide)
 
 
+@pytest.mark.slow
 def test_the_yardstick_of_the_teacher_itself_is_one(data, teacher, tmp_path):
     folder = str(tmp_path / "pairs")
     single = recipe(families=8, single=True, split="validation", anywhere=0.0, antisense=0.0)

@@ -19,6 +19,8 @@ from samvar.scoring.predictor import Predictor
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 LENGTH = 2500
 BASES = toy.random_bases(LENGTH, seed=9)
 BASES = BASES[:700] + "N" * 40 + BASES[740:1200] + "CAG" * 12 + BASES[1236:]
@@ -132,7 +134,6 @@ def test_a_batch_stays_on_its_device(monkeypatch):
         batches._run([np.zeros(300, np.uint8)] * 3, 30, 4)
 
 
-@pytest.mark.slow
 def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):
     predictor = Predictor(load_bundle("default"))
     for pos, ref, alt in variants(np.random.default_rng(0), 12):

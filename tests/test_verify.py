@@ -18,6 +18,8 @@ from samvar.verify import agree, attribute, options_of, verify
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def made(tmp_path):
