@@ -89,8 +89,8 @@ def plain(recipe: Recipe) -> dict:
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
-    """`description` says the kind (lssi, fm, am), the shape and, for SAM models, the names of the
-    RBPs."""
+    """`description` says the kind (lssi, motifs, fm, am), the shape and, for SAM models, the names
+    of the RBPs."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with complete_file(os.path.join(folder, "model.safetensors")) as part:
         save_file(tensors, part)
@@ -108,11 +108,11 @@ def refuse_finished(folder: str) -> None:
         raise RecipeError(f"{folder} holds finished weights: choose another folder")
 
 
-def load_run(
+def read_run(
     folder: str, kind: str | None = None, unfinished: bool = False
-) -> tuple[SAM | LSSI, dict]:
-    """(model in evaluation mode, its description) of a finished run of this kind, or of any;
-    `unfinished`: or of one that is not.
+) -> tuple[dict, dict[str, torch.Tensor]]:
+    """(description, tensors) of a finished run of this kind, or of any; `unfinished`: or of one
+    that is not.
 
     Raises RecipeError when the folder holds no weights, or not those of such a run.
     """
@@ -131,6 +131,17 @@ def load_run(
             f"{folder} is at step {description['step']} of {description['steps']}: go on with "
             "--resume"
         )
+    return description, state
+
+
+def load_run(
+    folder: str, kind: str | None = None, unfinished: bool = False
+) -> tuple[SAM | LSSI, dict]:
+    """(model in evaluation mode, its description) of a run as `read_run` has it. Raises
+    RecipeError, too, where it is one of learnt motifs alone."""
+    description, state = read_run(folder, kind, unfinished)
+    if description["kind"] == "motifs":
+        raise RecipeError(f"{folder} is a run of motifs alone: `train am --learnt-motifs` takes it")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)

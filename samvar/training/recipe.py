@@ -74,6 +74,30 @@ class LssiRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MotifRecipe(Recipe):
+    """`samvar train motifs`: motifs without a protein, learnt from a teacher's effects."""
+
+    motifs: int = 12
+    channels: int = 64  # width of their network
+    bumps: int = 12  # of the RNA maps, as `effect_bumps` of the model that takes the motifs
+    places: int = 700  # substituted bases a step, each read with one splice site
+    near: int = 60  # bases from the site within which they are drawn most often
+    density_start: float = 0.2
+    density_end: float = 0.02
+    density_until: float = 0.5  # share of the steps after which density_end is reached
+    held_out: float = 0.05  # share of the windows that are validated on
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "motifs", "channels", "places", "near")
+        at_least(self, 2, "bumps")
+        if not 0 < self.density_end <= self.density_start <= 1:
+            raise RecipeError("0 < density_end <= density_start <= 1 must hold")
+        if not (0 <= self.density_until <= 1 and 0 < self.held_out < 1):
+            raise RecipeError("density_until and held_out must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamRecipe(Recipe):
     """`samvar train fm` and `samvar train am`."""
 
@@ -155,8 +179,8 @@ class SamRecipe(Recipe):
 @dataclass(frozen=True, kw_only=True)
 class TeachRecipe:
     """`samvar train teach`: which windows the teacher labels, and how they are edited. Shares of
-    edited versions
-    are relative to each other; `anywhere` and `antisense` are shares of all families."""
+    edited versions are relative to each other; `anywhere` and `antisense` are shares of all
+    families."""
 
     families: int
     seed: int = 1
@@ -165,6 +189,7 @@ class TeachRecipe:
     jitter: int = 60  # of the exon's middle about the window's
     versions: int = 5  # edited versions of a family
     single: bool = False  # single substitutions spread over the regions, as the yardstick has them
+    effects: bool = False  # of all substitutions at once, by the teacher's gradient: no edits
     anywhere: float = 0.2  # families anywhere in the genes, unedited
     antisense: float = 0.05  # the same, read from the other strand
     substitutions: float = 0.6
@@ -181,11 +206,18 @@ class TeachRecipe:
         at_least(self, 0, "indels", "recombined", "anywhere", "antisense")
         if self.anywhere + self.antisense > 1:
             raise RecipeError("anywhere + antisense must not be more than 1")
+        if self.effects and (self.single or self.versions):
+            raise RecipeError("effects are of unedited windows: versions must be 0, single false")
         edits = ("substitutions", "stretches", "planted", "indels", "recombined")
         if self.versions and not self.single and not any(getattr(self, name) for name in edits):
             raise RecipeError(f"of {', '.join(edits)} at least one must be above 0")
         if self.split not in ("train", "validation"):
             raise RecipeError(f"split must be train or validation, not {self.split!r}")
+
+
+def between(start: float, end: float, done: float) -> float:
+    """From `start` to `end` on a geometric scale; `done` from 0 to 1."""
+    return start * (end / start) ** done
 
 
 def load_recipe(path: str, kind: type[R]) -> R:

@@ -29,8 +29,9 @@ from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .distil import change_error, core_excess, divergence
 from .evaluate import score
+from .learnt import give_learnt_motifs, load_local_model
 from .loop import from_first_rank
-from .recipe import SamRecipe
+from .recipe import SamRecipe, between
 from .sampling import Augmentation, Mixture, WindowSampler
 from .settle import settle
 from .soft_labels import SoftLabelSampler
@@ -63,7 +64,8 @@ class Start(NamedTuple):
 class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
-    `lssi` is given, `soft_labels` a folder of `samvar train teach`."""
+    `lssi` is given, `soft_labels` a folder of `samvar train teach`, `learnt_motifs` one of `samvar
+    train motifs`."""
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class SamTask:
         rank: int = 0,
         fresh: bool = True,
         soft_labels: str | None = None,
+        learnt_motifs: str | None = None,
     ):
         torch.manual_seed(recipe.seed)  # for the weights of every model made from here on
         _check(data, recipe, soft_labels)
@@ -114,6 +117,9 @@ class SamTask:
         )
         if start.source and fresh:
             self._start_from(start.source)
+        if learnt_motifs:
+            local, self.identity["learnt_motifs"] = load_local_model(learnt_motifs)
+            give_learnt_motifs(self.model, local)
 
     def _take_core(self, core: LSSI, fresh: bool) -> None:
         """The core sites of another model. A core that has no branch points gets a first guess of
@@ -318,11 +324,6 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
 def _fixed_motifs(data: Dataset) -> FixedMotifs:
     psam, a0, rbp = (torch.from_numpy(data.motifs[k]) for k in ("psam", "a0", "rbp"))
     return FixedMotifs.from_psams(psam, a0, rbp)
-
-
-def between(start: float, end: float, done: float) -> float:
-    """From `start` to `end` on a geometric scale; `done` from 0 to 1."""
-    return start * (end / start) ** done
 
 
 def validation_genes(data: Dataset, bases: int) -> np.ndarray:

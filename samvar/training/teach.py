@@ -17,10 +17,11 @@ from tqdm import tqdm
 
 from ..errors import DatasetError, RecipeError
 from ..files import complete_file, write
-from ..model.sam import ACCEPTOR, DONOR, one_hot
+from ..model.sam import ACCEPTOR, DONOR, crop, one_hot
 from .cnn import load_openspliceai
 from .dataset import Dataset
-from .edits import REGIONS, Family, FamilySampler, region
+from .edits import EDGE, REGIONS, Family, FamilySampler, Site, region
+from .effects import SubstitutionEffects
 from .recipe import TeachRecipe
 from .soft_labels import GONE, LEAST, MOST_LOG_ODDS, SoftLabels
 
@@ -30,6 +31,7 @@ CHECKED, SHIFTS = (
     range(-3, 4),
 )  # known sites, and shifts of them, that the convention is checked on
 BATCH = 8
+LEAST_CERTAIN = 1e-6  # probability below which log-odds no longer move
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,27 @@ class Teacher:
     @torch.inference_mode()
     def probabilities(self, codes: np.ndarray, device: torch.device) -> np.ndarray:
         """codes (N, context + W + context) -> (N, 3, W) float32: none, acceptor, donor."""
-        x = one_hot(torch.from_numpy(codes).to(device))
-        return torch.stack([net(x).float().exp() for net in self.networks]).mean(0).cpu().numpy()
+        return self._mean(one_hot(torch.from_numpy(codes).to(device))).cpu().numpy()
+
+    def effects(self, codes: np.ndarray, sites: list[Site], device: torch.device) -> np.ndarray:
+        """First-order changes of the log-odds of each site where one base becomes another.
+
+        codes    (context + W + context,): 4 where unknown
+        sites    `at` counted from the first of the W bases
+        returns  (S, 4, W) float32: 0 for the base that is there, and where it is unknown
+        """
+        x = one_hot(torch.from_numpy(codes[None]).to(device)).requires_grad_(True)
+        log_odds = self._mean(x)[0].clamp(LEAST_CERTAIN, 1 - LEAST_CERTAIN).logit()
+        inner = crop(x.detach()[0], self.context, self.context)
+        out = []
+        for site in sites:
+            slope = torch.autograd.grad(log_odds[site.kind, site.at], x, retain_graph=True)[0][0]
+            slope = crop(slope, self.context, self.context)
+            out.append((slope - (slope * inner).sum(0)) * inner.sum(0))
+        return torch.stack(out).cpu().numpy()
+
+    def _mean(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([net(x).float().exp() for net in self.networks]).mean(0)
 
 
 def load_teacher(places: list[str], device: torch.device, context: int = 1000) -> Teacher:
@@ -166,6 +187,38 @@ def label(families: list[Family], teacher: Teacher, width: int, device: torch.de
     )
 
 
+def label_effects(
+    families: list[Family], teacher: Teacher, width: int, device: torch.device
+) -> SubstitutionEffects:
+    """What the teacher says of all substitutions in the unedited versions of these families, as one
+    shard; windows without a site are left out."""
+    context = teacher.context
+    codes: list[np.ndarray] = []
+    window: list[int] = []
+    followed: list[Site] = []
+    effect: list[np.ndarray] = []
+    for family in families:
+        plain = family.versions[0]
+        inside = range(context + EDGE, context + width - EDGE)
+        sites = [Site(s.kind, s.at - context) for s in plain.sites if s.at in inside]
+        if not sites:
+            continue
+        cut = plain.codes[: 2 * context + width]
+        effect.append(teacher.effects(cut, sites, device).astype(np.float16))
+        window += [len(codes)] * len(sites)
+        followed += sites
+        codes.append(cut[context - LEFT : context + width + RIGHT])
+    return SubstitutionEffects(
+        codes=np.array(codes, np.uint8).reshape(-1, LEFT + width + RIGHT),
+        site_window=np.array(window, np.int32),
+        site_kind=np.array([s.kind for s in followed], np.uint8),
+        site_at=np.array([s.at for s in followed], np.int16),
+        effect=np.concatenate([np.empty((0, 4, width), np.float16), *effect]),
+        left=LEFT,
+        right=RIGHT,
+    )
+
+
 def teach(
     data: Dataset,
     recipe: TeachRecipe,
@@ -176,7 +229,8 @@ def teach(
     minutes: float | None = None,
     report: Callable[[str], None] = print,
 ) -> bool:
-    """Label `recipe.families` families into shards in `folder`; True when all are done.
+    """Label `recipe.families` families into shards in `folder`, of `SoftLabels` or, where the
+    recipe asks for effects, of `SubstitutionEffects`; True when all are done.
 
     Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
     something else.
@@ -204,13 +258,14 @@ def teach(
             f"a teacher needs at least {max(LEFT, RIGHT)} bases of context, not {teacher.context}"
         )
     sampler = FamilySampler(data, recipe, teacher.context)
+    make = label_effects if recipe.effects else label
     started, windows = time.monotonic(), 0
     with tqdm(total=recipe.families, disable=None, unit="family") as bar:
         for first in range(0, recipe.families, recipe.shard):
             numbers = range(first, min(first + recipe.shard, recipe.families))
             path = os.path.join(folder, f"shard-{first // recipe.shard:05d}.npz")
             if not os.path.exists(path):
-                shard = label([sampler.family(i) for i in numbers], teacher, recipe.width, device)
+                shard = make([sampler.family(i) for i in numbers], teacher, recipe.width, device)
                 with complete_file(path) as part:
                     shard.save(part)
                 windows += len(shard.codes)

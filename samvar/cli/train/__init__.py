@@ -11,6 +11,7 @@ COMMANDS = {
     "lssi": "samvar.cli.train.lssi",
     "fm": "samvar.cli.train.sam",
     "teach": "samvar.cli.train.teach",
+    "motifs": "samvar.cli.train.motifs",
     "am": "samvar.cli.train.sam",
     "average": "samvar.cli.train.average",
     "evaluate": "samvar.cli.train.evaluate",

@@ -91,18 +91,21 @@ def run_training(
     from ...model.device import device_of
     from ...training.checkpoint import Checkpoint
     from ...training.dataset import Dataset
+    from ...training.learnt import LearntMotifsTask
     from ...training.loop import Task, ranks, train
     from ...training.lssi import LssiTask
-    from ...training.recipe import LssiRecipe, SamRecipe, load_recipe
+    from ...training.recipe import LssiRecipe, MotifRecipe, SamRecipe, load_recipe
     from ...training.sam import SamTask
 
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     check_folder_writable(output)
-    settings: LssiRecipe | SamRecipe
+    settings: LssiRecipe | MotifRecipe | SamRecipe
     if kind == "lssi":
         settings = load_recipe(recipe, LssiRecipe)
+    elif kind == "motifs":
+        settings = load_recipe(recipe, MotifRecipe)
     else:
         settings = load_recipe(recipe, SamRecipe)
     packed = Dataset.load(data)
@@ -114,6 +117,8 @@ def run_training(
         task: Task
         if isinstance(settings, LssiRecipe):
             task = LssiTask(packed, settings, where, rank=rank, **more)
+        elif isinstance(settings, MotifRecipe):
+            task = LearntMotifsTask(packed, settings, where, rank=rank, **more)
         else:
             task = SamTask(kind, packed, settings, where, rank=rank, fresh=fresh, **more)
         train(task, settings, output, where, resume, minutes, say)

@@ -44,6 +44,11 @@ def fm(**options) -> None:
     metavar="FOLDER",
     help="Learn from these labels of `samvar train teach`, too.",
 )
+@click.option(
+    "--learnt-motifs",
+    metavar="FOLDER",
+    help="Start with the motifs of this finished run of `samvar train motifs`.",
+)
 @training_options
 def am(**options) -> None:
     """Train the model of adjusted motifs (AM), which `samvar annotate` uses.
