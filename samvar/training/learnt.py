@@ -25,6 +25,7 @@ from .recipe import MotifRecipe, between
 from .soft_labels import digest_of
 from .yardstick import spearman
 
+REACH = Config().attention_reach
 SIDE = 5  # bases on either side that a motif sees
 DONOR_SITE, ACCEPTOR_SITE = range(-2, 7), range(-3, 3)  # bases of the core models, left to them
 FAR_SHARE = 0.12  # how often a base beyond `near` is drawn, against one within it
@@ -34,12 +35,12 @@ VALIDATED = 20_000  # substituted places
 
 
 class LocalModel(nn.Module):
-    """Learnt motifs and their RNA maps."""
+    """Learnt motifs and their RNA maps, which reach as far as the attention of a SAM."""
 
-    def __init__(self, motifs: int, channels: int, bumps: int):
+    def __init__(self, motifs: int, channels: int, bumps: int, reach: int = REACH):
         super().__init__()
         self.learnt = LearntMotifs(motifs, channels)
-        self.effects = DirectEffects(0, motifs, bumps, Config().attention_reach)
+        self.effects = DirectEffects(0, motifs, bumps, reach)
         nn.init.normal_(self.effects.weight, std=0.01)
 
     def forward(self, codes: torch.Tensor, distance: torch.Tensor, kind: torch.Tensor):

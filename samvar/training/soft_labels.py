@@ -119,8 +119,10 @@ class SoftLabels:
 
     @classmethod
     def load(cls, path: str) -> SoftLabels:
-        """One shard."""
+        """One shard. Raises DatasetError where the file holds something else."""
         with np.load(path) as file:
+            if "effect" in file:
+                raise DatasetError(f"{path} holds effects, no soft labels: effects = false")
             shape = tuple(file["shape"])
             codes = unpack(file["packed"], file["runs"], shape[0] * shape[1]).reshape(shape)
             arrays: dict[str, Any] = {

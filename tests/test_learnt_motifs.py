@@ -1,0 +1,262 @@
+"""A teacher's effects of substitutions, and the motifs that are learnt from them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from samvar.cli import main
+from samvar.errors import DatasetError, RecipeError
+from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
+from samvar.training.checkpoint import load_run
+from samvar.training.edits import FamilySampler, Site
+from samvar.training.effects import SubstitutionEffects
+from samvar.training.learnt import (
+    SIDE,
+    LearntMotifsTask,
+    LocalModel,
+    give_learnt_motifs,
+    load_local_model,
+)
+from samvar.training.recipe import MotifRecipe, TeachRecipe
+from samvar.training.soft_labels import SoftLabels
+from samvar.training.teach import load_teacher, teach
+
+from . import toy
+from .test_teach import CONTEXT, TEACHER, data  # noqa: F401 (a fixture)
+
+CPU = torch.device("cpu")
+
+
+def recipe(**more):
+    settings = dict(families=12, width=300, jitter=10, shard=5, effects=True, versions=0)
+    return TeachRecipe(**(settings | more))
+
+
+def motif_recipe(**more):
+    settings = dict(
+        steps=6, motifs=2, channels=8, bumps=4, places=40, held_out=0.3, density_end=0.1
+    )
+    return MotifRecipe(**(settings | more))
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    return load_teacher([TEACHER], CPU, CONTEXT)
+
+
+@pytest.fixture(scope="module")
+def effects(data, teacher, tmp_path_factory):  # noqa: F811
+    folder = str(tmp_path_factory.mktemp("effects") / "labels")
+    assert teach(data, recipe(), teacher, folder, CPU, report=lambda _: None)
+    return folder
+
+
+# --------------------------------------------------------------------------------- the teacher's
+
+
+def test_effects_are_slopes_of_the_log_odds(teacher):
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 4, 2 * CONTEXT + 100).astype(np.uint8)
+    codes[CONTEXT + 37 : CONTEXT + 40] = 1, 0, 2  # CAG before an acceptor at 40
+    codes[CONTEXT + 60] = 4
+    site = Site(ACCEPTOR, 40)
+    effect = teacher.effects(codes, [site], CPU)[0]
+    assert effect.shape == (4, 100) and not effect[:, 60].any()
+    own = codes[CONTEXT : CONTEXT + 100]
+    known = own < 4
+    assert not effect[own[known], np.flatnonzero(known)].any()
+
+    def log_odds(x):
+        p = teacher.networks[0](x)[0, ACCEPTOR, 40].exp()
+        return float(torch.logit(p))
+
+    x = one_hot(torch.from_numpy(codes[None])).double()
+    for at, base in ((45, 0), (45, 3), (50, 2), (38, 1), (70, 0)):
+        moved, step = x.clone(), 1e-5
+        moved[0, base, CONTEXT + at] += step
+        moved[0, own[at], CONTEXT + at] -= step
+        slope = (log_odds(moved) - log_odds(x)) / step
+        assert effect[base, at] == pytest.approx(slope, abs=2e-3)
+    assert abs(effect[:, 45]).max() > 0.01
+
+
+def test_labels_are_the_teachers_effects(data, teacher, effects):  # noqa: F811
+    found = SubstitutionEffects.load_folder(effects)
+    sampler = FamilySampler(data, recipe(), CONTEXT)
+    plain = [sampler.family(i).versions[0] for i in range(12)]
+    inside = range(CONTEXT + 20, CONTEXT + 280)
+    wanted = [(v, [s for s in v.sites if s.at in inside]) for v in plain]
+    wanted = [(v, sites) for v, sites in wanted if sites]
+    assert len(found.codes) == len(wanted) and found.width == 300
+    for i, (version, sites) in enumerate(wanted):
+        own = slice(found.first_site[i], found.first_site[i + 1])
+        assert [(s.kind, s.at - CONTEXT) for s in sites] == list(
+            zip(found.site_kind[own].tolist(), found.site_at[own].tolist())
+        )
+        near = [Site(s.kind, s.at - CONTEXT) for s in sites]
+        expected = teacher.effects(version.codes[: 2 * CONTEXT + 300], near, CPU)
+        np.testing.assert_allclose(found.effect[own], expected, atol=2e-2)
+        assert np.array_equal(
+            found.codes[i], version.codes[CONTEXT - found.left : CONTEXT + 300 + found.right]
+        )
+
+
+def test_labelling_effects_goes_on_where_it_stopped(data, teacher, effects, tmp_path):  # noqa: F811
+    folder = str(tmp_path / "labels")
+    assert not teach(data, recipe(), teacher, folder, CPU, minutes=0, report=lambda _: None)
+    assert teach(data, recipe(), teacher, folder, CPU, resume=True, report=lambda _: None)
+    once, again = (SubstitutionEffects.load_folder(f) for f in (effects, folder))
+    assert np.array_equal(once.effect, again.effect) and np.array_equal(once.codes, again.codes)
+
+
+def test_effects_and_soft_labels_are_told_apart(data, teacher, effects, tmp_path):  # noqa: F811
+    with pytest.raises(DatasetError, match="holds effects, no soft labels"):
+        SoftLabels.load_folder(effects)
+    plain = TeachRecipe(families=2, width=300, jitter=10)
+    teach(data, plain, teacher, str(tmp_path), CPU, report=lambda _: None)
+    with pytest.raises(DatasetError, match="holds soft labels, no effects"):
+        SubstitutionEffects.load_folder(str(tmp_path))
+    with pytest.raises(DatasetError, match="effects = true"):
+        SubstitutionEffects.load_folder(str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("more", [dict(versions=2), dict(single=True)])
+def test_effects_are_of_unedited_windows(more):
+    with pytest.raises(RecipeError, match="versions must be 0"):
+        recipe(**more)
+
+
+# ------------------------------------------------------------------------------------- the motifs
+
+
+def local_model(reach):
+    torch.manual_seed(3)
+    local = LocalModel(3, 8, 4, reach)
+    torch.nn.init.normal_(local.effects.weight)
+    local.learnt.sparse.threshold.fill_(0.3)
+    return local.eval()
+
+
+@pytest.mark.parametrize(
+    "kind, distance", [(ACCEPTOR, 0), (DONOR, -7), (ACCEPTOR, 198), (DONOR, 3)]
+)
+def test_a_substitution_does_what_the_whole_sequence_says(kind, distance):
+    reach = 200
+    local = local_model(reach)
+    codes = torch.randint(0, 4, (1, 2 * reach + 2 * SIDE + 1), dtype=torch.uint8)
+    at = reach + SIDE + distance  # the site stands in the middle
+    codes = torch.nn.functional.pad(codes, (SIDE, SIDE), value=4)
+    at += SIDE
+
+    def whole(base):
+        changed = codes.clone()
+        changed[0, at] = base
+        x = one_hot(changed)
+        sites = local.learnt(x, x[..., SIDE:-SIDE].sum(1, keepdim=True))
+        middle = (sites.shape[-1] - 1) // 2
+        around = sites[..., middle - reach : middle + reach + 1]
+        return local.effects(around)[0, kind - 1, 0]
+
+    window = codes[:, at - 2 * SIDE : at + 2 * SIDE + 1]
+    found = local(window, torch.tensor([distance]), torch.tensor([kind]))[0]
+    expected = torch.stack([whole(b) - whole(int(codes[0, at])) for b in range(4)])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_effects_of_a_known_kind_are_learnt(data, effects):  # noqa: F811
+    """The toy teacher likes purines among the 20 bases of an exon's end, and most bases of the
+    windows have no effect: motifs that see purines come to rank those that have one."""
+    settings = motif_recipe(
+        steps=150, lr=1e-2, warmup=5, places=200, clip=0.0, density_start=0.3, density_end=0.2
+    )
+    task = LearntMotifsTask(data, settings, CPU, effects)
+    before = task.validate(0)["spearman"]
+    optimizer = torch.optim.Adam(task.model.parameters(), settings.lr)
+    for step in range(settings.steps):
+        task.start_step(step)
+        task.model.train()
+        optimizer.zero_grad()
+        task.loss(step).backward()
+        optimizer.step()
+    after = task.validate(settings.steps)["spearman"]
+    assert after > 0.2 > 0.1 > abs(before)
+
+
+def test_a_model_says_of_given_motifs_what_they_do():
+    model = toy.model(learnt_motifs=3, learnt_channels=8, effect_bumps=4)
+    local = local_model(model.config.attention_reach)
+    plain = {name: v.clone() for name, v in model.state_dict().items()}
+    with torch.no_grad():
+        model.aggregator.effects.weight.zero_()
+    give_learnt_motifs(model, local)
+    own = model.motifs.channels - 3 + len(model.core)
+    torch.testing.assert_close(model.aggregator.effects.weight[:, own:], local.effects.weight)
+    assert not model.aggregator.effects.weight[:, :own].any()
+    x = toy.sequence(1, 60, 0)
+    known = x[..., 10:-10].sum(1, keepdim=True)
+    inner = x[..., 5:-5]
+    assert torch.equal(model.motifs.learnt(inner, known), local.learnt(inner, known))
+    untouched = [n for n in plain if "learnt" not in n and "effects" not in n]
+    assert all(torch.equal(plain[n], model.state_dict()[n]) for n in untouched)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [dict(learnt_motifs=0), dict(learnt_motifs=2), dict(effect_bumps=0), dict(effect_bumps=5)],
+)
+def test_motifs_for_another_shape_are_refused(shape):
+    settings = dict(learnt_motifs=3, learnt_channels=8, effect_bumps=4) | shape
+    model: SAM = toy.model(**settings)
+    with pytest.raises(RecipeError, match="learnt_motifs = 3 and effect_bumps = 4"):
+        give_learnt_motifs(model, local_model(model.config.attention_reach))
+
+
+@pytest.mark.slow
+def test_a_run_of_motifs_resumes_and_a_model_starts_with_it(data, effects, tmp_path):  # noqa: F811
+    packed = tmp_path / "data.npz"
+    data.save(str(packed))
+    settings = tmp_path / "motifs.toml"
+    settings.write_text(
+        "steps = 6\nwarmup = 1\nmotifs = 2\nbumps = 12\nplaces = 40\nheld_out = 0.3\n"
+        "density_end = 0.1\nvalidate_every = 3\ncheckpoint_every = 3\n"
+    )
+    args = ["train", "motifs", str(settings), "-d", str(packed), "--effects", effects]
+
+    def run(*more):
+        return CliRunner().invoke(main, [*args, *map(str, more)])
+
+    assert run("-o", tmp_path / "once").exit_code == 0
+    assert run("-o", tmp_path / "twice", "--minutes", 1e-9).exit_code == 0
+    assert run("-o", tmp_path / "twice", "--resume").exit_code == 0
+    once, twice = (load_local_model(str(tmp_path / name))[0] for name in ("once", "twice"))
+    assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
+    description = json.loads((tmp_path / "once" / "model.json").read_text())
+    assert description["kind"] == "motifs" and description["effects"]
+    assert "spearman" in (tmp_path / "once" / "metrics.tsv").read_text()
+    with pytest.raises(RecipeError, match="--learnt-motifs"):
+        load_run(str(tmp_path / "once"))
+
+    (tmp_path / "lssi.toml").write_text(
+        "steps = 2\nchannels = 8\nsites = 8\ndecoys = 8\nothers = 8\n"
+    )
+    lssi = ["train", "lssi", str(tmp_path / "lssi.toml"), "-d", str(packed)]
+    assert CliRunner().invoke(main, [*lssi, "-o", str(tmp_path / "lssi")]).exit_code == 0
+    (tmp_path / "am.toml").write_text(
+        "steps = 1\nwarmup = 1\nchannels = 8\nattention_dim = 4\nlstm_units = 4\n"
+        "stack_widths = [3, 3]\nbatch_bases = 600\nwindows = [200]\nvalidate_every = 1\n"
+        "learnt_motifs = 2\neffect_bumps = 12\nlr = 0.0\nweight_decay = 0.0\n"
+    )
+    am = ["train", "am", str(tmp_path / "am.toml"), "-d", str(packed), "--lssi",
+          str(tmp_path / "lssi"), "--learnt-motifs", str(tmp_path / "once"),
+          "-o", str(tmp_path / "am")]  # fmt: skip
+    done = CliRunner().invoke(main, am)
+    assert done.exit_code == 0, done.output
+    model, about = load_run(str(tmp_path / "am"))
+    assert about["learnt_motifs"]
+    torch.testing.assert_close(model.aggregator.effects.weight[:, -2:], once.effects.weight)
+    refused = CliRunner().invoke(main, [*am[:-1], str(tmp_path / "x"), "--learnt-motifs",
+                                        str(tmp_path / "lssi")])  # fmt: skip
+    assert refused.exit_code == 1 and "not motifs" in refused.output
