@@ -1,6 +1,9 @@
 """A teacher's effects of substitutions, and the motifs that are learnt from them."""
 
 import json
+import os
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from samvar.training.learnt import (
 from samvar.training.recipe import MotifRecipe, TeachRecipe
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.teach import load_teacher, teach
+from samvar.training.yardstick import single_edits
 
 from . import toy
 from .test_teach import CONTEXT, TEACHER, data  # noqa: F401 (a fixture)
@@ -260,3 +264,49 @@ def test_a_run_of_motifs_resumes_and_a_model_starts_with_it(data, effects, tmp_p
     refused = CliRunner().invoke(main, [*am[:-1], str(tmp_path / "x"), "--learnt-motifs",
                                         str(tmp_path / "lssi")])  # fmt: skip
     assert refused.exit_code == 1 and "not motifs" in refused.output
+
+
+# ------------------------------------------------------------------------------------ the yardstick
+
+
+@pytest.fixture(scope="module")
+def pairs(data, teacher, tmp_path_factory):  # noqa: F811
+    """Single edits of validation genes, and the teacher's effects on the same windows."""
+    folder = tmp_path_factory.mktemp("pairs")
+    shared = dict(families=6, split="validation", anywhere=0.0, antisense=0.0)
+    single = recipe(single=True, effects=False, versions=5, **shared)
+    teach(data, single, teacher, str(folder / "pairs"), CPU, report=lambda _: None)
+    teach(data, recipe(**shared), teacher, str(folder / "effects"), CPU, report=lambda _: None)
+    return folder
+
+
+def test_single_edits_are_those_of_the_windows(pairs):
+    labels = SoftLabels.load_folder(str(pairs / "pairs"))
+    versions = np.arange(len(labels.codes))
+    found = list(single_edits(labels, versions))
+    assert len({e.row for e in found}) == (labels.edit_region >= 0).sum()
+    for e in found:
+        plain, edited = labels.codes[e.plain], labels.codes[e.row]
+        assert np.flatnonzero(plain != edited).tolist() == [e.at + labels.left]
+        assert edited[e.at + labels.left] == e.base
+        log_odds = {
+            row: float(labels.site_log_odds[i])
+            for row in (e.plain, e.row)
+            for i in np.flatnonzero(labels.site_version == row)
+            if (labels.site_kind[i], labels.site_at[i]) == (e.kind, e.site)
+        }
+        assert e.theirs == pytest.approx(log_odds[e.row] - log_odds[e.plain], abs=1e-5)
+
+
+def test_a_smooth_teachers_gradients_rank_its_single_edits(pairs, tmp_path):
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "train", "evaluate"))
+    try:
+        import yardstick as script
+    finally:
+        sys.path.pop(0)
+    labels = SoftLabels.load_folder(str(pairs / "pairs"))
+    effects = SubstitutionEffects.load_folder(str(pairs / "effects"))
+    found = script.first_order(effects, labels, None)["changes"]
+    assert found["exonic"]["n"] > 10 and found["exonic"]["spearman"] > 0.95
+    elsewhere = replace(effects, codes=(effects.codes + 1) % 4)
+    assert script.first_order(elsewhere, labels, None)["changes"]["all"]["n"] == 0

@@ -37,7 +37,7 @@ from samvar.training.dataset import (
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
 from samvar.training.motifs import read_folders
-from samvar.training.recipe import LssiRecipe, SamRecipe, TeachRecipe, load_recipe
+from samvar.training.recipe import LssiRecipe, MotifRecipe, SamRecipe, TeachRecipe, load_recipe
 from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, Augmentation, Mixture, WindowSampler
 
@@ -653,9 +653,13 @@ def test_shipped_recipes_are_valid():
     for root, _, files in os.walk(folder):
         for name in files:
             if name.endswith(".toml"):
-                kind = LssiRecipe if "lssi" in name else SamRecipe
-                if name in ("windows.toml", "yardstick.toml"):
-                    kind = TeachRecipe
+                kind = {
+                    "windows.toml": TeachRecipe,
+                    "effects.toml": TeachRecipe,
+                    "yardstick.toml": TeachRecipe,
+                    "yardstick-effects.toml": TeachRecipe,
+                    "motifs.toml": MotifRecipe,
+                }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
                 load_recipe(os.path.join(root, name), kind)
 
 

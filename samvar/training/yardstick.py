@@ -4,8 +4,9 @@ touched."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -132,25 +133,79 @@ def yardstick(
     )
 
 
+class SingleEdit(NamedTuple):
+    """A single substitution and a followed site within NEAR of it.
+
+    row, plain  index of the edited version and of its unedited one, among those asked about
+    name        of the site (`FollowedSites.name`), `kind` and 0-based position `site` of it
+    at, base    position of the edit, 0-based in the scored bases, and the new base
+    region      index into REGIONS
+    theirs      the teacher's change of the site's log-odds
+    """
+
+    row: int
+    plain: int
+    name: int
+    kind: int
+    site: int
+    at: int
+    base: int
+    region: int
+    theirs: float
+    family: int
+
+
+def single_edits(labels: SoftLabels, versions: np.ndarray) -> Iterator[SingleEdit]:
+    """Those in these versions of whole families."""
+    sites = labels.sites(versions)
+    theirs = {
+        (int(row), int(name)): float(np.clip(value, -MOST_LOG_ODDS, MOST_LOG_ODDS))
+        for row, name, value in zip(sites.row, sites.name, sites.log_odds)
+    }
+    first_of = {int(f): row for row, f in reversed(list(enumerate(labels.family[versions])))}
+    for row, kind, site, name in zip(*(column.tolist() for column in sites[:4])):
+        version = versions[row]
+        family, region = int(labels.family[version]), int(labels.edit_region[version])
+        plain = first_of[family]
+        if region < 0 or (plain, name) not in theirs:
+            continue
+        codes = labels.codes[version]
+        index = int(np.flatnonzero(codes != labels.codes[versions[plain]])[0])
+        at = index - labels.left
+        if abs(at - site) <= NEAR:
+            change = theirs[row, name] - theirs[plain, name]
+            yield SingleEdit(
+                row, plain, name, kind, site, at, int(codes[index]), region, change, family
+            )
+
+
 def _changes(labels: SoftLabels, versions: np.ndarray, log_p: torch.Tensor) -> tuple:
     """Columns of `SiteChanges` of these whole families."""
     sites = labels.sites(versions)
-    ours = log_odds(log_p, sites).cpu().numpy()
-    value = {}
-    for row, name, at, mine, theirs in zip(sites.row, sites.name, sites.at, ours, sites.log_odds):
-        limited = np.clip((mine, theirs), -MOST_LOG_ODDS, MOST_LOG_ODDS)
-        value[int(row), int(name)] = int(at), limited
-    first_of = {int(f): row for row, f in reversed(list(enumerate(labels.family[versions])))}
-    rows = []
-    for (row, name), (at, limited) in value.items():
-        region = int(labels.edit_region[versions[row]])
-        family = int(labels.family[versions[row]])
-        plain = first_of[family]
-        if region < 0 or (plain, name) not in value:
-            continue
-        codes = labels.codes[versions[row]] != labels.codes[versions[plain]]
-        if abs(int(np.flatnonzero(codes)[0]) - labels.left - at) <= NEAR:
-            change = limited - value[plain, name][1]
-            rows.append((region, *change, family))
+    values = log_odds(log_p, sites).cpu().numpy().clip(-MOST_LOG_ODDS, MOST_LOG_ODDS)
+    ours = dict(zip(zip(sites.row.tolist(), sites.name.tolist()), values.tolist()))
+    rows = [
+        (e.region, ours[e.row, e.name] - ours[e.plain, e.name], e.theirs, e.family)
+        for e in single_edits(labels, versions)
+    ]
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[int, float, float, int]]) -> tuple:
     region, ours, theirs, family = np.array(rows, float).reshape(-1, 4).T
     return region.astype(int), ours, theirs, family.astype(int)
+
+
+def changes_said(
+    labels: SoftLabels, say: Callable[[int, SingleEdit], float | None], families: int | None = None
+) -> SiteChanges:
+    """Changes by something else than a SAM: `say` is given the index in `labels` of the unedited
+    version and an edit of it; what it says nothing of (None) is left out."""
+    count = min(families or len(labels.families) - 1, len(labels.families) - 1)
+    versions = labels.versions_of(np.arange(count))
+    rows = []
+    for edit in single_edits(labels, versions):
+        ours = say(int(versions[edit.plain]), edit)
+        if ours is not None:
+            rows.append((edit.region, ours, edit.theirs, edit.family))
+    return SiteChanges(*_columns(rows))

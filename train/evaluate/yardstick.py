@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """How well models rank the effects of single edits, held against their teacher's.
 
-    python train/evaluate/yardstick.py SOFT_LABELS default runs/am:am ... --json OUT
+    python train/evaluate/yardstick.py SOFT_LABELS default runs/am ... [--effects FOLDER] --json OUT
 
 SOFT_LABELS is a folder of `samvar train teach` made by train/teach/yardstick.toml: validation genes
 only. Of each bundle (NAME, NAME:fm) or run (its folder): Spearman's correlation and R2 of the
 change in log-odds of splice sites, by region of the edit, with 95 % intervals over exons; the
-divergence from the teacher; bases with a core score; density of motif sites.
+divergence from the teacher; bases with a core score; density of motif sites. Of a run of `samvar
+train motifs` the changes alone, which are those of its motifs and RNA maps. --effects, made by
+train/teach/yardstick-effects.toml: the teacher's own gradients, as if they were a model.
 """
 
 from __future__ import annotations
@@ -19,9 +21,49 @@ from common import save
 
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import SAM
-from samvar.training.checkpoint import load_run
+from samvar.training.checkpoint import load_run, read_run
+from samvar.training.effects import SubstitutionEffects
+from samvar.training.learnt import SIDE, load_local_model
 from samvar.training.soft_labels import SoftLabels
-from samvar.training.yardstick import yardstick
+from samvar.training.yardstick import SingleEdit, changes_said, yardstick
+
+CPU = torch.device("cpu")
+
+
+def is_of_motifs(place: str) -> bool:
+    """Whether a folder is a run of `samvar train motifs`."""
+    is_run = os.path.exists(os.path.join(place, "model.json"))
+    return is_run and read_run(place, unfinished=True)[0]["kind"] == "motifs"
+
+
+def motifs_alone(place: str, labels: SoftLabels, families: int | None) -> dict:
+    """What learnt motifs say by themselves, and how often they have a site."""
+    local = load_local_model(place)[0].eval()
+
+    @torch.no_grad()
+    def say(plain: int, edit: SingleEdit) -> float:
+        at = labels.left + edit.at
+        window = labels.codes[plain][None, at - 2 * SIDE : at + 2 * SIDE + 1]
+        where = torch.tensor([edit.at - edit.site]), torch.tensor([edit.kind])
+        return float(local(torch.from_numpy(window), *where)[0, edit.base])
+
+    return dict(changes=changes_said(labels, say, families).by_region())
+
+
+def first_order(effects: SubstitutionEffects, labels: SoftLabels, families: int | None) -> dict:
+    """What the teacher's gradients say of its own single edits."""
+    places = {codes.tobytes(): window for window, codes in enumerate(effects.codes)}
+
+    def say(plain: int, edit: SingleEdit) -> float | None:
+        window = places.get(labels.codes[plain].tobytes())
+        if window is None:
+            return None
+        for site in range(*effects.first_site[window : window + 2]):
+            if (effects.site_kind[site], effects.site_at[site]) == (edit.kind, edit.site):
+                return float(effects.effect[site, edit.base, edit.at])
+        return None
+
+    return dict(changes=changes_said(labels, say, families).by_region())
 
 
 def models_of(place: str) -> list[SAM]:
@@ -31,23 +73,37 @@ def models_of(place: str) -> list[SAM]:
     return load_bundle(place).models
 
 
+def tell(place: str, result: dict) -> None:
+    changes = result["changes"]
+    row = [f"{name} {changes[name].get('spearman', float('nan')):.3f}" for name in changes]
+    if "divergence" in result:
+        row.append(f"divergence {result['divergence']:.2f}")
+    print(f"{place}: {', '.join(row)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("labels", help="folder of soft labels with single edits")
     parser.add_argument("places", nargs="+", help="bundles, or folders of runs")
+    parser.add_argument("--effects", help="folder of the teacher's effects on the same exons")
     parser.add_argument("--families", type=int, help="so many exons only [default: all]")
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
     labels = SoftLabels.load_folder(args.labels)
     found = {}
     for place in args.places:
-        result = yardstick(models_of(place), labels, torch.device("cpu"), args.families)
+        if is_of_motifs(place):
+            result = motifs_alone(place, labels, args.families)
+        else:
+            result = yardstick(models_of(place), labels, CPU, args.families)
+        tell(place, result)
         found[os.path.basename(os.path.normpath(place))] = result
-        changes = result["changes"]
-        row = [f"{name} {changes[name].get('spearman', float('nan')):.3f}" for name in changes]
-        print(f"{place}: {', '.join(row)}; divergence {result['divergence']:.2f}", flush=True)
+    if args.effects:
+        effects = SubstitutionEffects.load_folder(args.effects)
+        found["gradients"] = first_order(effects, labels, args.families)
+        tell("gradients", found["gradients"])
     save(args.json, found)
 
 
