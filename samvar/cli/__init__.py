@@ -17,6 +17,7 @@ COMMANDS = {
     "junctions": "samvar.cli.junctions",
     "knockout": "samvar.cli.knockout",
     "motifs": "samvar.cli.motifs",
+    "predict": "samvar.cli.predict",
     "report": "samvar.cli.report",
     "scan": "samvar.cli.scan",
     "train": "samvar.cli.train",
