@@ -14,6 +14,7 @@ from .options import LazyGroup
 COMMANDS = {
     "annotate": "samvar.cli.annotate",
     "explain": "samvar.cli.explain",
+    "gia": "samvar.cli.gia",
     "junctions": "samvar.cli.junctions",
     "knockout": "samvar.cli.knockout",
     "motifs": "samvar.cli.motifs",

@@ -40,7 +40,7 @@ def predict(predictor: Predictor, codes: np.ndarray, strand: str, own: bool = Fa
     before, after = (predictor.bundle.flank + reach for reach in predictor.reach)
     turned = reverse_complement(codes) if strand == "-" else codes
     shown = turned[beyond - before : beyond + n + after]
-    found = [_run(predictor, model, shown) for model in _models(predictor)]
+    found = [_run(predictor, model, shown) for model in models_on_device(predictor)]
     probability, bottleneck = (np.mean(parts, 0) for parts in zip(*found))
     if strand == "-":
         probability, bottleneck = probability[:, ::-1], bottleneck[:, ::-1]
@@ -49,7 +49,8 @@ def predict(predictor: Predictor, codes: np.ndarray, strand: str, own: bool = Fa
     return Predicted(np.where(unknown, np.nan, probability), bottleneck)
 
 
-def _models(predictor: Predictor) -> list[SAM]:
+def models_on_device(predictor: Predictor) -> list[SAM]:
+    """The models where they run, one for each seed."""
     return predictor.batches.models if predictor.batches else predictor.models
 
 
