@@ -210,7 +210,6 @@ def gia(
     """
     from ..model.bundle import load_bundle
     from ..research import gia as analysis
-    from ..scoring.knockout import rbp_named
     from ..scoring.predictor import Predictor
 
     if gc and not all(0 <= percent <= 100 for percent in gc):
@@ -226,21 +225,12 @@ def gia(
         check_plot(figure)
     check_outputs(output, figure, state)
     bundle = load_bundle(model_name)
-    listed = _listed(patterns_file) if patterns_file else []
-    listed = [*patterns, *listed, *(analysis.kmers(kmers) if kmers else ())]
-    named = {text.upper(): text for text in listed}
+    named = _patterns(bundle, patterns, patterns_file, kmers, rbps)
+    if len(rbps) == len(named) == 2 and not spacing and copies == 1 and len(at) == 1:
+        spacing = (gap,)
+    designs = _designs(named, anchor, at, copies, gap, spacing)
     genome, genes = genome_and_genes(fasta, annotation)
     with Predictor(bundle, device, threads) as predictor:
-        for rbp in rbps:
-            name = rbp_named(rbp, bundle.layout.motifs, bundle.families)
-            named[name] = analysis.consensus(predictor, name)
-        if not named:
-            raise click.UsageError(
-                "what is to be embedded? Give patterns, --rbp, --kmers or --patterns-file"
-            )
-        if len(rbps) == len(named) == 2 and not spacing and copies == 1 and len(at) == 1:
-            spacing = (gap,)
-        designs = _designs(named, anchor, at, copies, gap, spacing)
         context = bundle.flank if context is None else context
         edge = analysis.edge_of(predictor, context)
         least = analysis.least_exon(designs)
@@ -269,11 +259,27 @@ def gia(
         importance.draw(found, figure, f"change of the {scale} ({site})")
 
 
-def _listed(path: str) -> list[str]:
-    listed = [p for line in text_lines(path) for p in line.split()]
-    if not listed:
-        raise SamvarError(f"{path} lists no pattern")
-    return listed
+def _patterns(bundle, patterns, patterns_file, kmers, rbps) -> dict[str, str]:
+    """Name -> bases of all that is asked for."""
+    from ..research import gia as analysis
+    from ..scoring.knockout import rbp_named
+
+    listed = [*patterns]
+    if patterns_file:
+        own = [p for line in text_lines(patterns_file) for p in line.split()]
+        if not own:
+            raise SamvarError(f"{patterns_file} lists no pattern")
+        listed += own
+    listed += analysis.kmers(kmers) if kmers else []
+    named = {text.upper(): text for text in listed}
+    for rbp in rbps:
+        name = rbp_named(rbp, bundle.layout.motifs, bundle.families)
+        named[name] = analysis.consensus(bundle, name)
+    if not named:
+        raise click.UsageError(
+            "what is to be embedded? Give patterns, --rbp, --kmers or --patterns-file"
+        )
+    return named
 
 
 def _designs(named, anchor, at, copies, gap, spacing) -> list:

@@ -24,6 +24,7 @@ from ..errors import SamvarError
 from ..files import complete_file
 from ..genomics.genes import Annotation
 from ..genomics.genome import UNKNOWN, Genome, encode, reverse_complement
+from ..model.bundle import Bundle
 from ..model.sam import ACCEPTOR, DONOR, LSSI_SPAN, crop, one_hot
 from ..scoring.arrays import Floats
 from ..scoring.calibrated import calibrated
@@ -79,7 +80,8 @@ class Background:
 class Part(NamedTuple):
     """A pattern to be embedded: its codes (unknown bases stay as they are) and where its first base
     goes: `at` bases from the exon's first base ("acceptor"), from its last one ("donor"), or from
-    where all parts together would stand in the middle of the exon ("middle")."""
+    where the first of a design's parts has to begin for all of them to be in the middle of the
+    exon ("middle")."""
 
     codes: tuple[int, ...]
     at: int
@@ -260,14 +262,13 @@ def kmers(k: int) -> list[str]:
     return ["".join(bases) for bases in product("ACGT", repeat=k)]
 
 
-def consensus(predictor: Predictor, rbp: str) -> str:
+def consensus(bundle: Bundle, rbp: str) -> str:
     """The strongest site of an RBP's strongest affinity matrix, N where it does not care. Raises
     SamvarError for a motif without one."""
-    fixed = predictor.models[0].motifs.fixed
-    rbps = predictor.bundle.rbps
-    if rbp not in rbps:
+    if rbp not in bundle.rbps:
         raise SamvarError(f"{rbp} was learnt from sequence and has no affinities: give a pattern")
-    matrix = fixed.log_psam[int(fixed.mix[rbps.index(rbp)].argmax())].numpy()  # (4, 11)
+    fixed = bundle.models[0].motifs.fixed
+    matrix = fixed.log_psam[int(fixed.mix[bundle.rbps.index(rbp)].argmax())].numpy()  # (4, 11)
     cares = np.ptp(matrix, 0) > 0
     best = np.where(cares, matrix.argmax(0), UNKNOWN)
     return "".join("ACGTN"[base] for base in best).strip("N")
@@ -331,7 +332,7 @@ def embedded(background: Background, design: Design) -> np.ndarray | None:
         elif anchor == "donor":
             start = edge + n - 1 + at
         else:
-            start = edge + (n - design.extent) // 2 + at - min(p.at for p in design.parts)
+            start = edge + (n - design.extent) // 2 + at
         end = start + len(pattern)
         inside = sum(edge <= i < edge + n for i in (start, end - 1))
         in_exon = anchor == "middle" or (at >= 0 if anchor == "acceptor" else at <= 0)
