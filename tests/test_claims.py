@@ -190,3 +190,26 @@ def test_the_readme_shows_what_the_example_gives():
 def test_the_statuses_of_the_pages_are_those_of_the_code():
     (row,) = cells("`SAMVAR_STATUS`", "examples/info-fields.md")[1:]
     assert row.rpartition(": ")[2].strip("`").split() == [s.name for s in Status]
+
+
+@pytest.mark.parametrize(
+    "title, name",
+    [
+        ("`default`", "default"),
+        ("its splice-site model (LSSI) alone", "LSSI alone"),
+        ("OpenSpliceAI, 2,000 bases, five seeds", "OpenSpliceAI"),
+    ],
+)
+def test_areas_of_junctions(title, name):
+    results = content(RESULTS, "junctions.json")
+    assert results["sha256"] == load_bundle("default").sha256
+    every, half = (results[name][k] for k in ("all decoys", "decoys: half"))
+    shares = [f"{100 * every[k]:.1f} %" if k in every else "" for k in ("true_kept", "decoys_kept")]
+    text = page("examples/junctions.md")
+    row = f"| {title} | {area(every['auroc'])} | {area(every['average_precision'])} |"
+    assert (
+        f"{row} {shares[0]} | {shares[1]} |".replace("|  |", "| |").replace("|  |", "| |") in text
+    )
+    assert f"{area(half['auroc'])} | {area(half['average_precision'])} |" in text
+    assert f"{every['genes']} genes, {every['true']} introns" in text
+    assert f"({half['n']} junctions)" in text

@@ -4,6 +4,9 @@ without those that are doubted."""
 import csv
 import gzip
 import io
+import json
+import os
+import runpy
 import subprocess
 import sys
 
@@ -512,3 +515,95 @@ def test_another_build_is_told(files, tmp_path):
     lines = [f"c\t{a}\t{b}\n".encode() for a in range(101, 131, 3) for b in (500, 601)]
     result = run(files, bed(tmp_path / "in.bed", *lines))
     assert result.exit_code == 0 and "of their genome build?" in result.stderr
+
+
+# ---------------------------------------------------------------------------------------- accuracy
+
+SCRIPTS = os.path.join(os.path.dirname(__file__), "..", "train", "evaluate")
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_decoys_are_gt_ag_pairs_of_like_length_that_are_no_introns(
+    tmp_path, predictor, monkeypatch, strand
+):
+    monkeypatch.syspath_prepend(SCRIPTS)
+    from junctions import LIKE, Strand, cases_of
+
+    bases = toy.random_bases(6000, seed=9)
+    exons = [(501, 700), (1501, 1600), (3001, 3100), (5001, 5200)]
+    genome = Genome(toy.fasta(tmp_path / "g.fa", c=bases))
+    annotation = load_annotation(toy.gtf(tmp_path / "g.gtf", ("G", "c", strand, exons)))
+    other = load_annotation(
+        toy.gtf(tmp_path / "o.gtf", ("O", "c", strand, [(601, 900), (1101, 1300)]))
+    )
+    (gene,) = annotation.genes
+    cases = cases_of(Strand(genome, gene, predictor, other), np.random.default_rng(0))
+    true = [c.junction for c in cases if c.kind == "true"]
+    assert {(j.start, j.end) for j in true} == gene.introns() and len(true) == 3
+    known = [a | b for a, b in zip(gene.sites(), other.genes[0].sites())]
+    lengths = [j.end - j.start for j in true]
+    counts = {kind: sum(c.kind == kind for c in cases) for kind in ("both", "half")}
+    assert all(3 <= n <= 6 for n in counts.values())
+    for junction, kind, _ in cases:
+        if kind == "true":
+            continue
+        donor, acceptor = sites(junction)
+        false = (donor.position not in known[1]) + (acceptor.position not in known[0])
+        assert false == (2 if kind == "both" else 1)
+        motif = dinucleotides(genome, junction)
+        assert motif[:2] == "GT" or donor.position in known[1]
+        assert motif[3:] == "AG" or acceptor.position in known[0]
+        length = junction.end - junction.start
+        assert any(abs(length - n) <= LIKE * n + 1 for n in lengths)
+
+
+@pytest.mark.slow
+def test_the_script_measures_areas(tmp_path, monkeypatch, examples):
+    """On the genes of the example, as a table of canonical transcripts."""
+    folder = tmp_path / "annotation"
+    folder.mkdir()
+    (tmp_path / "genome").mkdir()
+    genes = load_annotation(examples("minigenes.gtf")).genes
+    head = "gene\thas_paralog\tchrom\tstrand\ttx_start1\ttx_end1\texon_ends1\texon_starts1\n"
+    rows, beds = [head], []
+    for g in genes:
+        ends, starts = (
+            "".join(f"{x}," for x in values)
+            for values in (
+                [e for _, e in g.chosen.exons[:-1]],
+                [s + 1 for s, _ in g.chosen.exons[1:]],
+            )
+        )
+        about = (g.symbol, "0", "mini", g.strand, str(g.start + 1), str(g.end), ends, starts)
+        rows.append("\t".join(about) + "\n")
+        sizes = ",".join(str(e - s) for s, e in g.chosen.exons)
+        offsets = ",".join(str(s - g.start) for s, _ in g.chosen.exons)
+        bed = (
+            "mini",
+            g.start,
+            g.end,
+            g.id,
+            0,
+            g.strand,
+            0,
+            0,
+            0,
+            len(g.chosen.exons),
+            sizes,
+            offsets,
+        )
+        beds.append("\t".join(map(str, (*bed, g.symbol))) + "\n")
+    for name, lines in (("canonical.hg19.tsv.gz", rows), ("refseq.hg19.bed12+gene.gz", beds)):
+        with gzip.open(folder / name, "wt") as f:
+            f.writelines(lines)
+    pysam.tabix_compress(examples("minigenes.fa"), str(tmp_path / "genome" / "hg19.fa.gz"))
+    monkeypatch.syspath_prepend(SCRIPTS)
+    out = tmp_path / "out.json"
+    args = ["junctions.py", tmp_path, "--chroms", "mini", "--genes", 2, "--json", out]
+    monkeypatch.setattr(sys, "argv", list(map(str, args)))
+    runpy.run_path(os.path.join(SCRIPTS, "junctions.py"), run_name="__main__")
+    found = json.loads(out.read_text())
+    areas = found["default"]["all decoys"]
+    assert areas["genes"] == 2 and areas["true"] == 4 and areas["n"] > areas["true"]
+    assert areas["auroc"][0] > 0.8 and 0 <= areas["decoys_kept"] <= 1
+    assert set(found["LSSI alone"]) == set(found["default"])
