@@ -476,6 +476,21 @@ def test_stdin_is_read_whatever_it_holds(files, bam, tmp_path, form):
         assert as_text[0] == as_text[1]
 
 
+@pytest.mark.slow
+def test_a_closed_pipe_ends_quietly(files, tmp_path):
+    path = tmp_path / "in.bam"
+    with pysam.AlignmentFile(path, "wb", header=alignment("100M").header) as out:
+        for i in range(5_000):
+            record = alignment("800M", 50)
+            record.query_sequence = toy.random_bases(800, seed=i)
+            out.write(record)
+    command = f"{sys.executable} -m samvar.cli junctions {path} -f {files['fasta']} --clean - "
+    command += f"--model {files['bundle']} -o {tmp_path / 't'} | head -c 10"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True)
+    assert result.returncode == 141 and len(result.stdout) == 10 and result.stderr == b""
+    assert not (tmp_path / "t").exists()
+
+
 def test_a_damaged_file_leaves_no_output(files, bam, tmp_path):
     whole = bam.read_bytes()
     (tmp_path / "cut.bam").write_bytes(whole[:-28])  # no end marker

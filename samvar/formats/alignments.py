@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import pysam
@@ -133,12 +134,27 @@ def strand_of(record: Any) -> str:
 @contextmanager
 def alignment_writer(path: str, like: AlignmentReader) -> Iterator[Any]:
     """A pysam file under a name that ends in .sam or .bam (- is stdout, as BAM), with the header of
-    a reader, to `write` records to; it appears when it is complete."""
+    a reader, to `write` records to; it appears when it is complete. Raises OSError where it cannot
+    be written, BrokenPipeError where nobody reads stdout any more."""
     mode = "w" if path.endswith(".sam") else "wb"
-    if path == "-":
-        with pysam.AlignmentFile("-", mode, template=like.file, add_sq_text=False) as out:
-            yield out
-        return
-    with complete_file(path) as part:
-        with pysam.AlignmentFile(part, mode, template=like.file, add_sq_text=False) as out:
-            yield out
+    before = pysam.set_verbosity(0)  # htslib would say the same on stderr
+    try:
+        with ExitStack() as stack:
+            name = path if path == "-" else stack.enter_context(complete_file(path))
+            out = pysam.AlignmentFile(name, mode, template=like.file, add_sq_text=False)
+            yield stack.enter_context(out)
+    except OSError as e:
+        if path == "-" and _reader_gone():
+            raise BrokenPipeError from e
+        if e.filename is None and "sam_write1" in str(e):
+            raise OSError(f"cannot write {path}: {e}") from e
+        raise
+    finally:
+        pysam.set_verbosity(before)
+
+
+def _reader_gone() -> bool:
+    """Whether stdout is a pipe whose other end is closed."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import SequenceError
 from ..formats.regions import Regions
 from ..formats.sequences import Piece
-from ..genomics.genome import UNKNOWN, Genome, decode, reverse_complement
+from ..genomics.genome import Genome, decode, reverse_complement
 from ..model.bottleneck import Layout
 from ..scoring.arrays import Floats
 from ..scoring.predictor import Predictor
@@ -51,7 +51,7 @@ def whole(pieces: Iterable[Piece]) -> Iterator[Shown]:
 
 def region_pieces(genome: Genome, regions: Regions, beyond: int) -> Iterator[Shown]:
     """What of a genome lies in the regions, in pieces from the contig's start on, wherever the
-    regions begin, with what is around them. Pieces of unknown bases alone are left out."""
+    regions begin, with what is around them."""
     number = 0
     for contig, length in genome.lengths.items():
         for low, high in regions.on(contig):
@@ -60,9 +60,8 @@ def region_pieces(genome: Genome, regions: Regions, beyond: int) -> Iterator[Sho
             for start in range(low // SIZE * SIZE, high, SIZE):
                 n = min(SIZE, length - start)
                 codes = genome.codes(contig, start - beyond, start + n + beyond)
-                if (codes[beyond : beyond + n] != UNKNOWN).any():
-                    piece = Piece(number, contig, start, codes, n)
-                    yield Shown(piece, max(low, start), min(high, start + n))
+                piece = Piece(number, contig, start, codes, n)
+                yield Shown(piece, max(low, start), min(high, start + n))
 
 
 def predicted(
@@ -113,19 +112,18 @@ class MotifSite(NamedTuple):
 def sites(stranded: Stranded, least: float) -> Iterator[Site]:
     """Of the wanted bases those that are a site with at least this probability, by position."""
     piece, first, last = stranded.shown
-    probability, bottleneck = stranded.found
-    for at in range(first - piece.start, last - piece.start):
-        for kind, name in enumerate(KINDS):
-            if probability[kind, at] >= least:
-                yield Site(
-                    piece.record,
-                    piece.name,
-                    piece.start + at,
-                    stranded.strand,
-                    name,
-                    float(probability[kind, at]),
-                    float(bottleneck[kind, at]),
-                )
+    wanted = slice(first - piece.start, last - piece.start)
+    probability, bottleneck = (values[:2, wanted] for values in stranded.found)
+    for at, kind in np.argwhere(probability.T >= least).tolist():
+        yield Site(
+            piece.record,
+            piece.name,
+            first + at,
+            stranded.strand,
+            KINDS[kind],
+            float(probability[kind, at]),
+            float(bottleneck[kind, at]),
+        )
 
 
 def motif_sites(stranded: Stranded, layout: Layout, beyond: int) -> Iterator[MotifSite]:

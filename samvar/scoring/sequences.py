@@ -37,6 +37,11 @@ def predict(predictor: Predictor, codes: np.ndarray, strand: str, own: bool = Fa
     given) or -. Probabilities are calibrated where the bundle can, or with `own` as `annotate` has
     them."""
     beyond, n = margin(predictor), len(codes) - 2 * margin(predictor)
+    unknown = codes[beyond : beyond + n] == UNKNOWN
+    if unknown.all():
+        layout = predictor.bundle.layout
+        empty = np.array([layout.empty(c) for c in range(len(layout.names))])
+        return Predicted(np.full((2, n), np.nan), np.repeat(empty[:, None], n, 1))
     before, after = (predictor.bundle.flank + reach for reach in predictor.reach)
     turned = reverse_complement(codes) if strand == "-" else codes
     shown = turned[beyond - before : beyond + n + after]
@@ -45,7 +50,6 @@ def predict(predictor: Predictor, codes: np.ndarray, strand: str, own: bool = Fa
     if strand == "-":
         probability, bottleneck = probability[:, ::-1], bottleneck[:, ::-1]
     probability = calibrated(probability, None if own else predictor.bundle.calibration)
-    unknown = codes[beyond : beyond + n] == UNKNOWN
     return Predicted(np.where(unknown, np.nan, probability), bottleneck)
 
 
