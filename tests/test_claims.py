@@ -213,3 +213,31 @@ def test_areas_of_junctions(title, name):
     assert f"{area(half['auroc'])} | {area(half['average_precision'])} |" in text
     assert f"{every['genes']} genes, {every['true']} introns" in text
     assert f"({half['n']} junctions)" in text
+
+
+def test_the_hexamers_of_global_importance():
+    found = content(RESULTS, "gia.json")["exons"]
+    assert found["sha256"] == load_bundle("default").sha256
+    text = " ".join(page("examples/gia.md").split())
+    assert (
+        f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
+        in text
+    )
+    assert "Spearman {:.3f} ({:.3f}-{:.3f};".format(*found["spearman"]) in text
+
+
+def test_the_reliability_of_calibrated_probabilities():
+    found = content(RESULTS, "reliability.json")
+    default = load_bundle("default")
+    assert (found["sha256"], found["temperature"]) == (default.sha256, default.calibration)
+    sides = [found[title] for title in ("calibrated", "as annotate has them")]
+    for one, other in zip(*(side["reliability"] for side in sides)):
+        if one["low"] >= 0.1:
+            row = cells(f"{one['low']:g}-{one['high']:g}", "examples/predict.md")
+            assert row == [
+                cell for b in (one, other) for cell in (f"{b['n']:,}", f"{b['observed']:.3f}")
+            ]
+    text = " ".join(page("examples/predict.md").split())
+    nats = [f"{side['nats_per_base']:.5f}" for side in sides]
+    assert f"per base is {nats[0]} nats, where it is {nats[1]} at" in text
+    assert f"On {found['genes']} validation genes" in text and f"{found['bases']:,} bases" in text

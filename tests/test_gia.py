@@ -445,6 +445,7 @@ def test_figures_are_drawn(files, tmp_path, args, form):
         (["GAA", "--copies", "2", "--at", "1,2"], 2, "one place"),
         (["GAA", "--copies", "2", "--spacing", "1"], 2, "either --copies or --spacing"),
         (["GAA", "--gc", "120"], 2, "from 0 to 100"),
+        (["--kmers", "7", "-n", "100000"], 2, "ask for fewer"),
         (["--rbp", "zzz"], 1, "no RBP 'zzz'"),
         (["GAA" * 300], 1, "no internal exon of"),
         (["GAA", "--context", "5000"], 1, "a shorter --context"),

@@ -414,6 +414,12 @@ def test_alignments_have_a_row_for_each_junction(files, bam):
     assert [r["KNOWN"] for r in rows] == ["D", "DA", "DA"]
 
 
+def test_cram_is_read_with_its_reference(files, bam, tmp_path):
+    cram = tmp_path / "in.cram"
+    cram.write_bytes(pysam.view("-C", "-T", files["fasta"], str(bam)))
+    assert table(run(files, cram)) == table(run(files, bam))
+
+
 def test_a_bam_of_which_all_stays_is_the_same_to_the_byte(files, bam, tmp_path):
     out = tmp_path / "out.bam"
     assert run(files, bam, "--clean", out, "--min-score", 0, "-o", tmp_path / "t").exit_code == 0

@@ -25,6 +25,7 @@ from .options import (
 )
 
 LARGEST_K = 7
+MOST_VALUES = 100_000_000  # sequences times patterns
 MOST_PLACES = 2000
 
 
@@ -229,6 +230,11 @@ def gia(
     if len(rbps) == len(named) == 2 and not spacing and copies == 1 and len(at) == 1:
         spacing = (gap,)
     designs = _designs(named, anchor, at, copies, gap, spacing)
+    if number * len(designs) > MOST_VALUES:
+        raise click.UsageError(
+            f"{number:,} sequences times {len(designs):,} patterns are more than {MOST_VALUES:,}: "
+            "ask for fewer"
+        )
     genome, genes = genome_and_genes(fasta, annotation)
     with Predictor(bundle, device, threads) as predictor:
         context = bundle.flank if context is None else context

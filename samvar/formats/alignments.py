@@ -116,7 +116,7 @@ def junctions_of(record: Any) -> tuple[Junction, ...]:
                 found.append([at, at + n])
         if operation in ON_REFERENCE:
             at += n
-    if not found:
+    if not found or record.reference_id < 0:
         return ()
     contig, strand = record.reference_name, strand_of(record)
     return tuple(Junction(contig, start, end, strand) for start, end in found)

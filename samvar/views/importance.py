@@ -33,6 +33,7 @@ def draw(found: Mapping[str, Sequence[Importance]], path: str, measured: str) ->
     axis = _axis(rows)
     with style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure((8, 3.6), layout="constrained")
         axes = figure.subplots()
@@ -43,6 +44,8 @@ def draw(found: Mapping[str, Sequence[Importance]], path: str, measured: str) ->
         else:
             _lines(axes, [row for _, row in rows], axis)
             axes.set_xlabel(axis.title)
+            if not isinstance(axis.values[0], str):
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         n = max(row.n for _, row in rows)
         axes.set_ylabel(f"mean {measured}\n(up to {n} sequences, bars: SE)")
         axes.set_title(f"global importance, background: {', '.join(found)}", fontsize=9)
