@@ -215,15 +215,14 @@ def test_areas_of_junctions(title, name):
     assert f"({half['n']} junctions)" in text
 
 
-def test_the_hexamers_of_global_importance():
-    found = content(RESULTS, "gia.json")["exons"]
+@pytest.mark.parametrize("background", ["exons", "dinucleotide"])
+def test_the_hexamers_of_global_importance(background):
+    found = content(RESULTS, "gia.json")[background]
     assert found["sha256"] == load_bundle("default").sha256
     text = " ".join(page("examples/gia.md").split())
-    assert (
-        f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
-        in text
-    )
-    assert "Spearman {:.3f} ({:.3f}-{:.3f};".format(*found["spearman"]) in text
+    told = f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
+    assert told in text
+    assert cells(f"`{background}`", "examples/gia.md") == [area(found["spearman"])]
 
 
 def test_the_reliability_of_calibrated_probabilities():

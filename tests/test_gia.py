@@ -171,7 +171,7 @@ def test_quartiles_are_those_of_the_prediction_without_the_pattern(pool):
 
 
 @pytest.mark.parametrize("site", ["acceptor", "donor", "both"])
-@pytest.mark.parametrize("scale", gia.SCALES)
+@pytest.mark.parametrize("scale", ["log-odds", "probability"])
 def test_f_is_what_the_model_says_of_the_exons_own_sites(predictor, files, site, scale):
     context = 25
     edge = gia.edge_of(predictor, context)
@@ -356,6 +356,11 @@ def test_the_table_is_what_the_library_says(files, predictor):
     for row, found in zip(rows, gia.importances(gia.measure(score, chosen, designs), designs)):
         assert float(row["IMPORTANCE"]) == pytest.approx(found.mean, abs=6e-5)
         assert float(row["SE"]) == pytest.approx(found.error, abs=6e-5) and row["N"] == "5"
+
+
+def test_the_command_offers_every_background():
+    (option,) = [o for o in main.get_command(None, "gia").params if o.name == "background"]
+    assert sorted(option.type.choices) == sorted(gia.BACKGROUNDS)
 
 
 def test_kmers_are_all_there(files):

@@ -23,8 +23,7 @@ from .options import (
     workers_option,
 )
 
-CANONICAL = "GT-AG", "GC-AG", "AT-AC"
-MIN_CHECKED = 20  # scored junctions from which their motifs are looked at
+MIN_CHECKED = 20  # scored junctions from which on their motifs are looked at
 
 
 @click.command()
@@ -103,13 +102,13 @@ def junctions(
         judge = Judge(genome, predictor, genes)
         write_row = stack.enter_context(open_table(output))
         run = _alignments if isinstance(source, AlignmentReader) else _rows
-        motifs = run(source, judge, counts, write_row, clean, keep_annotated, stack)
+        run(source, judge, counts, write_row, clean, keep_annotated, stack)
         _check_contigs(counts, junctions, fasta)
-    _report(counts, motifs, clean, fasta)
+    _report(counts, clean, fasta)
 
 
-def _rows(rows, judge, counts, write_row, clean, keep_annotated, stack) -> list[str]:
-    """A text, row by row; the motifs of its first scored junctions."""
+def _rows(rows, judge, counts, write_row, clean, keep_annotated, stack) -> None:
+    """A text, row by row."""
     from tqdm import tqdm
 
     from ..formats.junctions import open_text
@@ -117,19 +116,16 @@ def _rows(rows, judge, counts, write_row, clean, keep_annotated, stack) -> list[
 
     write_line = stack.enter_context(open_text(clean)) if clean else None
     write_row(COLUMNS)
-    motifs: list[str] = []
     decided = decide_rows(judge, rows, counts, keep_annotated)
     for row, judged, kept in tqdm(decided, disable=None, unit="row"):
         for one in judged:
             write_row(table_row(one))
-            _note_motif(motifs, one)
         if write_line and kept:
             write_line(row.line)
-    return motifs
 
 
-def _alignments(reader, judge, counts, write_row, clean, keep_annotated, stack) -> list[str]:
-    """Alignments, and then the table; the motifs of the first scored junctions of that."""
+def _alignments(reader, judge, counts, write_row, clean, keep_annotated, stack) -> None:
+    """Alignments, and then the table."""
     from tqdm import tqdm
 
     from ..formats.alignments import alignment_writer
@@ -142,17 +138,9 @@ def _alignments(reader, judge, counts, write_row, clean, keep_annotated, stack) 
         if out and kept:
             out.write(alignment.record)
     write_row(COLUMNS)
-    motifs: list[str] = []
     order = {contig: i for i, contig in enumerate(reader.contigs)}
     for judged in sorted(reads, key=lambda j: (order[j.junction.contig], *j.junction[1:])):
         write_row(table_row(judged, reads[judged]))
-        _note_motif(motifs, judged)
-    return motifs
-
-
-def _note_motif(motifs: list[str], judged) -> None:
-    if judged.score is not None and len(motifs) < 1000:
-        motifs.append(judged.motif)
 
 
 def _check_contigs(counts, path: str, fasta: str) -> None:
@@ -165,7 +153,7 @@ def _check_contigs(counts, path: str, fasta: str) -> None:
         )
 
 
-def _report(counts, motifs: list[str], clean: str | None, fasta: str) -> None:
+def _report(counts, clean: str | None, fasta: str) -> None:
     unscored = {
         s.name: n for s, n in counts.statuses.items() if s.name not in ("OK", "LOW_CONTEXT")
     }
@@ -177,9 +165,8 @@ def _report(counts, motifs: list[str], clean: str | None, fasta: str) -> None:
     if clean:
         kept = counts.records - counts.removed
         say(f"samvar: {counts.records:,} records: {kept:,} kept, {counts.removed:,} removed")
-    canonical = sum(motif in CANONICAL for motif in motifs)
-    if len(motifs) >= MIN_CHECKED and canonical < len(motifs) / 2:
+    if counts.scored >= MIN_CHECKED and counts.canonical < counts.scored / 2:
         say(
-            f"samvar: only {canonical} of the first {len(motifs)} junctions begin and end as "
+            f"samvar: only {counts.canonical:,} of {counts.scored:,} junctions begin and end as "
             f"introns do (GT-AG, GC-AG, AT-AC): is {fasta} of their genome build?"
         )

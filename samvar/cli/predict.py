@@ -246,7 +246,7 @@ def _regions(fasta: str, regions: str, regions_file: str, beyond: int) -> Iterat
     else:
         chosen = Regions.parse(regions, names=genome.lengths)
     tell_unknown(chosen, genome.lengths, f"not in {fasta}")
-    if not any(chosen.on(contig) for contig in genome.lengths):
+    if not any(low < n for contig, n in genome.lengths.items() for low, _ in chosen.on(contig)):
         raise SequenceError(f"none of the regions is on a contig of {fasta}")
     pieces = region_pieces(genome, chosen, beyond)
     yield _Source(None, pieces, lambda: list(genome.lengths.items()))

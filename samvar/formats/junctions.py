@@ -94,12 +94,14 @@ def read_rows(lines: Iterable[bytes], path: str, tail: Tail | None = None) -> It
                 yield Row(line, ())
                 continue
             fields = text.split("\t") if "\t" in text else text.split()
+            first = parse is None
             if parse is None:
                 parse = sj_junctions if _is_sj(fields) else bed_junctions
             try:
                 yield Row(line, parse(fields))
             except ValueError as e:
-                raise JunctionError(f"{path}, line {number}: {e}: {text[:100]!r}") from e
+                asked = "; is this BED, SJ.out.tab, SAM, BAM or CRAM?" if first else ""
+                raise JunctionError(f"{path}, line {number}: {e}: {text[:100]!r}{asked}") from e
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise JunctionError(f"{path} is truncated or damaged after line {number}: {e}") from e
     if tail and tail.last != BGZF_EOF:

@@ -36,9 +36,7 @@ JOBS = 64  # batches handed to the workers together
 EXON_LENGTHS = 50, 250  # bases of the exons that are drawn
 POOL = 1000  # exons that a profile is counted from, at most
 BACKGROUNDS = ("exons", "quartile", "shuffle", "dinucleotide", "profile")
-ANCHORS = ("middle", "acceptor", "donor")
 SITES = {"acceptor": (ACCEPTOR,), "donor": (DONOR,), "both": (ACCEPTOR, DONOR)}
-SCALES = ("log-odds", "probability")
 LEAST = 1e-7  # probability that log-odds are taken of
 QUARTILES = 4
 

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import Genome
 from ..genomics.junction import STRANDS, Junction, SpliceSite, dinucleotides, sites
-from ..genomics.variant import SCORED, Status
+from ..genomics.variant import Status
 from ..scoring.predictor import Predictor
 from ..scoring.sites import SiteScore, SiteScorer
 
+CANONICAL = "GT-AG", "GC-AG", "AT-AC"
 CHUNK, CHUNK_BASES = 2000, 1 << 24  # records, or bases of them, that are judged together
 
 
@@ -46,13 +47,16 @@ class Judged(NamedTuple):
 
 @dataclass
 class Counts:
-    """Of a run: records, kept and removed; statuses of different junctions, or of the junctions of
-    all rows where the input is text; how many of them score below the least score."""
+    """Of a run: records with a junction (of alignments all), and those removed; statuses of the
+    different junctions, or of the junctions of all rows where the input is text; how many of them
+    have a score, one below the least, and begin and end as introns do."""
 
     least: float
     records: int = 0
     removed: int = 0
+    scored: int = 0
     below: int = 0
+    canonical: int = 0
     statuses: Counter = field(default_factory=Counter)
 
     @property
@@ -61,7 +65,10 @@ class Counts:
 
     def add(self, judged: Judged) -> None:
         self.statuses[judged.status] += 1
-        self.below += judged.score is not None and judged.score < self.least
+        if judged.score is not None:
+            self.scored += 1
+            self.below += judged.score < self.least
+            self.canonical += judged.motif in CANONICAL
 
 
 class Judge:
@@ -229,8 +236,3 @@ def table_row(judged: Judged, reads: int | None = None) -> tuple[str, ...]:
         judged.status.name,
         "." if reads is None else str(reads),
     )
-
-
-def scored(counts: Counts) -> int:
-    """Junctions that have a score."""
-    return sum(n for status, n in counts.statuses.items() if status in SCORED)
