@@ -222,7 +222,7 @@ def test_the_hexamers_of_global_importance(background):
     text = " ".join(page("examples/gia.md").split())
     told = f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
     assert told in text
-    assert cells(f"`{background}`", "examples/gia.md") == [area(found["spearman"])]
+    assert cells(f"`--background {background}`", "examples/gia.md") == [area(found["spearman"])]
 
 
 def test_the_reliability_of_calibrated_probabilities():
