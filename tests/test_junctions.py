@@ -120,6 +120,12 @@ def test_what_is_no_bed_is_refused_with_its_line(line, message):
     assert message in str(error.value)
 
 
+def test_a_line_that_is_no_text_stays_as_it_is():
+    line = b"\xff\t200\t300\t\xfe\n"
+    (row,) = read_rows([line], "x.bed")
+    assert row.line == line and row.junctions == (Junction("\ufffd", 200, 300, "."),)
+
+
 def test_introns_of_star_count_from_one():
     fields = "c 201 300 2 1 0 5 0 30".split()
     assert sj_junctions(fields) == (Junction("c", 200, 300, "-"),)

@@ -89,7 +89,7 @@ def read_rows(lines: Iterable[bytes], path: str, tail: Tail | None = None) -> It
     number = 0
     try:
         for number, line in enumerate(lines, 1):
-            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            text = line.decode(errors="replace").rstrip("\r\n")
             if not text.strip() or text.startswith(BED_HEADERS):
                 yield Row(line, ())
                 continue
