@@ -23,6 +23,14 @@ class RegionError(SamvarError):
     """A region, or a file of them, cannot be understood."""
 
 
+class JunctionError(SamvarError):
+    """A file of junctions is malformed, truncated or of an unknown form."""
+
+
+class SequenceError(SamvarError):
+    """Sequences are no FASTA, or cannot be used as they were asked to be."""
+
+
 class AlleleError(SamvarError):
     """What the library is to score is no allele: POS is not a whole number, or the like."""
 

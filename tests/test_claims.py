@@ -190,3 +190,53 @@ def test_the_readme_shows_what_the_example_gives():
 def test_the_statuses_of_the_pages_are_those_of_the_code():
     (row,) = cells("`SAMVAR_STATUS`", "examples/info-fields.md")[1:]
     assert row.rpartition(": ")[2].strip("`").split() == [s.name for s in Status]
+
+
+@pytest.mark.parametrize(
+    "title, name",
+    [
+        ("`default`", "default"),
+        ("its splice-site model (LSSI) alone", "LSSI alone"),
+        ("OpenSpliceAI, 2,000 bases, five seeds", "OpenSpliceAI"),
+    ],
+)
+def test_areas_of_junctions(title, name):
+    results = content(RESULTS, "junctions.json")
+    assert results["sha256"] == load_bundle("default").sha256
+    every, half = (results[name][k] for k in ("all decoys", "decoys: half"))
+    shares = [f"{100 * every[k]:.1f} %" if k in every else "" for k in ("true_kept", "decoys_kept")]
+    text = page("examples/junctions.md")
+    row = f"| {title} | {area(every['auroc'])} | {area(every['average_precision'])} |"
+    assert (
+        f"{row} {shares[0]} | {shares[1]} |".replace("|  |", "| |").replace("|  |", "| |") in text
+    )
+    assert f"{area(half['auroc'])} | {area(half['average_precision'])} |" in text
+    assert f"{every['genes']} genes, {every['true']} introns" in text
+    assert f"({half['n']} junctions)" in text
+
+
+@pytest.mark.parametrize("background", ["exons", "dinucleotide"])
+def test_the_hexamers_of_global_importance(background):
+    found = content(RESULTS, "gia.json")[background]
+    assert found["sha256"] == load_bundle("default").sha256
+    text = " ".join(page("examples/gia.md").split())
+    told = f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
+    assert told in text
+    assert cells(f"`--background {background}`", "examples/gia.md") == [area(found["spearman"])]
+
+
+def test_the_reliability_of_calibrated_probabilities():
+    found = content(RESULTS, "reliability.json")
+    default = load_bundle("default")
+    assert (found["sha256"], found["temperature"]) == (default.sha256, default.calibration)
+    sides = [found[title] for title in ("calibrated", "as annotate has them")]
+    for one, other in zip(*(side["reliability"] for side in sides)):
+        if one["low"] >= 0.1:
+            row = cells(f"{one['low']:g}-{one['high']:g}", "examples/predict.md")
+            assert row == [
+                cell for b in (one, other) for cell in (f"{b['n']:,}", f"{b['observed']:.3f}")
+            ]
+    text = " ".join(page("examples/predict.md").split())
+    nats = [f"{side['nats_per_base']:.5f}" for side in sides]
+    assert f"per base is {nats[0]} nats, where it is {nats[1]} at" in text
+    assert f"On {found['genes']} validation genes" in text and f"{found['bases']:,} bases" in text

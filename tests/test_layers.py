@@ -14,7 +14,7 @@ LAYERS = (  # from the ground up
     ("samvar.formats",),
     ("samvar.scoring",),
     ("samvar.annotate", "samvar.haplotypes", "samvar.info", "samvar.verify"),
-    ("samvar.views", "samvar.training"),
+    ("samvar.views", "samvar.training", "samvar.research"),
     ("samvar.scorer",),
     ("samvar.arrow",),
     ("samvar.cli",),

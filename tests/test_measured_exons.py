@@ -108,3 +108,15 @@ def test_hexamers_score_the_mean_of_the_seven_mers_that_hold_them(monkeypatch, t
     (tmp_path / "t.csv").write_text("AAAAAAC,1,,\nGAAAAAA,3,,\nCCCCCCC,5,,\n")
     found = measured_hexamers(tmp_path / "t.csv")
     assert found["AAAAAA"] == 2 and found["AAAAAC"] == 1 and found["CCCCCC"] == 5
+
+
+def test_a_table_of_global_importance_is_held_against_the_measured_scores(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(EVALUATE)
+    from hexamers import of_table
+
+    measured = dict(AAAAAA=1.0, CCCCCC=2.0, GGGGGG=3.0, TTTTTT=4.0)
+    lines = ["PATTERN\tN\tIMPORTANCE", "TTTTTT\t5\t-0.1", "GGGGGG\t5\t0", "CCCCCC\t4\t0.2"]
+    (tmp_path / "t.tsv").write_text("\n".join([*lines, "AAAAAA\t0\t.", "ACGTAC\t5\t1"]) + "\n")
+    found = of_table(measured, str(tmp_path / "t.tsv"))
+    assert (found["hexamers"], found["sequences"]) == (3, 5)
+    assert found["spearman"][0] == -1

@@ -14,8 +14,11 @@ from .options import LazyGroup
 COMMANDS = {
     "annotate": "samvar.cli.annotate",
     "explain": "samvar.cli.explain",
+    "gia": "samvar.cli.gia",
+    "junctions": "samvar.cli.junctions",
     "knockout": "samvar.cli.knockout",
     "motifs": "samvar.cli.motifs",
+    "predict": "samvar.cli.predict",
     "report": "samvar.cli.report",
     "scan": "samvar.cli.scan",
     "train": "samvar.cli.train",

@@ -8,6 +8,8 @@ import math
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SamvarError
-from ..files import STDOUT_CLOSED, check_writable, text_lines, write
+from ..files import STDOUT_CLOSED, check_writable, complete_file, text_lines, write
 
 if TYPE_CHECKING:
     from ..genomics.genes import Annotation
@@ -195,6 +197,18 @@ fasta_option = fasta_option_of(required=True)
 annotation_option = annotation_option_of(required=True)
 
 
+def table_option(what: str):
+    """-o, of a table."""
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        default="-",
+        show_default="stdout",
+        help=f"Write the table of {what} to this file.",
+    )
+
+
 threads_option = click.option(
     "--threads",
     metavar="N",
@@ -343,6 +357,17 @@ def rbp_min_option(help: str):
         type=NumberRange(0),
         help=help,
     )
+
+
+@contextmanager
+def open_table(path: str) -> Iterator[Callable[[Iterable[str]], None]]:
+    """A function that writes a row of a table, to stdout (-) or to a file that appears when it is
+    complete."""
+    if path == "-":
+        yield lambda row: to_stdout("\t".join(row) + "\n")
+        return
+    with complete_file(path) as part, open(part, "w") as handle:
+        yield lambda row: print(*row, sep="\t", file=handle)
 
 
 def check_plot(figure: str) -> None:

@@ -165,6 +165,14 @@ class Gene:
                 downstream.add(start)
         return (downstream, upstream) if self.strand == "+" else (upstream, downstream)
 
+    def introns(self) -> set[tuple[int, int]]:
+        """[start, end) on the genome of the introns of all transcripts."""
+        return {
+            (end, start)
+            for t in self.transcripts
+            for (_, end), (start, _) in zip(t.exons, t.exons[1:])
+        }
+
 
 class Annotation:
     """All genes, in order of contig and start, with a look-up by interval. `notes` say what its

@@ -258,6 +258,10 @@ class Genome:
             out[low - start : high - start] = encode(self._fetch(contig, low, high))
         return out
 
+    def is_circular(self, contig: str) -> bool:
+        """Whether a contig's last base is followed by its first one."""
+        return False
+
     def _fetch(self, contig: str, start: int, end: int) -> str:
         try:
             with self._lock:
@@ -280,3 +284,34 @@ class Genome:
         """sha256 of the index's name and length columns."""
         text = "".join(f"{name}\t{length}\n" for name, length in self.lengths.items())
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+class CircularGenome(Genome):
+    """A genome some of whose contigs are circles: a position beyond an end is counted on from the
+    other one. Raises GenomeError where it has no such contig."""
+
+    def __init__(self, path: str, circular: Iterable[str]):
+        super().__init__(path)
+        self._circles = set()
+        for name in circular:
+            contig = self.contig(name)
+            if contig is None:
+                raise GenomeError(f"{path} has no contig {name}")
+            self._circles.add(contig)
+
+    def is_circular(self, contig: str) -> bool:
+        return contig in self._circles
+
+    def codes(self, contig: str, start: int, end: int) -> np.ndarray:
+        """Base codes of [start, end), 0-based, on a circle any number of times round it."""
+        if not self.is_circular(contig) or start >= end:
+            return super().codes(contig, start, end)
+        n = self.lengths[contig]
+        first = start // n * n  # where the round that holds the start begins
+        rounds = range(first, end, n)
+        parts = [super(CircularGenome, self).codes(contig, start - r, end - r) for r in rounds]
+        inside = [
+            part[max(r - start, 0) : max(min(r + n, end) - start, 0)]
+            for r, part in zip(rounds, parts)
+        ]
+        return np.concatenate(inside)

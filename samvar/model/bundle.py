@@ -50,8 +50,9 @@ class Bundle:
 
     `flank` is F, the bases on either side of the compared positions that the LSTM sees. `sha256` is
     of all that the scores depend on (`identity`). `background`: effects of random variants (`samvar
-    train background`), `evidence`: how sure a score is; None where the bundle has none for these
-    models.
+    train background`), `evidence`: how sure a score is, `calibration`: the temperature, relative to
+    the models' own, at which site probabilities are shares of true sites among validation genes;
+    None where the bundle has none for these models.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Bundle:
     families: dict[str, str] = field(default_factory=dict)  # RBP -> the proteins it stands for
     silent: frozenset[str] = frozenset()  # motifs with hardly any sites in genes
     evidence: Evidence | None = None
+    calibration: float | None = None
 
     @property
     def layout(self) -> Layout:
@@ -139,6 +141,7 @@ def load_bundle(name: str) -> Bundle:
             {motif["name"]: motif["family"] for motif in config.get("data", {}).get("motifs", [])},
             frozenset(nearly_silent(metrics_of(folder), kind)),
             evidence_of(folder, kind, sha256),
+            calibration_of(metrics_of(folder), kind, sha256),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
@@ -158,6 +161,13 @@ def nearly_silent(metrics: dict, kind: str) -> list[str]:
     metrics.json; none where it does not say."""
     density = metrics.get(MOTIF_SITES, {}).get(kind, {}).get("density", {})
     return [name for name, share in density.items() if share < NEARLY_SILENT]
+
+
+def calibration_of(metrics: dict, kind: str, sha256: str) -> float | None:
+    """The temperature of calibrated probabilities by metrics.json; None where it has none of the
+    models with this `identity`."""
+    found = metrics.get(f"calibration, {kind}", {})
+    return float(found["temperature"]) if found.get("sha256") == sha256 else None
 
 
 def identity(config: dict, kind: str) -> str:

@@ -200,16 +200,29 @@ def _reliability(metrics: dict) -> str:
             f"{numbers['temperature']:.2f} times the bundle's temperature: "
             f"{numbers['nats_per_base_at_temperature']:.5f} nats per base, "
             f"{numbers['nats_per_base']:.5f} as it is.",
-            "",
-            "| probability | bases | mean probability | share of true sites |",
-            "|---|---|---|---|",
+            *_bins(numbers["reliability"]),
         ]
-        lines += [
+        if "reliability_at_temperature" in numbers:
+            lines += [
+                "",
+                "At that temperature, at which `samvar predict` and `junctions` give them:",
+                *_bins(numbers["reliability_at_temperature"]),
+            ]
+    return "\n".join(lines)
+
+
+def _bins(reliability: list[dict]) -> list[str]:
+    """A table of bins of probability."""
+    return [
+        "",
+        "| probability | bases | mean probability | share of true sites |",
+        "|---|---|---|---|",
+        *(
             f"| {b['low']:g}-{b['high']:g} | {b['n']} | {b['predicted']:.4f} | "
             f"{b['observed']:.4f} |"
-            for b in numbers["reliability"]
-        ]
-    return "\n".join(lines)
+            for b in reliability
+        ),
+    ]
 
 
 def _stored_precision(storage: dict) -> str:

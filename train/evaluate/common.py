@@ -19,6 +19,7 @@ from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Status, Variant
 from samvar.model.sam import ACCEPTOR, DONOR
 from samvar.scoring import deltas
+from samvar.scoring.calibrated import calibrated
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.groups import group_of, in_exon, offsets
 from samvar.scoring.predictor import Predictor, ScoredWindow
@@ -209,8 +210,8 @@ def bootstrap(
 
 def calibration(scores: Scores) -> dict:
     """Temperature with the smallest negative log-likelihood per base, and the reliability of the
-    probabilities as they are: in bins of the predicted probability (both site types together),
-    their mean and the share of true sites."""
+    probabilities as they are and at that temperature: in bins of the predicted probability (both
+    site types together), their mean and the share of true sites."""
     p = np.exp(scores.model.astype(np.float64))
     log_p = np.log(np.clip(np.vstack([1 - p.sum(0), p]), 1e-12, 1))
     own = log_p[scores.labels, np.arange(len(scores.labels))]
@@ -219,9 +220,21 @@ def calibration(scores: Scores) -> dict:
         return float((np.logaddexp.reduce(log_p / t) - own / t).mean())
 
     losses = [loss(t) for t in TEMPERATURES]
-    predicted, true = p.ravel(), np.concatenate([scores.labels == ACCEPTOR, scores.labels == DONOR])
+    best = float(TEMPERATURES[int(np.argmin(losses))])
+    return dict(
+        temperature=best,
+        nats_per_base=loss(1.0),
+        nats_per_base_at_temperature=min(losses),
+        reliability=reliability(p, scores.labels),
+        reliability_at_temperature=reliability(calibrated(p, best), scores.labels),
+    )
+
+
+def reliability(p: np.ndarray, labels: np.ndarray) -> list[dict]:
+    """Of probabilities (2, B) of acceptor and donor, by bin."""
+    predicted, true = p.ravel(), np.concatenate([labels == ACCEPTOR, labels == DONOR])
     which = np.clip(np.searchsorted(BINS, predicted, "right") - 1, 0, len(BINS) - 2)
-    curve = [
+    return [
         dict(
             low=float(BINS[i]),
             high=float(BINS[i + 1]),
@@ -231,9 +244,3 @@ def calibration(scores: Scores) -> dict:
         )
         for i in np.unique(which)
     ]
-    return dict(
-        temperature=float(TEMPERATURES[int(np.argmin(losses))]),
-        nats_per_base=loss(1.0),
-        nats_per_base_at_temperature=min(losses),
-        reliability=curve,
-    )

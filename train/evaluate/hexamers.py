@@ -2,11 +2,15 @@
 """Mean effect of hexamers in exons against measured ones.
 
     python train/evaluate/hexamers.py DATA default runs/am ... --teacher SEED.pt ... --json OUT
+    python train/evaluate/hexamers.py DATA --tables GIA.tsv ... --json OUT
 
 HEXAMERS hexamers, drawn once, are written into the middle of EXONS exons of validation genes (a
 hundred bases or more long). The effect of a hexamer is the mean change of the
 log-odds of both sites of the exon over the exons. Measured: mean score of the 7-mers that hold the
 hexamer (Ke 2018, saturation mutagenesis of WT1 exon 5). Spearman, 95 % bootstrap over hexamers.
+
+--tables: the importances in tables of `samvar gia` (of --kmers 6 or of a list of hexamers) instead.
+--list OUT.txt writes the hexamers that are drawn, for its --patterns-file.
 """
 
 from __future__ import annotations
@@ -66,6 +70,13 @@ def candidates(data: str) -> list[tuple[Exon, np.ndarray]]:
     return found
 
 
+def tabled(path: str) -> dict[str, tuple[float, int]]:
+    """Hexamer -> importance and number of sequences, by a table of `samvar gia`."""
+    with open(path) as f:
+        rows = [r for r in csv.DictReader(f, delimiter="\t") if r["IMPORTANCE"] != "."]
+    return {r["PATTERN"]: (float(r["IMPORTANCE"]), int(r["N"])) for r in rows}
+
+
 @torch.inference_mode()
 def log_odds(network: Network, codes: np.ndarray) -> float:
     """Mean of both sites of the exon in the middle."""
@@ -74,18 +85,40 @@ def log_odds(network: Network, codes: np.ndarray) -> float:
     return float((np.log(sites) - np.log1p(-sites)).mean())
 
 
+def of_table(measured: dict[str, float], path: str) -> dict:
+    """What a table of `samvar gia` has to do with what was measured."""
+    table = tabled(path)
+    both = [h for h in measured if h in table]
+    score, importance = np.array([(measured[h], table[h][0]) for h in both]).T
+    found = dict(
+        hexamers=len(both),
+        sequences=max(table[h][1] for h in both),
+        spearman=correlation(score, importance, both),
+    )
+    print(path, found, flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", help="folder with genome/, annotation/ and tables/")
-    parser.add_argument("places", nargs="+", help="bundles, or folders of runs")
+    parser.add_argument("places", nargs="*", help="bundles, or folders of runs")
     parser.add_argument("--teacher", nargs="+", default=[], help="OpenSpliceAI state dicts")
+    parser.add_argument("--tables", nargs="+", default=[], help="of samvar gia")
+    parser.add_argument("--list", help="write the hexamers that are drawn to this file")
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
     measured = measured_hexamers(os.path.join(args.data, "tables", "sms_7mers.csv"))
     rng = np.random.default_rng(1)
     hexamers = sorted(rng.choice(list(measured), HEXAMERS, replace=False))
+    if args.list:
+        with open(args.list, "w") as f:
+            f.writelines(f"{hexamer}\n" for hexamer in hexamers)
+    if args.tables:
+        save(args.json, {os.path.basename(p): of_table(measured, p) for p in args.tables})
+        return
     exons = candidates(args.data)
     exons = [exons[i] for i in sorted(rng.choice(len(exons), EXONS, replace=False))]
     networks = {os.path.basename(os.path.normpath(p)): sam_network(p) for p in args.places}

@@ -1,0 +1,1 @@
+"""The tools of a splicing researcher on the bottleneck: junctions, sequences, global importance."""
