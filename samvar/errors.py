@@ -35,6 +35,10 @@ class AlleleError(SamvarError):
     """What the library is to score is no allele: POS is not a whole number, or the like."""
 
 
+class RequestError(SamvarError):
+    """A text asks for nothing that can be explained: it is no variant, HGVS name or region."""
+
+
 class ContigMismatchError(SamvarError):
     """VCF, FASTA and annotation share no contig."""
 

@@ -16,7 +16,7 @@ LAYERS = (  # from the ground up
     ("samvar.annotate", "samvar.haplotypes", "samvar.info", "samvar.verify"),
     ("samvar.views", "samvar.training", "samvar.research"),
     ("samvar.scorer",),
-    ("samvar.arrow",),
+    ("samvar.arrow", "samvar.serve"),
     ("samvar.cli",),
 )
 

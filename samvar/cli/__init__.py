@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "samvar.cli.predict",
     "report": "samvar.cli.report",
     "scan": "samvar.cli.scan",
+    "serve": "samvar.cli.serve",
     "train": "samvar.cli.train",
     "verify": "samvar.cli.verify",
 }

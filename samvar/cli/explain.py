@@ -178,9 +178,11 @@ def explain(
         need_matplotlib()
     genome, genes = genome_and_genes(fasta, annotation)
     asked = asked_for(what, genome.lengths, vcf)
+    notes: tuple[str, ...] = ()
     if isinstance(asked, Description):
         variant = Locator(genome, genes).locate(asked.text)
-        for note in variant.notes:
+        notes = variant.notes
+        for note in notes:
             say(f"samvar: {note}")
         asked = [WrittenVariant(variant.contig, variant.pos, variant.ref, (variant.alt,))]
     chosen = listed(transcripts)
@@ -220,4 +222,5 @@ def explain(
             dpi,
         )
     if html:
-        files.write(html, page(found, [About.of(bundle, genome, genes) for bundle in bundles]))
+        abouts = [About.of(bundle, genome, genes) for bundle in bundles]
+        files.write(html, page(found, abouts, notes))

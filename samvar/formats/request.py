@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from ..errors import SamvarError
+from ..errors import RequestError, SamvarError
 from ..genomics.genome import contig_key
 from ..genomics.hgvs import is_description
 from .vcf import VcfReader
@@ -62,8 +62,8 @@ def asked_for(
     records that have an ALT and either the text as an ID or the place CHR:POS.
 
     Names may hold colons. So an ID of the VCF comes first, then what reads as a place on a contig
-    of the FASTA (`contigs`) or of the VCF, then HGVS. Raises SamvarError when the text is none of
-    these, the VCF has no such record, or a region ends before it starts.
+    of the FASTA (`contigs`) or of the VCF, then HGVS. Raises RequestError when the text is none of
+    these, SamvarError when the VCF has no such record, or a region ends before it starts.
     """
     readings = _readings(text)
     known = set(map(contig_key, contigs))
@@ -89,7 +89,7 @@ def asked_for(
     if isinstance(chosen, WrittenVariant):
         return [chosen]
     if vcf is None:
-        raise SamvarError(
+        raise RequestError(
             f"{text!r} is neither a variant CHR:POS:REF:ALT or in HGVS (NM_000059.4:c.8165C>G), "
             "nor a region CHR:START-END; to look up CHR:POS or an ID, give its VCF: --vcf FILE"
         )

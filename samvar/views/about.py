@@ -15,6 +15,11 @@ from ..model.bundle import Bundle, metrics_of
 LIMITS = "## Limits"  # heading in CARD.md
 
 
+def today() -> str:
+    """The date, as a page has it."""
+    return datetime.date.today().isoformat()
+
+
 class Trial(NamedTuple):
     """A set of variants that the model was tested on, none of which it was trained on: how many,
     how many with an effect, and the area under the ROC curve with its 95 % interval."""
@@ -58,7 +63,7 @@ class About(NamedTuple):
             genome.name,
             annotation.name,
             __version__,
-            datetime.date.today().isoformat(),
+            today(),
             tuple(_limits(bundle.folder)),
             _accuracy(metrics, bundle.kind),
             tuple(_trials(metrics, bundle.kind)),

@@ -120,6 +120,19 @@ class SpliceSite(NamedTuple):
         return max(self.ref, self.alt or 0.0)
 
 
+class Probabilities(NamedTuple):
+    """What the model says of each compared position.
+
+    places    (n,): in genome order
+    ref, alt  (2, n): probability of an acceptor and of a donor, nan where the allele has no such
+              base; alt None in a region
+    """
+
+    places: list[Place]
+    ref: np.ndarray
+    alt: np.ndarray | None
+
+
 class Cause(NamedTuple):
     """What an arrow shows: a motif site or core site `name` at `place` that moves the probability
     of a splice site (`kind`, `target`) by `effect`; `event`: what the variant does to it, "" in a
@@ -172,6 +185,16 @@ class GeneView:
             return self.deltas.alignment
         n = len(self.ref.position)
         return Alignment(np.arange(n), np.arange(n), self.ref.position, self.ref.offset)
+
+    @property
+    def probabilities(self) -> Probabilities:
+        """Of every compared position, in both alleles."""
+        a = self.columns
+        return Probabilities(
+            [Place(int(p), int(o)) for p, o in zip(a.position, a.offset)],
+            take(self.ref.probability, a.ref, np.nan),
+            take(self.alt.probability, a.alt, np.nan) if self.alt else None,
+        )
 
     @cached_property
     def splice_sites(self) -> list[SpliceSite]:
@@ -262,7 +285,7 @@ class Explanation:
         """The title with long alleles cut short."""
         if not self.alt:
             return self.title
-        return f"{self.contig}:{self.pos} {_shortened(self.ref)}>{_shortened(self.alt)}"
+        return f"{self.contig}:{self.pos} {shortened(self.ref)}>{shortened(self.alt)}"
 
     @property
     def remark(self) -> str:
@@ -270,7 +293,8 @@ class Explanation:
         return "" if self.status is Status.OK else f"{self.status.name}: {self.status.value}"
 
 
-def _shortened(allele: str) -> str:
+def shortened(allele: str) -> str:
+    """The bases, or the ends of a long allele."""
     if len(allele) <= LONGEST_WRITTEN:
         return allele
     return f"{allele[:6]}...{allele[-6:]} ({len(allele)} bases)"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
+import numpy as np
+
 from ..info import EVENT_COLUMNS, event_values, place
 from ..scoring.attribution import Attribution
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
@@ -79,14 +81,17 @@ COLUMNS = {
 }
 
 
-def page(explanations: Sequence[Explanation], abouts: Sequence[About]) -> str:
+def page(
+    explanations: Sequence[Explanation], abouts: Sequence[About], notes: Sequence[str] = ()
+) -> str:
     """One self-contained HTML page, light and dark, that prints; of an explanation without genes it
     has the status. Explanations of one variant by several models stand together, then side by
-    side. `abouts`: of each model."""
+    side. `abouts`: of each model; `notes`: what the asked name left open."""
     title = ", ".join(e.short_title for e in explanations[:3])
     several = len(abouts) > 1
     groups = [list(same) for _, same in groupby(explanations, key=lambda e: e.title)]
-    body = [_section(group) for group in groups]
+    body = [f'<p class="note">{escape(note)}</p>' for note in notes]
+    body += [_section(group) for group in groups]
     body.append(about_section(abouts, cases=explanations))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -114,6 +119,7 @@ def _section(group: list[Explanation]) -> str:
         parts.append(f'<div class="beside">{"".join(own)}</div>' if several else own[0])
         if view.deltas:
             parts.append(_delta_table([(e.model, v) for e, v in zip(group, views)]))
+        parts += [_probability_table(e.model, v) for e, v in zip(group, views)]
     return "\n".join(parts)
 
 
@@ -149,6 +155,22 @@ def _delta_table(views: list[tuple[str, GeneView]]) -> str:
         if view.deltas
     ]
     return table(["model", *(WHAT[n] for n in NAMES)], rows)
+
+
+def _probability_table(model: str, view: GeneView) -> str:
+    """What the model says of every compared position, to be opened."""
+    found = view.probabilities
+    sides = [(name, p) for name, p in (("REF", found.ref), ("ALT", found.alt)) if p is not None]
+    columns = [(kind, side, values[k]) for k, kind in enumerate(KINDS) for side, values in sides]
+    rows = [
+        [place(*at)] + ["" if np.isnan(v[i]) else f"{v[i]:.6f}" for _, _, v in columns]
+        for i, at in enumerate(found.places)
+    ]
+    heads = ["position", *(f"{kind} in {side}" for kind, side, _ in columns)]
+    return (
+        f'<details class="probabilities"><summary>Probabilities of all {len(rows)} positions, by '
+        f"{escape(model)}</summary>{table(heads, rows)}</details>"
+    )
 
 
 def _event_table(view: GeneView) -> str:

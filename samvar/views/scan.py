@@ -49,7 +49,7 @@ def place_of(text: str, genome: Genome, annotation: Annotation, around: int) -> 
     """CHR:START-END (1-based, both included), or GENE:exon N: an exon of the gene's chosen
     transcript with `around` bases on either side. Raises SamvarError where there is no such place,
     or it is longer than MOST."""
-    place = _region(text, genome) or _exon(text, genome, annotation, around)
+    place = _region(text, genome) or exon_place(text, genome, annotation, around)
     if place is None:
         raise SamvarError(f"{text!r} is neither CHR:START-END nor GENE:exon N, as in BRCA1:exon 5")
     if place.end - place.start > MOST:
@@ -73,7 +73,9 @@ def _region(text: str, genome: Genome) -> Place | None:
     return Place(contig, start - 1, end)
 
 
-def _exon(text: str, genome: Genome, annotation: Annotation, around: int) -> Place | None:
+def exon_place(text: str, genome: Genome, annotation: Annotation, around: int) -> Place | None:
+    """The place of GENE:exon N as in `place_of`, however long; None for a text of another form.
+    Raises SamvarError where there is no such exon."""
     written = _EXON.fullmatch(text)
     if written is None:
         return None

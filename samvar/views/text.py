@@ -70,7 +70,22 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
         for name, side in (("ref", view.ref), ("alt", view.alt))
         if side
     }
+    out["probabilities"] = _probabilities_dict(view)
     return out
+
+
+def _probabilities_dict(view: GeneView) -> dict:
+    """Lists in genome order, a place for each compared position; None where the allele has no such
+    base."""
+    found = view.probabilities
+    told: dict[str, Any] = dict(pos=[_number_place(*place) for place in found.places])
+    for name, side in (("ref", found.ref), ("alt", found.alt)):
+        if side is not None:
+            told[name] = {
+                kind: [None if np.isnan(p) else float(p) for p in values]
+                for kind, values in zip(KINDS, side)
+            }
+    return told
 
 
 def _event_dict(consequence: Consequence, outcome: Outcome) -> dict:

@@ -1,0 +1,1 @@
+"""`samvar serve`: a page to look variants up, and a JSON API."""

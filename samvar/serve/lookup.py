@@ -1,0 +1,162 @@
+"""What a query is answered with: explanations of a variant, a region or an exon, within bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from typing import NamedTuple
+
+from ..errors import HgvsError, RequestError, SamvarError, WrongBuildError
+from ..formats.request import Description, Region, WrittenVariant, asked_for
+from ..genomics.genome import decode
+from ..genomics.hgvs import Locator
+from ..genomics.variant import Status
+from ..scorer import Scorer
+from ..views.about import About, today
+from ..views.explanation import Explanation, explain, explain_region, shortened
+from ..views.html import page
+from ..views.scan import exon_place
+from ..views.text import to_dict
+
+AROUND = 50  # bases on either side of an exon that belong to it, as in `samvar scan`
+FORMS = (
+    "a variant CHR:POS:REF:ALT or in HGVS (NM_000059.4:c.8165C>G), a region CHR:START-END, or an "
+    "exon GENE:exon N, as in BRCA1:exon 5"
+)
+NO_VARIANT = frozenset(  # of this genome: an error of whoever asks
+    {Status.NON_ACGT, Status.NO_CONTIG, Status.CONTIG_END, Status.REF_MISMATCH}
+)
+
+
+class Bounds(NamedTuple):
+    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region`;
+    `lines` and bytes (`body`) of a batch; `requests` that are worked on or wait."""
+
+    characters: int = 4000
+    alts: int = 10
+    region: int = 1000
+    lines: int = 100
+    body: int = 1 << 18
+    requests: int = 64
+
+
+BOUNDS = Bounds()
+
+
+class Answer(NamedTuple):
+    """Explanations of what was asked for; `notes`: what an HGVS name left open."""
+
+    query: str
+    notes: tuple[str, ...]
+    explanations: Sequence[Explanation]
+
+    def to_dict(self) -> dict:
+        """The explanations as `samvar explain --json` writes them, each with what its status
+        says."""
+        told = [to_dict(e) | dict(title=e.short_title, remark=e.remark) for e in self.explanations]
+        return dict(query=self.query, notes=list(self.notes), explanations=told)
+
+
+class Lookup:
+    """Answers queries with one genome, one annotation and one model. Its methods are to be called
+    on the scorer's workers."""
+
+    def __init__(self, scorer: Scorer, bounds: Bounds = BOUNDS):
+        self.scorer, self.bounds = scorer, bounds
+        self.about = About.of(scorer.predictor.bundle, scorer.genome, scorer.annotation)
+        with suppress(HgvsError):  # whoever asks for HGVS is told
+            _ = self._locator
+
+    @cached_property
+    def _locator(self) -> Locator:
+        return Locator(self.scorer.genome, self.scorer.annotation)
+
+    def answer(self, query: str, knockouts: bool = False) -> Answer:
+        """Explanations of each ALT, or of a region. `knockouts`: with each site also put back
+        alone, as in `samvar explain`; else deltas are divided as `samvar annotate` does. Raises
+        SamvarError where the query cannot be read, is beyond the bounds, or is no variant or
+        region of this genome."""
+        query = query.strip()
+        if not query:
+            raise RequestError(f"nothing is asked for: give {FORMS}")
+        if len(query) > self.bounds.characters:
+            raise RequestError(
+                f"the query has {len(query):,} characters; {self.bounds.characters:,} are allowed"
+            )
+        asked = self._exon(query) or self._asked_for(query)
+        if isinstance(asked, Region):
+            return Answer(query, (), [self._region(query, asked)])
+        notes: tuple[str, ...] = ()
+        if isinstance(asked, Description):
+            located = self._locator.locate(asked.text)
+            variant = WrittenVariant(located.contig, located.pos, located.ref, (located.alt,))
+            notes = located.notes
+        else:
+            (variant,) = asked
+        return Answer(query, notes, self._alleles(variant, knockouts))
+
+    def page(self, answer: Answer) -> str:
+        """The page of `samvar explain --html`."""
+        about = self.about._replace(date=today())
+        return page(answer.explanations, [about], answer.notes)
+
+    def _exon(self, query: str) -> Region | None:
+        place = exon_place(query, self.scorer.genome, self.scorer.annotation, AROUND)
+        return Region(place.contig, place.start + 1, place.end) if place else None
+
+    def _asked_for(self, query: str) -> Region | Description | list[WrittenVariant]:
+        try:
+            return asked_for(query, self.scorer.genome.lengths)
+        except RequestError as e:
+            raise RequestError(f"{query!r} is none of these: {FORMS}") from e
+
+    def _region(self, query: str, region: Region) -> Explanation:
+        s = self.scorer
+        contig = s.genome.contig(region.contig)
+        if contig is None:
+            raise SamvarError(f"{query}: {s.genome.name} has no contig {region.contig}")
+        length = s.genome.lengths[contig]
+        if region.end > length:
+            raise SamvarError(f"{query}: {contig} of {s.genome.name} has {length:,} bases")
+        asked = region.end - region.start + 1
+        if asked > self.bounds.region:
+            raise RequestError(
+                f"{query} has {asked:,} bases ({contig}:{region.start}-{region.end}); "
+                f"{self.bounds.region:,} are allowed: ask for a part of it"
+            )
+        return explain_region(s.genome, s.annotation, s.predictor, contig, region.start, region.end)
+
+    def _alleles(self, variant: WrittenVariant, knockouts: bool) -> list[Explanation]:
+        if len(variant.alts) > self.bounds.alts:
+            raise RequestError(f"{len(variant.alts)} ALTs; {self.bounds.alts} are allowed")
+        s = self.scorer
+        explained = [
+            explain(
+                s.genome,
+                s.annotation,
+                s.predictor,
+                variant.contig,
+                variant.pos,
+                variant.ref,
+                alt,
+                s.options,
+                thorough=knockouts,
+            )
+            for alt in variant.alts
+        ]
+        if all(e.status in NO_VARIANT for e in explained):
+            raise self._refusal(explained[0])
+        return explained
+
+    def _refusal(self, e: Explanation) -> SamvarError:
+        genome = self.scorer.genome
+        if e.status is not Status.REF_MISMATCH:
+            return RequestError(f"{e.short_title}: {e.status.value} ({genome.name})")
+        contig = genome.contig(e.contig)
+        assert contig
+        there = decode(genome.codes(contig, e.pos - 1, e.end))
+        return WrongBuildError(
+            f"{e.short_title}: {genome.name} has {shortened(there)} there: is the variant of "
+            "another genome build?"
+        )
