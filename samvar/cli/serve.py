@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
 import threading
 import webbrowser
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +28,9 @@ from .options import (
     workers_option,
 )
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
 LOOPBACK = "127.0.0.1", "::1", "localhost"
 
 
@@ -43,6 +48,7 @@ def _need_server() -> None:
 
 def _bound(host: str, port: int) -> socket.socket:
     """A socket that has the address. Raises SamvarError where it cannot be had."""
+    listener = None
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -50,11 +56,40 @@ def _bound(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, number)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        return listener
     except OSError as e:
+        if listener:
+            listener.close()
         raise SamvarError(
             f"cannot listen on {host}, port {port}: {e.strerror}; try another --port or --host"
         ) from e
-    return listener
+
+
+def _run(app: FastAPI, listener: socket.socket, log: bool) -> None:
+    """Answer until a signal ends the process; `log` every request, and errors of ours."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        http="h11",  # bounds the length of a URL and of headers
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="critical",
+        access_log=log,
+        server_header=False,
+        timeout_graceful_shutdown=0,
+    )
+    if log:
+        logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
+        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        say("samvar: interrupted")
+        _end(EXIT_INTERRUPT)
+    except SystemExit as e:  # SIGTERM, SIGHUP
+        _end(int(e.code or 0))
 
 
 def _end(code: int) -> None:
@@ -127,7 +162,6 @@ def serve(
     stored. Ctrl-C ends it. Needs fastapi: pip install 'samvar[serve]'.
     """
     _need_server()
-    import uvicorn
 
     from ..annotate import Options
     from ..model.bundle import load_bundle
@@ -136,35 +170,21 @@ def serve(
     from ..serve.app import make_app
     from ..serve.lookup import Lookup
 
-    listener = _bound(host, port)
-    genome, genes = genome_and_genes(fasta, annotation)
-    options = Options(
-        distance=distance, rbp_min=rbp_min, transcripts=listed(transcripts), event_min=event_min
-    )
-    predictor = Predictor(load_bundle(model_name), threads=threads)
-    lookup = Lookup(Scorer(genome, genes, predictor, options))
-    listener.listen()
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}/"
-    say(f"samvar: look variants up at {url}; its API is described at {url}docs; Ctrl-C ends it")
-    if host not in LOOPBACK:
-        say("samvar: whoever reaches this address can ask: no password, no encryption")
-    if open_page:
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-    config = uvicorn.Config(
-        make_app(lookup, {host, *names}),
-        http="h11",  # bounds the length of a URL and of headers
-        ws="none",
-        lifespan="off",
-        access_log=log,
-        log_level="info" if log else "critical",
-        server_header=False,
-        timeout_graceful_shutdown=0,
-    )
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        say("samvar: interrupted")
-        _end(EXIT_INTERRUPT)
-    except SystemExit as e:  # SIGTERM
-        _end(int(e.code or 0))
+    with _bound(host, port) as listener:
+        genome, genes = genome_and_genes(fasta, annotation)
+        options = Options(
+            distance=distance,
+            rbp_min=rbp_min,
+            transcripts=listed(transcripts),
+            event_min=event_min,
+        )
+        predictor = Predictor(load_bundle(model_name), threads=threads)
+        app = make_app(Lookup(Scorer(genome, genes, predictor, options)), {host, *names})
+        listener.listen()
+        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+        say(f"samvar: look variants up at {url}; its API is described at {url}docs; Ctrl-C ends it")
+        if host not in LOOPBACK:
+            say("samvar: whoever reaches this address can ask: no password, no encryption")
+        if open_page:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        _run(app, listener, log)

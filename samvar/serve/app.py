@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from importlib.resources import files
@@ -23,6 +24,7 @@ from .desk import Busy, Desk, while_there
 from .guard import Guard
 from .lookup import FORMS, Lookup
 
+LOGGER = logging.getLogger(__name__)
 RETRY_AFTER = 2  # seconds, of a 503
 LEFT = 499  # status of a request whose client has left, which nobody reads
 LOCAL = "localhost"
@@ -172,6 +174,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
     @app.post(
         "/api/batch",
         summary="Explain many",
+        status_code=200,
         response_class=Lines,
         responses=_REFUSED
         | {
@@ -209,6 +212,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
                     found = await desk.work(partial(as_json, query, knockouts))
                     yield f'{start}, "answer": {found}}}\n'
                 except Exception as e:
+                    _log(e)
                     yield f'{start}, "error": {json.dumps(_words(e))}}}\n'
 
         return Lines(desk, told())
@@ -240,6 +244,12 @@ def _words(error: Exception) -> str:
     return f"internal error: {type(error).__name__}"
 
 
+def _log(error: Exception) -> None:
+    """The traceback of what no query should lead to; not above INFO, as it may hold the query."""
+    if not isinstance(error, SamvarError):
+        LOGGER.info(_words(error), exc_info=error)
+
+
 def _add_errors(app: FastAPI) -> None:
     """Every error as {"error": words}."""
 
@@ -268,4 +278,5 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
+        _log(error)
         return respond(500, _words(error))

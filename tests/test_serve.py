@@ -1,0 +1,459 @@
+"""`samvar serve`: the API answers what `samvar explain` says, within bounds, and tells whoever asks
+what is wrong."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from html import escape
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("fastapi_offline")
+from fastapi.testclient import TestClient
+
+from samvar.annotate import Options
+from samvar.cli import main
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
+from samvar.model.bundle import load_bundle
+from samvar.scorer import Scorer
+from samvar.scoring.predictor import Predictor
+from samvar.serve.app import make_app
+from samvar.serve.desk import Busy, Desk
+from samvar.serve.lookup import BOUNDS, Lookup
+
+from . import toy
+
+BASES = toy.random_bases(2000, seed=21)
+GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
+OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
+HERE = "http://127.0.0.1:8765"
+MINI = os.path.join(os.path.dirname(__file__), "..", "examples", "minigenes")
+
+
+def snv(pos):
+    return f"c:{pos}:{BASES[pos - 1]}:{OTHER[BASES[pos - 1]]}"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "m").mkdir()
+    return [
+        *("-f", toy.fasta(folder / "g.fa", c=BASES, empty="N" * 300)),
+        *("-a", toy.gtf(folder / "g.gtf", *GENES)),
+        *("--model", toy.bundle(folder / "m")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def scorer(files):
+    genome, genes = Genome(files[1]), load_annotation(files[3])
+    with Scorer(genome, genes, Predictor(load_bundle(files[5])), Options()) as scorer:
+        yield scorer
+
+
+@pytest.fixture(scope="module")
+def client(scorer):
+    return TestClient(make_app(Lookup(scorer)), base_url=HERE)
+
+
+def bounded(scorer, **bounds):
+    """A client of a server with other bounds."""
+    return TestClient(make_app(Lookup(scorer, BOUNDS._replace(**bounds))), base_url=HERE)
+
+
+def ask(client, query, **parameters):
+    return client.get("/api/answer", params=dict(query=query, **parameters))
+
+
+def explained(files, folder, query):
+    """What `samvar explain` writes as JSON and as a page."""
+    paths = folder / "e.json", folder / "e.html"
+    arguments = ["explain", query, *files, "--json", paths[0], "--html", paths[1]]
+    result = CliRunner().invoke(main, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    content = json.loads(paths[0].read_text())
+    return content if isinstance(content, list) else [content], paths[1].read_text()
+
+
+# ------------------------------------------------------------------------------------------ answers
+
+
+@pytest.mark.parametrize(
+    "query", [snv(950), f"c:1000:{BASES[999]}:{BASES[999]}GT,{OTHER[BASES[999]]}", "c:600-900"]
+)
+def test_answers_are_what_explain_says(client, files, tmp_path, query):
+    content, page = explained(files, tmp_path, query)
+    told = ask(client, query, knockouts=True).json()
+    titles = [(e.pop("title"), e.pop("remark")) for e in told["explanations"]]
+    assert told == dict(query=query, notes=[], explanations=content)
+    assert all(escape(title) in page and not remark for title, remark in titles)
+    found = client.get("/api/page", params=dict(query=query, knockouts=True))
+    assert found.text == page and found.headers["content-type"].startswith("text/html")
+
+
+def test_without_knock_outs_deltas_are_the_same(client):
+    (plain,), (thorough,) = (
+        ask(client, snv(950), knockouts=k).json()["explanations"] for k in (False, True)
+    )
+    for a, b in zip(plain["genes"], thorough["genes"]):
+        assert (a["deltas"], a["verdict"]) == (b["deltas"], b["verdict"])
+        assert a["probabilities"] == b["probabilities"]
+        parts = [[p["knockout"] for c in g["attributed"] for p in c["parts"]] for g in (a, b)]
+        assert set(parts[0]) == {None} and None not in parts[1]
+
+
+def test_an_exon_is_a_region(client):
+    exon = ask(client, "G2:exon 1").json()["explanations"][0]
+    region = ask(client, "c:1751-2000").json()["explanations"][0]  # 50 bases on either side
+    assert exon == region and exon["genes"][0]["symbol"] == "G2"
+
+
+def test_hgvs_is_located(client):
+    pytest.importorskip("mutalyzer_hgvs_parser")
+    ref = BASES[750 - 1]
+    position = 200 + 750 - 700  # of the transcript: 200 bases of the first exon
+    told = ask(client, f"G1:n.{position}{ref}>{OTHER[ref]}").json()
+    assert told["explanations"] == ask(client, snv(750)).json()["explanations"]
+    page = client.get("/api/page", params=dict(query=told["query"])).text
+    assert told["notes"] and all(note in page for note in told["notes"])
+
+
+def test_what_has_no_score_has_its_status(client):
+    told = ask(client, snv(100)).json()["explanations"][0]
+    assert told["status"] == "NO_GENE" and "no gene" in told["remark"] and not told["genes"]
+
+
+@pytest.mark.parametrize(
+    "query, words",
+    [
+        ("", "nothing is asked for"),
+        ("  ", "nothing is asked for"),
+        ("nonsense", "'nonsense' is none of these"),
+        ("<script>alert(1)</script>", "is none of these"),
+        ("c:7", "CHR:START-END"),
+        (f"c:950:{OTHER[BASES[949]]}:{BASES[949]}", f"has {BASES[949]} there: is the variant of"),
+        ("chrQ:7:A:C", "no such contig"),
+        ("chrQ:7-9", "no contig chrQ"),
+        ("c:1950-2001", "c of g.fa has 2,000 bases"),
+        ("c:5000:A:C", "beyond the end of the contig"),
+        (f"c:{'9' * 3000}:A:C", "beyond the end of the contig"),
+        ("c:9-3", "END is not before START"),
+        ("c:0-3", "positions count from 1"),
+        ("c:1-1001", "1,001 bases"),
+        ("c:7:A:R", "letters other than"),
+        ("G1:exon 9", "has exons 1 to 2, not 9"),
+        ("nobody:exon 1", "no gene nobody"),
+        ("G1:c.5A>G", "G1:c.5A>G"),
+        ("x" * 4001, "4,001 characters; 4,000 are allowed"),
+        (f"c:7:{BASES[6]}:" + ",".join(["AC"] * 11), "11 ALTs; 10 are allowed"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/api/answer", "/api/page"])
+def test_what_is_wrong_is_told(client, path, query, words):
+    refused = client.get(path, params=dict(query=query))
+    assert refused.status_code == 422 and words in refused.json()["error"]
+
+
+def test_what_is_no_request_is_told(client):
+    for answer, status, words in (
+        (client.get("/api/answer"), 422, "query"),
+        (ask(client, snv(950), knockouts="perhaps"), 422, "knockouts"),
+        (client.get("/nothing"), 404, "/nothing"),
+        (client.post("/api/answer"), 405, "POST"),
+        (client.get("/api/batch"), 405, "GET"),
+    ):
+        assert answer.status_code == status and words in answer.json()["error"]
+
+
+def test_each_line_of_a_batch_has_its_answer_or_its_error(client):
+    body = f"{snv(950)}\r\n\n  {snv(960)}  \nnonsense\nc:600-700\n"
+    lines = client.post("/api/batch", content=body).text.splitlines()
+    told = [json.loads(line) for line in lines]
+    queries = {1: snv(950), 3: snv(960), 4: "nonsense", 5: "c:600-700"}
+    assert {t["line"]: t["query"] for t in told} == queries
+    for t in told:
+        alone = ask(client, t["query"]).json()
+        assert t.get("answer", {"error": t.get("error")}) == alone
+
+
+def test_bounds_of_a_batch(scorer):
+    client = bounded(scorer, lines=2, body=100)
+    for body, status, words in (
+        ("\n \n", 422, "0 lines"),
+        ("a\n" * 3, 422, "3 lines"),
+        ("a" * 101, 413, "100 bytes"),
+    ):
+        refused = client.post("/api/batch", content=body)
+        assert refused.status_code == status and words in refused.json()["error"]
+    assert client.post("/api/batch", content="a\n" * 2).status_code == 200
+
+
+def test_an_error_of_ours_does_not_end_the_server(scorer, monkeypatch):
+    def fails(*_):
+        raise ZeroDivisionError("the query")
+
+    lookup = Lookup(scorer)
+    client = TestClient(make_app(lookup), base_url=HERE, raise_server_exceptions=False)
+    monkeypatch.setattr(lookup, "answer", fails)
+    failed = ask(client, snv(950))
+    assert failed.status_code == 500
+    assert failed.json() == dict(error="internal error: ZeroDivisionError")
+    (line,) = client.post("/api/batch", content="x").text.splitlines()
+    assert json.loads(line)["error"] == failed.json()["error"]
+
+
+# -------------------------------------------------------------------------------------------- queue
+
+
+@pytest.fixture
+def held(scorer):
+    """The one worker is busy until the event is set."""
+    release = threading.Event()
+    blocker = scorer.predictor.submit(release.wait)
+    yield release
+    release.set()
+    blocker.result()
+
+
+def in_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    return thread
+
+
+def test_more_than_can_wait_are_told_to_come_again(scorer, held):
+    client, answers = bounded(scorer, requests=2), []
+    threads = [in_thread(lambda: answers.append(ask(client, snv(950)))) for _ in range(5)]
+    while len(answers) < 3:
+        time.sleep(0.01)
+    assert {a.status_code for a in answers} == {503}
+    assert all(int(a.headers["retry-after"]) > 0 for a in answers)
+    assert client.post("/api/batch", content=snv(950)).status_code == 503
+    held.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(a.status_code for a in answers) == [200, 200, 503, 503, 503]
+    assert ask(client, snv(950)).status_code == 200  # places are free again
+
+
+async def left_by_its_client(app, method, path, query=b"", body=b""):
+    """Sends a request, and leaves once it waits."""
+    messages = [dict(type="http.request", body=body, more_body=False)]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await asyncio.sleep(0.2)
+        return dict(type="http.disconnect")
+
+    async def send(message):
+        pass
+
+    scope = dict(
+        type="http", method=method, path=path, query_string=query, http_version="1.1",
+        headers=[(b"host", b"127.0.0.1")], scheme="http", asgi={"spec_version": "2.3"},
+    )  # fmt: skip
+    await app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ("GET", "/api/answer", b"query=x"),
+        ("GET", "/api/page", b"query=x"),
+        ("POST", "/api/batch", b"", b"x\ny\nz\n"),
+    ],
+)
+def test_a_client_that_leaves_takes_its_waiting_work_along(scorer, held, monkeypatch, request_):
+    lookup, asked = Lookup(scorer, BOUNDS._replace(requests=1)), []
+    app = make_app(lookup)
+    monkeypatch.setattr(lookup, "answer", lambda *a: asked.append(a))
+    for _ in range(3):  # its place is free again
+        asyncio.run(left_by_its_client(app, *request_))
+    held.set()
+    scorer.predictor.run(lambda: None)  # what waited before this has been done
+    assert not asked
+
+
+def test_the_desk_counts_places():
+    desk = Desk(lambda job: None, 1)
+    with desk.place():
+        with pytest.raises(Busy):
+            with desk.place():
+                pass
+    with desk.place():
+        pass
+
+
+# ----------------------------------------------------------------------------------- other sites
+
+
+@pytest.mark.parametrize(
+    "host, status",
+    [
+        ("127.0.0.1:8765", 200),
+        ("localhost", 200),
+        ("LOCALHOST:1", 200),
+        ("[::1]:8765", 200),
+        ("192.168.0.7", 200),
+        ("lab.example", 200),
+        ("rebound.example", 403),
+        ("127.0.0.1.rebound.example", 403),
+        ("[::1", 403),
+        ("", 403),
+    ],
+)
+def test_only_names_of_this_host_are_answered(scorer, host, status):
+    client = TestClient(make_app(Lookup(scorer), {"lab.example"}), base_url=HERE)
+    for path in ("/", "/api/about", "/nothing", "/docs"):
+        expected = 404 if status == 200 and path == "/nothing" else status
+        assert client.get(path, headers={"Host": host}).status_code == expected
+
+
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({}, 200),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": HERE}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_pages_of_other_sites_may_not_ask(client, headers, status):
+    for answer in (
+        client.get("/api/about", headers=headers),
+        client.post("/api/batch", content="x", headers=headers),
+    ):
+        assert answer.status_code == status
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_no_answer_is_kept_framed_or_handed_on(client):
+    for path in ("/", "/api/about", "/api/answer?query=x", "/nothing", "/docs"):
+        headers = client.get(path).headers
+        assert headers["cache-control"] == "no-store"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+        assert ("script-src 'self' 'unsafe-inline'" in policy) == (path == "/docs")
+
+
+# -------------------------------------------------------------------------------------------- pages
+
+
+def test_pages_load_nothing_from_elsewhere(client):
+    for path in ("/", "/docs"):
+        page = client.get(path).text
+        loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
+        assert loaded and not [a for a in loaded if re.match("(https?:)?//", a)]
+        for address in loaded:
+            if not address.startswith(("#", "data:")):
+                assert client.get(address).status_code == 200
+
+
+def test_the_api_is_described(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert set(paths) == {"/api/answer", "/api/page", "/api/batch", "/api/about"}
+    assert {"422", "503"} <= set(paths["/api/answer"]["get"]["responses"])
+    assert "text/plain" in paths["/api/batch"]["post"]["requestBody"]["content"]
+
+
+def test_the_origin_of_answers_is_told(client, files, scorer):
+    about = client.get("/api/about").json()
+    assert about["reference"] == "g.fa" and about["annotation"] == "g.gtf"
+    assert about["sha256"] == scorer.predictor.bundle.sha256
+    assert about["bounds"] == BOUNDS._asdict()
+
+
+# ------------------------------------------------------------------------------------- the command
+
+
+@contextmanager
+def running(*arguments, folder):
+    """The command in a process of its own, and its address."""
+    command = [sys.executable, "-m", "samvar.cli", "serve", "--port", "0", *arguments]
+    environment = os.environ | dict(
+        HOME=str(folder), XDG_CACHE_HOME=str(folder), PYTHONDONTWRITEBYTECODE="1"
+    )
+    with subprocess.Popen(
+        list(map(str, command)), stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            lines = (re.search(r"http://\S+?/", line) for line in process.stderr)
+            yield process, next(line[0] for line in lines if line)
+        finally:
+            process.kill()
+
+
+def get(address):
+    with urllib.request.urlopen(address, timeout=120) as answer:
+        return answer.read().decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_at_once_and_nothing_is_left(tmp_path, ending, code):
+    """Also while a worker is busy."""
+    files = "-f", f"{MINI}.fa", "-a", f"{MINI}.gtf", "--threads", 1
+    long = "api/answer?knockouts=true&query=mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
+    with running(*files, folder=tmp_path) as (process, address):
+        before = sorted(tmp_path.rglob("*"))
+
+        def leave():
+            with pytest.raises(OSError):
+                get(address + long)
+
+        asking = in_thread(leave)
+        time.sleep(0.5)
+        start = time.monotonic()
+        process.send_signal(ending)
+        assert process.wait(timeout=60) == code
+        assert time.monotonic() - start < 2
+        asking.join()
+        stderr = process.stderr.read()
+    assert "3527" not in stderr and "Traceback" not in stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("log", [False, True])
+def test_queries_are_logged_only_when_that_is_asked_for(files, tmp_path, log):
+    with running(*files, *["--log"] * log, folder=tmp_path) as (process, address):
+        before = sorted(tmp_path.rglob("*"))
+        assert json.loads(get(f"{address}api/answer?query={snv(950)}"))["explanations"]
+        with pytest.raises(OSError, match="422"):
+            get(f"{address}api/answer?query=nonsense")
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        stderr = process.stderr.read()
+    assert ("950" in stderr, "nonsense" in stderr) == (log, log)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_cannot_be_is_told(files, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = CliRunner().invoke(main, ["serve", *files, "--port", str(port)])
+        assert refused.exit_code == 1 and "try another --port" in refused.output
+    refused = CliRunner().invoke(main, ["serve", *files, "--host", "nowhere.invalid"])
+    assert refused.exit_code == 1 and "nowhere.invalid" in refused.output
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    refused = CliRunner().invoke(main, ["serve", *files])
+    assert refused.exit_code == 1 and "samvar[serve]" in refused.output
