@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from html import escape
+from urllib.parse import urlencode
 
 import pytest
 from click.testing import CliRunner
@@ -457,3 +459,159 @@ def test_what_cannot_be_is_told(files, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     refused = CliRunner().invoke(main, ["serve", *files])
     assert refused.exit_code == 1 and "samvar[serve]" in refused.output
+
+
+# -------------------------------------------------------------------------------- in a real browser
+
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
+FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
+ENHANCER = "mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
+WRONG_BUILD = "mini:1500:C:A"
+WIDTHS = 400, 900, 1400
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    with running(
+        *("-f", f"{MINI}.fa", "-a", f"{MINI}.gtf"), folder=tmp_path_factory.mktemp("site")
+    ) as (_, address):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=[f"--{flag}" for flag in FLAGS]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser, site):
+    """The page, freshly opened. It asks this server alone, and its script raises no error."""
+    context = browser.new_context()
+    context.set_default_timeout(120_000)
+    tab = context.new_page()
+    asked, errors = [], []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(error))
+    tab.goto(site)
+    yield tab
+    context.close()
+    assert not errors
+    assert asked and not [url for url in asked if not url.startswith((site, "data:", "blob:"))]
+
+
+def answer_of(site, query):
+    return json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))["explanations"][0]
+
+
+@pytest.mark.slow
+def test_a_variant_is_typed_and_its_answer_read(tab, site):
+    gene = answer_of(site, ENHANCER)["genes"][0]
+    tab.get_by_label("Variant, region or exon").fill(ENHANCER)
+    tab.get_by_role("button", name="Look up").click()
+    answer = tab.locator("#answer")
+    answer.locator("figure svg").first.wait_for()
+    assert answer.locator("h1").inner_text() == "mini:3527 TCTTCTTCTCTTCTTC>ACAACAACACAACAAC"
+    assert answer.locator(".verdict").inner_text() == gene["verdict"]
+    strongest = gene["attributed"][0]["parts"][0]
+    row = answer.get_by_role("row", name=f"{strongest['effect']:+.4f}").first
+    assert strongest["rbp"] in row.inner_text()
+    assert gene["events"][0]["event"] in answer.inner_text()
+    answer.get_by_text("Probabilities of all").click()
+    cells = answer.locator(".probabilities tr").nth(1).locator("td").all_inner_texts()
+    raw = gene["probabilities"]
+    sides = [raw[side][kind][0] for kind in ("acceptor", "donor") for side in ("ref", "alt")]
+    assert cells == [str(raw["pos"][0]), *(f"{p:.6f}" for p in sides)]
+    with tab.expect_popup() as popup:
+        tab.get_by_role("link", name="JSON").click()
+    assert json.loads(popup.value.locator("pre").inner_text())["explanations"][0]["genes"] == [gene]
+
+
+@pytest.mark.slow
+def test_the_keyboard_is_enough_and_recent_queries_stay_in_the_browser(tab):
+    for query in ("mini:1500:G:A", "mini:1510-1520"):
+        tab.locator("#query").fill("")
+        tab.keyboard.type(query)
+        tab.keyboard.press("Enter")
+        tab.get_by_role("heading", name=query[:9]).wait_for()
+    recent = tab.get_by_label("Recent queries")
+    assert recent.get_by_role("link").all_inner_texts() == ["mini:1510-1520", "mini:1500:G:A"]
+    tab.go_back()
+    tab.get_by_role("heading", name="mini:1500 G>A").wait_for()
+    tab.reload()
+    tab.get_by_role("heading", name="mini:1500 G>A").wait_for()
+    tab.keyboard.press("Shift+Tab")  # from the answer back to the link before it
+    assert tab.evaluate("document.activeElement.textContent") == "JSON"
+    tab.get_by_role("button", name="Forget them").press("Enter")
+    assert recent.is_hidden() and tab.evaluate("localStorage['samvar.recent']") == "[]"
+
+
+@pytest.mark.slow
+def test_what_is_wrong_is_read_on_the_page(tab):
+    for query, words in ((WRONG_BUILD, "another genome build"), ("<b>x</b>", "'<b>x</b>' is none")):
+        tab.locator("#query").fill(query)
+        tab.keyboard.press("Enter")
+        tab.get_by_role("alert").get_by_text(words).wait_for()
+        assert tab.locator("#answer").is_hidden()
+    tab.locator("#query").fill("mini:1500:G:A")
+    tab.keyboard.press("Enter")
+    tab.locator("#answer h1").wait_for()
+    assert tab.get_by_role("alert").is_hidden()
+
+
+@pytest.mark.slow
+def test_lines_are_pasted_and_one_of_them_opened(tab, site):
+    queries = ["mini:1500:G:A", WRONG_BUILD, "mini:1510-1520"]
+    tab.locator("#query").fill("\n".join(queries))
+    tab.get_by_role("button", name="Look up").click()
+    tab.get_by_text("3 lines looked up").wait_for()
+    rows = tab.locator("#batch tbody tr")
+    texts = [rows.nth(i).locator("td").all_inner_texts() for i in range(3)]
+    assert [text[:2] for text in texts] == [[str(i), q] for i, q in enumerate(queries, 1)]
+    gene = answer_of(site, queries[0])["genes"][0]
+    assert texts[0][3] == f"STRONG: {gene['verdict']}"
+    assert texts[0][2] == f"{max(d['value'] for d in gene['deltas'].values()):.4f}"
+    assert "another genome build" in texts[1][3]
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download").click()
+    saved = [json.loads(line) for line in download.value.path().read_text().splitlines()]
+    assert [line["query"] for line in saved] == queries
+    rows.nth(2).get_by_role("link").click()
+    tab.get_by_role("heading", name="mini:1510-1520").wait_for()
+    assert rows.count() == 3
+
+
+@pytest.mark.slow
+def test_a_query_is_cancelled(tab):
+    tab.locator("#query").fill("mini:1001-2000")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("button", name="Cancel").click()
+    tab.get_by_text("Cancelled.").wait_for()
+    assert tab.locator("#answer").is_hidden() and tab.get_by_role("alert").is_hidden()
+
+
+@pytest.mark.slow
+def test_the_page_fits_narrow_and_wide_windows(tab):
+    tab.locator("#query").fill(f"{ENHANCER}\n{WRONG_BUILD}")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("2 lines looked up").wait_for()
+    tab.locator("#batch tbody a").first.click()
+    tab.locator("#answer figure svg").first.wait_for()
+    for width in WIDTHS:
+        tab.set_viewport_size(dict(width=width, height=800))
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_the_page_of_the_api_works_offline(tab, site):
+    tab.goto(f"{site}docs")
+    tab.get_by_text("Explain a variant, a region or an exon").wait_for()
+    tab.get_by_text("Explain many").wait_for()
