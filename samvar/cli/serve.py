@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -84,8 +84,8 @@ def _run(app: FastAPI, listener: socket.socket, log: bool) -> None:
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
         logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
         say("samvar: interrupted")
         _end(EXIT_INTERRUPT)
     except SystemExit as e:  # SIGTERM, SIGHUP
@@ -94,7 +94,6 @@ def _run(app: FastAPI, listener: socket.socket, log: bool) -> None:
 
 def _end(code: int) -> None:
     """End the process at once: a worker may be busy for seconds, and there is nothing to keep."""
-    sys.stderr.flush()
     os._exit(code)
 
 
