@@ -548,7 +548,7 @@ def test_the_keyboard_is_enough_and_recent_queries_stay_in_the_browser(tab):
     tab.get_by_role("heading", name="mini:1500 G>A").wait_for()
     tab.reload()
     tab.get_by_role("heading", name="mini:1500 G>A").wait_for()
-    tab.keyboard.press("Shift+Tab")  # from the answer back to the link before it
+    tab.keyboard.press("Shift+Tab")  # from the answer to the link before it
     assert tab.evaluate("document.activeElement.textContent") == "JSON"
     tab.get_by_role("button", name="Forget them").press("Enter")
     assert recent.is_hidden() and tab.evaluate("localStorage['samvar.recent']") == "[]"

@@ -95,7 +95,7 @@ async function fetched(address, own, options = {}) {
 
 async function lookUp(text, thorough) {
   const own = begin("Looking up ...");
-  $("answer").hidden = true;
+  hideAnswer();
   for (const row of rows.rows)
     row.classList.toggle("open", row.dataset.query === text);
   try {
@@ -104,8 +104,10 @@ async function lookUp(text, thorough) {
     show(new DOMParser().parseFromString(page, "text/html"));
     document.title = `samvar: ${text.slice(0, 60)}`;
     remember(text);
-    end(own, asLink("The page alone, to save or print", apiAddress("page", text, thorough)),
+    $("links").replaceChildren(
+      asLink("The page alone, to save or print", apiAddress("page", text, thorough)),
       asLink("JSON", apiAddress("answer", text, thorough)));
+    end(own);
     $("answer").focus({ preventScroll: true });
   } catch (error) {
     if (running !== own) return;
@@ -122,6 +124,10 @@ function asLink(words, address) {
   return link;
 }
 
+function hideAnswer() {
+  $("answer").hidden = $("links").hidden = true;
+}
+
 function show(page) {
   $("answer").replaceChildren(...page.body.childNodes);
   for (const wide of $("answer").querySelectorAll(".scroll")) {
@@ -129,7 +135,7 @@ function show(page) {
     wide.setAttribute("role", "group");
     wide.setAttribute("aria-label", wide.matches("figure") ? "landscape" : "table");
   }
-  $("answer").hidden = false;
+  $("answer").hidden = $("links").hidden = false;
 }
 
 // ------------------------------------------------------------------------------- several queries
@@ -137,7 +143,7 @@ function show(page) {
 async function lookUpAll(text, thorough) {
   const own = begin("Looking up the lines ...");
   history.replaceState(null, "", "#");
-  $("answer").hidden = true;
+  hideAnswer();
   rows.replaceChildren();
   batchLines = [];
   $("batch").hidden = false;
@@ -223,7 +229,8 @@ function followAddress() {
   const { text, thorough } = fromAddress();
   if (!text) {
     if (running) running.abort();
-    $("answer").hidden = $("error").hidden = true;
+    hideAnswer();
+    $("error").hidden = true;
     $("status").replaceChildren();
     document.title = "samvar: look up";
     return;
