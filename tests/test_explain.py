@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.annotate import Options
+from samvar.annotate import Allele, Options, examine, windows
 from samvar.cli import main
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
@@ -153,6 +153,37 @@ def test_the_landscape_has_what_the_change_does_to_bases_that_are_not_compared(p
         exact = predictor.exact(view.window)
         for side, p in ((view.ref, exact.ref), (view.alt, exact.alt)):
             np.testing.assert_allclose(side.probability, p.mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["snv", "insertion", "deletion"])
+def test_probabilities_of_every_position_are_the_models(parts, files, tmp_path, name):
+    """In JSON and on the page; a base that an allele has not has none."""
+    genome, annotation, predictor = parts
+    pos, ref, alt = CASES[name]
+    options = Options()
+    change = examine(genome, annotation, Allele("c", pos, ref, alt), options)
+    paths = tmp_path / "e.json", tmp_path / "e.html"
+    run(variant(name), *files, "--json", paths[0], "--html", paths[1])
+    told = [gene["probabilities"] for gene in json.loads(paths[0].read_text())["genes"]]
+    tables = paths[1].read_text().split('<details class="probabilities">')[1:]
+    shown = windows(genome, annotation, predictor, change, options)
+    assert len(told) == len(tables) == len(shown) == 2
+    for window, found, table in zip(shown, told, tables):
+        sides = zip(("ref", "alt"), toy.plain_scores(predictor.models, window), (ref, alt))
+        for side, plain, allele in sides:
+            for kind, expected in zip(("acceptor", "donor"), plain.mean(0)):
+                there = [p for p in found[side][kind] if p is not None]
+                assert there == pytest.approx(list(expected), abs=1e-6)
+            absent = [p for p, x in zip(found["pos"], found[side]["donor"]) if x is None]
+            assert len(absent) == len(max(ref, alt, key=len)) - len(allele)
+            assert all(isinstance(p, str) == (side == "ref") for p in absent)
+        rows = re.findall("<tr>(<td>.*?)</tr>", table.partition("</table>")[0])
+        cells = [re.findall("<td>(.*?)</td>", row) for row in rows]
+        columns = [found[side][kind] for kind in ("acceptor", "donor") for side in ("ref", "alt")]
+        assert cells == [
+            [str(p), *("" if x is None else f"{x:.6f}" for x in values)]
+            for p, *values in zip(found["pos"], *columns)
+        ]
 
 
 @pytest.mark.slow

@@ -122,14 +122,15 @@ def test_an_exon_is_a_region(client):
     assert exon == region and exon["genes"][0]["symbol"] == "G2"
 
 
-def test_hgvs_is_located(client):
+def test_hgvs_is_located(client, files, tmp_path):
     pytest.importorskip("mutalyzer_hgvs_parser")
     ref = BASES[750 - 1]
     position = 200 + 750 - 700  # of the transcript: 200 bases of the first exon
     told = ask(client, f"G1:n.{position}{ref}>{OTHER[ref]}").json()
     assert told["explanations"] == ask(client, snv(750)).json()["explanations"]
-    page = client.get("/api/page", params=dict(query=told["query"])).text
+    page = client.get("/api/page", params=dict(query=told["query"], knockouts=True)).text
     assert told["notes"] and all(note in page for note in told["notes"])
+    assert page == explained(files, tmp_path, told["query"])[1]
 
 
 def test_what_has_no_score_has_its_status(client):
