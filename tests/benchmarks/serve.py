@@ -5,8 +5,8 @@
 
 One query after the other, which gives the time of a warm answer; then all queries, so many at once:
 SNVs, small regions, REFs of another build and nonsense. Every query must come back with its own
-answer, or its own error, and the server's memory in the last quarter must be within 10 % of that in
-the second.
+answer, or its own error. The server's memory grows until all tensors of the reference that it keeps
+are there; in the last quarter it must be within 5 % of that in the third.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from memory import GENE, GENES_FROM, LENGTH, SPACE, make_inputs  # noqa: E402
 from speed import machine, model  # noqa: E402
 
-ALLOWED = 1.10
+ALLOWED = 1.05
 ALONE = 30  # queries, one after the other
 REGION = 60  # bases
 RETRIES = 100  # of a query that is told to come again
@@ -183,9 +183,9 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         seconds_of_an_snv=dict(
             median=round(statistics.median(snvs), 2), p99=round(snvs[int(0.99 * len(snvs))], 2)
         ),
-        memory_mb=dict(quarters=quarters, ratio=round(quarters[3] / quarters[1], 3)),
+        memory_mb=dict(quarters=quarters, ratio=round(quarters[3] / quarters[2], 3)),
         seconds_to_stop=round(stopped, 2),
-        within=sum(c.right for c in came) == len(asked) and quarters[3] < ALLOWED * quarters[1],
+        within=sum(c.right for c in came) == len(asked) and quarters[3] < ALLOWED * quarters[2],
     )
 
 
