@@ -22,7 +22,7 @@ from .arrays import Floats
 from .batches import Batches
 from .tiles import Detected, Reference, alternative
 
-ROWS = 8  # SNVs that the models are shown together
+ROWS = 4  # SNVs that the models are shown together
 SHORT = 2000  # bases; SNVs of longer frames are shown one by one
 WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
 
@@ -57,10 +57,11 @@ Scoring = Callable[[], list[list[ScoredWindow]]]
 
 
 class Predictor:
-    """Runs the models of a bundle on `threads` workers of one intra-op thread each, `ROWS` SNVs a
-    call, always, or one other window: no digit depends on what else is scored. On a GPU windows announced by
-    `ahead` are scored in `Batches`, while the workers take deltas apart. As a context manager it
-    drops at the end what no worker has begun. Raises SamvarError when the device is not there.
+    """Runs the models of a bundle on `threads` workers of one intra-op thread each, always `ROWS`
+    SNVs a call, or one other window: no digit depends on what else is scored. On a GPU windows
+    announced by `ahead` are scored in `Batches`, while the workers take deltas apart. As a context
+    manager it drops at the end what no worker has begun. Raises SamvarError when the device is not
+    there.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):

@@ -23,8 +23,8 @@ from ..genomics.window import Window
 from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
-TILE = 512  # bases
-KEPT = 512  # tensors of a tile: one for each of four stages
+TILE = 1024  # bases: fewer take longer for each base, more are computed in vain
+KEPT = 256  # tensors of a tile: one for each of four stages
 
 
 class Reference:
