@@ -156,13 +156,16 @@ class Predictor:
 
 
 def _groups(alleles: list[list[Window]], rows: int) -> Iterator[list[list[Window]]]:
-    """Alleles for a worker: as many as have `rows` windows, or one."""
+    """Alleles for a worker: as many as have `rows` windows of SNVs, or one; few in any case."""
     group: list[list[Window]] = []
+    filled = 0
     for own in alleles:
-        if group and sum(map(len, group)) + len(own) > rows:
+        more = sum(map(_of_snv, own))
+        if group and (filled + more > rows or len(group) == 2 * rows):
             yield group
-            group = []
+            group, filled = [], 0
         group.append(own)
+        filled += more
     if group:
         yield group
 
