@@ -536,8 +536,8 @@ class BandedAttention(nn.Module):
         return torch.cat(out, 1).transpose(1, 2)
 
     def at(self, v, positions):
-        """v (L, c) of one sequence, `positions` (M,) among the L - 2 reach, M > 0 -> (M, c): the
-        same, there alone."""
+        """v (L, c) of one sequence, `positions` (M,) among the L - 2 reach, M > 0 -> (M, c): as
+        `forward`, there alone."""
         q = self._linear(self.query, v[positions + self.reach]) * self.query.out_channels**-0.5
         # bias[m, j]: of query m for key j, which lies j - positions[m] - reach from it
         far = F.pad(self.bias, (len(v), len(v)), value=float("-inf")).unfold(0, len(v), 1)

@@ -180,7 +180,7 @@ def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
     """(windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation."""
     alt, stretch = detected
     reference, n = alt.reference, len(stretch)
-    h, near = alt.unchanged()
+    h, near = alt.reference_states()
     if alt.shift:
         return reference.read(h, near), reference.read(*alt.states(stretch))
     same = (stretch == alt.unedited()).flatten(1).all(1)

@@ -196,7 +196,7 @@ class Haplotype:
         beyond = self.windows[0].flank - far
         return whole, u(beyond, self.length - beyond)
 
-    def unchanged(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
         """`states` of the reference, in frames of its own length."""
         length = self.length + self.shift
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
