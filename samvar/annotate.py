@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -319,31 +319,30 @@ def start(
 ) -> Iterator[ScoredAllele]:
     """Have the workers score the ALTs that change something; all of them, in order."""
     shown = [
-        (alt, windows(genome, annotation, predictor, change, options))
-        for alt, change in examined
+        windows(genome, annotation, predictor, change, options)
+        for _, change in examined
         if isinstance(change, Variant)
     ]
-    pending = iter(predictor.ahead([w for _, own in shown for w in own], options.precision))
-    jobs = [(alt, list(islice(pending, len(own)))) for alt, own in shown]
-    scored = predictor.map(lambda job: score_allele(predictor, *job, options), jobs)
+    jobs = predictor.ahead(shown, options.precision)
+    found = chain.from_iterable(
+        predictor.map(lambda job: [judged(predictor, s, options) for s in job()], jobs)
+    )
     return (
-        next(scored) if isinstance(change, Variant) else ScoredAllele(alt, change)
+        ScoredAllele(alt, *next(found))
+        if isinstance(change, Variant)
+        else ScoredAllele(alt, change)
         for alt, change in examined
     )
 
 
-def score_allele(
-    predictor: Predictor,
-    alt: str,
-    pending: list[Callable[[], ScoredWindow]],
-    options: Options,
-) -> ScoredAllele:
-    """An ALT's effect on the gene of each of its windows (`Predictor.ahead`). Runs on a worker."""
-    scored = [wait() for wait in pending]
+def judged(
+    predictor: Predictor, scored: list[ScoredWindow], options: Options
+) -> tuple[Status, tuple[GeneEffect, ...]]:
+    """Status of an allele, and its effect on the gene of each of its windows. Runs on a worker."""
     status = status_of(scored)
     if status is Status.NONFINITE:
-        return ScoredAllele(alt, status)
-    return ScoredAllele(alt, status, tuple(effect(predictor, s, options) for s in scored))
+        return status, ()
+    return status, tuple(effect(predictor, s, options) for s in scored)
 
 
 def status_of(scored: list[ScoredWindow]) -> Status:

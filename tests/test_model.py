@@ -163,6 +163,23 @@ def test_attention_equals_its_definition():
         )
 
 
+def test_attention_at_sites_alone_passes_the_gate_as_attention_everywhere_does():
+    """Rows with many sites, with one at either end, and with none."""
+    aggregator = toy.model().aggregator
+    reach, n = aggregator.attention.reach, 2 * aggregator.SITES_TOGETHER + 76
+    g = torch.Generator().manual_seed(1)
+    v = torch.randn(3, 5, n + 2 * reach, generator=g)
+    u = torch.randn(3, 5, n, generator=g) * (torch.rand(3, 1, n, generator=g) < 0.1)
+    u[1, :, 1:-1], u[1, :, [0, -1]], u[2] = 0, 1, 0
+    v.requires_grad_()
+    passed, expected = aggregator.gate_at_sites(v, u), aggregator.gate(v, u)
+    assert_close(passed, expected, atol=1e-5, rtol=1e-5)
+    assert (passed != 0).any((1, 2)).tolist() == [True, True, False]
+    weight = torch.randn(passed.shape, generator=g)
+    by_sites, by_all = (torch.autograd.grad((p * weight).sum(), v)[0] for p in (passed, expected))
+    assert_close(by_sites, by_all, atol=1e-4, rtol=1e-4)
+
+
 def test_uniform_attention_is_the_mean_of_the_band():
     layer = BandedAttention(1, 2, reach=2)
     for p in (layer.query, layer.key):

@@ -41,6 +41,12 @@ def genome(tmp_path_factory):
     return Genome(toy.fasta(tmp_path_factory.mktemp("r") / "g.fa", c=BASES))
 
 
+def scored_together(predictor, windows, precision="fp32"):
+    """As `annotate` has them scored."""
+    jobs = predictor.ahead([[w] for w in windows], precision)
+    return [scored for job in jobs for (scored,) in job()]
+
+
 def variants(rng, n):
     """(pos, REF, ALT) of SNVs, MNVs, insertions, deletions and delins, a third of them next to an
     end or the N."""
@@ -70,22 +76,65 @@ def test_scores_are_those_of_the_plain_path(
     genome, tmp_path, kind, flank, distance, n, monkeypatch
 ):
     monkeypatch.setattr(tiles, "TILE", 96)
-    predictor = predictor_of(tmp_path / kind, kind=kind, seeds=(0, 1), flank=flank)
+    predictor = predictor_of(tmp_path / kind, kind=kind, seeds=(0, 1), flank=flank, channels=16)
     rng = np.random.default_rng(flank)
-    compared, changed = 0, 0
+    windows = []
     for pos, ref, alt in variants(rng, n):
         variant = normalise(genome, "c", pos, ref, alt)
-        for gene in GENES:
-            if gene.start < variant.span[1] and variant.span[0] < gene.end:
-                window = make_window(genome, gene, variant, distance, flank, predictor.reach)
-                expected = toy.plain_scores(predictor.models, window)
-                scored = predictor.score(window)
-                for found, plain in zip((scored.ref, scored.alt), expected):
-                    assert found.shape == plain.shape
-                    np.testing.assert_allclose(found, plain, atol=1e-5)
-                compared += 1
-                changed += len(ref) != len(alt) or np.abs(expected[0] - expected[1]).max() > 1e-4
-    assert compared > n and changed > n / 2
+        windows += [
+            make_window(genome, gene, variant, distance, flank, predictor.reach)
+            for gene in GENES
+            if gene.start < variant.span[1] and variant.span[0] < gene.end
+        ]
+    changed = 0
+    for scored in scored_together(predictor, windows):
+        expected = toy.plain_scores(predictor.models, scored.window)
+        for found, plain in zip((scored.ref, scored.alt), expected):
+            assert found.shape == plain.shape
+            np.testing.assert_allclose(found, plain, atol=1e-5)
+        changed += (
+            len(scored.window.placed.ref) != len(scored.window.placed.alt)
+            or np.abs(expected[0] - expected[1]).max() > 1e-4
+        )
+    assert len(windows) > n and changed > n / 2
+
+
+def snvs(genome, predictor, positions):
+    """Windows of one SNV at each position, on either strand."""
+    return [
+        make_window(
+            genome,
+            GENES[i % len(GENES)],
+            normalise(genome, "c", pos, BASES[pos - 1], "ACGT".replace(BASES[pos - 1], "")[i % 3]),
+            50,
+            predictor.bundle.flank,
+            predictor.reach,
+        )
+        for i, pos in enumerate(positions)
+    ]
+
+
+def toy_of(tmp_path, channels):
+    return predictor_of(tmp_path / "k", channels=channels)
+
+
+@pytest.mark.parametrize("name", ["toy8", "toy16", "default"])
+def test_no_digit_of_an_snv_depends_on_its_neighbours(genome, tmp_path, name):
+    predictor = (
+        Predictor(load_bundle(name)) if name == "default" else toy_of(tmp_path, int(name[3:]))
+    )
+    windows = snvs(genome, predictor, (1010, 1050, 1090, 1195, 1202))
+    together = scored_together(predictor, windows)  # four and one
+    for order in (windows[::-1], windows[2:3], windows[1:4]):
+        for scored in scored_together(predictor, order):
+            before = together[windows.index(scored.window)]
+            assert np.array_equal(scored.ref, before.ref)
+            assert np.array_equal(scored.alt, before.alt)
+            assert torch.equal(scored.detected[0].bottleneck, before.detected[0].bottleneck)
+    for before in together[::4]:
+        alone = predictor.exact(before.window)
+        np.testing.assert_allclose(alone.ref, before.ref, atol=1e-6)
+        np.testing.assert_allclose(alone.alt, before.alt, atol=1e-6)
 
 
 def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
@@ -102,7 +151,7 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
         ]
     plain = [toy.plain_scores(predictor.models, w) for w in windows]
     predictor.batches = Batches(predictor.models, torch.device("cpu"))
-    scored = [wait() for wait in predictor.ahead(windows[:-3])]
+    scored = scored_together(predictor, windows[:-3])
     scored += [predictor.score(w) for w in windows[-3:]]
     found = [(s.ref, s.alt) for s in scored]
     assert [s.window for s in scored] == windows and len({p[0].shape for p in plain}) > 3
@@ -112,7 +161,7 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
     for w, f in zip(windows[:5], found):  # whatever else is in a batch
         for alone, among in zip(predictor.batches.score([w])[0], f):
             np.testing.assert_allclose(alone, among, atol=1e-6)
-    half = [(s.ref, s.alt) for s in (wait() for wait in predictor.ahead(windows[:10], "bf16"))]
+    half = [(s.ref, s.alt) for s in scored_together(predictor, windows[:10], "bf16")]
     differences = [
         np.abs(a - b).max() for pair, exact in zip(half, found) for a, b in zip(pair, exact)
     ]

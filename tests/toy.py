@@ -60,11 +60,11 @@ def sequence(n, length, seed=None):
     )
 
 
-def bundle(folder, kind="am", seeds=(0,), flank=30):
+def bundle(folder, kind="am", seeds=(0,), flank=30, **config):
     """A bundle of tiny models on disk."""
     members = []
     for seed in seeds:
-        m = model(kind, seed)
+        m = model(kind, seed, **config)
         file = f"{kind}.{seed}.safetensors"
         save_file({k: v.contiguous() for k, v in m.state_dict().items()}, f"{folder}/{file}")
         members.append(

@@ -3,6 +3,7 @@ codes."""
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 
@@ -36,6 +37,7 @@ def main() -> None:
 
     Start with `samvar annotate` for a VCF, or `samvar explain` for one variant.
     """
+    gc.set_threshold(50_000)  # what a start loads stays: rubbish is looked for less often
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
             signal.signal(ending, lambda number, _: sys.exit(128 + number))  # half-written files go

@@ -535,6 +535,19 @@ class BandedAttention(nn.Module):
             out.append(torch.softmax(score, -1).to(v.dtype) @ v[..., keys].transpose(1, 2))
         return torch.cat(out, 1).transpose(1, 2)
 
+    def at(self, v, positions):
+        """v (L, c) of one sequence, `positions` (M,) among the L - 2 reach, M > 0 -> (M, c): as
+        `forward`, there alone."""
+        q = self._linear(self.query, v[positions + self.reach]) * self.query.out_channels**-0.5
+        # bias[m, j]: of query m for key j, which lies j - positions[m] - reach from it
+        far = F.pad(self.bias, (len(v), len(v)), value=float("-inf")).unfold(0, len(v), 1)
+        score = torch.addmm(far[len(v) - positions], q, self._linear(self.key, v).T)
+        return torch.softmax(score, -1) @ v
+
+    @staticmethod
+    def _linear(conv, v):
+        return F.linear(v, conv.weight[..., 0], conv.bias)
+
 
 class DirectEffects(nn.Module):
     """What a site of the bottleneck does to a splice site by its distance alone: an RNA map.
@@ -578,6 +591,8 @@ class DirectEffects(nn.Module):
 class Aggregator(nn.Module):
     """From the core scores and the motif sites of every base to the log-probabilities of none,
     acceptor, donor."""
+
+    SITES_TOGETHER = 512  # positions whose sites attend at once, where only sites do
 
     def __init__(self, config: Config, core: int, motifs: int):
         super().__init__()
@@ -638,20 +653,36 @@ class Aggregator(nn.Module):
     ):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u
 
-    def read(self, h, core, same: tuple[int, int] = (0, 0), direct=None):
+    def gate_at_sites(self, v, u):
+        """As `gate`, computed where u holds something: few positions, which are all that pass."""
+        rows = [self._passed(*row) for row in zip(v.transpose(1, 2), u.transpose(1, 2))]
+        return torch.stack(rows).transpose(1, 2)
+
+    def _passed(self, v, u):  # v (L, 81), u (L - 2 attention reach, 81) -> g, as long as u
+        g = torch.zeros_like(u)
+        for start in range(0, len(u), self.SITES_TOGETHER):
+            end = min(start + self.SITES_TOGETHER, len(u))
+            sites = u[start:end].any(1).nonzero()[:, 0]
+            if len(sites):
+                near = v[start : end + 2 * self.attention.reach]
+                # A copy: the last digits of a product depend on where in memory a matrix starts
+                passed = self.attention.at(near.clone(), sites)
+                g = g.index_copy(0, sites + start, passed * u[sites + start])
+        return g
+
+    def read(self, h, core, same: tuple[int, int] = (0, 0), direct=None, kinds: int = 1):
         """h (N, 2 units, L), core scores (N, K, n) and direct effects (N, 2, n) of the middle n
         positions -> their log-probabilities (N, 3, n). The LSTM sees all L positions; each
         direction stops after the last one that is asked for. `same`: so many positions at the start
-        and at the end hold the same in all N rows, and are read once."""
+        and at the end hold the same in rows i, i + kinds, i + 2 kinds ..., and are read once."""
         margin, n = (h.shape[-1] - core.shape[-1]) // 2, core.shape[-1]
         h = h.transpose(1, 2).float()
         with torch.autocast(h.device.type, enabled=False):
             if margin:
-                forward = self._direction(h[:, : margin + n], "", min(same[0], margin))[:, -n:]
-                backward = self._direction(h[:, margin:].flip(1), "_reverse", min(same[1], margin))[
-                    :, -n:
-                ].flip(1)
-                memory = torch.cat((forward, backward), 2)
+                before, after = (min(some, margin) for some in same)
+                forward = self._direction(h[:, : margin + n], "", before, kinds)[:, -n:]
+                backward = self._direction(h[:, margin:].flip(1), "_reverse", after, kinds)[:, -n:]
+                memory = torch.cat((forward, backward.flip(1)), 2)
             else:
                 memory = self.lstm(h)[0]
             out = self.classes(memory) + self.lssi_out(core[:, :2].transpose(1, 2).float())
@@ -661,7 +692,7 @@ class Aggregator(nn.Module):
                 out if self.training else out / self.temperature, -1
             ).transpose(1, 2)
 
-    def _direction(self, h, suffix: str, same: int):
+    def _direction(self, h, suffix: str, same: int, kinds: int):
         """h (N, L, 2 units) -> (N, L - same, units), one way of the LSTM."""
         weights = [
             getattr(self.lstm, f"{w}_l0{suffix}")
@@ -671,10 +702,10 @@ class Aggregator(nn.Module):
         def run(x, state):
             return torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)
 
-        state = (h.new_zeros(1, 1, self.lstm.hidden_size),) * 2
+        state = (h.new_zeros(1, kinds, self.lstm.hidden_size),) * 2
         if same:
-            state = run(h[:1, :same], state)[1:]
-        return run(h[:, same:], tuple(s.expand(-1, len(h), -1).contiguous() for s in state))[0]
+            state = run(h[:kinds, :same], state)[1:]
+        return run(h[:, same:], tuple(s.repeat(1, len(h) // kinds, 1) for s in state))[0]
 
 
 # ---------------------------------------------------------------------------------------- the model

@@ -314,7 +314,7 @@ class Way:
         carried = torch.cat(
             (before[:, : first - alt.first], inserted, before[:, last - alt.first :]), 1
         )
-        ref = Haplotype(alt.reference, window, window.frame_length, first, last, 0)
+        ref = Haplotype(alt.reference, (window,), window.frame_length, first, last, 0)
         p_emptied = _probabilities(ref, emptied[None], in_ref)[0]
         p_carried = _probabilities(alt, carried[None], in_alt)[0]
         legs = [Leg(Frame.ALT, alt, carried, after[0], in_alt, p_carried, p_alt)]
@@ -345,7 +345,7 @@ def _alternative_at(detected: Detected, window: Window, deltas: Deltas) -> Detec
     """The alternative allele, with the stretch that the change reaches where it is placed."""
     if window.replaced(deltas.placed) == window.replaced(window.placed):
         return detected
-    return alternative(detected.haplotype.reference, window, deltas.placed)
+    return alternative(detected.haplotype.reference, window, placed=deltas.placed)
 
 
 def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: Key) -> Part:

@@ -55,7 +55,7 @@ class EditableAllele:
     def make(cls, predictor: Predictor, window: Window, in_alt: bool = False) -> EditableAllele:
         margin = window.flank
         detected = tuple(
-            haplotype(reference, window, margin, margin + window.compared, in_alt)
+            haplotype(reference, (window,), margin, margin + window.compared, in_alt)
             for reference in predictor.references
         )
 
@@ -187,7 +187,7 @@ def emptied(predictor: Predictor, window: Window, channel: int) -> tuple[Floats,
         edited = u.clone()
         edited[:, channel] = layout.empty(channel)
         pairs.append(
-            Haplotype(reference, window, n, -reach, n + reach, 0).probabilities(
+            Haplotype(reference, (window,), n, -reach, n + reach, 0).probabilities(
                 torch.cat((u, edited))
             )
         )

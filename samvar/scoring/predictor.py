@@ -22,6 +22,10 @@ from .arrays import Floats
 from .batches import Batches
 from .tiles import Detected, Reference, alternative
 
+ROWS = 4  # SNVs that the models are shown together
+SHORT = 2000  # bases; SNVs of longer frames are shown one by one
+WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
+
 T = TypeVar("T")
 R = TypeVar("R")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -49,11 +53,15 @@ class ScoredWindow:
         return bool(np.isfinite(self.ref).all() and np.isfinite(self.alt).all())
 
 
+Scoring = Callable[[], list[list[ScoredWindow]]]
+
+
 class Predictor:
-    """Runs the models of a bundle, one window a call, on `threads` workers of one intra-op thread
-    each: no digit depends on what else is scored. On a GPU windows announced by `ahead` are scored
-    in `Batches`, while the workers take deltas apart. As a context manager it drops at the end what
-    no worker has begun. Raises SamvarError when the device is not there.
+    """Runs the models of a bundle on `threads` workers of one intra-op thread each, always `ROWS`
+    SNVs a call, or one other window: no digit depends on what else is scored. On a GPU windows
+    announced by `ahead` are scored in `Batches`, while the workers take deltas apart. As a context
+    manager it drops at the end what no worker has begun. Raises SamvarError when the device is not
+    there.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
@@ -62,6 +70,7 @@ class Predictor:
         self.models: list[SAM] = [m.eval().requires_grad_(False) for m in bundle.models]
         self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
+        self._rows = ROWS if all(m.config.channels >= WIDE for m in self.models) else 1
         self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
         where = device_of(device)
         self.batches = Batches(self.models, where) if where.type != "cpu" else None
@@ -90,22 +99,27 @@ class Predictor:
         """Have a worker run a function."""
         return self._workers.submit(function)
 
-    def ahead(
-        self, windows: list[Window], precision: str = "fp32"
-    ) -> list[Callable[[], ScoredWindow]]:
-        """For each window a function that returns it scored, to be called once, on a worker. A GPU
-        starts on all of them now, and the function waits for it. `precision` of the aggregator:
-        "fp32", or on a GPU "bf16". Raises SamvarError for bf16 on the CPU."""
+    def ahead(self, alleles: list[list[Window]], precision: str = "fp32") -> list[Scoring]:
+        """Functions, each to be called once, on a worker: the windows of some of the alleles,
+        scored; those of all, in order, one function after the other. A GPU starts on all of them
+        now, and the functions wait for it. `precision` of the aggregator: "fp32", or on a GPU
+        "bf16". Raises SamvarError for bf16 on the CPU."""
+        groups = list(_groups(alleles, self._rows))
         if self.batches is None:
             if precision != "fp32":
                 raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
-            return [partial(self.exact, w) for w in windows]
+            return [partial(self._exact_of, group) for group in groups]
+        windows = [w for own in alleles for w in own]
         batch = self._feeder.submit(self.batches.score, windows, precision)
+        numbers = iter(range(len(windows)))
 
-        def one(i: int) -> ScoredWindow:
-            return ScoredWindow(windows[i], *batch.result()[i])
+        def wait(group: list[list[tuple[int, Window]]]) -> list[list[ScoredWindow]]:
+            found = batch.result()
+            return [[ScoredWindow(w, *found[i]) for i, w in own] for own in group]
 
-        return [partial(one, i) for i in range(len(windows))]
+        return [
+            partial(wait, [[(next(numbers), w) for w in own] for own in group]) for group in groups
+        ]
 
     def score(self, window: Window) -> ScoredWindow:
         """One window, on the device."""
@@ -113,30 +127,69 @@ class Predictor:
             return self.exact(window)
         return ScoredWindow(window, *self.batches.score([window])[0])
 
-    @torch.no_grad()
     def exact(self, window: Window) -> ScoredWindow:
         """One window, on the CPU and in fp32 whatever the device: as deltas are taken apart."""
-        detected = tuple(alternative(reference, window) for reference in self.references)
-        pairs = [self._probabilities(window, d) for d in detected]
-        ref, alt = (np.concatenate([p.cpu().numpy() for p in side]) for side in zip(*pairs))
-        return ScoredWindow(window, window.to_genome(ref), window.to_genome(alt), detected)
+        (scored,) = self._alike([window])
+        return scored
 
-    @staticmethod
-    def _probabilities(window: Window, detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
-        """(1, 2, n) of ref and (1, 2, m) of alt, in transcript orientation."""
-        alt, stretch = detected
-        reference, end = alt.reference, window.origin + window.frame_length
-        h = reference.get(window, "h", window.origin, end)
-        beyond = window.flank - reference.model.config.attention_reach
-        near = reference.get(window, "bottleneck", window.origin + beyond, end - beyond)
-        if alt.shift == 0 and torch.equal(stretch, alt.unedited()):
-            p = reference.read(h, near)
-            return p, p
-        h_alt, near_alt = alt.states(stretch)
-        if alt.shift:
-            return reference.read(h, near), reference.read(h_alt, near_alt)
-        both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached)
-        return both[:1], both[1:]
+    def _exact_of(self, group: list[list[Window]]) -> list[list[ScoredWindow]]:
+        """The windows of each allele, those of SNVs together."""
+        snvs, n = [w for own in group for w in own if _of_snv(w)], self._rows
+        scored = iter([s for i in range(0, len(snvs), n) for s in self._filled(snvs[i : i + n])])
+        return [[next(scored) if _of_snv(w) else self.exact(w) for w in own] for own in group]
+
+    def _filled(self, windows: list[Window]) -> list[ScoredWindow]:
+        """Up to so many windows as a call has, which lie alike: the last one fills the call."""
+        rows = windows + windows[-1:] * (self._rows - len(windows))
+        return self._alike(rows)[: len(windows)]
+
+    @torch.no_grad()
+    def _alike(self, windows: list[Window]) -> list[ScoredWindow]:
+        """Windows that lie alike (`Haplotype`), in one call."""
+        detected = [alternative(reference, *windows) for reference in self.references]
+        of_seeds = [_probabilities(d) for d in detected]
+        ref, alt = (torch.stack(of_side, 1).cpu().numpy() for of_side in zip(*of_seeds))
+        return [
+            ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in detected))
+            for i, (w, r, a) in enumerate(zip(windows, ref, alt))
+        ]
+
+
+def _groups(alleles: list[list[Window]], rows: int) -> Iterator[list[list[Window]]]:
+    """Alleles for a worker: as many as have `rows` windows of SNVs, or one; few in any case."""
+    group: list[list[Window]] = []
+    filled = 0
+    for own in alleles:
+        more = sum(map(_of_snv, own))
+        if group and (filled + more > rows or len(group) == 2 * rows):
+            yield group
+            group, filled = [], 0
+        group.append(own)
+        filled += more
+    if group:
+        yield group
+
+
+def _of_snv(window: Window) -> bool:
+    """Whether the window lies alike with all others of which that is true."""
+    placed = window.placed
+    return len(placed.ref) == len(placed.alt) == 1 and window.frame_length <= SHORT
+
+
+def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
+    """(windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation."""
+    alt, stretch = detected
+    reference, n = alt.reference, len(stretch)
+    h, near = alt.reference_states()
+    if alt.shift:
+        return reference.read(h, near), reference.read(*alt.states(stretch))
+    same = (stretch == alt.unedited()).flatten(1).all(1)
+    if n == 1 and same:  # nothing to compute
+        p = reference.read(h, near)
+        return p, p
+    h_alt, near_alt = alt.states(stretch)
+    both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, n)
+    return both[:n], torch.where(same[:, None, None], both[:n], both[n:])
 
 
 def _return_memory() -> None:

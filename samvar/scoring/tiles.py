@@ -12,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +23,8 @@ from ..genomics.window import Window
 from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
-TILE = 512  # bases
-KEPT = 512  # tensors of a tile: one for each of four stages
+TILE = 1024  # bases: fewer take longer for each base, more are computed in vain
+KEPT = 256  # tensors of a tile: one for each of four stages
 
 
 class Reference:
@@ -77,7 +77,7 @@ class Reference:
     @torch.no_grad()
     def _bottleneck(self, window: Window, first: int, last: int) -> torch.Tensor:
         before, after = DETECT_REACH
-        return self.detect(window.gene_codes(first - before, last + after))
+        return self.detect(window.gene_codes(first - before, last + after)[None])
 
     @torch.no_grad()
     def _v(self, window: Window, first: int, last: int) -> torch.Tensor:
@@ -98,9 +98,9 @@ class Reference:
         return self.second_stack(self.get(window, "g", first - reach, last + reach))
 
     def detect(self, codes: np.ndarray) -> torch.Tensor:
-        """Base codes (L,) of bases, `DETECT_REACH` more than are returned -> bottleneck (1, C, L -
-        30)."""
-        x = one_hot(torch.from_numpy(codes[None]).to(next(self.model.parameters()).device))
+        """Base codes (B, L) of bases, `DETECT_REACH` more than are returned -> bottleneck (B, C, L
+        - 30)."""
+        x = one_hot(torch.from_numpy(codes).to(next(self.model.parameters()).device))
         return self.layout.join(self.model.detect(x))
 
     def first_stack(self, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ class Reference:
 
     def gate(self, v: torch.Tensor, bottleneck: torch.Tensor) -> torch.Tensor:
         """v (B, C, L), bottleneck (B, C, L - 2 reach of attention) -> g, as long as the latter."""
-        out: torch.Tensor = self._aggregator.gate(v, self._embed(bottleneck))
+        out: torch.Tensor = self._aggregator.gate_at_sites(v, self._embed(bottleneck))
         return out
 
     def second_stack(self, g: torch.Tensor) -> torch.Tensor:
@@ -119,14 +119,18 @@ class Reference:
         return out
 
     def read(
-        self, h: torch.Tensor, near: torch.Tensor, same: tuple[int, int] = (0, 0)
+        self,
+        h: torch.Tensor,
+        near: torch.Tensor,
+        same: tuple[int, int] = (0, 0),
+        kinds: int = 1,
     ) -> torch.Tensor:
-        """h and `same` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of attention)
-        around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
+        """h, `same` and `kinds` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of
+        attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
         reach = self.model.config.attention_reach
         core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
         direct = self._aggregator.effects and self._aggregator.direct(self._embed(near))
-        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct)
+        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, kinds)
         return log_p[:, 1:].exp()
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -137,23 +141,21 @@ class Reference:
 def join(parts: list[torch.Tensor]) -> torch.Tensor:
     """(N, C, ...) one after the other; the channels of a base lie together in memory, as
     convolutions like it."""
-    return (
-        parts[0]
-        if len(parts) == 1
-        else torch.cat([p.transpose(1, 2) for p in parts], 1).transpose(1, 2)
-    )
+    return parts[0] if len(parts) == 1 else torch.cat([p.mT for p in parts], 1).mT
 
 
 @dataclass(frozen=True)
 class Haplotype:
-    """A frame that is the reference but for one stretch of its bottleneck.
+    """Frames that are the reference but for one stretch of their bottleneck.
 
-    The window's frame, `length` bases long. Columns [first, last) of it hold what is given; those
-    before are the reference's, those after the reference's `shift` bases further on.
+    windows  one, whose frame all rows of a stretch are edits of; or one for each row, whose frames
+             and stretches lie alike, as those of SNVs do
+    Frames are `length` bases long. Columns [first, last) hold what is given; those before are the
+    reference's, those after the reference's `shift` bases further on.
     """
 
     reference: Reference
-    window: Window
+    windows: tuple[Window, ...]
     length: int
     first: int
     last: int
@@ -191,12 +193,19 @@ class Haplotype:
         new_g = reference.gate(self._spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
         new_h = reference.second_stack(self._spliced("g", new_g, g)(h[0] - near, h[1] + near))
         whole = self._spliced("h", new_h, h)(0, self.length)
-        beyond = self.window.flank - far
+        beyond = self.windows[0].flank - far
         return whole, u(beyond, self.length - beyond)
 
+    def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`states` of the reference, in frames of its own length."""
+        length = self.length + self.shift
+        beyond = self.windows[0].flank - self.reference.model.config.attention_reach
+        h = self._reference("h", 0, length)
+        return h, self._reference("bottleneck", beyond, length - beyond)
+
     def unedited(self) -> torch.Tensor:
-        """(1, C, last - first + shift): what the reference holds in place of the stretch."""
-        return self._reference("bottleneck", self.first, self.last + self.shift, 1)
+        """(windows, C, last - first + shift): what the reference holds in place of the stretch."""
+        return self._reference("bottleneck", self.first, self.last + self.shift)
 
     def _spliced(
         self, stage: str, new: torch.Tensor, place: tuple[int, int]
@@ -208,49 +217,55 @@ class Haplotype:
             start, end = place
             parts = [new[..., max(first - start, 0) : max(last - start, 0)]]
             if first < start:
-                parts.insert(0, self._reference(stage, first, min(start, last), len(new)))
+                parts.insert(0, self._reference(stage, first, min(start, last)))
             if end < last:
                 parts.append(
-                    self._reference(
-                        stage, max(end, first) + self.shift, last + self.shift, len(new)
-                    )
+                    self._reference(stage, max(end, first) + self.shift, last + self.shift)
                 )
-            return join(parts)
+            return join([p.expand(len(new), -1, -1) for p in parts])
 
         return columns
 
-    def _reference(self, stage: str, first: int, last: int, n: int) -> torch.Tensor:
-        origin = self.window.origin
-        return self.reference.get(self.window, stage, origin + first, origin + last).expand(
-            n, -1, -1
-        )
+    def _reference(self, stage: str, first: int, last: int) -> torch.Tensor:
+        """(windows, C, last - first): columns of the frames of the reference."""
+        get = self.reference.get
+        rows = [get(w, stage, w.origin + first, w.origin + last) for w in self.windows]
+        return rows[0] if len(rows) == 1 else torch.cat([r.mT for r in rows]).mT
 
 
 class Detected(NamedTuple):
-    """A haplotype, and the bottleneck (1, C, last - first) of the stretch that is its own."""
+    """Haplotypes that lie alike, and the bottleneck (windows, C, last - first) of the stretch that
+    is their own."""
 
     haplotype: Haplotype
     bottleneck: torch.Tensor
 
+    def of(self, row: int) -> Detected:
+        """One of them."""
+        alone = replace(self.haplotype, windows=self.haplotype.windows[row : row + 1])
+        return Detected(alone, self.bottleneck[row : row + 1])
 
-def alternative(reference: Reference, window: Window, placed: Variant | None = None) -> Detected:
-    """The alternative allele, with the stretch that the change can reach, wherever it is
-    `placed`."""
+
+def alternative(reference: Reference, *windows: Window, placed: Variant | None = None) -> Detected:
+    """The alternative alleles of windows that lie alike, with the stretch that the change can
+    reach, wherever it is `placed`."""
+    window = windows[0]
     places = [window.replaced(p) for p in (window.placed, placed or window.placed)]
     return haplotype(
-        reference, window, min(start for start, _ in places), max(end for _, end in places)
+        reference, windows, min(start for start, _ in places), max(end for _, end in places)
     )
 
 
 def haplotype(
-    reference: Reference, window: Window, start: int, end: int, in_alt: bool = True
+    reference: Reference, windows: tuple[Window, ...], start: int, end: int, in_alt: bool = True
 ) -> Detected:
-    """One of the alleles, with the stretch that bases [start, end) of the ref frame, the change
-    among them, can reach."""
+    """One of the alleles of windows that lie alike, with the stretch that bases [start, end) of the
+    ref frame, the change among them, can reach."""
+    window = windows[0]
     before, after = DETECT_REACH
     shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
     first, last = start - after, end - shift + before
-    at, codes = window.reach[0], window.alt if in_alt else window.ref
-    stretch = reference.detect(codes[at + first - before : at + last + after])
-    length = window.frame_length - shift
-    return Detected(Haplotype(reference, window, length, first, last, shift), stretch)
+    at, length = window.reach[0], window.frame_length - shift
+    codes = np.stack([w.alt if in_alt else w.ref for w in windows])
+    stretch = reference.detect(codes[:, at + first - before : at + last + after])
+    return Detected(Haplotype(reference, windows, length, first, last, shift), stretch)

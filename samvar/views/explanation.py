@@ -319,13 +319,20 @@ def explain(
         status, views = change, []
     else:
         shown = windows(genome, annotation, predictor, change, options)
-        scored = [wait() for wait in predictor.ahead(shown, options.precision)]
+        scored = _scored(predictor, shown, options)
         status = status_of(scored)
         finite = scored if status is not Status.NONFINITE else []
         views = [_view(predictor, s, options, thorough) for s in finite]
     bundle = predictor.bundle
     end, model = pos + len(ref) - 1, model_label(bundle)
     return Explanation(contig, pos, end, ref, alt, status, views, bundle.background, model)
+
+
+def _scored(predictor: Predictor, shown: list[Window], options: Options) -> list[ScoredWindow]:
+    """An allele's windows, as `annotate` has them scored."""
+    (job,) = predictor.ahead([shown], options.precision)
+    (scored,) = job()
+    return scored
 
 
 def model_label(bundle: Bundle) -> str:
