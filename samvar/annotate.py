@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import NamedTuple, TextIO, TypeVar
@@ -13,7 +13,7 @@ from typing import NamedTuple, TextIO, TypeVar
 from tqdm import tqdm
 
 from . import __version__, info
-from .errors import ContigMismatchError, VcfError, WrongBuildError
+from .errors import ContigMismatchError, SamvarError, VcfError, WrongBuildError
 from .formats.vcf import VcfReader
 from .formats.vcf.bcf import BcfWriter
 from .formats.vcf.genotypes import samples
@@ -26,6 +26,7 @@ from .genomics.variant import Status, Variant, allele_status, normalise
 from .genomics.window import Window, make_window
 from .haplotypes import Counts as HaplotypeCounts
 from .haplotypes import Haplotypes, InCis, Joint
+from .lookup import LookedUp, Scores, identity
 from .scoring import deltas
 from .scoring.attribution import COMPLETE, ROUGHLY, attribute
 from .scoring.consequence import Consequence, consequences
@@ -39,6 +40,7 @@ CHUNK, CHUNK_BYTES = (
 )  # records, or bytes of records, that are read, scored and written together
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
+SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the models have seen
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
 LISTED = "listed"  # transcripts that a file names
@@ -101,13 +103,16 @@ class Allele(NamedTuple):
 @dataclass
 class Stats:
     """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose
-    deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over; of
-    a phased one those of its haplotypes."""
+    deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over;
+    those that were looked up, and those that the models were shown; of a phased run those of its
+    haplotypes."""
 
     records: int = 0
     without_alt: int = 0
     attributed: int = 0
     incomplete: int = 0
+    looked_up: int = 0
+    computed: int = 0
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
     haplotypes: HaplotypeCounts | None = None
 
@@ -116,6 +121,8 @@ class Stats:
         self.without_alt += bool(record.contig) and not alleles
         for allele in alleles:
             self.statuses[allele.status.name] += 1
+            self.looked_up += isinstance(allele, LookedUp)
+            self.computed += allele.status in SHOWN and not isinstance(allele, LookedUp)
             residuals = [abs(cause.residual) for gene in allele.genes for cause in gene.causes]
             self.attributed += bool(residuals)
             self.incomplete += max(residuals, default=0.0) > COMPLETE
@@ -138,25 +145,33 @@ def annotate(
     command: str | None = None,
     tables: Sequence[Table] = (),
     md5: bool = False,
+    scores: Scores | None = None,
 ) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
     the command line for the header, None to leave out what changes from run to run; `tables`
     are given each record with its alleles; `md5`: the header has the MD5 of every contig that has
-    genes.
+    genes; `scores`: alleles are looked up there, and only others scored, for INFO and `tsv_table`.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
-    WrongBuildError when the files do not belong together.
+    WrongBuildError when the files do not belong together, SamvarError where the scores were made
+    with others, or do not have what is asked for.
     """
     check_annotation(genome, annotation)
+    if scores:
+        if options.phased or options.spliceai_compat or predictor.batches:
+            raise SamvarError("no haplotypes, SpliceAI fields or a GPU's digits can be looked up")
+        scores.check(identity(genome, annotation, predictor, options.text()))
+    known = [c for c in genome.lengths if annotation.contigs.find(c)] if md5 else []
+    hashed = {contig: genome.md5(contig) for contig in known}
     names = samples(reader.header[-1])
     if options.phased and not names:
         raise VcfError(f"{reader.path} has no samples, whose haplotypes --phased is about")
     stats = Stats()
     header = insert_header(
-        reader.header, header_lines(genome, annotation, predictor, options, command, md5)
+        reader.header, header_lines(genome, annotation, predictor, options, command, hashed)
     )
     started = False
-    scored = scored_records(start_chunks(reader, genome, annotation, predictor, options))
+    scored = scored_records(start_chunks(reader, genome, annotation, predictor, options, scores))
     if options.phased:
         in_cis = cis(genome, predictor, options)
         stats.haplotypes, stream = in_cis.counts, in_cis.of(scored)
@@ -214,6 +229,7 @@ def start_chunks(
     annotation: Annotation,
     predictor: Predictor,
     options: Options,
+    scores: Scores | None = None,
 ) -> Iterator[tuple[list[Record], Iterator[ScoredAllele]]]:
     """(records, all their ALTs in order): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
@@ -230,11 +246,13 @@ def start_chunks(
         if not options.allow_ref_mismatch:
             check_build(genome, reader, compared, changes)
         examined = [
-            (alt, change)
+            (allele, change)
             for record, row in zip(records, changes)
-            for alt, change in zip(record.alts, row)
+            for allele, change in zip(alleles_of(record), row)
         ]
-        yield records, start(genome, annotation, predictor, examined, options)
+        told = look_up(scores, genome, annotation, examined, options) if scores else examined
+        named = [(allele.alt, change) for allele, change in told]
+        yield records, start(genome, annotation, predictor, named, options)
     if header_fits:  # a few records on a contig of their own say nothing of the files
         known = known or strange.total() < MIN_CHECKED
     if not known and (strange or in_header):
@@ -242,6 +260,34 @@ def start_chunks(
             f"VCF {reader.path} ({_few(strange or in_header)}) and FASTA {genome.path} "
             f"({_few(genome.lengths)}) share no contig"
         )
+
+
+def look_up(
+    scores: Scores,
+    genome: Genome,
+    annotation: Annotation,
+    examined: Sequence[tuple[Allele, Change]],
+    options: Options,
+) -> list[tuple[Allele, Change | LookedUp]]:
+    """Those that the scores have, looked up; the others as they are."""
+    variants = [change for _, change in examined if isinstance(change, Variant)]
+    entries = iter(scores.find(genome, variants))
+    told: list[tuple[Allele, Change | LookedUp]] = []
+    for allele, change in examined:
+        found: Change | LookedUp = change
+        if isinstance(change, Variant) and (entry := next(entries)):
+            genes = tuple(genes_at(genome, annotation, change, options))
+            found = LookedUp(
+                allele.alt,
+                entry.status,
+                entry=entry,
+                pos=allele.pos,
+                genome=genome,
+                variant=change,
+                loci=genes,
+            )
+        told.append((allele, found))
+    return told
 
 
 def alleles_of(record: Record) -> list[Allele]:
@@ -314,10 +360,11 @@ def start(
     genome: Genome,
     annotation: Annotation,
     predictor: Predictor,
-    examined: list[tuple[str, Change]],
+    examined: Sequence[tuple[str, Change | LookedUp]],
     options: Options,
 ) -> Iterator[ScoredAllele]:
-    """Have the workers score the ALTs that change something; all of them, in order."""
+    """Have the workers score the ALTs that change something, but for those that have been looked
+    up; all of them, in order."""
     shown = [
         windows(genome, annotation, predictor, change, options)
         for _, change in examined
@@ -327,12 +374,15 @@ def start(
     found = chain.from_iterable(
         predictor.map(lambda job: [judged(predictor, s, options) for s in job()], jobs)
     )
-    return (
-        ScoredAllele(alt, *next(found))
-        if isinstance(change, Variant)
-        else ScoredAllele(alt, change)
-        for alt, change in examined
-    )
+
+    def told(alt: str, change: Change | LookedUp) -> ScoredAllele:
+        if isinstance(change, LookedUp):
+            return change
+        if isinstance(change, Variant):
+            return ScoredAllele(alt, *next(found))
+        return ScoredAllele(alt, change)
+
+    return (told(alt, change) for alt, change in examined)
 
 
 def judged(
@@ -396,36 +446,40 @@ def encode(
     others; `names` of the samples."""
     if not alleles:
         return []
-    effects = [(a.alt, gene) for a in alleles for gene in a.genes]
-    rows = {
-        info.SCORE: [
-            info.packed(info.score_values(alt, e.gene, e.deltas, record.pos)) for alt, e in effects
-        ],
+    each = [rows_of(a, record.pos, options) for a in alleles]
+    rows = {f: [row for own in each for row in own.get(f, ())] for f in options.fields}
+    rows[info.HAP] = [info.hap_row(j, record.pos, names[j.sample]) for j in joint]
+    return info.entries(
+        [info.max_value(a.max) for a in alleles],
+        [a.status for a in alleles],
+        {f: rows[f] for f in options.fields},
+    )
+
+
+def rows_of(allele: ScoredAllele, pos: int, options: Options) -> dict[info.Field, list[str]]:
+    """An allele's rows of the packed fields. `pos`: the record's POS, 1-based."""
+    if isinstance(allele, LookedUp):
+        hgvs = allele.hgvs_rows(options.transcripts) if options.hgvs_out else []
+        return allele.rows() | {info.HGVS: hgvs}
+    alt, effects = allele.alt, allele.genes
+    return {
+        info.SCORE: [info.packed(info.score_values(alt, e.gene, e.deltas, pos)) for e in effects],
         info.EVENT: [
-            row
-            for alt, e in effects
-            for c in e.consequences
-            for row in info.event_rows(alt, e.gene, c)
+            row for e in effects for c in e.consequences for row in info.event_rows(alt, e.gene, c)
         ],
         info.RBP: [
             info.rbp_row(alt, e.gene, cause.delta, part)
-            for alt, e in effects
+            for e in effects
             for cause in e.causes
             for part in cause.rows(options.rbp_max)
         ],
         info.HGVS: [
             info.hgvs_row(alt, e.gene, transcript, e.hgvs(transcript))
-            for alt, e in effects * options.hgvs_out
+            for e in effects * options.hgvs_out
             for transcript in e.gene.selected(options.transcripts)
         ],
-        info.HAP: [info.hap_row(j, record.pos, names[j.sample]) for j in joint],
-        info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, record.pos) for alt, e in effects],
+        info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, pos) for e in effects],
     }
-    return info.entries(
-        [info.max_value(a.max) for a in alleles],
-        [a.status for a in alleles],
-        {f: rows[f] for f in options.fields if f in rows},
-    )
 
 
 def tsv_table(handle: TextIO) -> Table:
@@ -442,6 +496,8 @@ def tsv(record: Record) -> Callable[[ScoredAllele], str]:
     """Allele -> its lines of the flat table."""
 
     def lines(a: ScoredAllele) -> str:
+        if isinstance(a, LookedUp):
+            return info.tsv_rows(record, a.alt, a.status, a.table())
         scores = [
             (
                 info.score_values(a.alt, g.gene, g.deltas, record.pos),
@@ -463,12 +519,11 @@ def header_lines(
     predictor: Predictor,
     options: Options,
     command: str | None,
-    md5: bool,
+    hashed: Mapping[str, str],
 ) -> list[str]:
-    """Provenance and the definition of the fields."""
+    """Provenance and the definition of the fields. `hashed`: MD5 of contigs."""
     b = predictor.bundle
     seeds = "+".join(map(str, b.seeds))
-    hashed = [c for c in genome.lengths if annotation.contigs.find(c)] if md5 else []
     run = (
         []
         if command is None
@@ -480,7 +535,7 @@ def header_lines(
         f"Seeds={seeds},Sha256={b.sha256}>",
         f"##samvar_reference=<ID={_id(genome.name)},File={_quoted(genome.name)},"
         f"Sha256={genome.digest()}>",
-        *(f"##samvar_contig=<ID={c},Md5={genome.md5(c)}>" for c in hashed),
+        *(f"##samvar_contig=<ID={contig},Md5={md5}>" for contig, md5 in hashed.items()),
         f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},"
         f"Sha256={annotation.digest}>",
         f"##samvar_params={options.text()}",

@@ -56,6 +56,8 @@ OUTPUTS = {  # what is asked for, with the output last -> why it cannot be writt
     ("annotate", "x.vcf", "--parquet"): True,
     ("annotate", "x.vcf", "--stats"): True,
     ("report", "x.vcf", "-o"): True,
+    ("precompute", "--bed"): True,
+    ("precompute", "--bigwig"): True,
     ("scan", "c:1-2", "-o"): True,
     ("junctions", "x.vcf", "-o"): True,
     ("junctions", "x.vcf", "--clean"): True,

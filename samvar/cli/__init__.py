@@ -19,6 +19,7 @@ COMMANDS = {
     "junctions": "samvar.cli.junctions",
     "knockout": "samvar.cli.knockout",
     "motifs": "samvar.cli.motifs",
+    "precompute": "samvar.cli.precompute",
     "predict": "samvar.cli.predict",
     "report": "samvar.cli.report",
     "scan": "samvar.cli.scan",

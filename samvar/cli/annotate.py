@@ -26,16 +26,13 @@ from .options import (
     check_outputs,
     device_option,
     different_files,
-    distance_option,
-    event_options,
     fasta_option,
     file_only,
     listed,
-    model_option,
     of_build,
-    rbp_min_option,
     read_genes,
     say,
+    score_options,
     tell_unknown,
     user_errors,
     workers_option,
@@ -222,32 +219,7 @@ def _form_of_name(output: str) -> str | None:
     help="Index the output file; alone it means csi, -W=tbi writes the other kind.",
 )
 @region_options
-@model_option
-@distance_option(5000, "Compare splice sites up to this far from the variant.")
-@click.option(
-    "--mask",
-    is_flag=True,
-    help="Ignore gains at splice sites that are annotated, and losses at those that are not.",
-)
-@click.option(
-    "--transcript-extent",
-    is_flag=True,
-    help="Show the model one chosen transcript of each gene, instead of all that the gene's "
-    "transcripts cover.",
-)
-@rbp_min_option(
-    "List the causes (SAMVAR_RBP) of each delta of at least this size; above 1 lists none and "
-    "is faster."
-)
-@click.option(
-    "--rbp-max",
-    metavar="N",
-    default=10,
-    show_default=True,
-    type=click.IntRange(0),
-    help="List at most this many causes of a delta, the strongest.",
-)
-@event_options
+@score_options
 @click.option(
     "--phased",
     is_flag=True,
@@ -270,6 +242,12 @@ def _form_of_name(output: str) -> str | None:
     show_default=True,
     type=click.IntRange(1),
     help="Do not score alleles that are longer than this once REF and ALT are trimmed.",
+)
+@click.option(
+    "--scores",
+    metavar="FILE",
+    help="Take alleles from this file of samvar precompute, made with the same model, files and "
+    "options, and score the others. Not with --phased, --spliceai-compat, --parquet or a GPU.",
 )
 @click.option(
     "--hgvs-out",
@@ -355,6 +333,7 @@ def annotate(
     targets_file,
     regions_overlap,
     model_name,
+    scores,
     tsv,
     parquet,
     overwrite,
@@ -383,6 +362,7 @@ def annotate(
     from ..annotate import annotate as run
     from ..formats.vcf import open_output
     from ..genomics.genome import Genome
+    from ..lookup import Scores
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
 
@@ -390,12 +370,15 @@ def annotate(
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
     outputs = Outputs(output, output_type, write_index, tsv, parquet, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
-    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named))
+    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named, scores))
+    if scores:
+        _check_combination(options, parquet, device)
     if parquet:
         arrow()
     if precision == "bf16" and device == "cpu":
         raise click.UsageError("--precision bf16 is for a GPU: give --device cuda, too")
     chosen = Options(**options, precision=precision, transcripts=listed(transcripts))
+    precomputed = Scores(scores) if scores else None
     genome = Genome(fasta)
     selection, indexed = _regions(
         regions, regions_file, targets, targets_file, regions_overlap, genome.lengths
@@ -415,12 +398,35 @@ def annotate(
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
-        counts = run(reader, writer, genome, genes, predictor, chosen, command, tables, md5)
+        counts = run(
+            reader, writer, genome, genes, predictor, chosen, command, tables, md5, precomputed
+        )
     if stats:
         seconds = dict(start=loaded - started, run=time.monotonic() - loaded)
-        write_json(stats, _stats(counts, genome, genes, predictor, chosen, seconds))
+        content = _stats(counts, genome, genes, predictor, chosen, seconds)
+        if scores:
+            content["scores"] = dict(
+                file=scores, looked_up=counts.looked_up, computed=counts.computed
+            )
+        write_json(stats, content)
+    if scores:
+        say(f"samvar: {counts.looked_up} alleles taken from {scores}, {counts.computed} computed")
     if _summarise(counts, fasta, strict) or faults:
         sys.exit(EXIT_STRICT)
+
+
+def _check_combination(options: dict, parquet: str | None, device: str) -> None:
+    """Raises UsageError where something is asked for that a file of scores does not have."""
+    not_there = {
+        "--phased": options["phased"],
+        "--spliceai-compat": options["spliceai_compat"],
+        "--parquet": parquet,
+        f"--device {device}": device != "cpu",
+    }
+    if given := [option for option, value in not_there.items() if value]:
+        raise click.UsageError(
+            f"{', '.join(given)} needs more than is looked up: leave out --scores"
+        )
 
 
 def _reader(vcf: str, options, overwrite: bool, selection, indexed: bool):

@@ -370,6 +370,37 @@ def open_table(path: str) -> Iterator[Callable[[Iterable[str]], None]]:
         yield lambda row: print(*row, sep="\t", file=handle)
 
 
+def score_options(command):
+    """What a score is: model, compared sites, causes, events."""
+    mask = click.option(
+        "--mask",
+        is_flag=True,
+        help="Ignore gains at splice sites that are annotated, and losses at those that are not.",
+    )
+    extent = click.option(
+        "--transcript-extent",
+        is_flag=True,
+        help="Show the model one chosen transcript of each gene, instead of all that the gene's "
+        "transcripts cover.",
+    )
+    most = click.option(
+        "--rbp-max",
+        metavar="N",
+        default=10,
+        show_default=True,
+        type=click.IntRange(0),
+        help="List at most this many causes of a delta, the strongest.",
+    )
+    least = rbp_min_option(
+        "List the causes (SAMVAR_RBP) of each delta of at least this size; above 1 lists none and "
+        "is faster."
+    )
+    distance = distance_option(5000, "Compare splice sites up to this far from the variant.")
+    for option in (event_options, most, least, extent, mask, distance, model_option):
+        command = option(command)
+    return command
+
+
 def check_plot(figure: str) -> None:
     """Raises UsageError where the name of a figure has no suffix to go by, SamvarError without
     matplotlib."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -49,8 +50,9 @@ class SiteScorer:
                 windows[site] = shown
             else:
                 found[site] = SiteScore(None, shown)
-        scored = self.predictor.map(lambda f: f(), self.predictor.ahead(list(windows.values())))
-        found |= {site: self._score(site, s) for site, s in zip(windows, scored)}
+        jobs = self.predictor.ahead([[window] for window in windows.values()])
+        scored = chain.from_iterable(self.predictor.map(lambda job: job(), jobs))
+        found |= {site: self._score(site, own) for site, (own,) in zip(windows, scored)}
         self._keep(found)
         return found
 

@@ -48,7 +48,11 @@ class Bgzf:
         self._stream.write(BGZF_EOF[:16] + struct.pack("<H", len(body) + 25) + body)
         self._stream.write(struct.pack("<II", zlib.crc32(data), len(data)))
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         if self._waiting:
             self._block(bytes(self._waiting))
+            self._waiting.clear()
+
+    def finish(self) -> None:
+        self.flush()
         self._stream.write(BGZF_EOF)

@@ -65,13 +65,14 @@ def record_count(path: str) -> int | None:
         return None
 
 
-def write_index(path: str, index_path: str, kind: str) -> None:
+def write_index(path: str, index_path: str, kind: str, smallest: int = 14) -> None:
+    """Index a file ("tbi" or "csi"); the smallest bins of a csi have 2 ** `smallest` bases. Raises
+    VcfError where that cannot be done."""
     import pysam.bcftools
 
+    form = ["-t"] if kind == "tbi" else ["-c", "-m", str(smallest)]
     try:
-        pysam.bcftools.index(
-            "-f", "-t" if kind == "tbi" else "-c", "-o", index_path, path, catch_stdout=False
-        )
+        pysam.bcftools.index("-f", *form, "-o", index_path, path, catch_stdout=False)
     except pysam.utils.SamtoolsError as e:
         raise VcfError(
             f"cannot make the output's {kind} index: htslib gives the cause above. "
