@@ -17,6 +17,7 @@ from ..model.bottleneck import LSSI_FLOOR
 from ..model.sam import SAM, crop, one_hot
 from .distil import MOST_LOG_ODDS, divergence, log_odds
 from .edits import REGIONS
+from .evaluate import NOMINAL_ETA, entropy_bound
 from .soft_labels import SoftLabels
 
 NEAR = 200  # bases from an edit within which sites are compared
@@ -93,8 +94,8 @@ def yardstick(
     models: list[SAM], labels: SoftLabels, device: torch.device, families: int | None = None
 ) -> dict:
     """Agreement with the teacher on the single edits of `labels`, by region; divergence in nats per
-    1,000 bases; shares of bases with a core score; density of motif sites. Numbers ready for JSON;
-    of several models (seeds) those of their mean probability, all at temperature 1.
+    1,000 bases; shares of bases with a core score; density of motif sites; bits a base by the
+    paper's bound, of the core channels, too. Numbers ready for JSON; of several models (seeds) those of their mean probability, all at temperature 1.
 
     Raises DatasetError where `labels` holds no single edits (`single = true` in the recipe).
     """
@@ -105,7 +106,8 @@ def yardstick(
         model.eval()
         model.aggregator.temperature = 1.0
     count = min(families or len(labels.families) - 1, len(labels.families) - 1)
-    columns, nats, bases, shares, density = [], 0.0, 0, [], []
+    columns, nats, bases = [], 0.0, 0
+    shares, density = [], []  # of bases with a site, of each channel
     for first in tqdm(range(0, count, BATCH), disable=None, unit="family", leave=False):
         versions = labels.versions_of(np.arange(first, min(first + BATCH, count)))
         x = one_hot(torch.from_numpy(labels.codes[versions]).to(device))
@@ -115,7 +117,7 @@ def yardstick(
             found = model.detect(crop(x, labels.left - before, labels.right - after))
             p.append(model.aggregate(found).float().exp())
             shares.append((found.core > LSSI_FLOOR + 1e-3).float().mean((0, 2)).cpu().numpy())
-            density.append(float((found.motifs > 0).float().mean()))
+            density.append((found.motifs > 0).float().mean((0, 2)).cpu().numpy())
         log_p = torch.stack(p).mean(0).log()
         target = torch.from_numpy(labels.probabilities(versions)).to(device)
         known = crop(x, labels.left, labels.right).sum(1)
@@ -130,6 +132,10 @@ def yardstick(
         divergence=1000 * nats / max(bases, 1),
         core_share=np.mean(shares, 0).tolist(),
         density=float(np.mean(density)),
+        bits=sum(
+            entropy_bound(1, share, NOMINAL_ETA)
+            for share in np.concatenate((np.mean(shares, 0), np.mean(density, 0))).tolist()
+        ),
     )
 
 

@@ -6,9 +6,9 @@
 SOFT_LABELS is a folder of `samvar train teach` made by train/teach/yardstick.toml: validation genes
 only. Of each bundle (NAME, NAME:fm) or run (its folder): Spearman's correlation and R2 of the
 change in log-odds of splice sites, by region of the edit, with 95 % intervals over exons; the
-divergence from the teacher; bases with a core score; density of motif sites. Of a run of `samvar
-train motifs` the changes alone, which are those of its motifs and RNA maps. --effects, made by
-train/teach/yardstick-effects.toml: the teacher's own gradients, as if they were a model.
+divergence from the teacher; bases with a core score; density of motif sites; bits a base. Of a run
+of `samvar train motifs` the changes alone, which are those of its motifs and RNA maps. --effects,
+made by train/teach/yardstick-effects.toml: the teacher's own gradients, as if they were a model.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def tell(place: str, result: dict) -> None:
     changes = result["changes"]
     row = [f"{name} {changes[name].get('spearman', float('nan')):.3f}" for name in changes]
     if "divergence" in result:
-        row.append(f"divergence {result['divergence']:.2f}")
+        row.append(f"divergence {result['divergence']:.2f}, {result['bits']:.2f} bits")
     print(f"{place}: {', '.join(row)}", flush=True)
 
 
