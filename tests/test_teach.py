@@ -452,7 +452,7 @@ def test_the_yardstick_of_the_teacher_itself_is_one(data, teacher, tmp_path):
     assert found["changes"]["all"]["n"] > found["changes"]["exonic"]["n"] > 0
     other = yardstick([toy.model()], labels, CPU)
     assert other["changes"]["all"]["spearman"] < 0.8 and other["divergence"] > 5
-    assert 0 < found["bits"] < 10
+    assert 0 < found["bits"] < 20
     json.dumps(found)
 
 

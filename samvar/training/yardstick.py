@@ -95,7 +95,8 @@ def yardstick(
 ) -> dict:
     """Agreement with the teacher on the single edits of `labels`, by region; divergence in nats per
     1,000 bases; shares of bases with a core score; density of motif sites; bits a base by the
-    paper's bound, of the core channels, too. Numbers ready for JSON; of several models (seeds) those of their mean probability, all at temperature 1.
+    paper's bound, of the core channels, too. Numbers ready for JSON; of several models (seeds)
+    those of their mean probability, all at temperature 1.
 
     Raises DatasetError where `labels` holds no single edits (`single = true` in the recipe).
     """
