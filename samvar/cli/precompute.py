@@ -67,7 +67,7 @@ from .options import (
     metavar="NAME",
     help="Write the reference's probability of a site at each base to bigWig files, "
     "NAME.acceptor.plus.bw and so on for donors and the minus strand; may stand without -o. Needs "
-    "pybigtools: pip install 'samvar[bigwig]'.",
+    "pyBigWig: pip install 'samvar[bigwig]'.",
 )
 @click.option(
     "--resume",
@@ -100,12 +100,13 @@ def precompute(
     VEP and vcfanno can add it to other files.
     """
     from ..annotate import Options
+    from ..formats.bigwig import need_bigwig, track_files
     from ..model.bundle import load_bundle
     from ..precompute import places
     from ..scoring.predictor import Predictor
     from ..views import tracks
 
-    outputs = [output, bed, *(tracks.bigwig_files(bigwig) if bigwig else [])]
+    outputs = [output, bed, *(track_files(bigwig).values() if bigwig else ())]
     if not any(outputs):
         raise click.UsageError("give -o, --bed or --bigwig: there is nothing to write")
     if regions is not None and regions_file is not None:
@@ -117,7 +118,7 @@ def precompute(
     different_files(*outputs, inputs=(fasta, annotation, regions_file, genes_file))
     check_outputs(*outputs)
     if bigwig:
-        tracks.check_bigwig()
+        need_bigwig()
     chosen = Options(**options, transcripts=transcripts)
     names = names_in(genes_file) if genes_file else set()
     if genes_file and not names:

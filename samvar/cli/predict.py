@@ -111,6 +111,7 @@ def predict(
     model alone says of it. The sequences need no annotation; what lies beyond their ends is unknown
     to the model.
     """
+    from ..formats.bigwig import bigwigs, need_bigwig, track_files
     from ..model.bundle import load_bundle
     from ..research import predict as predicting
     from ..scoring.predictor import Predictor
@@ -126,12 +127,12 @@ def predict(
     if bigwig and sequences == "-":
         raise click.UsageError("--bigwig needs a file of sequences: stdin can be read only once")
     strands = BOTH if strand == "both" or (asked and strand is None) else strand or "+"
-    files = predicting.track_files(bigwig, strands) if bigwig else {}
+    files = track_files(bigwig, strands) if bigwig else {}
     inputs = (sequences, fasta, regions_file)
     different_files(output, motifs, bed, *files.values(), inputs=inputs)
     check_outputs(output, motifs, bed, *files.values())
     if bigwig:
-        predicting.need_bigwig()
+        need_bigwig()
     with ExitStack() as stack:
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         if predictor.bundle.calibration is None and not uncalibrated:
@@ -150,7 +151,10 @@ def predict(
                 for site in predicting.paired_sites(pair, min_prob):
                     write_row(predicting.pair_row(site))
         else:
-            tracks = stack.enter_context(_tracks(files, source)) if bigwig else None
+            tracks = None
+            if bigwig:
+                lengths = predicting.track_lengths(source.lengths())
+                tracks = stack.enter_context(bigwigs(files, lengths))
             write_motif = stack.enter_context(open_table(motifs)) if motifs else None
             write_bed = stack.enter_context(open_table(bed)) if bed else None
             found = predicting.predicted(predictor, source.shown, strands, uncalibrated)
@@ -179,7 +183,7 @@ def _write(predictor, found, least, write_row, write_motif, write_bed, tracks) -
                 for motif in predicting.motif_sites(stranded, layout, beyond):
                     write_motif(predicting.motif_row(motif))
             if tracks:
-                tracks.add(stranded)
+                predicting.add_to_tracks(tracks, stranded)
             progress.update(stranded.shown.last - stranded.shown.first)
 
 
@@ -250,18 +254,3 @@ def _regions(fasta: str, regions: str, regions_file: str, beyond: int) -> Iterat
         raise SequenceError(f"none of the regions is on a contig of {fasta}")
     pieces = region_pieces(genome, chosen, beyond)
     yield _Source(None, pieces, lambda: list(genome.lengths.items()))
-
-
-@contextmanager
-def _tracks(files: dict, source: _Source):
-    """bigWig files that appear when they are complete."""
-    from ..files import complete_file
-    from ..research.predict import Tracks
-
-    with ExitStack() as stack:
-        parts = {track: stack.enter_context(complete_file(path)) for track, path in files.items()}
-        tracks = Tracks(parts, source.lengths())
-        try:
-            yield tracks
-        finally:
-            tracks.close()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import SequenceError
+from ..formats.bigwig import KINDS, BigWigs
 from ..formats.regions import Regions
 from ..formats.sequences import Piece
 from ..genomics.genome import Genome, decode, reverse_complement
@@ -23,7 +24,6 @@ SIZE = 2048  # bases of a piece
 CHUNK = 32  # pieces handed to the workers together
 SITE_WIDTH = 5  # bases on either side of a motif site's centre that are shown
 LONGEST_OF_PAIR = 1_000_000  # bases
-KINDS = ("acceptor", "donor")
 
 
 class Shown(NamedTuple):
@@ -312,69 +312,22 @@ def pair_row(site: PairedSite) -> tuple[str, ...]:
 
 # ------------------------------------------------------------------------------------------- bigWig
 
-Track = tuple[str, str]  # kind and strand
-SIDES = {"+": "plus", "-": "minus"}
+
+def track_lengths(lengths: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Of the sequences that a bigWig can have, in the order in which they come. Raises
+    SequenceError where two have one name, or none has bases."""
+    (name, times), *_ = Counter(name for name, _ in lengths).most_common(1)
+    if times > 1:
+        raise SequenceError(f"a bigWig needs sequences of different names; {times} are {name}")
+    known = [(name, n) for name, n in lengths if n]
+    if not known:
+        raise SequenceError("a bigWig needs a sequence with bases")
+    return known
 
 
-def track_files(prefix: str, strands: str) -> dict[Track, str]:
-    """A name for each track: PREFIX.acceptor.plus.bw and so on."""
-    return {
-        (kind, strand): f"{prefix}.{kind}.{SIDES[strand]}.bw"
-        for kind in KINDS
-        for strand in strands
-    }
-
-
-def need_bigwig() -> None:
-    """Raises SequenceError where pyBigWig is not installed."""
-    try:
-        import pyBigWig  # noqa: F401
-    except ImportError as e:
-        raise SequenceError("bigWig needs pyBigWig: pip install 'samvar[bigwig]'") from e
-
-
-class Tracks:
-    """bigWig files of site probabilities, one for each kind and strand; unknown bases are left out.
-
-    `lengths` of all sequences, in the order in which they come. Raises SequenceError where two have
-    one name, or where one has no bases.
-    """
-
-    def __init__(self, files: dict[Track, str], lengths: list[tuple[str, int]]):
-        import pyBigWig
-
-        (name, times), *_ = Counter(name for name, _ in lengths).most_common(1)
-        if times > 1:
-            raise SequenceError(f"a bigWig needs sequences of different names; {times} are {name}")
-        known = [(name, n) for name, n in lengths if n]
-        if not known:
-            raise SequenceError("a bigWig needs a sequence with bases")
-        self._files = {track: pyBigWig.open(path, "w") for track, path in files.items()}
-        for file in self._files.values():
-            file.addHeader(known)
-
-    def add(self, stranded: Stranded) -> None:
-        """What is said of the wanted bases of a piece."""
-        piece, first, last = stranded.shown
-        for kind, name in enumerate(KINDS):
-            values = stranded.found.probability[kind, first - piece.start : last - piece.start]
-            file = self._files[name, stranded.strand]
-            for start, end in runs(~np.isnan(values)):
-                file.addEntries(
-                    piece.name,
-                    first + start,
-                    values=values[start:end].astype(np.float64),
-                    span=1,
-                    step=1,
-                )
-
-    def close(self) -> None:
-        """Write what is held."""
-        for file in self._files.values():
-            file.close()
-
-
-def runs(mask: np.ndarray) -> Iterator[tuple[int, int]]:
-    """[start, end) of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
-    yield from zip(edges[::2].tolist(), edges[1::2].tolist())
+def add_to_tracks(tracks: BigWigs, stranded: Stranded) -> None:
+    """What is said of the wanted bases of a piece; unknown bases are left out."""
+    piece, first, last = stranded.shown
+    for kind, name in enumerate(KINDS):
+        values = stranded.found.probability[kind, first - piece.start : last - piece.start]
+        tracks.add((name, stranded.strand), piece.name, first, values)

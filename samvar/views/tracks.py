@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import chain, product
-from typing import BinaryIO, NamedTuple
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ..annotate import Options, genes_over, one_ahead
-from ..errors import SamvarError
 from ..files import complete_file
+from ..formats.bigwig import KINDS, SIDES, bigwigs, track_files
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..precompute import Place
 from ..scoring.arrays import Floats
-from ..scoring.knockout import KINDS, SEEN, region_window
+from ..scoring.knockout import SEEN, region_window
 from ..scoring.predictor import Predictor
 
 STEP = 1000  # bases that the models are shown together
-STRANDS = {"+": "plus", "-": "minus"}
 DIGITS = 4  # of a probability
 
 
@@ -49,7 +46,7 @@ def site_probabilities(
     def job(wanted: Place) -> Sites:
         contig, first = wanted.contig, wanted.start // STEP * STEP
         last = min(first + STEP, genome.lengths[contig])
-        found = {strand: np.zeros((len(KINDS), STEP), np.float32) for strand in STRANDS}
+        found = {strand: np.zeros((len(KINDS), STEP), np.float32) for strand in SIDES}
         for gene in genes_over(genome, genes, contig, wanted.start, wanted.end):
             start, end = max(first, gene.start), min(last, gene.end)
             window = region_window(genome, gene, contig, start, end, predictor)
@@ -80,20 +77,22 @@ def write_tracks(
 ) -> None:
     """Write the sites of at least SEEN to the BED file `bed`, and the probability of each base to
     four bigWig files, whose names begin with `bigwig`: acceptors and donors of each strand.
-    `lengths` of the contigs. Raises SamvarError where pybigtools is missing."""
+    `lengths` of the contigs, in the order of the sites."""
     with ExitStack() as stack:
         lines = None
         if bed:
             part = stack.enter_context(complete_file(bed))
             lines = stack.enter_context(open(part, "w"))
-        tracks = stack.enter_context(_BigWigs(bigwig, lengths)) if bigwig else None
+        tracks = None
+        if bigwig:
+            tracks = stack.enter_context(bigwigs(track_files(bigwig), list(lengths.items())))
         for found in sites:
             if lines:
                 lines.writelines(bed_lines(found))
             if tracks:
-                tracks.add(found)
-        if tracks:
-            tracks.write()
+                for strand, p in found.of.items():
+                    for kind, values in zip(KINDS, np.where(p, p, np.nan)):
+                        tracks.add((kind, strand), found.place.contig, found.place.start, values)
 
 
 def bed_lines(sites: Sites) -> Iterator[str]:
@@ -106,59 +105,3 @@ def bed_lines(sites: Sites) -> Iterator[str]:
     ]
     for at, kind, strand, p in sorted(listed):
         yield f"{contig}\t{at}\t{at + 1}\t{KINDS[kind]}\t{1000 * p:.0f}\t{strand}\n"
-
-
-def bigwig_files(prefix: str) -> list[str]:
-    """Names of the bigWig files."""
-    return [f"{prefix}.{kind}.{STRANDS[strand]}.bw" for strand, kind in product(STRANDS, KINDS)]
-
-
-def check_bigwig() -> None:
-    """Raises SamvarError where pybigtools is missing."""
-    try:
-        import pybigtools  # noqa: F401
-    except ImportError as e:
-        raise SamvarError("--bigwig needs pybigtools: pip install 'samvar[bigwig]'") from e
-
-
-class _BigWigs:
-    """The four files. A bigWig is written in one go, so that the values of each wait in a file."""
-
-    def __init__(self, prefix: str, lengths: Mapping[str, int]):
-        self._names, self._lengths = bigwig_files(prefix), lengths
-        self._places: list[Place] = []
-
-    def __enter__(self) -> _BigWigs:
-        self._stack = ExitStack()
-        beside = os.path.dirname(os.path.realpath(self._names[0]))
-        self._folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=beside))
-        self._waiting: list[BinaryIO] = [
-            self._stack.enter_context(tempfile.TemporaryFile(dir=self._folder)) for _ in self._names
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def add(self, sites: Sites) -> None:
-        self._places.append(sites.place)
-        rows = [row for strand in STRANDS for row in sites.of[strand]]
-        for file, row in zip(self._waiting, rows):
-            file.write(row.astype(np.float32).tobytes())
-
-    def write(self) -> None:
-        import pybigtools
-
-        contigs = {place.contig: self._lengths[place.contig] for place in self._places}
-        for name, file in zip(self._names, self._waiting):
-            part = os.path.join(self._folder, "part.bw")
-            pybigtools.open(part, "w").write(contigs, self._values(file))
-            os.replace(part, name)
-
-    def _values(self, file: BinaryIO) -> Iterator[tuple[str, int, int, float]]:
-        """(contig, start, end, probability) of each base that has one."""
-        file.seek(0)
-        for contig, start, end in self._places:
-            values = np.frombuffer(file.read(4 * (end - start)), np.float32)
-            for at in np.flatnonzero(values).tolist():
-                yield contig, start + at, start + at + 1, float(values[at])
