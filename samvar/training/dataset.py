@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,19 @@ def unpack(packed: np.ndarray, runs: np.ndarray, length: int) -> np.ndarray:
     for start, end in runs:
         codes[start:end] = UNKNOWN
     return codes
+
+
+def save_windows(path: str, codes: np.ndarray, arrays: dict[str, Any]) -> None:
+    """Write windows of one length (N, L), 2 bits a base, and other arrays to a file."""
+    packed, runs = pack(codes.reshape(-1))
+    with open(path, "wb") as handle:
+        np.savez_compressed(handle, packed=packed, runs=runs, shape=codes.shape, **arrays)
+
+
+def load_windows(file: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The codes (N, L) in an open file of `save_windows`."""
+    n, length = file["shape"].tolist()
+    return unpack(file["packed"], file["runs"], n * length).reshape(n, length)
 
 
 def core_bases(codes: np.ndarray, kind: int) -> np.ndarray:

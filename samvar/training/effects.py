@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import pack, unpack
+from .dataset import load_windows, save_windows
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ class SubstitutionEffects:
     def save(self, path: str) -> None:
         """Write a shard: 2 bits a base."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "codes"}
-        packed, runs = pack(self.codes.reshape(-1))
-        with open(path, "wb") as handle:
-            np.savez_compressed(handle, packed=packed, runs=runs, shape=self.codes.shape, **arrays)
+        save_windows(path, self.codes, arrays)
 
     @classmethod
     def load(cls, path: str) -> SubstitutionEffects:
@@ -62,8 +60,7 @@ class SubstitutionEffects:
                 raise DatasetError(
                     f"{path} holds soft labels, no effects: teach with effects = true"
                 )
-            shape = tuple(file["shape"])
-            codes = unpack(file["packed"], file["runs"], shape[0] * shape[1]).reshape(shape)
+            codes = load_windows(file)
             window, kind, at = (file[f"site_{name}"] for name in ("window", "kind", "at"))
             left, right = int(file["left"]), int(file["right"])
             return cls(codes, window, kind, at, file["effect"], left, right)

@@ -21,6 +21,7 @@ from ..model.sam import DONOR, SAM, Config, DirectEffects, LearntMotifs, one_hot
 from .checkpoint import read_run, save_run
 from .dataset import UNKNOWN, Dataset
 from .effects import SubstitutionEffects
+from .loop import Stateless
 from .recipe import MotifRecipe, between
 from .soft_labels import digest_of
 from .yardstick import spearman
@@ -103,7 +104,7 @@ class Places(NamedTuple):
     at: np.ndarray
 
 
-class LearntMotifsTask:
+class LearntMotifsTask(Stateless):
     """Fits a `LocalModel` to the effects in a folder of `samvar train teach`; a share of the
     windows is held out, to validate on."""
 
@@ -186,15 +187,6 @@ class LearntMotifsTask:
 
     def status(self) -> dict[str, float]:
         return dict(density=self.density)
-
-    def state(self) -> dict:
-        return {}
-
-    def load_state(self, state: dict) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
     def save_weights(self, folder: str, step: int) -> None:
         r = self.recipe

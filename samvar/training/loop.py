@@ -43,6 +43,22 @@ class Task(Protocol):
     def save_weights(self, folder: str, step: int) -> None: ...
 
 
+class Stateless:
+    """Of a task that has nothing to keep but its model, and nothing to do at the end."""
+
+    def status(self) -> dict[str, float]:
+        return {}
+
+    def state(self) -> dict:
+        return {}
+
+    def load_state(self, state: dict) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
 @contextmanager
 def ranks(device: torch.device):
     """(rank, world size) of a `torchrun` job, or (0, 1)."""

@@ -12,10 +12,11 @@ from ..model.sam import ACCEPTOR, LSSI, LSSI_SPAN, one_hot
 from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import CORE, IGNORE, TRAIN, UNKNOWN, VALIDATION, Dataset, core_bases
 from .evaluate import top_k
+from .loop import Stateless
 from .recipe import LssiRecipe
 
 
-class LssiTask:
+class LssiTask(Stateless):
     """All sites, all GT/AG decoys and all other bases, each sampled at its own rate and weighted by
     the inverse, so that the output is the probability of a site at a base of a gene. `start_from`:
     a run's folder, or a bundle, whose core sites these start from."""
@@ -140,18 +141,6 @@ class LssiTask:
             sites_above_floor=float(np.mean([above[k - 1][label == k].mean() for k in CORE])),
             bases_above_floor=float(above.mean()),
         )
-
-    def status(self) -> dict[str, float]:
-        return {}
-
-    def state(self) -> dict:
-        return {}
-
-    def load_state(self, state: dict) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DatasetError
-from .dataset import pack, unpack
+from .dataset import load_windows, save_windows
 
 LEAST = 1e-3  # probabilities below this are stored as 0
 GONE = -1  # position of a site that a version does not have
@@ -113,9 +113,7 @@ class SoftLabels:
     def save(self, path: str) -> None:
         """Write a shard: 2 bits a base."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "codes"}
-        packed, runs = pack(self.codes.reshape(-1))
-        with open(path, "wb") as handle:
-            np.savez_compressed(handle, packed=packed, runs=runs, shape=self.codes.shape, **arrays)
+        save_windows(path, self.codes, arrays)
 
     @classmethod
     def load(cls, path: str) -> SoftLabels:
@@ -123,8 +121,7 @@ class SoftLabels:
         with np.load(path) as file:
             if "effect" in file:
                 raise DatasetError(f"{path} holds effects, no soft labels: effects = false")
-            shape = tuple(file["shape"])
-            codes = unpack(file["packed"], file["runs"], shape[0] * shape[1]).reshape(shape)
+            codes = load_windows(file)
             arrays: dict[str, Any] = {
                 f.name: file[f.name] for f in fields(cls) if f.name != "codes"
             }
