@@ -527,8 +527,8 @@ class Given:
     def __getattr__(self, name):
         return getattr(self._predictor, name)
 
-    def ahead(self, windows, precision="fp32"):
-        return [partial(self.score, w) for w in windows]
+    def ahead(self, alleles, precision="fp32"):
+        return [partial(lambda own: [[self.score(w) for w in own]], own) for own in alleles]
 
     def score(self, window):
         out = []
