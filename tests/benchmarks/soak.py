@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mutated records and files through the command line: no traceback, no lost record, no hang.
 
-    python tests/benchmarks/soak.py [--records N] [--files N] [--minutes M] [--keep FOLDER]
+    python tests/benchmarks/soak.py [--records N] [--files N] [--minutes M] [--resume] [--keep DIR]
 
 Records: VCFs of 5,000 records, most of them mutated in one or two columns. A tenth of the VCFs have
 lines that are no records, too: a refused file must name the line, which is taken out, and the rest
@@ -16,7 +16,7 @@ whole output, or with one line that says what is wrong and no output.
 
 All of it is derived from the seed. Work is done in processes of their own, so that a crash of a
 library is a fault as well. Faults are listed in the result (exit 1), their files kept in `--keep`.
-Result: tests/benchmarks/results/soak.json.
+Result: tests/benchmarks/results/soak.json, written after each piece, from where `--resume` goes on.
 """
 
 from __future__ import annotations
@@ -606,10 +606,14 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         for start in range(0, wanted, size)
     )
-    total, started, done = Outcome(), time.monotonic(), 0
+    total, done, before = Outcome(), 0, 0.0
+    if arguments.resume:
+        total, done, before = _read(arguments)
+    started = time.monotonic()
     context = multiprocessing.get_context("spawn")
     pool: ProcessPoolExecutor | None = None
-    for _, kind, number, size in work:
+    result = _result(arguments, total, done, len(work), before)
+    for _, kind, number, size in work[done:]:
         if time.monotonic() - started > 60 * arguments.minutes:
             break
         pool = pool or ProcessPoolExecutor(1, mp_context=context)
@@ -620,28 +624,65 @@ def soak(arguments: argparse.Namespace) -> dict[str, Any]:
             total.faults.append((kind, f"piece {number}", "the process died"))
             pool = None
         done += 1
+        seconds = before + time.monotonic() - started
+        result = _result(arguments, total, done, len(work), seconds)
+        _write(arguments, result)
         print(
-            f"\r{done} of {len(work)} pieces, {len(total.faults)} faults, "
-            f"{time.monotonic() - started:.0f} s, {total.peak_mb} MB",
+            f"\r{done} of {len(work)} pieces, {len(total.faults)} faults, {seconds:.0f} s, "
+            f"{total.peak_mb} MB",
             end="",
             flush=True,
         )
     if pool:
         pool.shutdown()
     print()
+    return result
+
+
+def _result(
+    arguments: argparse.Namespace, total: Outcome, done: int, pieces: int, seconds: float
+) -> dict[str, Any]:
+    faults = [dict(kind=k, seed=s, problem=p) for k, s, p in total.faults]
     if total.peak_mb > LIMIT_MB:
-        total.faults.append(("memory", "", f"{total.peak_mb} MB, at most {LIMIT_MB} are allowed"))
+        problem = f"{total.peak_mb} MB, at most {LIMIT_MB} are allowed"
+        faults.append(dict(kind="memory", seed="", problem=problem))
     return dict(
         seed=arguments.seed,
-        complete=done == len(work),
+        wanted=dict(records=arguments.records, files=arguments.files),
+        complete=done == pieces,
+        pieces=done,
         records=total.counts["records made"],
         files=total.counts["files"],
-        minutes=round((time.monotonic() - started) / 60, 1),
+        minutes=round(seconds / 60, 1),
         slowest_run_seconds=round(total.slowest, 1),
         peak_mb=total.peak_mb,
         counts=dict(sorted(total.counts.items())),
-        faults=[dict(kind=k, seed=s, problem=p) for k, s, p in total.faults],
+        faults=faults,
     )
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Outcome, int, float]:
+    """What an earlier run of the same work has found, the pieces that it did, and its seconds."""
+    with open(arguments.json) as f:
+        found = json.load(f)
+    same = dict(seed=arguments.seed, wanted=dict(records=arguments.records, files=arguments.files))
+    if any(found.get(key) != value for key, value in same.items()):
+        sys.exit(f"{arguments.json} is of other work: start anew, without --resume")
+    faults = [(f["kind"], f["seed"], f["problem"]) for f in found["faults"]]
+    total = Outcome(
+        Counter(found["counts"]),
+        [fault for fault in faults if fault[0] != "memory"],
+        found["slowest_run_seconds"],
+        found["peak_mb"],
+    )
+    return total, found["pieces"], 60 * found["minutes"]
+
+
+def _write(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
+    part = f"{arguments.json}.part"
+    with open(part, "w") as f:
+        f.write(json.dumps(result, indent=1) + "\n")
+    os.replace(part, arguments.json)
 
 
 def main() -> None:
@@ -652,13 +693,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true", help="go on from what --json holds")
     parser.add_argument("--keep", help="folder for the inputs of faults")
     results = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "soak.json")
     parser.add_argument("--json", default=results)
     arguments = parser.parse_args()
     result = soak(arguments)
-    with open(arguments.json, "w") as f:
-        f.write(json.dumps(result, indent=1) + "\n")
     for entry in result["faults"][:20]:
         print(entry)
     sys.exit(bool(result["faults"]))
