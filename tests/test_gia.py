@@ -17,7 +17,7 @@ from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome, decode, encode
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN, one_hot
-from samvar.research import gia
+from samvar.research import gia, populations
 from samvar.scoring.predictor import Predictor
 
 from . import toy
@@ -53,7 +53,7 @@ def predictor(files):
 @pytest.fixture(scope="module")
 def pool(files):
     genome, genes = Genome(files["fasta"]), load_annotation(files["gtf"])
-    return gia.exons(genome, genes, 100, EDGE, 0, np.random.default_rng(0))
+    return populations.exons(genome, genes, 100, EDGE, 0, np.random.default_rng(0))
 
 
 def run(files, *args):
@@ -79,7 +79,7 @@ def counts(codes, word):
 def without(pool, *words):
     """Sequences that hold none of the words, whatever is embedded: all C, but for their length."""
     plain = [
-        gia.Background(np.full(len(b.codes), encode("C")[0], np.uint8), b.edge, b.name)
+        populations.Background(np.full(len(b.codes), encode("C")[0], np.uint8), b.edge, b.name)
         for b in pool
     ]
     assert not any(counts(b.codes[None], w).any() for b in plain for w in words)
@@ -176,7 +176,7 @@ def test_f_is_what_the_model_says_of_the_exons_own_sites(predictor, files, site,
     context = 25
     edge = gia.edge_of(predictor, context)
     genome, genes = Genome(files["fasta"]), load_annotation(files["gtf"])
-    chosen = gia.exons(genome, genes, 4, edge, 0, np.random.default_rng(0))
+    chosen = populations.exons(genome, genes, 4, edge, 0, np.random.default_rng(0))
     score = gia.site_score(predictor, context, site, scale)
     before, after = predictor.reach
     for b in chosen:
@@ -214,7 +214,7 @@ def protected(b):
     ]
 
 
-@pytest.mark.parametrize("made", [gia.shuffled, gia.dinucleotide_shuffled])
+@pytest.mark.parametrize("made", [populations.shuffled, populations.dinucleotide_shuffled])
 def test_shuffles_keep_splice_sites_and_counts(pool, made):
     rng = np.random.default_rng(2)
     for b in pool:
@@ -224,14 +224,16 @@ def test_shuffles_keep_splice_sites_and_counts(pool, made):
         for stretch in b.free:
             one, two = decode(b.codes[stretch]), decode(other.codes[stretch])
             assert Counter(one) == Counter(two)
-            if made is gia.dinucleotide_shuffled:
+            if made is populations.dinucleotide_shuffled:
                 assert Counter(zip(one, one[1:])) == Counter(zip(two, two[1:]))
 
 
 @pytest.mark.parametrize("bases", ["", "A", "AC", "AAAAAA", "ACACAC", "AACCGGTTACGT", "TTTGA"])
 def test_dinucleotides_are_kept_in_short_sequences(bases):
     for seed in range(20):
-        found = decode(gia.shuffle_dinucleotides(encode(bases), np.random.default_rng(seed)))
+        found = decode(
+            populations.shuffle_dinucleotides(encode(bases), np.random.default_rng(seed))
+        )
         assert Counter(zip(found, found[1:])) == Counter(zip(bases, bases[1:]))
         assert len(found) == len(bases) and found[:1] == bases[:1] and found[-1:] == bases[-1:]
 
@@ -239,14 +241,16 @@ def test_dinucleotides_are_kept_in_short_sequences(bases):
 def test_all_orders_with_the_same_dinucleotides_come_up():
     """ACAGA: the two ways round its A are equally likely."""
     rng = np.random.default_rng(0)
-    found = Counter(decode(gia.shuffle_dinucleotides(encode("ACAGA"), rng)) for _ in range(400))
+    found = Counter(
+        decode(populations.shuffle_dinucleotides(encode("ACAGA"), rng)) for _ in range(400)
+    )
     assert set(found) == {"ACAGA", "AGACA"} and 140 < found["ACAGA"] < 260
 
 
 def test_gc_content_is_as_asked_for(pool):
     rng = np.random.default_rng(2)
     for share in (0.0, 0.3, 1.0):
-        made = [gia.of_gc_content(b, share, rng) for b in pool]
+        made = [populations.of_gc_content(b, share, rng) for b in pool]
         free = np.concatenate([b.codes[s] for b in made for s in b.free])
         assert np.isin(free, (1, 2)).mean() == pytest.approx(share, abs=0.05)
         assert all((m.codes == b.codes)[protected(b)].all() for m, b in zip(made, pool))
@@ -261,8 +265,8 @@ def test_a_profile_has_the_frequencies_of_its_pool():
         intron, exon = rng.choice([0, 3], EDGE, p=[0.8, 0.2]), rng.choice([0, 3], n, p=[0.1, 0.9])
         codes = np.concatenate((intron, exon, intron)).astype(np.uint8)
         codes[EDGE - 2 : EDGE], codes[EDGE + n : EDGE + n + 2] = encode("AG"), encode("GT")
-        made.append(gia.Background(codes, EDGE, ""))
-    draw = gia.profile_of(made)
+        made.append(populations.Background(codes, EDGE, ""))
+    draw = populations.profile_of(made)
     drawn = [draw(b, rng) for b in made]
     assert all(len(d.codes) == len(b.codes) for d, b in zip(drawn, made))
     whole = [d.codes for d in drawn]
@@ -275,11 +279,12 @@ def test_a_profile_has_the_frequencies_of_its_pool():
     assert (intron == 3).mean() == pytest.approx(0.2, abs=0.03)
 
 
-@pytest.mark.parametrize("kind", gia.BACKGROUNDS)
+@pytest.mark.parametrize("kind", populations.BACKGROUNDS)
 def test_a_population_is_the_same_again(files, kind):
     genome, genes = Genome(files["fasta"]), load_annotation(files["gtf"])
     one, two, other = (
-        gia.digest(gia.population(genome, genes, kind, 5, EDGE, 0, seed)) for seed in (1, 1, 2)
+        populations.digest(populations.population(genome, genes, kind, 5, EDGE, 0, seed))
+        for seed in (1, 1, 2)
     )
     assert one == two != other
 
@@ -306,7 +311,7 @@ def test_a_population_is_the_same_again(files, kind):
     ],
 )
 def test_patterns_stand_where_they_are_put(anchor, at, expected):
-    plain = gia.Background(np.zeros(70 + 2 * EDGE, np.uint8), EDGE, "")
+    plain = populations.Background(np.zeros(70 + 2 * EDGE, np.uint8), EDGE, "")
     (design,) = gia.plain_designs({"x": "CCNCCC"}, anchor, [at])
     found = gia.embedded(plain, design)
     if expected is None:
@@ -317,7 +322,7 @@ def test_patterns_stand_where_they_are_put(anchor, at, expected):
 
 
 def test_copies_and_pairs_are_centred_together():
-    plain = gia.Background(np.zeros(70 + 2 * EDGE, np.uint8), EDGE, "")
+    plain = populations.Background(np.zeros(70 + 2 * EDGE, np.uint8), EDGE, "")
     three = gia.copies_designs("x", "CC", "middle", 0, 3, 4)[2]
     at = gia.embedded(plain, three).nonzero()[0] - EDGE
     assert at.tolist() == [28, 29, 34, 35, 40, 41]
@@ -351,7 +356,7 @@ def test_the_table_is_what_the_library_says(files, predictor):
     flank = predictor.bundle.flank
     genome, genes = Genome(files["fasta"]), load_annotation(files["gtf"])
     edge = gia.edge_of(predictor, flank)
-    chosen = gia.population(genome, genes, "exons", 5, edge, gia.least_exon(designs), 1)
+    chosen = populations.population(genome, genes, "exons", 5, edge, gia.least_exon(designs), 1)
     score = gia.site_score(predictor, flank, "both", "log-odds")
     for row, found in zip(rows, gia.importances(gia.measure(score, chosen, designs), designs)):
         assert float(row["IMPORTANCE"]) == pytest.approx(found.mean, abs=6e-5)
@@ -360,7 +365,7 @@ def test_the_table_is_what_the_library_says(files, predictor):
 
 def test_the_command_offers_every_background():
     (option,) = [o for o in main.get_command(None, "gia").params if o.name == "background"]
-    assert sorted(option.type.choices) == sorted(gia.BACKGROUNDS)
+    assert sorted(option.type.choices) == sorted(populations.BACKGROUNDS)
 
 
 def test_kmers_are_all_there(files):

@@ -211,6 +211,7 @@ def gia(
     """
     from ..model.bundle import load_bundle
     from ..research import gia as analysis
+    from ..research import populations
     from ..scoring.predictor import Predictor
 
     if gc and not all(0 <= percent <= 100 for percent in gc):
@@ -244,13 +245,13 @@ def gia(
         kinds = {f"gc{percent}": percent / 100 for percent in gc} or {background: None}
         found = {}
         for kind, share in kinds.items():
-            sequences = analysis.population(
+            sequences = populations.population(
                 genome, genes, kind, number, edge, least, seed, gc=share
             )
             kept = None
             if state:
                 identity = dict(
-                    model=bundle.sha256, sequences=analysis.digest(sequences), site=site,
+                    model=bundle.sha256, sequences=populations.digest(sequences), site=site,
                     scale=scale, context=context, designs=repr(designs),
                 )  # fmt: skip
                 kept = analysis.State(state if len(kinds) == 1 else f"{state}.{kind}", identity)

@@ -148,6 +148,7 @@ class SingleEdit(NamedTuple):
     at, base    position of the edit, 0-based in the scored bases, and the new base
     region      index into REGIONS
     theirs      the teacher's change of the site's log-odds
+    family      of both versions
     """
 
     row: int
