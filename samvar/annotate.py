@@ -349,11 +349,13 @@ def score(
     predictor: Predictor,
     alleles: Iterable[Allele],
     options: Options,
+    on_worker: bool = False,
 ) -> Iterator[ScoredAllele]:
-    """Every allele with its status and effects, in order; the workers start at once. Raises
-    SamvarError where the predictor cannot score in `options.precision`."""
+    """Every allele with its status and effects, in order; the workers start at once, or `on_worker`
+    the one that calls does it all. Raises SamvarError where the predictor cannot score in
+    `options.precision`."""
     examined = [(a.alt, examine(genome, annotation, a, options)) for a in alleles]
-    return start(genome, annotation, predictor, examined, options)
+    return start(genome, annotation, predictor, examined, options, on_worker)
 
 
 def start(
@@ -362,17 +364,19 @@ def start(
     predictor: Predictor,
     examined: Sequence[tuple[str, Change | LookedUp]],
     options: Options,
+    on_worker: bool = False,
 ) -> Iterator[ScoredAllele]:
     """Have the workers score the ALTs that change something, but for those that have been looked
-    up; all of them, in order."""
+    up; all of them, in order. `on_worker`: as in `score`."""
     shown = [
         windows(genome, annotation, predictor, change, options)
         for _, change in examined
         if isinstance(change, Variant)
     ]
     jobs = predictor.ahead(shown, options.precision)
+    spread = map if on_worker else predictor.map
     found = chain.from_iterable(
-        predictor.map(lambda job: [judged(predictor, s, options) for s in job()], jobs)
+        spread(lambda job: [judged(predictor, s, options) for s in job()], jobs)
     )
 
     def told(alt: str, change: Change | LookedUp) -> ScoredAllele:

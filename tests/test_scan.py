@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -154,6 +155,20 @@ def test_nothing_to_hide_is_refused(files):
     both = run(files, "c:600-700", "--mask", "20", "--deletions", "1")
     assert both.exit_code == 2 and "--mask changes no bases" in both.stderr
     assert run(files, "c:600-700", "--mask", "3-2").exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_heat_map_is_drawn_without_matplotlib_and_as_png_with_it(files, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    png, svg = tmp_path / "f.png", tmp_path / "f.svg"
+    assert run(files, "c:890-896", "--figure", png).exit_code == 0
+    assert png.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    table = rows(run(files, "c:890-896", "--figure", svg))
+    refused = run(files, "c:890-896", "--figure", png)
+    assert refused.exit_code == 1 and "samvar[plot]" in refused.stderr
+    largest = [max(float(row[f"DS_{n}"]) for n in ("AG", "AL", "DG", "DL")) for row in table]
+    assert svg.read_text().count('class="cell"') == sum(d >= 0.005 for d in largest) > 0
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 what is wrong."""
 
 import asyncio
+import csv
+import io
 import json
 import os
 import re
@@ -217,6 +219,93 @@ def test_an_error_of_ours_does_not_end_the_server(scorer, monkeypatch):
     assert json.loads(line)["error"] == failed.json()["error"]
 
 
+# --------------------------------------------------------------------------------------- every SNV
+
+
+def scan(client, query, path="/api/scan"):
+    return client.get(path, params=dict(query=query))
+
+
+def written(value):
+    return "." if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize("query, first, last", [("c:905-947", 905, 947), ("c:1-3", 1, 3)])
+def test_a_region_is_scanned_as_samvar_scan_does(client, files, query, first, last):
+    result = CliRunner().invoke(main, ["scan", query, *map(str, files)])
+    expected = list(csv.DictReader(io.StringIO(result.stdout), delimiter="\t"))
+    told = scan(client, query).json()
+    assert (told["query"], told["contig"]) == (query, "c")
+    assert (told["start"], told["end"]) == (first, last)
+    assert [{k: written(v) for k, v in row.items()} for row in told["rows"]] == expected
+    assert len({row["ALT"] + str(row["POS"]) for row in expected}) == 3 * (last - first + 1)
+
+
+def test_the_page_of_a_scan_has_its_heat_map_and_the_strongest_snvs(client):
+    query = "c:296-310"  # the gene begins within it
+    rows = scan(client, query).json()["rows"]
+    page = scan(client, query, "/api/scan/page").text
+    largest = {}
+    for row in rows:
+        deltas = [row[f"DS_{n}"] or 0.0 for n in ("AG", "AL", "DG", "DL")]
+        largest["c:{POS}:{REF}:{ALT}".format(**row)] = max(deltas)
+    coloured = sum(value >= 0.005 for value in largest.values())
+    assert 0 < page.count('class="cell"') == coloured < len(largest)
+    first = re.search(r'class="variant">(\S+?)<.*?(\d\.\d{4})<', page)
+    assert largest[first[1]] == float(first[2]) == max(largest.values())
+    assert "position on c" in page and "exon 1" in page and "NO_GENE 15" in page
+
+
+def test_an_exon_is_scanned_with_the_bases_around_it(scorer):
+    told = scan(bounded(scorer, scan=400), "G2:exon 1").json()
+    assert (told["start"], told["end"]) == (1751, 2000)
+
+
+def test_the_page_of_a_region_names_what_can_be_scanned(client):
+    def named(query):
+        return client.get("/api/page", params=dict(query=query)).headers.get("samvar-region")
+
+    assert named("c:905-910") == "c%3A905-910" and named("G2:exon 1") == "c%3A1751-2000"
+    assert named(snv(950)) is None and named("c:1-100") is None
+
+
+@pytest.mark.parametrize("path", ["/api/scan", "/api/scan/page"])
+@pytest.mark.parametrize(
+    "query, words",
+    [
+        ("c:1-301", "301 bases; 300 are allowed: ask for a part of it"),
+        ("G2:exon 2", "(c:851-1550) has 700 bases"),
+        ("c:7:A:C", "is a variant: every SNV is scored of a region"),
+        ("chrQ:7-9", "no contig chrQ"),
+        ("c:1990-2001", "has 2,000 bases"),
+        ("", "nothing is asked for"),
+        ("nonsense", "is none of these"),
+    ],
+)
+def test_what_cannot_be_scanned_is_told(client, path, query, words):
+    refused = scan(client, query, path)
+    assert refused.status_code == 422 and words in refused.json()["error"]
+
+
+def test_others_have_their_turn_during_a_scan(scorer, monkeypatch):
+    """Work that comes during a scan is done before its end, even with one worker."""
+    lookup, order, waiting = Lookup(scorer), [], []
+
+    def scanned(place):
+        if not order:
+            waiting.append(in_thread(lambda: ask(client, "other")))
+            time.sleep(0.5)
+        order.append("scan")
+        return []
+
+    monkeypatch.setattr(lookup, "scan", scanned)
+    monkeypatch.setattr(lookup, "answer", lambda *a: order.append("other"))
+    client = TestClient(make_app(lookup), base_url=HERE, raise_server_exceptions=False)
+    assert scan(client, "c:601-700").status_code == 200
+    waiting[0].join()
+    assert order.count("scan") == 5 and order.index("other") < 4
+
+
 # -------------------------------------------------------------------------------------------- queue
 
 
@@ -276,13 +365,15 @@ async def left_by_its_client(app, method, path, query=b"", body=b""):
     [
         ("GET", "/api/answer", b"query=x"),
         ("GET", "/api/page", b"query=x"),
+        ("GET", "/api/scan", b"query=c:1-9"),
         ("POST", "/api/batch", b"", b"x\ny\nz\n"),
     ],
 )
 def test_a_client_that_leaves_takes_its_waiting_work_along(scorer, held, monkeypatch, request_):
     lookup, asked = Lookup(scorer, BOUNDS._replace(requests=1)), []
     app = make_app(lookup)
-    monkeypatch.setattr(lookup, "answer", lambda *a: asked.append(a))
+    for name in ("answer", "place"):
+        monkeypatch.setattr(lookup, name, lambda *a: asked.append(a))
     for _ in range(3):  # its place is free again
         asyncio.run(left_by_its_client(app, *request_))
     held.set()
@@ -371,7 +462,9 @@ def test_pages_load_nothing_from_elsewhere(client):
 
 def test_the_api_is_described(client):
     paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) == {"/api/answer", "/api/page", "/api/batch", "/api/about"}
+    names = "answer", "page", "scan", "scan/page", "batch", "about"
+    assert set(paths) == {f"/api/{name}" for name in names}
+    assert {"422", "503"} <= set(paths["/api/scan"]["get"]["responses"])
     assert {"422", "503"} <= set(paths["/api/answer"]["get"]["responses"])
     assert "text/plain" in paths["/api/batch"]["post"]["requestBody"]["content"]
 
@@ -553,6 +646,32 @@ def test_the_keyboard_is_enough_and_recent_queries_stay_in_the_browser(tab):
     assert tab.evaluate("document.activeElement.textContent") == "JSON"
     tab.get_by_role("button", name="Forget them").press("Enter")
     assert recent.is_hidden() and tab.evaluate("localStorage['samvar.recent']") == "[]"
+
+
+@pytest.mark.slow
+def test_a_region_is_typed_and_its_heat_map_read(tab, site):
+    rows = json.loads(get(f"{site}api/scan?query=mini:1510-1512"))["rows"]
+    tab.locator("#query").fill("mini:1510-1512")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("heading", name="mini:1510-1512: every SNV").wait_for()
+    answer = tab.locator("#answer")
+    assert answer.locator("figure svg").count() == 2  # landscape and heat map
+    most = max(rows, key=lambda row: max(row[f"DS_{n}"] for n in ("AG", "AL", "DG", "DL")))
+    name = "mini:{POS}:{REF}:{ALT}".format(**most)
+    tips = answer.locator(".cell title").all_text_contents()
+    assert any(tip.startswith("{POS} {REF}>{ALT}: ".format(**most)) for tip in tips)
+    assert tab.get_by_role("link", name="Every SNV as JSON").is_visible()
+    answer.locator(".variant a").first.click()
+    tab.get_by_role("heading", name="mini:{POS} {REF}>{ALT}".format(**most)).wait_for()
+    assert tab.locator("#query").input_value() == name
+
+
+@pytest.mark.slow
+def test_a_region_too_long_to_be_scanned_has_its_landscape(tab):
+    tab.locator("#query").fill("mini:1400-1700")
+    tab.keyboard.press("Enter")
+    tab.get_by_text("Not every SNV was scored: mini:1400-1700 has 301 bases").wait_for()
+    assert tab.locator("#answer figure svg").count() == 1
 
 
 @pytest.mark.slow

@@ -401,11 +401,12 @@ def score_options(command):
     return command
 
 
-def check_plot(figure: str) -> None:
+def check_plot(figure: str, needed: bool = True) -> None:
     """Raises UsageError where the name of a figure has no suffix to go by, SamvarError without
-    matplotlib."""
-    from ..views import plots
+    matplotlib where that is `needed`."""
+    from ..views.scene import need_matplotlib
 
     if not figure.endswith((".svg", ".png")):
         raise click.UsageError(f"--figure {figure}: the name must end in .svg or .png")
-    plots.style()
+    if needed:
+        need_matplotlib()

@@ -79,7 +79,7 @@ def sizes(ctx, param, value: str | None) -> range:
     metavar="FILE",
     callback=file_only,
     help="Draw a heat map of the SNVs, or what each hidden window does; the name must end in .svg "
-    "or .png. Needs matplotlib: pip install 'samvar[plot]'.",
+    "or .png. Needs matplotlib, but for a heat map as SVG: pip install 'samvar[plot]'.",
 )
 @workers_option
 @user_errors
@@ -117,7 +117,7 @@ def scan(
     if figure:
         from ..views import heat_map
 
-        check_plot(figure)
+        check_plot(figure, needed=bool(mask) or figure.endswith(".png"))
     check_outputs(output, figure)
     genome, genes = genome_and_genes(fasta, annotation)
     place = scanning.place_of(where, genome, genes, around)
@@ -132,11 +132,11 @@ def scan(
                 raise SamvarError(f"{where} has no known base")
             found = scanning.scan(genome, genes, predictor, place, deletions, options)
             scanned = list(tqdm(found, total=total, disable=None, unit="allele"))
-            table = [scanning.COLUMNS, *(r for s in scanned for r in scanning.rows(s))]
+            table = [scanning.COLUMNS, *(scanning.cells(r) for s in scanned for r in s.rows)]
     if figure and mask:
         heat_map.draw_walk(genes, place, hidden, figure)
     elif figure:
-        heat_map.draw(genome, genes, place, scanned, figure)
+        heat_map.write(genome, genes, place, scanned, figure)
     text = "".join("\t".join(row) + "\n" for row in table)
     if output == "-":
         to_stdout(text)

@@ -7,7 +7,8 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from importlib.resources import files
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,15 +23,21 @@ from ..errors import SamvarError
 from ..views.html import STYLE
 from .desk import Busy, Desk, while_there
 from .guard import Guard
-from .lookup import FORMS, Lookup
+from .lookup import FORMS, Answer, Lookup, Scan, pieces
+
+T = TypeVar("T")
 
 LOGGER = logging.getLogger(__name__)
 RETRY_AFTER = 2  # seconds, of a 503
 LEFT = 499  # status of a request whose client has left, which nobody reads
 LOCAL = "localhost"
+REGION = "Samvar-Region"  # header of the page of a region in genes
 STATIC = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 
 Asked = Annotated[str, Query(description=f"One of these: {FORMS}.")]
+Region = Annotated[
+    str, Query(description="A region CHR:START-END, or an exon GENE:exon N with 50 bases around.")
+]
 Knockouts = Annotated[
     bool,
     Query(
@@ -64,6 +71,21 @@ _ANSWER = {
             "description": "One for each ALT, or that of the region, as `samvar explain --json` "
             "writes it: status, and of each gene verdict, deltas, causes, events, landscape and "
             "the probabilities of every position in REF and ALT.",
+        },
+    },
+}
+_SCAN = {
+    "type": "object",
+    "properties": {
+        "query": {"type": "string"},
+        "contig": {"type": "string"},
+        "start": {"type": "integer", "description": "First base, from 1."},
+        "end": {"type": "integer", "description": "Last base."},
+        "rows": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Of each SNV and gene the columns of `samvar scan`; null for what there "
+            "is not.",
         },
     },
 }
@@ -139,7 +161,7 @@ def _add_page(app: FastAPI, lookup: Lookup) -> None:
 def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
     bounds, about = lookup.bounds, lookup.about
 
-    async def worked(request: Request, job: Callable[[], str]) -> str:
+    async def worked(request: Request, job: Callable[[], T]) -> T:
         with desk.place():
             return await while_there(request, desk.work(job))
 
@@ -166,10 +188,43 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
     async def page(request: Request, query: Asked, knockouts: Knockouts = False) -> Response:
         """The self-contained page of `samvar explain --html`, with the landscape as a figure."""
 
-        def job() -> str:
-            return lookup.page(lookup.answer(query, knockouts))
+        def job() -> tuple[str, dict[str, str]]:
+            found = lookup.answer(query, knockouts)
+            return lookup.page(found), _region_header(found)
 
-        return HTMLResponse(await worked(request, job))
+        text, headers = await worked(request, job)
+        return HTMLResponse(text, headers=headers)
+
+    async def scanned(query: str, told: Callable[[Scan], str]) -> str:
+        """In pieces, between which others have their turn."""
+        place = await desk.work(partial(lookup.place, query))
+        found = []
+        for piece in pieces(place):
+            found += await desk.work(partial(lookup.scan, piece))
+        return await desk.work(partial(told, Scan(query.strip(), place, found)))
+
+    @app.get(
+        "/api/scan",
+        summary="Score every SNV of a region or an exon",
+        response_class=JSONResponse,
+        responses=_REFUSED | {200: {"content": {"application/json": {"schema": _SCAN}}}},
+    )
+    async def scan(request: Request, query: Region) -> Response:
+        """The rows of `samvar scan`: deltas of each SNV, and the strongest cause of the largest."""
+        with desk.place():
+            told = await while_there(request, scanned(query, lambda s: json.dumps(s.to_dict())))
+        return Response(told, media_type="application/json")
+
+    @app.get(
+        "/api/scan/page",
+        summary="The same as a page",
+        response_class=HTMLResponse,
+        responses=_REFUSED,
+    )
+    async def scan_page(request: Request, query: Region) -> Response:
+        """The heat map of `samvar scan --figure`, and the SNVs that do most."""
+        with desk.place():
+            return HTMLResponse(await while_there(request, scanned(query, lookup.scan_page)))
 
     @app.post(
         "/api/batch",
@@ -221,6 +276,14 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
     async def tell_about() -> dict[str, Any]:
         """What answers come from, how long they may be, and how far the model can be trusted."""
         return about._asdict() | dict(bounds=bounds._asdict())
+
+
+def _region_header(answer: Answer) -> dict[str, str]:
+    """The region whose SNVs can be scored; none for an answer about variants, or beyond genes."""
+    (e, *_) = answer.explanations
+    if e.alt or not e.genes:
+        return {}
+    return {REGION: quote(f"{e.contig}:{e.pos}-{e.end}")}
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -1,8 +1,9 @@
-"""What a query is answered with: explanations of a variant, a region or an exon, within bounds."""
+"""What a query is answered with: explanations of a variant, a region or an exon, and scans of
+regions, within bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import NamedTuple
@@ -15,10 +16,12 @@ from ..genomics.variant import Status
 from ..scorer import Scorer
 from ..views.about import About, today
 from ..views.explanation import Explanation, explain, explain_region, shortened
-from ..views.html import page
-from ..views.scan import exon_place
+from ..views.heat_map import draw
+from ..views.html import page, scan_page
+from ..views.scan import COLUMNS, Place, Scored, exon_place, scan_on_worker
 from ..views.text import to_dict
 
+PIECE = 20  # bases that are scanned before others have their turn
 AROUND = 50  # bases on either side of an exon that belong to it, as in `samvar scan`
 FORMS = (
     "a variant CHR:POS:REF:ALT or in HGVS (NM_000059.4:c.8165C>G), a region CHR:START-END, or an "
@@ -30,12 +33,14 @@ NO_VARIANT = frozenset(  # of this genome: an error of whoever asks
 
 
 class Bounds(NamedTuple):
-    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region`;
-    `lines` and bytes (`body`) of a batch; `requests` that are worked on or wait."""
+    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region` and
+    of one whose SNVs are all scored (`scan`); `lines` and bytes (`body`) of a batch; `requests`
+    that are worked on or wait."""
 
     characters: int = 4000
     alts: int = 10
     region: int = 1000
+    scan: int = 300
     lines: int = 100
     body: int = 1 << 18
     requests: int = 64
@@ -58,6 +63,26 @@ class Answer(NamedTuple):
         return dict(query=self.query, notes=list(self.notes), explanations=told)
 
 
+def pieces(place: Place) -> Iterator[Place]:
+    """The place in pieces that are scanned one after the other."""
+    for start in range(place.start, place.end, PIECE):
+        yield place._replace(start=start, end=min(start + PIECE, place.end))
+
+
+class Scan(NamedTuple):
+    """Every SNV of a region, scored."""
+
+    query: str
+    place: Place
+    scanned: list[Scored]
+
+    def to_dict(self) -> dict:
+        """The rows of `samvar scan`, with null for what there is not."""
+        rows = [dict.fromkeys(COLUMNS) | row for s in self.scanned for row in s.rows]
+        contig, start, end = self.place
+        return dict(query=self.query, contig=contig, start=start + 1, end=end, rows=rows)
+
+
 class Lookup:
     """Answers queries with one genome, one annotation and one model. Its methods are to be called
     on the scorer's workers."""
@@ -77,16 +102,13 @@ class Lookup:
         alone, as in `samvar explain`; else deltas are divided as `samvar annotate` does. Raises
         SamvarError where the query cannot be read, is beyond the bounds, or is no variant or
         region of this genome."""
-        query = query.strip()
-        if not query:
-            raise RequestError(f"nothing is asked for: give {FORMS}")
-        if len(query) > self.bounds.characters:
-            raise RequestError(
-                f"the query has {len(query):,} characters; {self.bounds.characters:,} are allowed"
-            )
+        query = self._checked(query)
         asked = self._exon(query) or self._asked_for(query)
         if isinstance(asked, Region):
-            return Answer(query, (), [self._region(query, asked)])
+            contig, start, end = self._place(query, asked, self.bounds.region)
+            s = self.scorer
+            found = explain_region(s.genome, s.annotation, s.predictor, contig, start + 1, end)
+            return Answer(query, (), [found])
         notes: tuple[str, ...] = ()
         if isinstance(asked, Description):
             located = self._locator.locate(asked.text)
@@ -101,6 +123,40 @@ class Lookup:
         about = self.about._replace(date=today())
         return page(answer.explanations, [about], answer.notes)
 
+    def place(self, query: str) -> Place:
+        """The region or exon whose SNVs are to be scored. Raises SamvarError where the query is
+        none of this genome, or beyond the bounds."""
+        query = self._checked(query)
+        asked = self._exon(query) or self._asked_for(query)
+        if not isinstance(asked, Region):
+            raise RequestError(
+                f"{query!r} is a variant: every SNV is scored of a region CHR:START-END or an exon "
+                "GENE:exon N"
+            )
+        return self._place(query, asked, self.bounds.scan)
+
+    def scan(self, place: Place) -> list[Scored]:
+        """Every SNV of the place, as `samvar scan` scores it."""
+        s = self.scorer
+        return scan_on_worker(s.genome, s.annotation, s.predictor, place, s.options)
+
+    def scan_page(self, scan: Scan) -> str:
+        """Heat map and table of a scan, as a page."""
+        s = self.scorer
+        picture = draw(s.genome, s.annotation, scan.place, scan.scanned, headline=False)
+        return scan_page(scan.place, scan.scanned, picture, self.about._replace(date=today()))
+
+    def _checked(self, query: str) -> str:
+        """The query without blanks around it. Raises RequestError where it is empty or too long."""
+        query = query.strip()
+        if not query:
+            raise RequestError(f"nothing is asked for: give {FORMS}")
+        if len(query) > self.bounds.characters:
+            raise RequestError(
+                f"the query has {len(query):,} characters; {self.bounds.characters:,} are allowed"
+            )
+        return query
+
     def _exon(self, query: str) -> Region | None:
         place = exon_place(query, self.scorer.genome, self.scorer.annotation, AROUND)
         return Region(place.contig, place.start + 1, place.end) if place else None
@@ -111,21 +167,23 @@ class Lookup:
         except RequestError as e:
             raise RequestError(f"{query!r} is none of these: {FORMS}") from e
 
-    def _region(self, query: str, region: Region) -> Explanation:
-        s = self.scorer
-        contig = s.genome.contig(region.contig)
+    def _place(self, query: str, region: Region, most: int) -> Place:
+        """Raises SamvarError where the region is not in the FASTA, or longer than `most` bases."""
+        genome = self.scorer.genome
+        contig = genome.contig(region.contig)
         if contig is None:
-            raise SamvarError(f"{query}: {s.genome.name} has no contig {region.contig}")
-        length = s.genome.lengths[contig]
+            raise SamvarError(f"{query}: {genome.name} has no contig {region.contig}")
+        length = genome.lengths[contig]
         if region.end > length:
-            raise SamvarError(f"{query}: {contig} of {s.genome.name} has {length:,} bases")
+            raise SamvarError(f"{query}: {contig} of {genome.name} has {length:,} bases")
         asked = region.end - region.start + 1
-        if asked > self.bounds.region:
+        if asked > most:
+            where = f"{contig}:{region.start}-{region.end}"
+            named = "" if query == where else f" ({where})"
             raise RequestError(
-                f"{query} has {asked:,} bases ({contig}:{region.start}-{region.end}); "
-                f"{self.bounds.region:,} are allowed: ask for a part of it"
+                f"{query}{named} has {asked:,} bases; {most:,} are allowed: ask for a part of it"
             )
-        return explain_region(s.genome, s.annotation, s.predictor, contig, region.start, region.end)
+        return Place(contig, region.start - 1, region.end)
 
     def _alleles(self, variant: WrittenVariant, knockouts: bool) -> list[Explanation]:
         if len(variant.alts) > self.bounds.alts:

@@ -5,52 +5,172 @@ from __future__ import annotations
 import numpy as np
 
 from .. import files
-from ..genomics.genes import Annotation
+from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import Genome, decode
-from .plots import FAINT, INK, saved, style
-from .scan import Hidden, Place, Scored, strongest
+from ..genomics.transcript import TranscriptMap
+from .explanation import WHAT
+from .plots import FAINT, saved, style
+from .scan import Hidden, Place, Scored
+from .scene import Letters, Scene, picture, svg, text_width, wrapped
 
-COLOURS = "PuOr_r"  # safe for the colour-blind: orange a gain, purple a loss
-NARROW, WIDE = 8.0, 40.0  # inches
-LETTERS = 150  # bases up to which the sequence is written out
+NARROW, WIDE = 1000.0, 3840.0  # pixels
+COLUMN = 8.0  # pixels of a base, where the picture need not be wider than WIDE
+LEFT, RIGHT = 60.0, 18.0  # margins
+CELL, LETTER = 22.0, 5.6  # height of a row; width from which a base is written out
+SMALL = 10.0
+SHOWN = 0.005  # change (probability) from which a cell is coloured
+SAMPLES = 0.1, 0.25, 0.5, 1.0  # of the legend
+
+# ------------------------------------------------------------------------------------ every change
+
+
+def write(
+    genome: Genome, annotation: Annotation, place: Place, scanned: list[Scored], path: str
+) -> None:
+    """The heat map as an SVG or PNG file, by the suffix. Raises SamvarError where matplotlib is
+    needed and missing."""
+    width = min(max(NARROW, COLUMN * (place.end - place.start)), WIDE)
+    scene = draw(genome, annotation, place, scanned, width)
+    if path.endswith(".png"):
+        files.write(path, picture(scene, "png", 160))
+    else:
+        files.write(path, svg(scene, label=_title(place)) + "\n")
 
 
 def draw(
-    genome: Genome, annotation: Annotation, place: Place, scanned: list[Scored], path: str
-) -> None:
-    """SNVs as a heat map: a column for each base, a row for each ALT; the largest gain (up) or loss
-    (down) of a site by the change, and the exons below."""
-    n = place.end - place.start
-    value = np.full((4, n), np.nan)
-    for (_, pos, ref, alt), found in scanned:
-        largest = strongest(found)
-        if largest and len(ref) == len(alt) == 1:
-            sign = 1 if largest.name.endswith("G") else -1
-            value["ACGT".index(alt), pos - 1 - place.start] = sign * largest.value
-    with style():
-        from matplotlib.figure import Figure
+    genome: Genome,
+    annotation: Annotation,
+    place: Place,
+    scanned: list[Scored],
+    width: float = NARROW,
+    headline: bool = True,
+) -> Scene:
+    """SNVs as a heat map: a column for each base, a row for each ALT, the largest raised or lowered
+    site of each by colour; exons and positions below. It runs along the genome. `headline`: with a
+    title above."""
+    scene = Scene(width)
+    bases = decode(genome.codes(place.contig, place.start, place.end))
+    step = (width - LEFT - RIGHT) / len(bases)
+    y = 12.0
+    if headline:
+        scene.text(12, 20, _title(place), size=14, bold=True, name="title")
+        y = 38.0
+    _cells(scene, y, step, place, bases, scanned)
+    y += 4 * CELL + 6
+    if step >= LETTER:
+        xs = tuple(LEFT + step * (i + 0.5) for i in range(len(bases)))
+        scene.items.append(Letters(xs, y + 9, bases, min(step * 1.45, 11.0), name="bases"))
+        scene.text(LEFT - 6, y + 9, "REF", size=SMALL, anchor="end", bold=True)
+        y += 14
+    for gene in annotation.overlapping(place.contig, place.start, place.end):
+        _transcript(scene, y + 10, step, place, gene)
+        y += 22
+    y = _axis(scene, y + 4, step, place)
+    scene.height = _legend(scene, y) + 8
+    return scene
 
-        figure = Figure((min(max(NARROW, n / 12), WIDE), 2.6), layout="constrained")
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-        extent = (place.start + 0.5, place.end + 0.5, 3.5, -0.5)
-        image = top.imshow(
-            value, cmap=COLOURS, vmin=-1, vmax=1, aspect="auto", extent=extent, interpolation="none"
-        )
-        bases = decode(genome.codes(place.contig, place.start, place.end))
-        for i, base in enumerate(bases):
-            if base in "ACGT":
-                top.plot(place.start + 1 + i, "ACGT".index(base), ".", color=FAINT, ms=2)
-        top.set_yticks(range(4), list("ACGT"))
-        top.set_ylabel("ALT")
-        colours = figure.colorbar(image, ax=top, pad=0.01)
-        colours.set_label("largest loss / gain\nof a splice site")
-        _exons(bottom, annotation, place)
-        if n <= LETTERS:
-            for i, base in enumerate(bases):
-                bottom.text(place.start + 1 + i, 1.25, base, ha="center", fontsize=5, color=INK)
-        bottom.set_xlabel(f"position on {place.contig}")
-        top.set_title(f"{place.contig}:{place.start + 1:,}-{place.end:,}, every SNV", fontsize=10)
-        _write(figure, path)
+
+def _title(place: Place) -> str:
+    return f"{place.contig}:{place.start + 1}-{place.end}, every SNV"
+
+
+def _cells(
+    scene: Scene, top: float, step: float, place: Place, bases: str, scanned: list[Scored]
+) -> None:
+    for row, letter in enumerate("ACGT"):
+        y = top + CELL * row
+        scene.text(LEFT - 6, y + CELL / 2 + 4, letter, size=SMALL, anchor="end", bold=True)
+        scene.line((LEFT, y), (scene.width - RIGHT, y), colour="line", width=0.6)
+    scene.line((LEFT, top + 4 * CELL), (scene.width - RIGHT, top + 4 * CELL), colour="line")
+    scene.text(12, top + 2 * CELL + 4, "ALT", size=SMALL, colour="faint")
+    for i, base in enumerate(bases):
+        if base in "ACGT":
+            x, y = LEFT + step * (i + 0.5), top + CELL * ("ACGT".index(base) + 0.5)
+            r = min(step / 3, 1.2)
+            scene.box(x - r, y - r, 2 * r, 2 * r, "faint", name="reference")
+    for (_, pos, ref, alt), _, largest in scanned:
+        if len(ref) == len(alt) == 1 and largest and largest.value >= SHOWN:
+            scene.box(
+                LEFT + step * (pos - 1 - place.start),
+                top + CELL * "ACGT".index(alt),
+                step,
+                CELL,
+                "raises" if largest.name.endswith("G") else "lowers",
+                name="cell",
+                tip=f"{pos} {ref}>{alt}: {WHAT[largest.name]} {largest.value:.4f} at "
+                f"{largest.place.pos}",
+                opacity=min(largest.value, 1.0),
+            )
+
+
+def _transcript(scene: Scene, middle: float, step: float, place: Place, gene: Gene) -> None:
+    """Exons and introns of the gene's chosen transcript, numbered, as far as they lie in the
+    place."""
+    transcript = TranscriptMap.of(gene)
+    name = f"{gene.symbol} {'→' if gene.strand == '+' else '←'}"
+    while text_width(name, SMALL) > LEFT - 10 and len(name) > 5:
+        name = f"{name[:-4].rstrip('.')}..{name[-2:]}"
+    scene.text(LEFT - 6, middle + 3, name, size=SMALL, anchor="end", name="gene")
+    for title, parts, half in (("intron", transcript.introns, 0), ("exon", transcript.exons, 7)):
+        for number, (start, end) in enumerate(parts, 1):
+            first, last = max(start, place.start), min(end, place.end)
+            if first >= last:
+                continue
+            low, high = (LEFT + step * (at - place.start) for at in (first, last))
+            if half:
+                scene.box(low, middle - half, high - low, 2 * half, "exon", name=title)
+            else:
+                scene.line((low, middle), (high, middle), colour="faint", name=title)
+            text = next(
+                (
+                    t
+                    for t in (f"{title} {number}", f"{number}")
+                    if text_width(t, SMALL) < high - low
+                ),
+                "",
+            )
+            y = middle + 3 if half else middle - 3
+            scene.text((low + high) / 2, y, text, size=SMALL, anchor="middle", name="track")
+
+
+def _axis(scene: Scene, y: float, step: float, place: Place) -> float:
+    """Positions on the genome; returns where the next line of text stands."""
+    scene.line((LEFT, y), (scene.width - RIGHT, y), colour="faint")
+    room = text_width(f"{place.end}", SMALL) + 16
+    spacing = next(
+        m * 10**power for power in range(12) for m in (1, 2, 5) if m * 10**power * step >= room
+    )
+    for position in range(place.start + 1, place.end + 1):
+        if position % spacing == 0:
+            x = LEFT + step * (position - place.start - 0.5)
+            scene.line((x, y), (x, y + 4), colour="faint")
+            scene.text(x, y + 14, f"{position}", size=SMALL, anchor="middle", name="tick")
+    title = f"position on {place.contig}, along the genome; bases are those of the + strand"
+    y += 28
+    for line in wrapped(title, SMALL, scene.width - LEFT - 4):
+        scene.text(LEFT, y, line, size=SMALL, colour="faint", name="axis-title")
+        y += 14
+    return y
+
+
+def _legend(scene: Scene, y: float) -> float:
+    """What the colours mean; returns where it ends."""
+    x = LEFT
+    for does in ("raises", "lowers"):
+        text = f"{does} a splice site by"
+        scene.text(x, y + 9, text, size=SMALL, colour="faint", name="legend")
+        x += text_width(text, SMALL) + 6
+        for value in SAMPLES:
+            scene.box(x, y, 14, 12, does, opacity=value, name="sample")
+            scene.text(x + 18, y + 9, f"{value:g}", size=SMALL, colour="faint", name="legend")
+            x += 50
+        x += 14
+    scene.box(x + 4, y + 5, 2.4, 2.4, "faint")
+    scene.text(x + 14, y + 9, "base of REF", size=SMALL, colour="faint", name="legend")
+    return y + 14
+
+
+# ---------------------------------------------------------------------------------- hidden windows
 
 
 def draw_walk(annotation: Annotation, place: Place, hidden: list[Hidden], path: str) -> None:
@@ -60,7 +180,7 @@ def draw_walk(annotation: Annotation, place: Place, hidden: list[Hidden], path: 
         from matplotlib.figure import Figure
 
         n = place.end - place.start
-        size = (min(max(NARROW, n / 20), WIDE), 1.8 * len(hidden) + 1.2)
+        size = (min(max(8.0, n / 20), 40.0), 1.8 * len(hidden) + 1.2)
         figure = Figure(size, layout="constrained")
         *panels, bottom = figure.subplots(
             len(hidden) + 1, 1, sharex=True, height_ratios=[4] * len(hidden) + [1]
@@ -80,7 +200,7 @@ def draw_walk(annotation: Annotation, place: Place, hidden: list[Hidden], path: 
             axes.spines[["top", "right"]].set_visible(False)
         _exons(bottom, annotation, place)
         bottom.set_xlabel(f"middle of the hidden window, position on {place.contig}")
-        _write(figure, path)
+        files.write(path, saved(figure, "png" if path.endswith(".png") else "svg"))
 
 
 def _exons(axes, annotation: Annotation, place: Place) -> None:
@@ -100,7 +220,3 @@ def _exons(axes, annotation: Annotation, place: Place) -> None:
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.ticklabel_format(useOffset=False, style="plain", axis="x")
-
-
-def _write(figure, path: str) -> None:
-    files.write(path, saved(figure, "png" if path.endswith(".png") else "svg"))

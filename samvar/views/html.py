@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from itertools import groupby
@@ -16,11 +17,14 @@ from .about import About
 from .explanation import WHAT, Explanation, GeneView, percentile
 from .families import families
 from .figures import WIDTH, draw
-from .scene import svg
+from .scan import Place, Scored
+from .scene import Scene, svg
 
 MOST = 12  # rows of a table of causes
 BESIDE = 720.0  # pixels of a figure that stands beside another one
 MOST_MOTIFS = 60  # rows of the motif table of a region
+MOST_SNVS = 30  # rows of the table of a scan
+SCAN_COLUMNS = "SNV", "gene", "largest change", "of the site at", "strongest cause"
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --paper: #ffffff; --faint: #5f6876;
@@ -88,18 +92,63 @@ def page(
     has the status. Explanations of one variant by several models stand together, then side by
     side. `abouts`: of each model; `notes`: what the asked name left open."""
     title = ", ".join(e.short_title for e in explanations[:3])
-    several = len(abouts) > 1
     groups = [list(same) for _, same in groupby(explanations, key=lambda e: e.title)]
     body = [f'<p class="note">{escape(note)}</p>' for note in notes]
     body += [_section(group) for group in groups]
     body.append(about_section(abouts, cases=explanations))
+    return _document(title, body, wide=len(abouts) > 1)
+
+
+def _document(title: str, body: Sequence[str], wide: bool = False) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>samvar: {escape(title)}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<style>{STYLE}</style></head>\n"
-        f"<body{' class=wide' if several else ''}>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<body{' class=wide' if wide else ''}>\n" + "\n".join(body) + "\n</body></html>\n"
     )
+
+
+def scan_page(where: Place, scanned: Sequence[Scored], heat_map: Scene, about: About) -> str:
+    """One self-contained HTML page of every SNV of a region: heat map, and those that do most."""
+    title = f"{where.contig}:{where.start + 1}-{where.end}: every SNV"
+    statuses = Counter(row["STATUS"] for s in scanned for row in s.rows)
+    counted = ", ".join(f"{status} {n}" for status, n in statuses.items())
+    strongest = sorted(
+        (s for s in scanned if s.largest), key=lambda s: -s.largest.value if s.largest else 0.0
+    )[:MOST_SNVS]
+    left = len(scanned) - len(strongest)
+    body = [
+        f"<section><h1>{escape(title)}</h1>",
+        f'<p class="note">{len(scanned)} SNVs, as <code>samvar scan</code> scores them; rows by '
+        f"status: {counted}.</p>",
+        f'<figure class="scroll">{svg(heat_map, on_page=True, label=title)}</figure>',
+        "<h2>The SNVs that do most</h2>",
+        table(SCAN_COLUMNS, [_scan_row(s) for s in strongest]),
+        f'<p class="note">{left} more do less, or have no score.</p>' if left else "",
+        "</section>",
+        f'<section class="about">{_trust([about], ())}<h2>Origin</h2>{_origin([about])}</section>',
+    ]
+    return _document(title, body)
+
+
+def _scan_row(scored: Scored) -> list[str]:
+    """Of the gene with the largest delta."""
+    assert scored.largest
+    name, value, at = scored.largest
+    row = next(row for row in scored.rows if row.get(f"DS_{name}") == round(value, 4))
+    does = "raises" if name.endswith("G") else "lowers"
+    cause = ""
+    if "CAUSE" in row:
+        event = str(row["CAUSE_EVENT"]).replace("_", " ")
+        cause = f"{row['CAUSE']} {event} at {row['CAUSE_POS']}, {row['CAUSE_EFFECT']:+.4f}"
+    return [
+        f'<code class="variant">{escape(":".join(map(str, scored.allele)))}</code>',
+        escape(str(row["SYMBOL"])),
+        f'<span class="{does}">{WHAT[name]} {value:.4f}</span>',
+        place(*at),
+        escape(cause),
+    ]
 
 
 def _section(group: list[Explanation]) -> str:
@@ -251,15 +300,6 @@ def _motif_table(view: GeneView) -> str:
 def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) -> str:
     """Where the page comes from, what it shows, and how far it can be trusted. `cases`: what is
     known against their explanations is shown."""
-    a = abouts[0]
-    models = "; ".join(
-        f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts
-    )
-    origin = (
-        f"<dl><dt>samvar</dt><dd>{a.version}, {a.date}</dd><dt>model</dt><dd>{models}</dd>"
-        f"<dt>reference</dt><dd>{escape(a.reference)}</dd>"
-        f"<dt>annotation</dt><dd>{escape(a.annotation)}</dd></dl>"
-    )
     columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in COLUMNS.items())
     return (
         '<section class="about"><h2>How to read this</h2>'
@@ -269,7 +309,19 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
         "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
         "than the figure, so that its probabilities may differ by some hundredths.</p>"
         f"<h3>Columns</h3><dl>{columns}</dl>"
-        f"{_trust(abouts, cases)}<h2>Origin</h2>{origin}</section>"
+        f"{_trust(abouts, cases)}<h2>Origin</h2>{_origin(abouts)}</section>"
+    )
+
+
+def _origin(abouts: Sequence[About]) -> str:
+    a = abouts[0]
+    models = "; ".join(
+        f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts
+    )
+    return (
+        f"<dl><dt>samvar</dt><dd>{a.version}, {a.date}</dd><dt>model</dt><dd>{models}</dd>"
+        f"<dt>reference</dt><dd>{escape(a.reference)}</dd>"
+        f"<dt>annotation</dt><dd>{escape(a.annotation)}</dd></dl>"
     )
 
 

@@ -35,11 +35,23 @@ class Place(NamedTuple):
     end: int
 
 
+Value = str | int | float | None
+
+
 class Scored(NamedTuple):
-    """A changed allele, and what is said of it."""
+    """A changed allele, and what is said of it.
+
+    rows     of the table, one for each gene; one without a gene where it has no score
+    largest  of the deltas of all genes, None without a score
+    """
 
     allele: Allele
-    found: ScoredAllele
+    rows: tuple[dict[str, Value], ...]
+    largest: Delta | None
+
+    @classmethod
+    def of(cls, allele: Allele, found: ScoredAllele) -> Scored:
+        return cls(allele, tuple(_rows(allele, found)), _largest(found))
 
 
 # ---------------------------------------------------------------------------------------- the place
@@ -127,7 +139,16 @@ def scan(
     chunks = iter(lambda: list(islice(wanted, CHUNK)), [])
     started = ((c, score(genome, annotation, predictor, c, options)) for c in chunks)
     for alleles, found in one_ahead(started):
-        yield from map(Scored, alleles, found)
+        yield from map(Scored.of, alleles, found)
+
+
+def scan_on_worker(
+    genome: Genome, annotation: Annotation, predictor: Predictor, place: Place, options: Options
+) -> list[Scored]:
+    """Every SNV of the place, scored by the worker that calls this."""
+    alleles = list(changes(genome, place))
+    found = score(genome, annotation, predictor, alleles, options, on_worker=True)
+    return list(map(Scored.of, alleles, found))
 
 
 COLUMNS: tuple[str, ...] = (
@@ -136,36 +157,51 @@ COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def rows(scored: Scored) -> Iterator[tuple[str, ...]]:
-    """Rows of the table, one for each gene: deltas, and the strongest cause of the largest."""
-    contig, pos, ref, alt = scored.allele
-    start = (contig, str(pos), ref, alt, scored.found.status.name)
-    if not scored.found.genes:
-        yield (*start, *["."] * (len(COLUMNS) - len(start)))
-    for effect in scored.found.genes:
+def cells(row: dict[str, Value]) -> tuple[str, ...]:
+    """A row as it is written to a table: probabilities with four decimals, "." for what there is
+    not."""
+    values = (row.get(column) for column in COLUMNS)
+    return tuple(
+        "." if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in values
+    )
+
+
+def _rows(allele: Allele, found: ScoredAllele) -> Iterator[dict[str, Value]]:
+    """By column, one for each gene: deltas, and the strongest cause of the largest."""
+    contig, pos, ref, alt = allele
+    start: dict[str, Value] = dict(
+        CHROM=contig, POS=pos, REF=ref, ALT=alt, STATUS=found.status.name
+    )
+    if not found.genes:
+        yield start
+    for effect in found.genes:
         named = effect.deltas.named
         yield (
-            *start,
-            effect.gene.symbol,
-            *(f"{d.value:.4f}" for d in named),
-            *(str(d.place.pos - pos) for d in named),
-            *_cause(effect),
+            start
+            | dict(SYMBOL=effect.gene.symbol)
+            | {f"DS_{d.name}": round(d.value, 4) for d in named}
+            | {f"DP_{d.name}": d.place.pos - pos for d in named}
+            | _cause(effect)
         )
 
 
-def _cause(effect: GeneEffect) -> tuple[str, ...]:
-    """DELTA, name, event, position (1-based) and effect of the strongest site that is named."""
+def _cause(effect: GeneEffect) -> dict[str, Value]:
+    """Delta, name, event, position (1-based) and effect of the strongest site that is named."""
     for cause in sorted(effect.causes, key=lambda c: -c.value)[:1]:
         sites = [(p, p.position) for p in cause.parts if p.position is not None]
         if sites:
             part, position = sites[0]
-            where = str(position + 1)
-            return NAMES[cause.delta], part.rbp, part.event, where, f"{part.effect:.4f}"
-    return (".",) * 5
+            return dict(
+                CAUSE_OF=NAMES[cause.delta],
+                CAUSE=part.rbp,
+                CAUSE_EVENT=part.event,
+                CAUSE_POS=position + 1,
+                CAUSE_EFFECT=round(part.effect, 4),
+            )
+    return {}
 
 
-def strongest(found: ScoredAllele) -> Delta | None:
-    """The largest delta over all genes; None without a score."""
+def _largest(found: ScoredAllele) -> Delta | None:
     deltas = [d for effect in found.genes for d in effect.deltas.named]
     return max(deltas, key=lambda d: d.value, default=None)
 

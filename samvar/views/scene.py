@@ -29,8 +29,8 @@ Point = tuple[float, float]
 
 
 class Shape(NamedTuple):
-    """A line through points, or a filled area where `fill` is a role; curved: two ends and the two
-    points between them that a cubic curve is drawn to."""
+    """A line through points, or a filled area where `fill` is a role, of this `opacity`; curved:
+    two ends and the two points between them that a cubic curve is drawn to."""
 
     points: tuple[Point, ...]
     stroke: str = ""
@@ -40,6 +40,7 @@ class Shape(NamedTuple):
     curved: bool = False
     name: str = ""
     tip: str = ""
+    opacity: float = 1.0
 
 
 class Text(NamedTuple):
@@ -172,8 +173,9 @@ def _element(item: Shape | Text | Letters, on_page: bool) -> str:
         if item.stroke
         else ""
     )
+    faint = f' fill-opacity="{item.opacity:.3f}"' if item.opacity < 1 else ""
     tip = f"<title>{escape(item.tip)}</title>" if item.tip else ""
-    return f'<path{name} d="{d}" fill="{colour(item.fill)}"{stroke}>{tip}</path>'
+    return f'<path{name} d="{d}" fill="{colour(item.fill)}"{faint}{stroke}>{tip}</path>'
 
 
 def _number(value: float) -> str:
@@ -222,7 +224,7 @@ def _draw(axes, item: Shape | Text | Letters, order: int) -> None:
         axes.add_patch(
             PathPatch(
                 Path(corners, codes[: len(corners)]),
-                facecolor=COLOURS[item.fill] if item.fill else "none",
+                facecolor=(COLOURS[item.fill], item.opacity) if item.fill else "none",
                 edgecolor=COLOURS[item.stroke] if item.stroke else "none",
                 linewidth=item.width * points if item.stroke else 0,
                 linestyle=(0, (3, 2)) if item.dashed else "-",

@@ -60,12 +60,16 @@ function begin(message) {
   if (running) running.abort();
   running = new AbortController();
   $("error").hidden = true;
+  tell(message);
+  return running;
+}
+
+function tell(message) {
   const cancel = document.createElement("button");
   cancel.type = "button";
   cancel.textContent = "Cancel";
   cancel.addEventListener("click", () => running && running.abort());
   $("status").replaceChildren(message + " ", cancel);
-  return running;
 }
 
 function end(own, ...content) {
@@ -99,22 +103,49 @@ async function lookUp(text, thorough) {
   for (const row of rows.rows)
     row.classList.toggle("open", row.dataset.query === text);
   try {
-    const page = await (await fetched(apiAddress("page", text, thorough), own)).text();
+    const response = await fetched(apiAddress("page", text, thorough), own);
+    const page = await response.text(), region = response.headers.get("Samvar-Region");
     if (running !== own) return;
-    show(new DOMParser().parseFromString(page, "text/html"));
+    show(parsed(page));
     document.title = `samvar: ${text.slice(0, 60)}`;
     remember(text);
     $("links").replaceChildren(
       asLink("The page alone, to save or print", apiAddress("page", text, thorough)),
       asLink("JSON", apiAddress("answer", text, thorough)));
-    end(own);
     $("answer").focus({ preventScroll: true });
+    if (region) await scan(decodeURIComponent(region), own);
+    end(own);
   } catch (error) {
     if (running !== own) return;
     if (!own.signal.aborted) showError(error.message);
     end(own, own.signal.aborted ? "Cancelled." : "");
   }
 }
+
+// Every SNV of a region, below its landscape.
+async function scan(region, own) {
+  tell("Scoring every SNV of the region ...");
+  const address = "api/scan/page?" + new URLSearchParams({ query: region });
+  let page;
+  try {
+    page = parsed(await (await fetched(address, own)).text());
+  } catch (error) {
+    if (own.signal.aborted) throw error;
+    const note = document.createElement("p");
+    note.textContent = `Not every SNV was scored: ${error.message}`;
+    $("answer").append(note);
+    return;
+  }
+  if (running !== own) return;
+  const section = page.querySelector("section");
+  for (const name of section.querySelectorAll("code.variant"))
+    name.replaceChildren(linkTo(name.textContent, knockouts.checked));
+  $("answer").querySelector(".about").before(reachable(section));
+  $("links").append(asLink("Every SNV alone", address),
+    asLink("Every SNV as JSON", address.replace("/page", "")));
+}
+
+const parsed = page => new DOMParser().parseFromString(page, "text/html");
 
 function asLink(words, address) {
   const link = document.createElement("a");
@@ -130,12 +161,17 @@ function hideAnswer() {
 
 function show(page) {
   $("answer").replaceChildren(...page.body.childNodes);
-  for (const wide of $("answer").querySelectorAll(".scroll")) {
-    wide.tabIndex = 0; // to be scrolled by the keyboard
-    wide.setAttribute("role", "group");
-    wide.setAttribute("aria-label", wide.matches("figure") ? "landscape" : "table");
-  }
+  reachable($("answer"));
   $("answer").hidden = $("links").hidden = false;
+}
+
+function reachable(part) { // what is wide can be scrolled by the keyboard
+  for (const wide of part.querySelectorAll(".scroll")) {
+    wide.tabIndex = 0;
+    wide.setAttribute("role", "group");
+    wide.setAttribute("aria-label", wide.matches("figure") ? "figure" : "table");
+  }
+  return part;
 }
 
 // ------------------------------------------------------------------------------- several queries
