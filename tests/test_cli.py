@@ -63,6 +63,8 @@ OUTPUTS = {  # what is asked for, with the output last -> why it cannot be writt
     ("junctions", "x.vcf", "--clean"): True,
     ("predict", "g.fa", "--bed"): False,
     ("gia", "GAA", "--state"): True,
+    ("eig", "c:50", "--figure"): True,
+    ("compare", "a.vcf", "b.vcf", "-o"): False,
     ("annotate", "x.vcf", "-O", "z", "-W", "-o"): True,
     ("motifs", "--table"): True,
     ("motifs", "--html"): True,

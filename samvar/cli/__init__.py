@@ -14,6 +14,8 @@ from .options import LazyGroup
 
 COMMANDS = {
     "annotate": "samvar.cli.annotate",
+    "compare": "samvar.cli.compare",
+    "eig": "samvar.cli.eig",
     "explain": "samvar.cli.explain",
     "gia": "samvar.cli.gia",
     "junctions": "samvar.cli.junctions",

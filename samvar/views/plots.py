@@ -6,6 +6,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from .. import files
 from .scene import need_matplotlib
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ INK, FAINT = (
 )  # INK stands for the page's text colour, so that the figure follows light and dark
 SITE = ("#2f7fc1", "#e07b00")  # acceptor, donor
 RISES, FALLS = "#0072b2", "#c44e00"
+ON_DARK = "#e6e8eb"  # the text colour where the ground is dark
 
 
 def style():
@@ -50,6 +52,18 @@ def saved(figure: Figure, form: str) -> bytes:
         transparent=form == "svg",
     )
     return out.getvalue()
+
+
+def write(figure: Figure, path: str) -> None:
+    """A figure as a file, PNG or else SVG, by the suffix of its name. An SVG has no ground, and its
+    text follows light and dark."""
+    if path.endswith(".png"):
+        files.write(path, saved(figure, "png"))
+        return
+    text = saved(figure, "svg").decode().replace(INK, "currentColor")
+    dark = f"@media (prefers-color-scheme: dark) {{ svg {{ color: {ON_DARK} }} }}"
+    colours = f"<style>svg {{ color: {INK} }} {dark}</style>"
+    files.write(path, text.replace("<defs>", f"{colours}\n <defs>", 1))
 
 
 def own_ids(svg: str, salt: str) -> str:
