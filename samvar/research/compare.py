@@ -108,8 +108,8 @@ class Group:
 
     def _add(self, record: Record) -> None:
         entries = parse(split_info(record.line)[1])
-        statuses = entries.get(info.STATUS.key, "").split(",")
-        if len(statuses) != len(record.alts):
+        statuses = entries.get(info.STATUS.key, ".").split(",")
+        if len(statuses) != len(record.alts) or "." in statuses:
             self.without_status += len(record.alts)
             return
         self.statuses.update(statuses)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..research.compare import LEVELS, Compared
+from ..research.compare import LEVELS, Compared, Moments
 from .plots import FAINT, FALLS, INK, RISES, style, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LEAST = 4  # rows of a panel that there is room for
 MOST = 25  # features of a level, those with the smallest p
 SIGNIFICANT = 0.05  # false discovery rate
 ROW, REST = 0.19, 1.5  # inches of a feature, and of what stands around them
+NOTHING = Moments(2)
 TITLES = {"rbp": "RBPs", "family": "families", "core": "core sites"}
 
 
@@ -25,11 +27,11 @@ def draw(found: Sequence[Compared], names: tuple[str, str], path: str) -> None:
     standard error in both groups. `names` of the groups."""
     panels = {level: [c for c in found if c.feature.level == level][:MOST] for level in LEVELS}
     panels = {level: own for level, own in panels.items() if own} or {"rbp": []}
-    most = max(map(len, panels.values()))
+    most = max(LEAST, *map(len, panels.values()))
     with style():
         from matplotlib.figure import Figure
 
-        size = 3.4 * len(panels) + 0.6, ROW * max(most, 4) + REST
+        size = 3.4 * len(panels) + 0.6, ROW * most + REST
         figure = Figure(size, layout="constrained")
         for axes, (level, own) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels.items()
@@ -51,10 +53,10 @@ def _panel(axes: Axes, own: Sequence[Compared], names: tuple[str, str], most: in
         (-0.15, names[0], FALLS, "cases"),
         (0.15, names[1], RISES, "controls"),
     ):
-        moments = [getattr(c, side) for c in own]
+        moments = [getattr(c, side) for c in own] or [NOTHING]
         axes.errorbar(
             [m.mean for m in moments],
-            rows + shift,
+            rows + shift if own else [np.nan],
             xerr=[m.error for m in moments],
             fmt="o",
             ms=3,
