@@ -63,7 +63,7 @@ OUTPUTS = {  # what is asked for, with the output last -> why it cannot be writt
     ("junctions", "x.vcf", "--clean"): True,
     ("predict", "g.fa", "--bed"): False,
     ("gia", "GAA", "--state"): True,
-    ("eig", "c:50", "--figure"): True,
+    ("eig", "c:50", "-o"): True,
     ("compare", "a.vcf", "b.vcf", "-o"): False,
     ("annotate", "x.vcf", "-O", "z", "-W", "-o"): True,
     ("motifs", "--table"): True,
