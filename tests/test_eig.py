@@ -3,6 +3,8 @@ and the command."""
 
 import csv
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -310,6 +312,27 @@ def test_a_base_is_what_it_is_annotated_as(files):
 def test_threads_change_no_digit(files, any_decoy):
     one, two = (run(files, "G:exon 2", "-n", 3, "--threads", t).stdout for t in (1, 2))
     assert one == two
+
+
+def test_an_interrupted_run_does_not_wait_for_its_workers(files, monkeypatch):
+    """The first way is interrupted while the second is integrated: that looks at no more points."""
+    begun, looked = threading.Event(), []
+
+    def integrated(output, way):
+        if not way[0].any():
+            begun.wait(60)
+            raise KeyboardInterrupt
+        for _ in range(60_000):
+            looked.append(output(way[0]))
+            begun.set()
+
+    monkeypatch.setattr(eig, "integrated", integrated)
+    with Predictor(load_bundle(files["bundle"]), threads=2) as predictor:
+        with pytest.raises(KeyboardInterrupt):
+            eig._integrals(
+                predictor, lambda u: time.sleep(0.001), [[torch.zeros(1)], [torch.ones(1)]]
+            )
+    assert 1 <= len(looked) < 60_000
 
 
 def test_the_command_offers_every_baseline_and_path():

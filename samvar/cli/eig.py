@@ -127,6 +127,8 @@ def eig(
     bases that these consist of. Output, baseline and attributions of the table add up, but for the
     residual.
     """
+    import torch
+
     from ..model.bundle import load_bundle
     from ..research import eig as analysis
     from ..scoring.predictor import Predictor
@@ -139,6 +141,7 @@ def eig(
     check_outputs(output, figure)
     genome, genes = genome_and_genes(fasta, annotation)
     kind = None if site is None else SITES.index(site)
+    torch.set_num_threads(1)  # as each worker: the same digits
     bundle = load_bundle(model_name)
     with Predictor(bundle, threads=threads) as predictor:
         targets = _targets(where, genome, genes, predictor, kind)

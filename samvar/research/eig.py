@@ -12,6 +12,7 @@ change of the prediction, so that
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -346,6 +347,25 @@ def of_bases(predictor: Predictor, site: Point, attribution: torch.Tensor, aroun
 # ------------------------------------------------------------------------------------------- a base
 
 
+def _integrals(
+    predictor: Predictor, output: Output, ways: Sequence[list[torch.Tensor]]
+) -> list[torch.Tensor]:
+    """`integrated` of each way, on the workers; an interrupted run does not wait for them."""
+    interrupted = threading.Event()
+
+    def unless_interrupted(bottlenecks: torch.Tensor) -> torch.Tensor:
+        if interrupted.is_set():
+            raise InterruptedError
+        return output(bottlenecks)
+
+    found = predictor.map(lambda way: integrated(unless_interrupted, way), ways)
+    try:
+        return list(tqdm(found, total=len(ways), disable=None, unit="baseline"))
+    except BaseException:
+        interrupted.set()
+        raise
+
+
 def explain(
     genome: Genome,
     predictor: Predictor,
@@ -363,27 +383,17 @@ def explain(
     window = region_window(genome, gene, target.contig, at, at + 1, predictor)
     site = point_of(predictor, window, at)
     output = output_of(predictor, target.kind, scale)
-    known: list[Point] = []
-    if kind != "encoded-zero" or path == "neighbours":
-        known = decoys(predictor, window, target)
-    if kind == "encoded-zero":
-        baselines = [empty_point(predictor)]
-    elif known:
-        baselines = chosen(kind, known, site, n, np.random.default_rng(seed))
-    else:
+    none = kind == "encoded-zero"
+    known = [] if none and path != "neighbours" else decoys(predictor, window, target)
+    if not (none or known):
         raise SamvarError(
             f"{gene.symbol} has no {KINDS[target.kind]} decoy near {site.name} to hold it against: "
             "give --baseline encoded-zero"
         )
-
-    def one(baseline: Point) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        points = way(path, predictor, baseline, site, known)
-        return integrated(output, points), points
-
-    shown = tqdm(predictor.map(one, baselines), total=len(baselines), disable=None, unit="baseline")
-    effects, ways = zip(*shown)
-    each = torch.stack(effects)  # (B, S, C, W)
-    attribution = each.mean(0)
+    rng = np.random.default_rng(seed)
+    baselines = [empty_point(predictor)] if none else chosen(kind, known, site, n, rng)
+    ways = [way(path, predictor, baseline, site, known) for baseline in baselines]
+    each = torch.stack(_integrals(predictor, output, ways))  # (B, S, C, W)
     of_baselines = each.sum(1).double().numpy()
     mean = of_baselines.mean(0)
     middle, half = _flipped(window, at), half_width(predictor)
@@ -397,7 +407,7 @@ def explain(
         (np.sign(of_baselines) == np.sign(mean)).mean(0),
         site.bottleneck.mean(0).double().numpy(),
         torch.stack([points[0] for points in ways]).mean((0, 1)).double().numpy(),
-        of_bases(predictor, site, attribution, min(around, half)),
+        of_bases(predictor, site, each.mean(0), min(around, half)),
         decode(window.gene_codes(middle - half, middle + half + 1)),
     )
 
