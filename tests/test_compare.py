@@ -4,6 +4,7 @@ made up."""
 import csv
 import io
 import math
+import os
 
 import numpy as np
 import pytest
@@ -260,3 +261,17 @@ def test_a_vcf_that_is_not_annotated_is_refused(tmp_path):
     assert result.exit_code == 2 and "give two files" in result.stderr
     result = run(first, tmp_path / "b.vcf", "-o", first)
     assert result.exit_code == 2 and "is an input" in result.stderr
+
+
+def test_the_page_shows_the_committed_table(examples):
+    results = os.path.join(examples(".."), "train", "default", "results", "compare.tsv")
+    with open(results) as f:
+        rows = {r["NAME"]: r for r in csv.DictReader(f, delimiter="\t")}
+    with open(examples("compare.md")) as f:
+        lines = [[c.strip() for c in row.strip("| \n").split("|")] for row in f if row[:2] == "| "]
+    columns = ("NAME", "CASES", "CONTROLS", "MEAN_CASES", "MEAN_CONTROLS", "P", "BH")
+    first = lines.index(list(columns)) + 1
+    assert len(lines[first:]) == 5
+    for cells in lines[first:]:
+        assert cells == [rows[cells[0]][c] for c in columns]
+    assert [r["NAME"] for r in rows.values() if float(r["BH"]) <= 0.05] == ["LSSI_D"]

@@ -375,3 +375,23 @@ def test_what_cannot_be_explained_says_why(files, monkeypatch, where, code, mess
     result = run(files, where)
     assert result.exit_code == code and message in result.stderr, result.output
     assert result.stderr.count("\n") == 1 and not result.stdout
+
+
+@pytest.mark.slow
+def test_the_page_shows_what_the_example_gives(examples):
+    """The numbers may move as far as on another build of torch."""
+    with open(examples("eig.md")) as f:
+        shown = [[c.strip() for c in row.strip("| \n").split("|")] for row in f if row[:2] == "| "]
+    shown = [cells for cells in shown if len(cells) == 8 and cells[0] in ("core", "motif")]
+    assert len(shown) == 3
+    command = ["eig", "WEAK:exon 2", "--site", "acceptor", "--most", "12"]
+    genes = ["-f", examples("minigenes.fa"), "-a", examples("minigenes.gtf")]
+    columns = ("ROW", "NAME", "POS", "OFFSET", "VALUE", "BASELINE", "ATTRIBUTION", "AGREE")
+    found = {
+        tuple(r[c] for c in columns[:4]): r
+        for r in table(CliRunner().invoke(main, [*command, *genes]))
+    }
+    for cells in shown:
+        row = found[tuple(cells[:4])]
+        expected = [float(cell) for cell in cells[4:]]
+        assert [float(row[c]) for c in columns[4:]] == pytest.approx(expected, abs=2e-3)

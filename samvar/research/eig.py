@@ -113,26 +113,26 @@ def base_targets(
     position: int,
     kind: int | None = None,
 ) -> list[Target]:
-    """A base (0-based, the FASTA's contig) in each of its genes, as an acceptor (0) or donor (1):
-    the `kind` that is asked for, else the one that is annotated, else the more likely one. Raises
-    SamvarError where there is nothing to explain."""
+    """A base (0-based, the FASTA's contig) as an acceptor (0) or donor (1): as the `kind` that is
+    asked for in each of its genes; else as what it is annotated in any; else as the more likely one
+    in each. Raises SamvarError where there is nothing to explain."""
     where = f"{contig}:{position + 1:,}"
     if genome.codes(contig, position, position + 1)[0] == UNKNOWN:
         raise SamvarError(f"the base at {where} is unknown (N) in {genome.path}")
     genes = genes_over(genome, annotation, contig, position, position + 1)
     if not genes:
         raise SamvarError(f"there is no gene at {where}: give a base of a gene of the annotation")
-    found = []
-    for gene in genes:
-        annotated = [k for k in (0, 1) if position in gene.sites()[k]]
-        if kind is not None:
-            own = kind
-        elif len(annotated) == 1:
-            own = annotated[0]
-        else:
-            own = _more_likely(genome, predictor, gene, contig, position)
-        found.append(Target(gene, contig, position, own))
-    return found
+    annotated = [Target(g, contig, position, k) for g in genes for k in _as_annotated(g, position)]
+    if kind is not None:
+        return [Target(gene, contig, position, kind) for gene in genes]
+    if annotated:
+        return annotated
+    likely = [_more_likely(genome, predictor, gene, contig, position) for gene in genes]
+    return [Target(gene, contig, position, k) for gene, k in zip(genes, likely)]
+
+
+def _as_annotated(gene: Gene, position: int) -> list[int]:
+    return [k for k, sites in enumerate(gene.sites()) if position in sites]
 
 
 def _more_likely(
