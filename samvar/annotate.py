@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ LOW_CONTEXT = 0.9
 SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the models have seen
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
-LISTED = "listed"  # transcripts that a file names
+LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
 Table = Callable[[Record, list[ScoredAllele]], None]  # takes a record with its alleles
@@ -84,11 +85,14 @@ class Options:
         return info.FIELDS + optional + (info.SPLICEAI,) * self.spliceai_compat
 
     def text(self) -> str:
-        """As the header has them; what is of phased files alone only where it acts."""
-        listed = {} if isinstance(self.transcripts, str) else dict(transcripts=LISTED)
+        """As the header has them; what is of phased files alone only where it acts. Listed
+        transcripts by a checksum of their ids."""
+        told = dict(vars(self))
+        if not isinstance(self.transcripts, str):
+            ids = "\n".join(sorted(self.transcripts)).encode()
+            told["transcripts"] = LISTED + hashlib.sha256(ids).hexdigest()[:12]
         unused = () if self.phased else ("phased", "hap_min")
-        told = {k: v for k, v in (vars(self) | listed).items() if k not in unused}
-        return ",".join(f"{k}={v}" for k, v in told.items())
+        return ",".join(f"{k}={v}" for k, v in told.items() if k not in unused)
 
 
 class Allele(NamedTuple):

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -187,6 +188,34 @@ def test_scores_of_other_options_are_refused(files, scores, tmp_path, options, d
     assert result.exit_code == 1 and differs in result.stderr and not result.stdout
 
 
+@pytest.mark.parametrize("choice", ["mane", ["F;1.1"], ["B.1"]])
+def test_scores_are_of_the_transcripts_that_were_chosen(files, tmp_path, choice):
+    """The same ids in another order and another file will do, others will not."""
+    names, path = tmp_path / "ids.txt", str(tmp_path / "scores.vcf.gz")
+
+    def options(ids):
+        if isinstance(ids, list):
+            names.write_text("# wanted\n" + "".join(f"{i}\n" for i in ids))
+        return [*OPTIONS[:-1], ids if isinstance(ids, str) else str(names)]
+
+    more = [*choice, "X.1"] if isinstance(choice, list) else choice
+    done(run("precompute", files, "-r", "chr2:404-405", "-o", path, options=options(more)))
+    vcf = toy.vcf(tmp_path / "in.vcf", ("chr2", 405, BASES[404], others(BASES[404])[0]))
+    same = options(more[::-1] if isinstance(more, list) else more)
+    out = [str(tmp_path / f"{i}.vcf") for i in range(2)]
+    looked_up = run("annotate", files, vcf, "--scores", path, "-o", out[0], options=same)
+    assert "1 alleles taken from" in done(looked_up).stderr
+    done(run("annotate", files, vcf, "-o", out[1], options=same))
+    assert records(out[0]) == records(out[1])
+    other = options(["F;1.1", "B.1"])
+    refused = run("annotate", files, vcf, "--scores", path, options=other)
+    assert refused.exit_code == 1 and "another transcripts (" in refused.stderr
+    info = ";".join(record[7] for record in records(path))
+    events = re.findall("SAMVAR_EVENT=([^;]+)", info)
+    told = {row.split("|")[2] for rows in events for row in rows.split(",")}
+    assert told == ({i.replace(";", "%3B") for i in choice} if isinstance(choice, list) else set())
+
+
 def test_scores_of_other_files_are_refused(files, scores, tmp_path):
     fasta, genes, bundle = files
     os.makedirs(tmp_path / "model")
@@ -323,7 +352,7 @@ def test_regions_and_genes_select(files, tmp_path):
         (["-r", "chr2", "-R", bed], 2, "give one of -r, -R"),
         (["--genes", bed], 1, "the annotation has no gene"),
         (["--genes", tmp_path / "none.txt"], 1, "none.txt"),
-        (["--transcripts", names], 2, "takes chosen, mane, all here"),
+        (["--transcripts", tmp_path / "none.txt"], 1, "none of chosen, mane, all, and no file"),
         (["-o", tmp_path / "out.vcf"], 2, "must end in .vcf.gz"),
         (["-o", tmp_path / "no" / "out.vcf.gz"], 1, "there is no folder"),
         (["-o", "-"], 2, "give the name of a file"),

@@ -17,6 +17,7 @@ from .options import (
     fasta_option,
     file_only,
     genome_and_genes,
+    listed,
     names_in,
     say,
     score_options,
@@ -111,15 +112,14 @@ def precompute(
         raise click.UsageError("give -o, --bed or --bigwig: there is nothing to write")
     if regions is not None and regions_file is not None:
         raise click.UsageError("give one of -r, -R")
-    if transcripts not in WELL_KNOWN:
-        raise click.UsageError(f"--transcripts takes {', '.join(WELL_KNOWN)} here, and no file")
     if output and not output.endswith((".gz", ".bgz")):
         raise click.UsageError(f"-o {output}: the name must end in .vcf.gz")
-    different_files(*outputs, inputs=(fasta, annotation, regions_file, genes_file))
+    ids_file = None if transcripts in WELL_KNOWN else transcripts
+    different_files(*outputs, inputs=(fasta, annotation, regions_file, genes_file, ids_file))
     check_outputs(*outputs)
     if bigwig:
         need_bigwig()
-    chosen = Options(**options, transcripts=transcripts)
+    chosen = Options(**options, transcripts=listed(transcripts))
     names = names_in(genes_file) if genes_file else set()
     if genes_file and not names:
         raise SamvarError(f"{genes_file} lists no gene")
