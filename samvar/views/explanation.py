@@ -3,9 +3,10 @@ motifs around it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
 from ..genomics.hgvs import hgvs_c
 from ..genomics.transcript import TranscriptMap
-from ..genomics.variant import Status
+from ..genomics.variant import Status, Variant
 from ..genomics.window import Place, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
 from ..model.bundle import Background, Bundle
@@ -314,25 +315,57 @@ def explain(
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
     apart, and always the largest: `thorough`, with each site also put back alone, or as `annotate`
     does."""
-    change = examine(genome, annotation, Allele(contig, pos, ref, alt), options)
+    allele = Allele(contig, pos, ref, alt)
+    change = examine(genome, annotation, allele, options)
     if isinstance(change, Status):
-        status, views = change, []
-    else:
-        shown = windows(genome, annotation, predictor, change, options)
-        scored = _scored(predictor, shown, options)
-        status = status_of(scored)
-        finite = scored if status is not Status.NONFINITE else []
-        views = [_view(predictor, s, options, thorough) for s in finite]
-    bundle = predictor.bundle
-    end, model = pos + len(ref) - 1, model_label(bundle)
-    return Explanation(contig, pos, end, ref, alt, status, views, bundle.background, model)
-
-
-def _scored(predictor: Predictor, shown: list[Window], options: Options) -> list[ScoredWindow]:
-    """An allele's windows, as `annotate` has them scored."""
+        return _explanation(predictor, allele, change, [])
+    shown = windows(genome, annotation, predictor, change, options)
     (job,) = predictor.ahead([shown], options.precision)
     (scored,) = job()
-    return scored
+    return _explanation(predictor, allele, *_views(predictor, scored, options, thorough))
+
+
+def explain_all(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    alleles: Sequence[Allele],
+    options: Options,
+) -> Iterator[Explanation]:
+    """What `explain` says of each, in order, not thorough; the models are shown several at once, on
+    the workers, which start at once."""
+    examined = [(a, examine(genome, annotation, a, options)) for a in alleles]
+    shown = [
+        windows(genome, annotation, predictor, change, options)
+        for _, change in examined
+        if isinstance(change, Variant)
+    ]
+    jobs = predictor.ahead(shown, options.precision)
+    found = chain.from_iterable(
+        predictor.map(lambda job: [_views(predictor, s, options, False) for s in job()], jobs)
+    )
+    return (
+        _explanation(predictor, allele, *((c, []) if isinstance(c, Status) else next(found)))
+        for allele, c in examined
+    )
+
+
+def _explanation(
+    predictor: Predictor, allele: Allele, status: Status, views: list[GeneView]
+) -> Explanation:
+    bundle, end = predictor.bundle, allele.pos + len(allele.ref) - 1
+    contig, pos, ref, alt = allele
+    label = model_label(bundle)
+    return Explanation(contig, pos, end, ref, alt, status, views, bundle.background, label)
+
+
+def _views(
+    predictor: Predictor, scored: list[ScoredWindow], options: Options, thorough: bool
+) -> tuple[Status, list[GeneView]]:
+    """Status of an allele, and its view of the gene of each of its windows."""
+    status = status_of(scored)
+    finite = scored if status is not Status.NONFINITE else []
+    return status, [_view(predictor, s, options, thorough) for s in finite]
 
 
 def model_label(bundle: Bundle) -> str:

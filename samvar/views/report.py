@@ -24,7 +24,7 @@ from ..scoring.deltas import NAMES, SIGN
 from ..scoring.predictor import Predictor
 from ..verify import options_of, parse
 from .about import About
-from .explanation import MOVED, WHAT, Explanation, GeneView, explain
+from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all
 from .html import STYLE, about_section, gene_section
 
 BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8)  # lower ends of the bars of the distribution
@@ -163,14 +163,14 @@ def rows(
     top: Sequence[Scored],
     options: Options,
 ) -> Iterator[Row]:
-    """The top alleles explained, on the workers, in their order."""
-
-    def explained(scored: Scored) -> list[Row]:
-        e = explain(genome, annotation, predictor, *scored.allele, options, thorough=False)
-        return [_row(scored, e, view) for view in e.genes]
-
-    for of_allele in predictor.map(explained, top):
-        yield from of_allele
+    """The top alleles explained, on the workers, in their order. They are worked on along the
+    genome: neighbours share tensors of the reference."""
+    order = sorted(range(len(top)), key=lambda i: top[i].allele[:2])
+    alleles = [top[i].allele for i in order]
+    explained = explain_all(genome, annotation, predictor, alleles, options)
+    done = {i: [_row(top[i], e, view) for view in e.genes] for i, e in zip(order, explained)}
+    for i in range(len(top)):
+        yield from done[i]
 
 
 def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
