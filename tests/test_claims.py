@@ -177,6 +177,13 @@ def test_the_server_under_load():
     assert f"{found['memory_mb']['slope_per_1000_queries']:.0f} MB for 1,000 queries" in told
 
 
+def test_the_report_of_a_file():
+    found, told = content(BENCHMARKS, "report.json"), " ".join(page(SPEED).split())
+    assert f"takes {found['cpu_seconds']:.0f} s of CPU for {found['alleles']} landscapes" in told
+    assert f"has {found['megabytes']:.1f} MB" in told and found["megabytes"] < 15
+    assert f"shared it took {found['seconds']:.0f} s" in told
+
+
 FOLDERS = (".", ".github", "examples", "train", "train/*", "tests/benchmarks")
 PAGES = [p for folder in FOLDERS for p in sorted(glob(f"{folder}/*.md", root_dir=ROOT))]
 

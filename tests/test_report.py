@@ -167,3 +167,17 @@ def test_what_cannot_be_is_told(files, annotated, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     refused = invoke("report", annotated, *files, "-o", out, code=1)
     assert "samvar[report]" in refused.output and not out.exists()
+
+
+@pytest.mark.parametrize(
+    "field, edited",
+    [(r"SAMVAR_MAX=[0-9.]+", "SAMVAR_MAX=abc"), (r"SAMVAR_RBP=[^;\t\n]+", "SAMVAR_RBP=A|B")],
+)
+def test_edited_fields_are_told_with_their_record(files, annotated, tmp_path, field, edited):
+    with open(annotated) as f:
+        text = re.sub(field, edited, f.read())
+    (tmp_path / "e.vcf").write_text(text)
+    result = invoke("report", tmp_path / "e.vcf", *files, "-o", tmp_path / "e.html", code=1)
+    assert not (tmp_path / "e.html").exists()
+    assert "samvar did not write these SAMVAR fields" in result.stderr
+    assert "internal error" not in result.stderr and re.search(r": \w+:\d+: ", result.stderr)

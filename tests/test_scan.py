@@ -71,6 +71,8 @@ def test_places_are_regions_or_numbered_exons(scorer, text, expected):
         ("G:exon 4", "exons 1 to 3, not 4"),
         ("K:exon 1", "no gene K"),
         ("G", "neither CHR:START-END nor GENE:exon N"),
+        (f"c:{'9' * 5000}-1", "neither CHR:START-END nor GENE:exon N"),
+        (f"G:exon {'9' * 5000}", "neither CHR:START-END nor GENE:exon N"),
     ],
 )
 def test_what_is_no_place_is_refused_with_the_cause(files, text, message):

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from .. import info
 from ..annotate import Allele, Options
-from ..errors import SamvarError
+from ..errors import SamvarError, VcfError
 from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
@@ -75,11 +75,19 @@ class Summary:
     def of(
         cls, records: Iterable[Record], motifs: Sequence[str], most: int, least: float
     ) -> Summary:
-        """`motifs`: names that count as regulators."""
+        """`motifs`: names that count as regulators. Raises VcfError where a record's fields are not
+        as they were written."""
         summary, order, names = cls(most, least), count(), frozenset(motifs)
         for record in records:
-            if record.contig:
+            if not record.contig:
+                continue
+            try:
                 summary._add(record, order, names)
+            except (ValueError, KeyError) as e:
+                raise VcfError(
+                    f"{record.contig}:{record.pos}: samvar did not write these SAMVAR fields "
+                    f"({e}): was the file edited? Annotate it again with --overwrite"
+                ) from e
         return summary
 
     def _add(self, record: Record, order: Iterator[int], motifs: frozenset[str]) -> None:

@@ -23,8 +23,9 @@ from ..scoring.predictor import Predictor
 
 MOST = 10_000  # bases of a region
 
-_EXON = re.compile(r"(.+?)[: ]\s*exon\s*([0-9]+)", re.IGNORECASE)
-_REGION = re.compile(r"(.+):([0-9][0-9,]*)-([0-9][0-9,]*)")
+_NUMBER = "([0-9][0-9,]{0,999})"  # int() refuses numbers of some thousand digits
+_EXON = re.compile(r"(.+?)[: ]\s*exon\s*([0-9]{1,999})", re.IGNORECASE)
+_REGION = re.compile(f"(.+):{_NUMBER}-{_NUMBER}")
 
 
 class Place(NamedTuple):
