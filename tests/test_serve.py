@@ -230,7 +230,7 @@ def written(value):
     return "." if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
-@pytest.mark.parametrize("query, first, last", [("c:905-947", 905, 947), ("c:1-3", 1, 3)])
+@pytest.mark.parametrize("query, first, last", [("c:891-912", 891, 912), ("c:1-3", 1, 3)])
 def test_a_region_is_scanned_as_samvar_scan_does(client, files, query, first, last):
     result = CliRunner().invoke(main, ["scan", query, *map(str, files)])
     expected = list(csv.DictReader(io.StringIO(result.stdout), delimiter="\t"))
@@ -256,9 +256,14 @@ def test_the_page_of_a_scan_has_its_heat_map_and_the_strongest_snvs(client):
     assert "position on c" in page and "exon 1" in page and "NO_GENE 15" in page
 
 
-def test_an_exon_is_scanned_with_the_bases_around_it(scorer):
-    told = scan(bounded(scorer, scan=400), "G2:exon 1").json()
+def test_an_exon_is_scanned_with_the_bases_around_it(scorer, monkeypatch):
+    lookup, asked = Lookup(scorer), []
+    monkeypatch.setattr(lookup, "scan", lambda place: asked.append(place) or [])
+    client = TestClient(make_app(lookup), base_url=HERE)
+    told = scan(client, "G2:exon 1").json()
     assert (told["start"], told["end"]) == (1751, 2000)
+    assert asked[0].start == 1750 and asked[-1].end == 2000
+    assert all(before.end == after.start for before, after in zip(asked, asked[1:]))
 
 
 def test_the_page_of_a_region_names_what_can_be_scanned(client):
