@@ -8,11 +8,12 @@ from glob import glob
 import pytest
 
 from samvar.genomics.variant import Status
-from samvar.model.bundle import FOLDER, MOTIF_SITES, load_bundle
+from samvar.model.bundle import FOLDER, LEARNT_MOTIFS, MOTIF_SITES, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 ACCURACY, SPEED = "train/accuracy.md", "tests/benchmarks/README.md"
 RESULTS = os.path.join(ROOT, "train", "default", "results")
+TAUGHT = os.path.join(ROOT, "train", "taught", "results")
 BENCHMARKS = os.path.join(ROOT, "tests", "benchmarks", "results")
 
 
@@ -41,10 +42,17 @@ def area(values):
     return "{:.3f} ({:.3f}-{:.3f})".format(*values)
 
 
-@pytest.mark.parametrize("name, results", [("default", "suite.json"), ("large", "large.json")])
-def test_the_card_is_of_the_committed_results_and_of_these_weights(name, results):
-    metrics, found = content(FOLDER, name, "metrics.json"), content(RESULTS, results)
-    by_bundling = {"storage", MOTIF_SITES}
+@pytest.mark.parametrize(
+    "name, folder, results",
+    [
+        ("default", RESULTS, "suite.json"),
+        ("large", RESULTS, "large.json"),
+        ("taught", TAUGHT, "suite.json"),
+    ],
+)
+def test_the_card_is_of_the_committed_results_and_of_these_weights(name, folder, results):
+    metrics, found = content(FOLDER, name, "metrics.json"), content(folder, results)
+    by_bundling = {"storage", MOTIF_SITES, LEARNT_MOTIFS}
     assert {k: v for k, v in metrics.items() if k not in by_bundling} == found
     known = {
         load_bundle(f"{name}:{kind}").sha256
@@ -70,6 +78,60 @@ def test_accuracies(title, row):
     assert cells(title, ACCURACY) == [
         accuracy(suite[f"{split}, {row}"]) for split in ("validation", "test")
     ]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_accuracies_of_the_taught_bundle(split):
+    suites = [content(folder, "suite.json") for folder in (TAUGHT, RESULTS)]
+    expected = [accuracy(suite[f"{split}, am"]) for suite in suites]
+    assert cells(f"top-k, {split}", ACCURACY) == expected
+
+
+@pytest.mark.parametrize(
+    "title, region",
+    [
+        ("single edits against OpenSpliceAI, all", "all"),
+        ("single edits, exonic", "exonic"),
+        ("single edits, branch-point region", "branch_point"),
+        ("single edits, polypyrimidine tract", "ppt"),
+    ],
+)
+def test_single_edits(title, region):
+    ours = content(TAUGHT, "suite.json")["taught"]
+    theirs = content(ROOT, "train", "teach", "results", "taught.json")["default:am"]
+    told = [of["changes"][region] for of in (ours, theirs)]
+    expected = ["{:.2f} ({:.2f}-{:.2f})".format(c["spearman"], *c["interval"]) for c in told]
+    assert cells(title, ACCURACY) == expected
+
+
+@pytest.mark.parametrize(
+    "title, row",
+    [
+        ("CI-SpliceAI", "CI-SpliceAI functional"),
+        ("CI-SpliceAI, exonic", "CI-SpliceAI functional: exonic"),
+        ("ClinVar", "ClinVar intronic 3-50"),
+        ("MFASS", "MFASS <= -0.5"),
+        ("MFASS, exonic", "MFASS <= -0.5: exonic"),
+        ("MFASS, intronic", "MFASS <= -0.5: intronic"),
+    ],
+)
+def test_areas_of_the_taught_bundle(title, row):
+    found = [content(folder, "suite.json")[row] for folder in (TAUGHT, RESULTS)]
+    expected = [f"{r['auroc'][0]:.3f}, {r['auprc'][0]:.3f}" for r in found]
+    assert cells(title, ACCURACY) == expected
+
+
+def test_events_and_names_of_the_taught_bundle():
+    text = " ".join(page("train/taught/README.md").split())
+    skipped = [content(folder, "events.json")["kinds"]["skip"] for folder in (TAUGHT, RESULTS)]
+    ours, theirs = (found["first"] for found in skipped)
+    assert f"CI-SpliceAI ({skipped[0]['n']}, dev half) are named right in {ours}" in text
+    assert f"(`default`: {theirs};" in text
+    cases = content(TAUGHT, "cases.json")
+    default = content(RESULTS, "cases.json")
+    assert f"is among the causes in {cases['right']} (`default`: {default['right']})" in text
+    alike, chance = cases["alike_right"], cases["alike_by_chance"]
+    assert f"in {alike} a learnt motif is most like such a factor, where {chance:.1f}" in text
 
 
 def test_what_is_left_without_motif_sites():

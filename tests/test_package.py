@@ -19,18 +19,19 @@ ROOT = os.path.join(os.path.dirname(__file__), "..")
 @pytest.mark.parametrize("name", bundled())
 def test_bundled_weights_are_what_their_manifest_says(name):
     bundle = load_bundle(name)
-    assert bundle.name == name and len(bundle.rbps) == 79
+    assert bundle.name == name and len(bundle.rbps) == (98 if name == "taught" else 79)
     assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {
         "am"
     } == {bundle.kind}
 
 
 def test_the_promised_bundles_are_there():
-    assert {"default", "large"} <= set(bundled())
-    default, fixed, large = (load_bundle(name) for name in ("default", "default:fm", "large"))
+    names = "default", "default:fm", "large", "taught"
+    default, fixed, large, taught = found = [load_bundle(name) for name in names]
     assert len(default.models) == 1 and fixed.kind == "fm" and len(large.models) >= 3
     assert default.background is not None  # the scale of percentiles fits these weights
-    assert len({b.sha256 for b in (default, fixed, large)}) == 3
+    assert taught.learnt and not default.learnt
+    assert len({b.sha256 for b in found}) == 4
 
 
 def test_fp32_on_a_gpu_is_not_rounded_to_tf32():
