@@ -429,18 +429,27 @@ def _outcomes(
 
 def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
     """What scores the alleles of a haplotype together, as far as they lie in one frame."""
-    distance, flank = options.distance, predictor.bundle.flank
 
     def joint(gene: Gene, parts: Sequence[Variant]) -> GeneEffect | None:
-        window = make_window(genome, gene, joined(genome, parts), distance, flank, predictor.reach)
-        scored = predictor.exact(window)
-        if not scored.finite:
-            return None
-        near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
-        found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
-        return GeneEffect(window, found, (), _outcomes(predictor, scored, found, options))
+        return joint_effect(genome, predictor, gene, parts, options)
 
-    return Haplotypes(predictor, joint, distance + flank, options.hap_min, options.event_min)
+    within = options.distance + predictor.bundle.flank
+    return Haplotypes(predictor, joint, within, options.hap_min, options.event_min)
+
+
+def joint_effect(
+    genome: Genome, predictor: Predictor, gene: Gene, parts: Sequence[Variant], options: Options
+) -> GeneEffect | None:
+    """What variants do to a gene together, which do not overlap and are in order of `place`; None
+    where the model gives no finite number."""
+    distance, flank = options.distance, predictor.bundle.flank
+    window = make_window(genome, gene, joined(genome, parts), distance, flank, predictor.reach)
+    scored = predictor.exact(window)
+    if not scored.finite:
+        return None
+    near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
+    found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
+    return GeneEffect(window, found, (), _outcomes(predictor, scored, found, options))
 
 
 def encode(
@@ -456,7 +465,12 @@ def encode(
         return []
     each = [rows_of(a, record.pos, options) for a in alleles]
     rows = {f: [row for own in each for row in own.get(f, ())] for f in options.fields}
-    rows[info.HAP] = [info.hap_row(j, record.pos, names[j.sample]) for j in joint]
+    rows[info.HAP] = [
+        info.hap_row(
+            j.alt, [p.name for p in j.partners], j.copies, names[j.sample], j.effect, record.pos
+        )
+        for j in joint
+    ]
     return info.entries(
         [info.max_value(a.max) for a in alleles],
         [a.status for a in alleles],

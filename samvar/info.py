@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import __version__
 from .formats.vcf.record import Record
 from .genomics.genes import Gene, Transcript
 from .genomics.variant import Status
-from .haplotypes import Joint
 from .model.evidence import Evidence
 from .scoring.attribution import Part
 from .scoring.consequence import Consequence, Event, Kind, Outcome
 from .scoring.deltas import NAMES, Deltas
+from .scoring.effects import GeneEffect
 
 
 class Field(NamedTuple):
@@ -89,6 +90,7 @@ HAP = Field(
         ("ALLELE|SYMBOL|PARTNERS|COPIES|SAMPLE", *SCORE.columns()[5:13], *EVENT.columns()[2:])
     ),
 )
+PARTNER = "+"  # between the partners of SAMVAR_HAP
 FIELDS = (MAX, STATUS, SCORE, EVENT, RBP)
 OWN_SPLICEAI = "Splice deltas of samvar "  # distinguishes it from the field of SpliceAI itself
 SPLICEAI = Field(
@@ -159,14 +161,14 @@ def event_values(consequence: Consequence) -> list[list[str]]:
     return [[name, *_event_values(outcome)] for outcome in consequence.outcomes] or [nothing]
 
 
-def hap_row(joint: Joint, pos: int, sample: str) -> str:
+def hap_row(
+    alt: str, partners: Sequence[str], copies: int, sample: str, effect: GeneEffect, pos: int
+) -> str:
     """One row of SAMVAR_HAP. `pos` is the record's POS, 1-based; the event is that of the first
     transcript."""
-    effect = joint.effect
     events = [event_values(c)[0] for c in effect.consequences[:1]]
     (event,) = events or [[""] * len(EVENT_COLUMNS)]
-    partners = "+".join(p.name for p in joint.partners)
-    about = [joint.alt, effect.gene.symbol, partners, str(joint.copies), sample]
+    about = [alt, effect.gene.symbol, PARTNER.join(partners), str(copies), sample]
     return packed(about + _delta_values(effect.deltas, pos) + event)
 
 

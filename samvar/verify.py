@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from tqdm import tqdm
 
@@ -18,6 +20,8 @@ from .formats.vcf import VcfReader
 from .formats.vcf.record import Record, split_info
 from .genomics.genes import Annotation
 from .genomics.genome import Genome
+from .genomics.haplotype import overlapping, place
+from .genomics.variant import Variant
 from .scoring.attribution import ROUGHLY
 from .scoring.predictor import Predictor
 
@@ -82,11 +86,12 @@ def verify(
     header = provenance(reader)
     options = options_of(header["params"])
     scoring = options if predictor.batches else replace(options, precision="fp32")
-    exact = [f for f in options.fields if f is not info.HAP]  # which takes its neighbours, too
-    compared = [f.key for f in (exact if options.precision == "fp32" else (info.MAX, info.STATUS))]
+    exact = options.precision == "fp32"
+    compared = [f.key for f in (options.fields if exact else (info.MAX, info.STATUS))]
     if str(options.transcripts).startswith(spine.LISTED):  # by a file that is not here
         options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
-        compared = [key for key in compared if key not in (info.EVENT.key, info.HGVS.key)]
+        of_transcripts = info.EVENT.key, info.HGVS.key, info.HAP.key
+        compared = [key for key in compared if key not in of_transcripts]
     problems = _of_files(header, reader, genome, annotation, predictor)
     drawn = _Sample(reader, sample)
     problems += [
@@ -98,8 +103,50 @@ def verify(
             spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
         )
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
+        if told := _own(info.HAP.key, before.get(info.HAP.key, ""), record):
+            again = _in_cis(told, record, genome, annotation, predictor, scoring)
+            after[info.HAP.key] = ",".join(again)
         problems += _of_record(record, before, after, compared, options)
     return Report(problems, len(drawn.records))
+
+
+def _in_cis(
+    told: str,
+    record: Record,
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options,
+) -> Iterator[str]:
+    """Rows of SAMVAR_HAP scored again, with the partners that each names. One whose partners can't
+    be scored together, or whose gene is not there, is left out."""
+    for row in told.split(","):
+        try:
+            alt, symbol, partners, copies, sample = map(unquote, row.split("|")[:5])
+            others = [_spelled(p) for p in partners.split(info.PARTNER)]
+            count = int(copies)
+        except ValueError:  # not written by samvar
+            continue
+        alleles = [
+            spine.Allele(record.contig, *s) for s in ((record.pos, record.ref, alt), *others)
+        ]
+        changes = [spine.examine(genome, annotation, a, options) for a in alleles]
+        variants = sorted((c for c in changes if isinstance(c, Variant)), key=place)
+        if len(variants) < len(changes) or overlapping(variants):
+            continue
+        for gene in spine.genes_at(genome, annotation, variants[0], options):
+            effect = gene.symbol == symbol and spine.joint_effect(
+                genome, predictor, gene, variants, options
+            )
+            if effect:
+                names = ["_".join(map(str, s)) for s in others]
+                yield info.hap_row(alt, names, count, sample, effect, record.pos)
+
+
+def _spelled(partner: str) -> tuple[int, str, str]:
+    """POS_REF_ALT."""
+    pos, ref, alt = partner.split("_")
+    return int(pos), ref, alt
 
 
 def _of_files(

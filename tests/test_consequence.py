@@ -462,6 +462,34 @@ def test_each_gene_has_its_rows_and_quiet_alleles_none(real):
     assert seen == {"A", "B"}
 
 
+def test_events_are_of_the_probabilities_that_the_deltas_are_of(real, monkeypatch):
+    """Though the models have seen more on either side, for the sites beyond."""
+    bases, predictor, (forward, _) = real
+    lines, make = [], Line.of
+
+    def seen(scored, placed):
+        lines.append((scored, make(scored, placed)))
+        return lines[-1][1]
+
+    monkeypatch.setattr(Line, "of", seen)
+    monkeypatch.setattr("samvar.scoring.consequence.CLEAR", FLOOR)
+    wide = 0
+    for pos in range(860, 1060, 8):
+        lines.clear()
+        ref = bases[pos - 1]
+        (allele,) = forward(
+            predictor, [Allele("c", pos, ref, "C" if ref != "C" else "A")], Options()
+        )
+        loud = [e for e in allele.genes if e.largest >= FLOOR]
+        assert len(lines) == len(loud)
+        for effect, (scored, _) in zip(loud, lines):
+            middle = effect.window.start - scored.window.start
+            change = (scored.alt - scored.ref).mean(0)[:, middle : middle + effect.window.compared]
+            assert np.abs(change).max() == pytest.approx(effect.largest, abs=1e-7)
+            wide += middle > 0
+    assert wide
+
+
 def record(pos, ref, alt):
     line = f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n".encode()
     return Record(line, 1, "c", pos, ref, (alt,))

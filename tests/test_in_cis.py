@@ -375,6 +375,26 @@ def test_which_overlap(first, second, overlap):
 # ------------------------------------------------------------------------------- the command line
 
 
+def check_verified(args, text, folder):
+    """`samvar verify` accepts the rows of SAMVAR_HAP, and none that says something else."""
+    rows = re.findall(r"SAMVAR_HAP=([^;\t\n]+)", text)
+    assert len(rows) == 2
+    cells = rows[0].split("|")
+    cells[5] = f"{(float(cells[5]) + 0.5) % 1:.4f}"
+    other_partner = rows[0].replace(f"|{rows[0].split('|')[2]}|", "|7_C_A|")
+    for told, code in (
+        (rows[0], 0),
+        ("|".join(cells), 1),
+        (other_partner, 1),
+        (rows[0].replace("_", "-"), 1),
+    ):
+        out = folder / "out.vcf"
+        out.write_text(text.replace(f"SAMVAR_HAP={rows[0]}", f"SAMVAR_HAP={told}", 1))
+        result = CliRunner().invoke(main, ["verify", str(out), *args[2:-1]])
+        assert result.exit_code == code, result.stderr
+        assert ("SAMVAR_HAP is" in result.stderr) == bool(code)
+
+
 def test_on_the_command_line(worlds, tmp_path):
     bases, genome, _, predictor = worlds["+"]
     table = genome.path.replace("g.fa", "g.gtf")
@@ -385,11 +405,12 @@ def test_on_the_command_line(worlds, tmp_path):
         lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t0|1")
     vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS")
     args = ["annotate", vcf, "-f", genome.path, "-a", table, "--model", model, "--no-cache"]
-    result = CliRunner().invoke(main, [*args, "--phased", "--hap-min", "0.01"])
+    result = CliRunner().invoke(main, [*args, "--phased", "--hap-min", "0"])
     assert result.exit_code == 0, result.stderr
     assert "1 sets of alleles on one haplotype scored together" in result.stderr
-    assert "phased=True,hap_min=0.01" in result.stdout
+    assert "phased=True,hap_min=0.0" in result.stdout
     assert "##INFO=<ID=SAMVAR_HAP," in result.stdout
+    check_verified(args, result.stdout, tmp_path)
     plain = CliRunner().invoke(main, args).stdout
     assert "hap" not in re.search("##samvar_params=.*", plain)[0] and "SAMVAR_HAP" not in plain
     alone = toy.vcf(tmp_path / "alone.vcf", ("c", 1000, bases[999], "A"))

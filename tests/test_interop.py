@@ -220,6 +220,17 @@ def test_a_new_index_takes_the_place_of_the_other_kind(world, tmp_path):
     assert "o.vcf.gz.csi is older than" in again.stderr
 
 
+@pytest.mark.parametrize("version", ["VC\x02v4.2", "", "BCFv2.2"])
+def test_a_first_line_by_which_htslib_knows_no_vcf_is_named(world, tmp_path, version):
+    header = (f"##fileformat={version}", *HEADER[1:])
+    path = toy.vcf(tmp_path / "x.vcf", snv(10) + "\t0/1", header=header, columns="\tFORMAT\tS")
+    failed = samvar(path, *world["files"], "-o", tmp_path / "out.bcf", fails=True)
+    told = ascii(header[0])
+    assert f"line 1 of the header is {told}" in failed.stderr
+    assert not (tmp_path / "out.bcf").exists()
+    samvar(path, *world["files"], "-o", tmp_path / "out.vcf")
+
+
 def test_a_header_that_htslib_refuses_is_named(world, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", snv(10) + "\t0/1", header=HEADER, columns="\tFORMAT\tS\tS")
     failed = samvar(path, *world["files"], "-o", tmp_path / "out.bcf", fails=True)

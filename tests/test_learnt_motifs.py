@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from click.testing import CliRunner
 
 from samvar.cli import main
 from samvar.errors import DatasetError, RecipeError
+from samvar.model.bundle import learnt_of
 from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
+from samvar.training import likeness
+from samvar.training.card import card
 from samvar.training.checkpoint import load_run
 from samvar.training.edits import FamilySampler, Site
 from samvar.training.effects import SubstitutionEffects
@@ -23,6 +27,7 @@ from samvar.training.learnt import (
     give_learnt_motifs,
     load_local_model,
 )
+from samvar.training.likeness import consensus
 from samvar.training.recipe import MotifRecipe, TeachRecipe
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.teach import load_teacher, teach
@@ -310,3 +315,86 @@ def test_a_smooth_teachers_gradients_rank_its_single_edits(pairs, tmp_path):
     assert found["exonic"]["n"] > 10 and found["exonic"]["spearman"] > 0.95
     elsewhere = replace(effects, codes=(effects.codes + 1) % 4)
     assert script.first_order(elsewhere, labels, None)["changes"]["all"]["n"] == 0
+
+
+# ------------------------------------------------------------------------------ what they look like
+
+
+@pytest.mark.parametrize(
+    "rows, letters",
+    [
+        (["ACGT", "ACGT", "ACGT"], "ACGT"),
+        (["CACGC", "GACGG", "TATGT", "AATGA"], "AYG"),  # no base at the ends
+        (["AC", "GG", "CT", "TA"], ""),
+    ],
+)
+def test_consensus(rows, letters):
+    windows = np.array([["ACGT".index(b) for b in row] for row in rows])
+    assert consensus(windows) == letters
+
+
+class PlantedSites(torch.nn.Module):
+    """Sites of one protein at TGCATG, of one learnt motif at GAAGA and of one nowhere."""
+
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = torch.zeros(2, 1)
+
+        def forward(self, x):  # (N, 4, L) -> (N, 2, L - 10)
+            return torch.stack([where(x, "TGCATG"), where(x, "GAAGA")], 1)[..., 5:-5]
+
+    def __init__(self):
+        super().__init__()
+        self.fixed = self.Fixed()
+
+    def forward(self, x):  # (N, 4, L) -> (N, 4, L - 20)
+        known, learnt = where(x, "TGCATG"), where(x, "GAAGA")
+        return torch.stack([known, learnt, learnt, 0 * learnt], 1)[..., 10:-10]
+
+
+def where(x, word):
+    """1 at the third base of each place where a word stands."""
+    hits = torch.stack([x[:, "ACGT".index(b), i : x.shape[-1] - 7 + i] for i, b in enumerate(word)])
+    return torch.nn.functional.pad(hits.prod(0), (2, 5))
+
+
+def test_a_learnt_motif_is_told_by_its_sites_and_its_nearest_proteins():
+    rng = np.random.default_rng(0)
+    tiles = []
+    for _ in range(6):
+        codes = rng.integers(0, 4, 400).astype(np.uint8)
+        for at in range(30, 360, 30):
+            codes[at : at + 5] = ["ACGT".index(b) for b in "GAAGA"]
+        tiles.append(codes)
+    names = ["RBFOX2", "TRA2A", "MOTIF_01", "MOTIF_02"]
+    model = SimpleNamespace(motifs=PlantedSites())
+    found = likeness.learnt_motifs(model, names, tiles)
+    assert set(found) == {"MOTIF_01"}  # the other has no site
+    motif = found["MOTIF_01"]
+    assert "GAAGA" in motif["consensus"] and motif["sites"] >= 66
+    (best, area), (other, chance) = motif["nearest"]
+    assert (best, other) == ("TRA2A", "RBFOX2")
+    assert area > 0.8 and abs(chance - 0.5) < 0.05
+
+
+def test_a_bundle_a_card_and_the_list_tell_what_learnt_motifs_look_like(tmp_path):
+    metrics = {
+        "learnt motifs": {
+            "am": {"MOTIF_01": dict(sites=50, consensus="YTAAC", nearest=[["SF1", 0.88]])}
+        }
+    }
+    motif = learnt_of(metrics, "am")["MOTIF_01"]
+    assert motif.text == "learnt, no known protein; sites YTAAC; most like SF1 (0.88)"
+    assert learnt_of(metrics, "fm") == {}
+    config = dict(
+        name="x", kinds={}, flank=5, data=dict(train=dict(genes=1, bases=2, introns=3)),
+        lesson=dict(teacher="T (GPL)", networks=2, windows=1500, edited=1000, digest="abcdef01"),
+    )  # fmt: skip
+    storage = dict(precision="fp32", windows=1, largest_error=0.0)
+    text = card(config, metrics | dict(storage=storage))
+    assert "| MOTIF_01 | YTAAC | SF1 (0.88) |" in text
+    assert (
+        "T (GPL): the mean of 2 networks. Its outputs alone were used, on 1,500 windows of train "
+        "genes, 1,000 of them edited versions of another (soft labels abcdef01)." in text
+    )

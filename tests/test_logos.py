@@ -17,7 +17,7 @@ from samvar.cli import main
 from samvar.errors import ContigMismatchError, SamvarError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome, encode
-from samvar.model.bundle import MOTIF_SITES, Bundle, load_bundle, write_manifest
+from samvar.model.bundle import LEARNT_MOTIFS, MOTIF_SITES, Bundle, load_bundle, write_manifest
 from samvar.model.sam import DETECT_REACH, SAM, Config, FixedMotifs, crop, one_hot
 from samvar.scoring.predictor import Predictor
 from samvar.views import logos
@@ -202,6 +202,36 @@ def test_the_mirror_image_gives_the_same_counts(random, predictor, tmp_path):
     ):
         assert one.fm.tolist() == two.fm.tolist() and one.am.tolist() == two.am.tolist()
         assert (one.exonic, one.shared) == (two.exonic, two.shared)
+
+
+def test_learnt_motifs_have_a_logo_of_their_own(random, tmp_path):
+    """Of a model with branch points, whose motifs stand one channel further on."""
+    pytest.importorskip("logomaker")
+    folder = toy.bundle(tmp_path, learnt_motifs=2, branch_point=True)
+    about = dict(sites=30, consensus="GAAG", nearest=[["TRA2A", 0.9]])
+    edit(f"{folder}/metrics.json", **{LEARNT_MOTIFS: dict(am=dict(MOTIF_02=about))})
+    write_manifest(folder)
+    predictor = Predictor(load_bundle(folder))
+    model = predictor.models[0]
+    found = logos.collect(*random, predictor, ["MOTIF_02", "BBB2"])
+    learnt, known = found.motifs
+    assert [m.rbp for m in found.motifs] == ["MOTIF_02", "BBB2"]
+    active = [
+        (model.motifs(one_hot(torch.from_numpy(encode("N" * 20 + piece + "N" * 20)[None])))[0] > 0)
+        for piece in (BASES[100:1400], toy.revcomp(BASES[1600:2900]))
+    ]
+    for motif, channel in ((learnt, 4), (known, 1)):
+        inner = [a[channel, 10 + CENTRE :][: 1300 - 2 * CENTRE] for a in active]
+        assert motif.sites == sum(int(a.sum()) for a in inner) > 0
+    assert not learnt.fm.any() and known.fm.any()
+    assert np.isnan(learnt.distance) and np.isnan(learnt.information("fm"))
+    assert learnt.information("am") > 0
+    row = dict(zip(logos.COLUMNS, logos.table(found)[1].split("\t")))
+    assert row["shared_percent"] == row["information_fm_bits"] == row["distance_bits"] == "."
+    text = logos.page(found)
+    assert "learnt, no known protein; sites GAAG; most like TRA2A (0.90)" in text
+    everything = logos.collect(*random, predictor)
+    assert [m.rbp for m in everything.motifs] == [*toy.RBPS, "MOTIF_01", "MOTIF_02"]
 
 
 def test_what_is_asked_for(random, predictor, tmp_path):

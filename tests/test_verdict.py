@@ -7,6 +7,7 @@ from samvar.genomics.align import Alignment
 from samvar.genomics.genome import encode
 from samvar.genomics.variant import Variant
 from samvar.genomics.window import Place
+from samvar.model.bundle import LearntMotif
 from samvar.scoring.attribution import Attribution, Part, PartKind
 from samvar.scoring.consequence import ACCEPTOR, DONOR, Consequence, Event, Kind, Outcome, Site
 from samvar.scoring.deltas import Deltas
@@ -42,6 +43,7 @@ def outcome(kind, sites, exons=(23, 23), size=90, strength=0.87, message=None):
     return Outcome(event, Place(0), Place(8), message or Message(Frame.IN_FRAME), "r.(?)")
 
 
+LEARNT = {"MOTIF_11": LearntMotif("GAAG", (("TRA2B", 0.9), ("SRSF1", 0.8), ("RBM5", 0.8)))}
 CORE = Part("LSSI_D", "weaker", 200, effect=0.86, kind=PartKind.CORE)
 SKIPPED = outcome(Kind.EXON_SKIPPING, (LOST,))
 
@@ -52,6 +54,23 @@ def test_a_skipped_exon():
         "Donor of exon 23 lost (0.91 to 0.04): exon 23 skipped, 90 bases, in frame. Strength 0.87. "
         "Cause: the splice site itself (99% of the change). No cryptic donor within 500 bases."
     )
+
+
+@pytest.mark.parametrize(
+    "part, named",
+    [
+        (Part("TRA2A", "loss", 190, effect=0.4), "a site of TRA2A lost"),
+        (Part("MOTIF_07", "gain", 190, effect=0.4), "a site of the learnt motif MOTIF_07 gained"),
+        (
+            Part("MOTIF_11", "loss", 190, effect=0.4),
+            "a site of the learnt motif MOTIF_11 (like those of TRA2B and SRSF1) lost",
+        ),
+        (Part("BP", "loss", 190, effect=0.4, kind=PartKind.CORE), "a branch point lost"),
+    ],
+)
+def test_how_a_cause_is_named(part, named):
+    said = verdict(deltas(DL=0.8), [cause(3, 0.8, part)], consequence(SKIPPED), LEARNT)
+    assert f"Cause: {named} (50% of the change)." in said
 
 
 def test_nothing_is_said_of_small_changes():

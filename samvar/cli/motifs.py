@@ -65,7 +65,8 @@ def motifs(
     """Draw what each RBP's motif selects.
 
     Finds the sites of the fixed and of the adjusted motif in the genes of a genome, and writes
-    their densities, sequence logos, and the difference of the two. Without --table, --svg and
+    their densities, sequence logos, and the difference of the two. Motifs that were learnt without
+    a protein (MOTIF_01, ...) have no fixed one. Without --table, --svg and
     --html the table goes to stdout. --svg and --html need matplotlib and logomaker:
     pip install 'samvar[plot]'.
     """
@@ -92,7 +93,7 @@ def motifs(
         logos.style()  # raises an error when logomaker or matplotlib is missing
     wanted = [c for c in (chroms or "").split(",") if c]
     bundle = load_bundle(model_name)
-    names = [rbp_named(name, bundle.rbps, bundle.families) for name in rbps]
+    names = [rbp_named(name, bundle.layout.motifs, bundle.families) for name in rbps]
     genome, genes = genome_and_genes(fasta, annotation)
     with Predictor(bundle) as predictor:
         found = logos.collect(genome, genes, predictor, names, wanted, max_bases)

@@ -19,6 +19,12 @@ import torch
 
 LSSI_FLOOR = -10.0
 NO_MOTIF = 0.0
+LEARNT = "MOTIF_"  # what the names of learnt motifs begin with
+
+
+def is_learnt(name: str) -> bool:
+    """Whether a motif channel of this name was learnt from sequence: no protein is known for it."""
+    return name.startswith(LEARNT)
 
 
 class CoreChannel(NamedTuple):
@@ -65,7 +71,7 @@ class Layout:
     def of(cls, core: tuple[CoreChannel, ...], rbps: list[str], motifs: int) -> Layout:
         """Of a model with so many motif channels: those beyond the RBPs are learnt, MOTIF_01 and
         so on."""
-        learnt = (f"MOTIF_{i:02}" for i in range(1, motifs - len(rbps) + 1))
+        learnt = (f"{LEARNT}{i:02}" for i in range(1, motifs - len(rbps) + 1))
         return cls(core, (*rbps, *learnt))
 
     @property

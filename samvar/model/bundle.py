@@ -21,6 +21,7 @@ FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
 MANIFEST = "manifest.json"
 FORMAT = 1
 MOTIF_SITES = "motif sites"  # in metrics.json: per kind, the bases counted and the densities
+LEARNT_MOTIFS = "learnt motifs"  # in metrics.json: per kind, what they look like
 NEARLY_SILENT = 0.00005  # sites per base of genes
 
 
@@ -45,6 +46,22 @@ class Background:
 
 
 @dataclass(frozen=True)
+class LearntMotif:
+    """What a motif without a protein of its own looks like: the `consensus` of its sites (IUPAC, 5'
+    to 3'), and the proteins whose affinities tell these sites from any sequence best, with the area
+    under the ROC curve, the best first."""
+
+    consensus: str
+    nearest: tuple[tuple[str, float], ...]
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        proteins = ", ".join(f"{name} ({area:.2f})" for name, area in self.nearest)
+        return f"learnt, no known protein; sites {self.consensus or 'N'}; most like {proteins}"
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Trained models of one kind (am or fm), one per seed, in evaluation mode.
 
@@ -52,7 +69,8 @@ class Bundle:
     of all that the scores depend on (`identity`). `background`: effects of random variants (`samvar
     train background`), `evidence`: how sure a score is, `calibration`: the temperature, relative to
     the models' own, at which site probabilities are shares of true sites among validation genes;
-    None where the bundle has none for these models.
+    None where the bundle has none for these models. `learnt`: what the motifs without a protein
+    look like, by name; of those with hardly any sites nothing is known.
     """
 
     name: str
@@ -68,6 +86,7 @@ class Bundle:
     silent: frozenset[str] = frozenset()  # motifs with hardly any sites in genes
     evidence: Evidence | None = None
     calibration: float | None = None
+    learnt: dict[str, LearntMotif] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -142,6 +161,7 @@ def load_bundle(name: str) -> Bundle:
             frozenset(nearly_silent(metrics_of(folder), kind)),
             evidence_of(folder, kind, sha256),
             calibration_of(metrics_of(folder), kind, sha256),
+            learnt_of(metrics_of(folder), kind),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
@@ -161,6 +181,15 @@ def nearly_silent(metrics: dict, kind: str) -> list[str]:
     metrics.json; none where it does not say."""
     density = metrics.get(MOTIF_SITES, {}).get(kind, {}).get("density", {})
     return [name for name, share in density.items() if share < NEARLY_SILENT]
+
+
+def learnt_of(metrics: dict, kind: str) -> dict[str, LearntMotif]:
+    """What the learnt motifs of a kind look like, by metrics.json."""
+    found = metrics.get(LEARNT_MOTIFS, {}).get(kind, {})
+    return {
+        name: LearntMotif(m["consensus"], tuple((protein, area) for protein, area in m["nearest"]))
+        for name, m in found.items()
+    }
 
 
 def calibration_of(metrics: dict, kind: str, sha256: str) -> float | None:

@@ -174,20 +174,29 @@ def consequences(
     """What an allele does to those of its gene's `transcripts` that it touches, as far as the
     events reach a strength of `minimum`; nothing where it changes no site by `FLOOR`. `deltas`:
     those of its window. Where they reach `CLEAR` the models are run once more, over `REACH` bases
-    on either side."""
+    on either side, for the sites beyond the compared positions."""
     window, largest = scored.window, deltas.values.max()
     start, end = window.variant.span
     touched = [t for t in transcripts if t.start <= end and start <= t.end]
     if not touched or largest < FLOOR:
         return ()
     if largest >= CLEAR and start - window.start < REACH:
-        scored = predictor.exact(
-            make_window(
-                window.genome, window.gene, window.variant, REACH, window.flank, window.reach
-            )
+        wide = make_window(
+            window.genome, window.gene, window.variant, REACH, window.flank, window.reach
         )
+        scored = _overlaid(predictor.exact(wide), scored)
     line = Line.of(scored, deltas.placed)
     return tuple(consequence(line, t, minimum) for t in touched)
+
+
+def _overlaid(wide: ScoredWindow, compared: ScoredWindow) -> ScoredWindow:
+    """A wider window of the same variant, but where `compared` has probabilities, of which the
+    deltas are, with these: the context of the two is not the same."""
+    at = compared.window.start - wide.window.start
+    ref, alt = wide.ref.copy(), wide.alt.copy()
+    for whole, own in ((ref, compared.ref), (alt, compared.alt)):
+        whole[..., at : at + own.shape[-1]] = own
+    return ScoredWindow(wide.window, ref, alt)
 
 
 def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequence:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -15,6 +16,7 @@ from ..errors import RecipeError
 from ..model.bottleneck import Layout
 from ..model.bundle import (
     FORMAT,
+    LEARNT_MOTIFS,
     MANIFEST,
     MOTIF_SITES,
     background_file,
@@ -27,7 +29,9 @@ from ..model.sam import MOTIF_REACH, SAM, one_hot
 from .card import write_card
 from .checkpoint import load_run
 from .dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
+from .likeness import learnt_motifs
 from .sampling import Mixture, WindowSampler
+from .soft_labels import lesson_of
 
 CHECKED_WINDOWS = 64  # validation windows on which the stored precision is compared with fp32
 COUNTED_TILES = 128  # of validation genes, in which the sites of each motif are counted
@@ -73,20 +77,28 @@ def storage_error(model: SAM, stored: SAM, data: Dataset) -> float:
     return max(float((model(x).exp() - stored(x).exp())[:, 1:].abs().max()) for x in parts)
 
 
-@torch.inference_mode()
-def site_densities(model: SAM, names: Sequence[str], data: Dataset) -> dict:
-    """Sites of each motif channel per base, in tiles spread evenly over the validation genes (train
-    genes, if none): dict(bases, density: name -> share of the bases)."""
+def counted_tiles(data: Dataset) -> tuple[list[np.ndarray], int]:
+    """Base codes of tiles spread evenly over the validation genes (train genes, if none),
+    `MOTIF_REACH` more on either side, and how many bases of the tiles are known."""
     split = VALIDATION if len(data.genes(VALIDATION)) else TRAIN
-    tiles = []
+    places = []
     for gene in data.genes(split):
         length = int(data.offsets[gene + 1] - data.offsets[gene])
-        tiles += [(gene, start, min(start + TILE, length)) for start in range(0, length, TILE)]
-    bases, sites = 0, torch.zeros(len(names))
-    for gene, start, end in tiles[:: -(-len(tiles) // COUNTED_TILES)]:
-        codes, _ = data.window(gene, start, end, MOTIF_REACH, MOTIF_REACH)
+        places += [(gene, start, min(start + TILE, length)) for start in range(0, length, TILE)]
+    chosen = places[:: -(-len(places) // COUNTED_TILES)]
+    tiles = [data.window(*place, MOTIF_REACH, MOTIF_REACH)[0] for place in chosen]
+    known = sum(int((t[MOTIF_REACH:-MOTIF_REACH] != UNKNOWN).sum()) for t in tiles)
+    return tiles, known
+
+
+@torch.inference_mode()
+def site_densities(model: SAM, names: Sequence[str], data: Dataset) -> dict:
+    """Sites of each motif channel per base of `counted_tiles`: dict(bases, density: name -> share
+    of the bases)."""
+    tiles, bases = counted_tiles(data)
+    sites = torch.zeros(len(names))
+    for codes in tiles:
         sites += (model.motifs(one_hot(torch.from_numpy(codes[None]))) > 0)[0].sum(1)
-        bases += int((codes[MOTIF_REACH:-MOTIF_REACH] != UNKNOWN).sum())
     shares = (sites / max(bases, 1)).tolist()
     return dict(bases=bases, density={name: round(x, 7) for name, x in zip(names, shares)})
 
@@ -100,15 +112,18 @@ def make_bundle(
     evaluations: dict[str, dict],
     half: bool = True,
     temperature: float = 1.0,
+    soft_labels: str | None = None,
 ) -> None:
     """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`:
     title -> numbers of `samvar train evaluate` or of a script in train/, printed in the card and
     kept in metrics.json. `temperature`: what the models' outputs are divided by before the
-    softmax."""
+    softmax. `soft_labels`: the folder that the runs learnt from, told in the card."""
     earlier = files_of(folder)
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
     tensors, errors = {}, []
+    if soft_labels:
+        config["lesson"] = lesson_of(soft_labels)
     for kind, folders in runs.items():
         members = []
         if len(set(folders)) < len(folders):
@@ -117,6 +132,8 @@ def make_bundle(
             _, description = load_run(run, kind)
             if description["data"] != data.digest():
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
+            if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:
+                raise RecipeError(f"{run} has not learnt from the soft labels in {soft_labels}")
             with open(os.path.join(run, "recipe.json")) as handle:
                 recipe = json.load(handle)
             state = load_file(os.path.join(run, "model.safetensors"))
@@ -130,7 +147,7 @@ def make_bundle(
                 dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
                 | {
                     k: description[k]
-                    for k in ("averaged", "density", "started_from")
+                    for k in ("averaged", "density", "started_from", "soft_labels")
                     if description.get(k)
                 }
             )
@@ -138,6 +155,9 @@ def make_bundle(
         model = build(members[0]["config"], tensors[members[0]["file"]])
         layout = Layout.of(model.core, config["rbps"], model.motifs.channels)
         metrics.setdefault(MOTIF_SITES, {})[kind] = site_densities(model, layout.motifs, data)
+        if model.config.learnt_motifs:
+            found = learnt_motifs(model, layout.motifs, counted_tiles(data)[0])
+            metrics.setdefault(LEARNT_MOTIFS, {})[kind] = found
     os.makedirs(folder, exist_ok=True)
     scales = {background_file(folder, kind): kind for kind in ("am", "fm")}
     for old in (os.path.join(folder, name) for name in earlier):

@@ -9,9 +9,19 @@ from collections.abc import Iterator
 from .. import files
 from ..errors import BundleError
 from ..model import sam
-from ..model.bundle import NEARLY_SILENT, nearly_silent, write_manifest
+from ..model.bundle import LEARNT_MOTIFS, NEARLY_SILENT, nearly_silent, write_manifest
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
+
+MEASURES = ("auroc", "auprc", "spearman")  # of measured exons
+
+BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
+    canonical=lambda _: "core scores at AG and AC, GT, GC and AT alone",
+    branch_point=lambda _: "a third core model, of branch points (BP)",
+    faint_candidates=lambda _: "weak candidates are adjusted in proportion to their strength",
+    learnt_motifs=lambda n: f"{n} motifs learnt from sequence alone (MOTIF_01 and so on)",
+    effect_bumps=lambda _: "sites act on splice sites directly, too, by their distance (RNA maps)",
+)
 
 INTENDED_USE = """
 ## Intended use
@@ -49,15 +59,20 @@ def card(config: dict, metrics: dict) -> str:
     sections = (
         _runs(config),
         _training_data(config["data"]),
+        _lesson(config.get("lesson")),
         _accuracy(metrics),
+        _single_edits(metrics),
         _exons(metrics),
         _variants(metrics),
+        _measured_exons(metrics),
         _reconstruction(metrics),
         _reliability(metrics),
         _stored_precision(metrics["storage"]),
         INTENDED_USE,
         _limits(config, metrics),
         _deviations(),
+        _beyond_the_paper(config),
+        _learnt_motifs(metrics),
     )
     return "\n".join(section for section in sections if section) + "\n"
 
@@ -83,6 +98,18 @@ def _runs(config: dict) -> str:
     return "\n".join(lines)
 
 
+def _lesson(lesson: dict | None) -> str:
+    """`lesson`: as `soft_labels.lesson_of` has it."""
+    if not lesson:
+        return ""
+    return (
+        f"\n## Teacher\n{lesson['teacher']}: the mean of {lesson['networks']} networks. Its "
+        f"outputs alone were used, on {lesson['windows']:,} windows of train genes, "
+        f"{lesson['edited']:,} of them edited versions of another (soft labels "
+        f"{lesson['digest'][:8]})."
+    )
+
+
 def _runs_of(kind: str, member: dict) -> Iterator[tuple[str, dict]]:
     """(title, run) of every run that a model of the bundle was made of."""
     if "averaged" not in member:
@@ -96,7 +123,7 @@ def _runs_of(kind: str, member: dict) -> Iterator[tuple[str, dict]]:
 def _parameters(run: dict) -> str:
     recipe, start = run["recipe"], run.get("started_from")
     parts = [
-        f"{recipe['steps']} steps of {recipe['batch_bases']} bases",
+        f"{recipe['steps']} steps of {_batch(run)}",
         f"{recipe['optimizer']} {recipe['lr']:g}",
         f"density {recipe['density_start']:g} to {recipe['density_end']:g} "
         f"({recipe['density_schedule']})",
@@ -108,6 +135,15 @@ def _parameters(run: dict) -> str:
     if start:
         parts.append(f"from {start['name']} ({start['sha256'][:8]})")
     return ", ".join(parts)
+
+
+def _batch(run: dict) -> str:
+    """What a step of a run learns from."""
+    recipe = run["recipe"]
+    annotated, taught = f"{recipe['batch_bases']} bases", "a teacher's soft labels"
+    if not run.get("soft_labels"):
+        return annotated
+    return f"{annotated} and {taught}" if recipe["label_weight"] else taught
 
 
 def _training_data(data: dict) -> str:
@@ -149,6 +185,27 @@ def _accuracy(metrics: dict) -> str:
     )
 
 
+def _single_edits(metrics: dict) -> str:
+    rows = []
+    for numbers in metrics.values():
+        for region, found in numbers.get("changes", {}).items():
+            low, high = found["interval"]
+            rows.append(
+                f"{region} | {found['n']} | {found['spearman']:.2f} ({low:.2f}-{high:.2f}) | "
+                f"{found['r2']:.2f}"
+            )
+        if "divergence" in numbers:
+            rows.append(
+                f"divergence from the teacher: {numbers['divergence']:.2f} nats per 1,000 bases; "
+                f"{numbers['bits']:.2f} bits a base, core channels too | | |"
+            )
+    return _table(
+        "Single edits beside exons of validation genes, against a teacher's change of log-odds",
+        "region | changes | Spearman | R2",
+        rows,
+    )
+
+
 def _exons(metrics: dict) -> str:
     return _table(
         "Alternative and new exons (sites among the best k; counts, no claim)",
@@ -172,6 +229,22 @@ def _variants(metrics: dict) -> str:
             for title, numbers in metrics.items()
             if "auroc" in numbers
         ],
+    )
+
+
+def _measured_exons(metrics: dict) -> str:
+    rows = []
+    for title, each in metrics.items():
+        for score, found in each.items():
+            if not (isinstance(found, dict) and "clusters" in found):
+                continue
+            cells = " | ".join(_interval(found[k]) if k in found else "" for k in MEASURES)
+            positive = found.get("positive", "")
+            rows.append(f"{title} | {score} | {found['n']} | {positive} | {cells}")
+    return _table(
+        "Measured exons, from the exon's own two sites (none was trained on)",
+        "set | score | n | positive | AUROC | AUPRC | Spearman",
+        rows,
     )
 
 
@@ -261,6 +334,31 @@ def _deviations() -> str:
     """As the model's own text lists them."""
     _, _, deviations = (sam.__doc__ or "").partition("Deviations from the paper:\n")
     return f"\n## Deviations from the paper\n{deviations.strip()}" if deviations else ""
+
+
+def _beyond_the_paper(config: dict) -> str:
+    """What models of the bundle have that the paper's does not, by `sam.Config`."""
+    lines = []
+    for kind, members in config["kinds"].items():
+        shape = {k: v for k, v in members[0]["config"].items() if k in BEYOND_THE_PAPER}
+        lines += [
+            f"* {kind}: {say(shape[k])}" for k, say in BEYOND_THE_PAPER.items() if shape.get(k)
+        ]
+    return "\n".join(["", "Beyond the paper", *lines]) if lines else ""
+
+
+def _learnt_motifs(metrics: dict) -> str:
+    rows = []
+    for found in metrics.get(LEARNT_MOTIFS, {}).values():
+        for name, motif in found.items():
+            nearest = ", ".join(f"{protein} ({area:.2f})" for protein, area in motif["nearest"])
+            rows.append(f"{name} | {motif['consensus']} | {nearest}")
+    return _table(
+        "Learnt motifs: their sites in validation genes, and the proteins whose affinities tell "
+        "these from any sequence best (AUROC)",
+        "motif | consensus | nearest",
+        rows,
+    )
 
 
 # -------------------------------------------------------------------------------------------- cells

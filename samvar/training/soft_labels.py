@@ -218,7 +218,29 @@ class SoftLabelSampler:
 
 def digest_of(folder: str) -> str:
     """Checksum of what the soft labels in `folder` were made from."""
-    with open(os.path.join(folder, "teach.json")) as handle:
-        return hashlib.sha256(
-            json.dumps(json.load(handle)["identity"], sort_keys=True).encode()
-        ).hexdigest()
+    identity = json.dumps(_about(folder)["identity"], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()
+
+
+def lesson_of(folder: str) -> dict:
+    """What a card says of the soft labels in `folder`: their digest, who the teacher was, how many
+    windows it has labelled, and how many of these are edited versions of another. Raises
+    DatasetError."""
+    labels = SoftLabels.load_folder(folder)
+    windows, families = len(labels.codes), len(labels.families) - 1
+    about = _about(folder)
+    return dict(
+        digest=digest_of(folder),
+        teacher=about.get("teacher", ""),
+        networks=len(about["identity"]["teachers"]),
+        windows=windows,
+        edited=windows - families,
+    )
+
+
+def _about(folder: str) -> dict:
+    try:
+        with open(os.path.join(folder, "teach.json")) as handle:
+            return json.load(handle)
+    except (OSError, ValueError) as e:
+        raise DatasetError(f"{folder} is no folder of samvar train teach ({e})") from e

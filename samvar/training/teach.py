@@ -228,9 +228,11 @@ def teach(
     resume: bool = False,
     minutes: float | None = None,
     report: Callable[[str], None] = print,
+    teacher_name: str = "",
 ) -> bool:
     """Label `recipe.families` families into shards in `folder`, of `SoftLabels` or, where the
-    recipe asks for effects, of `SubstitutionEffects`; True when all are done.
+    recipe asks for effects, of `SubstitutionEffects`; True when all are done. `teacher_name`: for
+    the cards of models that learn from it.
 
     Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
     something else.
@@ -252,7 +254,7 @@ def teach(
             )
     else:
         check_convention(teacher, data, device)
-        write(about, json.dumps(dict(identity=identity), indent=1))
+        write(about, json.dumps(dict(identity=identity, teacher=teacher_name), indent=1))
     if teacher.context < max(LEFT, RIGHT):
         raise DatasetError(
             f"a teacher needs at least {max(LEFT, RIGHT)} bases of context, not {teacher.context}"

@@ -3,8 +3,8 @@ motifs around it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status, Variant
 from ..genomics.window import Place, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
-from ..model.bundle import Background, Bundle
+from ..model.bundle import Background, Bundle, LearntMotif
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import FLOOR, Consequence, consequences
@@ -160,20 +160,23 @@ class GeneView:
     causes: list[attribution.Attribution] | None = None
     consequences: tuple[Consequence, ...] = ()
     sureness: tuple[Sureness, ...] = ()
+    learnt: Mapping[str, LearntMotif] = field(default_factory=dict)  # as `Bundle.learnt`
 
     @property
     def verdict(self) -> str:
         """What is predicted of the first transcript, in words; nothing for a region."""
-        return verdict(self.deltas, self.causes or (), self.consequences) if self.deltas else ""
+        return self._verdict(self.consequences) if self.deltas else ""
 
     @property
     def other_verdicts(self) -> list[tuple[str, str]]:
         """Ids of the further transcripts, with what is predicted of each."""
         return [
-            (c.transcript.id, verdict(self.deltas, self.causes or (), (c,)))
-            for c in self.consequences[1:]
-            if self.deltas
+            (c.transcript.id, self._verdict((c,))) for c in self.consequences[1:] if self.deltas
         ]
+
+    def _verdict(self, consequences: tuple[Consequence, ...]) -> str:
+        assert self.deltas is not None
+        return verdict(self.deltas, self.causes or (), consequences, self.learnt)
 
     @property
     def gene(self) -> Gene:
@@ -272,6 +275,17 @@ class Explanation:
     genes: list[GeneView]
     background: Background | None
     model: str  # name and kind of the bundle
+
+    @property
+    def learnt_causes(self) -> dict[str, LearntMotif]:
+        """What the learnt motifs among the causes look like, as far as that is known."""
+        return {
+            part.rbp: view.learnt[part.rbp]
+            for view in self.genes
+            for cause in view.causes or []
+            for part in sorted(cause.parts, key=lambda p: p.rbp)
+            if part.rbp in view.learnt
+        }
 
     @property
     def title(self) -> str:
@@ -385,7 +399,8 @@ def _view(predictor: Predictor, scored: ScoredWindow, options: Options, thorough
     transcripts = window.gene.selected(options.transcripts)
     outcomes = consequences(predictor, scored, found, transcripts, options.event_min)
     sure = tuple(sureness(predictor.bundle.evidence, window, found, outcomes))
-    return GeneView(window, ref, alt, found, causes, outcomes, sure)
+    learnt = predictor.bundle.learnt
+    return GeneView(window, ref, alt, found, causes, outcomes, sure, learnt)
 
 
 def explain_region(

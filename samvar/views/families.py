@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..model.bottleneck import is_learnt
 from ..scoring.attribution import Attribution, PartKind
 
 FAMILIES = {  # of related proteins; others: the name up to its first digit
@@ -25,6 +26,11 @@ FAMILIES = {  # of related proteins; others: the name up to its first digit
     "FUBP3": "KHSRP/FUBP",
     "KHSRP": "KHSRP/FUBP",
     "TRA2A": "SR",
+    "TRA2B": "SR",
+    "TIAL1": "TIA",
+    "U2AF2": "U2AF",
+    "SNRNP70": "SNRNP70",
+    "HNRNPLL": "HNRNPL",
     "EWSR1": "FET",
     "FUS": "FET",
     "TAF15": "FET",
@@ -40,6 +46,8 @@ def family(rbp: str) -> str:
     """Name of the group of related proteins, whose motifs are alike."""
     if rbp in FAMILIES:
         return FAMILIES[rbp]
+    if is_learnt(rbp):
+        return rbp
     if rbp.startswith("SRSF"):
         return "SR"
     if re.fullmatch(r"RBM\d+|ZNF\d+", rbp):

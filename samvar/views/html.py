@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from ..info import EVENT_COLUMNS, event_values, place
-from ..scoring.attribution import Attribution
+from ..scoring.attribution import Attribution, Part
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
 from ..scoring.knockout import KINDS
 from .about import About
@@ -262,8 +262,15 @@ def _cause_table(cause: Attribution, e: Explanation) -> str:
     return (
         f"<h3>Why {WHAT[NAMES[cause.delta]]} {cause.value:.4f}</h3>"
         f'<p class="note">raises, lowers: the probability of the {kind}</p>'
-        f'{table(heads, cells)}<p class="note">By family: {grouped}</p>'
+        f'{table(heads, cells)}<p class="note">By family: {grouped}</p>{_learnt(e, rows)}'
     )
+
+
+def _learnt(e: Explanation, rows: Sequence[Part]) -> str:
+    """What the learnt motifs among the rows look like."""
+    shown = {p.rbp for p in rows}
+    told = [f"{escape(n)}: {escape(m.text)}" for n, m in e.learnt_causes.items() if n in shown]
+    return f'<p class="note">{"<br>".join(told)}</p>' if told else ""
 
 
 def _motif_table(view: GeneView) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -21,6 +21,8 @@ from .. import files
 from ..errors import ContigMismatchError, SamvarError
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, ContigNames, Genome, reverse_complement
+from ..model.bottleneck import is_learnt
+from ..model.bundle import LearntMotif
 from ..model.sam import MOTIF_REACH, SAM, crop, one_hot
 from ..scoring.knockout import channel_of
 from ..scoring.predictor import Predictor
@@ -77,7 +79,7 @@ class Premrna:
 
 @dataclass(frozen=True)
 class Motif:
-    """What an RBP's motifs select: as many FM as AM sites.
+    """What an RBP's motifs select: as many FM as AM sites. A learnt motif has no fixed one.
 
     fm, am  (21, 4): counts of A C G T around the sites, in transcript orientation, the centre at
             index 10
@@ -96,6 +98,11 @@ class Motif:
     def sites(self) -> int:
         return int(self.am[0].sum())
 
+    @property
+    def has_both(self) -> bool:
+        """Whether there are sites, and a fixed motif beside the adjusted one."""
+        return self.sites > 0 and not is_learnt(self.rbp)
+
     @cached_property
     def difference(self) -> np.ndarray:
         """(21, 4): share among AM sites less share among FM sites."""
@@ -104,12 +111,12 @@ class Motif:
     @cached_property
     def distance(self) -> float:
         """Jensen-Shannon divergence of FM and AM in bits, position by position and summed; nan
-        without sites."""
+        without either."""
         fm, am = shares(self.fm), shares(self.am)
         middle = (fm + am) / 2
         return (
             float((relative_entropy(fm, middle) + relative_entropy(am, middle)).sum() / 2)
-            if self.sites
+            if self.has_both
             else np.nan
         )
 
@@ -121,19 +128,21 @@ class Motif:
 
     def information(self, which: str) -> float:
         """Bits of the whole logo "fm" or "am"; nan without sites."""
-        return float(self.letters(which).sum()) if self.sites else np.nan
+        there = self.sites if which == "am" else self.has_both
+        return float(self.letters(which).sum()) if there else np.nan
 
 
 @dataclass(frozen=True)
 class Logos:
     """Motifs over `positions` usable bases of `genes` genes, `exonic` of them in exons. `model`
-    names the bundle."""
+    names the bundle; `learnt` as `Bundle.learnt`."""
 
     motifs: list[Motif]
     positions: int
     exonic: int
     genes: int
     model: str
+    learnt: Mapping[str, LearntMotif]
 
     def density(self, motif: Motif) -> tuple[float, float, float]:
         """AM sites in percent of the positions: of all, of exons, of introns; nan where there are
@@ -163,8 +172,8 @@ def collect(
     chroms: Iterable[str] = (),
     max_bases: int = 2_000_000,
 ) -> Logos:
-    """FM and AM sites of `rbps` (none named: all), over the pre-mRNA of the genes on `chroms` (none
-    named: all).
+    """FM and AM sites of `rbps` (none named: all motifs, learnt ones too), over the pre-mRNA of the
+    genes on `chroms` (none named: all).
 
     Pre-mRNA is the extent of a gene's chosen transcript, everything around it unknown to the model;
     genes come in the annotation's order until `max_bases` positions are used. AM sites are those of
@@ -180,8 +189,10 @@ def collect(
             f"bundle {bundle.name}:{bundle.kind} has fixed motifs alone; give a model with "
             "adjusted ones, as --model default"
         )
-    channels = [channel_of(predictor, name) - 2 for name in dict.fromkeys(rbps)] or range(
-        len(bundle.rbps)
+    first = bundle.layout.motif_channels.start
+    names = bundle.layout.motifs
+    channels = [channel_of(predictor, name) - first for name in dict.fromkeys(rbps)] or range(
+        len(names)
     )
     rna = premrna(genome, _selected(annotation, chroms), max_bases)
     if not rna.usable.any():
@@ -196,10 +207,10 @@ def collect(
         own = channel == c
         at, f = position[own], affinity[own]
         am = at[adjusted[own]]
-        fm = at[np.argsort(-f, kind="stable")[: len(am)]]
+        fm = at[np.argsort(-f, kind="stable")[: len(am) if c < len(bundle.rbps) else 0]]
         motifs.append(
             Motif(
-                bundle.rbps[c],
+                names[c],
                 counts(rna.codes, fm),
                 counts(rna.codes, am),
                 int(rna.exonic[am].sum()),
@@ -213,6 +224,7 @@ def collect(
         int((rna.usable & rna.exonic).sum()),
         rna.genes,
         f"{bundle.name}, seed {bundle.seeds[0]}",
+        bundle.learnt,
     )
 
 
@@ -264,7 +276,8 @@ def candidates(model: SAM, codes: np.ndarray, usable: np.ndarray) -> tuple[np.nd
     position is an index into them.
 
     These are the positions of highest affinity of a channel, all above one threshold, and more than
-    its AM sites: the best FM sites, as many as there are AM sites, are among them.
+    its AM sites: the best FM sites, as many as there are AM sites, are among them. Of a learnt
+    motif they are its sites, of no affinity.
     """
     motifs, found = model.motifs, []
     starts = range(MOTIF_REACH, len(codes) - MOTIF_REACH, TILE)
@@ -275,9 +288,12 @@ def candidates(model: SAM, codes: np.ndarray, usable: np.ndarray) -> tuple[np.nd
         x = one_hot(torch.from_numpy(codes[None, start - MOTIF_REACH : end + MOTIF_REACH]))
         f = motifs.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
         candidate = motifs.pre(f, crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)) > 0
-        channel, at = np.nonzero(candidate[0].cpu().numpy() & usable[start:end])
         adjusted = (motifs(x) > 0)[0].cpu().numpy()
-        found.append((channel, start + at, f[0].cpu().numpy()[channel, at], adjusted[channel, at]))
+        learnt = adjusted[len(f[0]) :]
+        candidate = np.concatenate([candidate[0].cpu().numpy(), learnt])
+        affinity = np.concatenate([f[0].cpu().numpy(), np.zeros(learnt.shape, np.float32)])
+        channel, at = np.nonzero(candidate & usable[start:end])
+        found.append((channel, start + at, affinity[channel, at], adjusted[channel, at]))
     return tuple(np.concatenate(column) for column in zip(*found))
 
 
@@ -299,7 +315,7 @@ def table(logos: Logos) -> list[str]:
 
 
 def _numbers(logos: Logos, m: Motif) -> list[str]:
-    shared = 100 * m.shared / m.sites if m.sites else np.nan
+    shared = 100 * m.shared / m.sites if m.has_both else np.nan
     values = [*logos.density(m), shared, m.information("fm"), m.information("am"), m.distance]
     return ["." if np.isnan(v) else f"{v:.{d}f}" for v, d in zip(values, (4, 4, 4, 1, 3, 3, 4))]
 
@@ -321,7 +337,8 @@ def listing(predictor: Predictor) -> list[str]:
     psams += [0] * (len(names) - len(psams))  # of learnt motifs
     lines = ["rbp\tpsams\tdensity_percent\tfamily\tremark"]
     for rbp, n, density in sorted(zip(names, psams, 100 * sites / RANDOM_BASES)):
-        remark = "nearly silent" if rbp in bundle.silent else ""
+        remarks = [bundle.learnt[rbp].text] if rbp in bundle.learnt else []
+        remark = "; ".join(remarks + ["nearly silent"] * (rbp in bundle.silent))
         lines.append(f"{rbp}\t{n}\t{density:.4f}\t{bundle.families.get(rbp, rbp)}\t{remark}")
     return lines
 
@@ -354,14 +371,19 @@ def style():
 
 
 def draw(motif: Motif) -> Figure:
-    """FM and AM on one scale, and AM - FM."""
+    """FM and AM on one scale, and AM - FM; of a learnt motif its own logo alone."""
     with style():
         from matplotlib.figure import Figure
 
-        figure = Figure((10, 1.9), layout="constrained")
-        fm, am, change = figure.subplots(1, 3)
         fixed, adjusted = motif.letters("fm"), motif.letters("am")
         tall = max(0.2, 1.1 * fixed.sum(1).max(), 1.1 * adjusted.sum(1).max())
+        figure = Figure((10, 1.9), layout="constrained")
+        fm, am, change = figure.subplots(1, 3)
+        if is_learnt(motif.rbp):
+            _logo(fm, adjusted, (0, tall), "bits")
+            am.set_axis_off()
+            change.set_axis_off()
+            return figure
         deep = max(0.05, 1.1 * motif.difference.clip(0).sum(1).max())  # as much below zero as above
         _logo(fm, fixed, (0, tall), "FM (bits)")
         _logo(am, adjusted, (0, tall), "AM (bits)")
@@ -444,7 +466,7 @@ def page(logos: Logos) -> str:
     """One self-contained HTML page, light and dark, that prints: a card for each RBP, those that
     differ most first, those with few sites last."""
     order = sorted(
-        logos.motifs, key=lambda m: (m.sites < FEW, -m.distance if m.sites else 1, m.rbp)
+        logos.motifs, key=lambda m: (m.sites < FEW, -m.distance if m.has_both else 1, m.rbp)
     )
     rows = "".join(_row(logos, m) for m in order)
     heads = "".join(
@@ -461,7 +483,8 @@ shown at as many sites, those of highest affinity.</p>
 <p class="note">Logos: information against the base composition of the same genes, centre of the
 site at 0, from 5' to 3' of the transcript; AM - FM: difference of the shares of each base. Density:
 AM sites per 100 bases. Shared: AM sites that are FM sites, too. Bits: information of the whole
-logo. Distance: Jensen-Shannon divergence of FM and AM in bits, summed over the positions. With less
+logo. Distance: Jensen-Shannon divergence of FM and AM in bits, summed over the positions. A learnt
+motif (MOTIF_01, ...) has no protein and no FM. With less
 than {FEW} sites (*) logos and distances are mostly noise: these RBPs come last.</p>
 <div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 {cards}
@@ -485,9 +508,13 @@ def _card(logos: Logos, m: Motif) -> str:
     for base, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{base})")
     few = ", few" if m.sites < FEW else ""
+    sites = f"{m.sites:,} sites{few} ({density} % of bases; exons {exons} %, introns {introns} %)"
+    if is_learnt(m.rbp):
+        looks = f"; {escape(logos.learnt[m.rbp].text)}" if m.rbp in logos.learnt else ""
+        told = f"{sites}, {am} bits{looks}"
+    else:
+        told = f"distance {distance} bits; {sites}, {shared} % shared; FM {fm} bits, AM {am} bits"
     return (
-        f'<section id="{_anchor(m)}"><h2>{escape(m.rbp)}</h2>'
-        f'<p class="note">distance {distance} bits; {m.sites:,} sites{few} ({density} % of bases; '
-        f"exons {exons} %, introns {introns} %), {shared} % shared; "
-        f'FM {fm} bits, AM {am} bits</p><figure class="scroll">{svg}</figure></section>'
+        f'<section id="{_anchor(m)}"><h2>{escape(m.rbp)}</h2><p class="note">{told}</p>'
+        f'<figure class="scroll">{svg}</figure></section>'
     )

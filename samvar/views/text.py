@@ -29,6 +29,10 @@ def to_dict(e: Explanation) -> dict:
         status=e.status.name,
         model=e.model,
         genes=[_gene_dict(v, e.background) for v in e.genes],
+        learnt_motifs={
+            name: dict(consensus=m.consensus, nearest=[dict(rbp=r, auroc=a) for r, a in m.nearest])
+            for name, m in e.learnt_causes.items()
+        },
     )
 
 
@@ -184,6 +188,8 @@ def to_text(e: Explanation, check: bool = False, most: int = 12, named: bool = F
             if view.deltas is None
             else _causes_text(view, view.deltas, e.background, check, most)
         )
+    if e.learnt_causes:
+        lines += ["", *(f"{name}: {motif.text}" for name, motif in e.learnt_causes.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -3,8 +3,11 @@ strongly, and what speaks against it. It never says that an allele is harmless."
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
+from ..model.bottleneck import BRANCH_POINT_CORE, is_learnt
+from ..model.bundle import LearntMotif
 from ..scoring.attribution import Attribution, Part, PartKind
 from ..scoring.consequence import FLOOR, REACH, Consequence, Event, Kind, Outcome, Site
 from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
@@ -37,20 +40,24 @@ _OF_PARTS = {
 
 
 def verdict(
-    deltas: Deltas, causes: Iterable[Attribution], consequences: Sequence[Consequence]
+    deltas: Deltas,
+    causes: Iterable[Attribution],
+    consequences: Sequence[Consequence],
+    learnt: Mapping[str, LearntMotif] = MappingProxyType({}),
 ) -> str:
-    """One statement of an allele in one gene, of the first of its transcripts."""
+    """One statement of an allele in one gene, of the first of its transcripts. `learnt`: as
+    `Bundle.learnt`."""
     if deltas.values.max() < FLOOR:
         return NO_STATEMENT
     causes = list(causes)
     outcomes = consequences[0].outcomes if consequences else ()
     if not outcomes:
-        return " ".join([_change_alone(deltas), *_cause(causes, None, deltas)])
+        return " ".join([_change_alone(deltas), *_cause(causes, None, deltas, learnt)])
     event = outcomes[0].event
     sentences = [
         f"{_site(event.sites[0])}: {_what(event)}, {_reading(outcomes[0].message)}.",
         f"Strength {event.strength:.2f}.",
-        *_cause(causes, event.sites[0], deltas),
+        *_cause(causes, event.sites[0], deltas, learnt),
         *_against(event, consequences[0].cryptic),
         *_also(outcomes[1:]),
     ]
@@ -107,7 +114,12 @@ def _reading(message: Message) -> str:
     return ", ".join(parts)
 
 
-def _cause(causes: list[Attribution], site: Site | None, deltas: Deltas) -> Iterator[str]:
+def _cause(
+    causes: list[Attribution],
+    site: Site | None,
+    deltas: Deltas,
+    learnt: Mapping[str, LearntMotif],
+) -> Iterator[str]:
     """The strongest cause of the delta of a site, or of the largest delta."""
     if not causes:
         return
@@ -118,7 +130,7 @@ def _cause(causes: list[Attribution], site: Site | None, deltas: Deltas) -> Iter
     at_site = (part.position, part.offset) == own
     doubt = "" if part.agree == 1 else ", on whose sign the model's seeds do not agree"
     share = min(part.effect / cause.value, 1.0)
-    yield f"Cause: {_named(part, at_site)} ({share:.0%} of the change){doubt}."
+    yield f"Cause: {_named(part, at_site, learnt)} ({share:.0%} of the change){doubt}."
 
 
 def _is_of(cause: Attribution, site: Site | None) -> bool:
@@ -129,12 +141,19 @@ def _is_of(cause: Attribution, site: Site | None) -> bool:
     )
 
 
-def _named(part: Part, at_site: bool) -> str:
+def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
     if part.kind is PartKind.SPACING:
         return "the spacing of the sites around"
+    happened = _OF_PARTS.get(part.event, part.event)
+    if part.rbp == BRANCH_POINT_CORE.name:
+        return f"a branch point {happened}"
     if part.kind is PartKind.CORE:
         return "the splice site itself" if at_site else "another splice site nearby"
-    return f"a site of {part.rbp} {_OF_PARTS.get(part.event, part.event)}"
+    if not is_learnt(part.rbp):
+        return f"a site of {part.rbp} {happened}"
+    nearest = [name for name, _ in learnt[part.rbp].nearest[:2]] if part.rbp in learnt else []
+    like = f" (like those of {' and '.join(nearest)})" if nearest else ""
+    return f"a site of the learnt motif {part.rbp}{like} {happened}"
 
 
 def _against(event: Event, cryptic: Sequence[Site]) -> Iterator[str]:

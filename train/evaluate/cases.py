@@ -15,6 +15,8 @@ factor      the strongest part of the largest delta, of those that show in four 
             its effect adds to the delta
 shown       annotate's defaults would list that part
 chance      the share of the other cases' factors that would have been right here
+alike       as `factor`, but a learnt motif counts as each of the proteins that it is most like, too
+            (the bundle's card names them); with a chance of its own
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from common import save
 
@@ -32,26 +36,25 @@ from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Variant, normalise
 from samvar.genomics.window import make_window
-from samvar.model.bundle import load_bundle
+from samvar.model.bundle import LearntMotif, load_bundle
 from samvar.scoring import attribution, deltas
 from samvar.scoring.predictor import Predictor
 
-SR = ("SRSF2", "SRSF4", "SRSF5", "SRSF8", "SRSF9", "SRSF10", "SRSF11")
+SR = ("SRSF1", "SRSF2", "SRSF4", "SRSF5", "SRSF7", "SRSF8", "SRSF9", "SRSF10", "SRSF11")
 A1 = ("HNRNPA0", "HNRNPA1", "HNRNPA2B1", "HNRNPD", "HNRNPDL")
-# the members among the 79 proteins; a protein that is not here stands for itself; YBX1 has no
-# member
+# the members among the proteins of the bundles; a protein that is not here stands for itself
 FAMILY = {
-    "ELAVL1": ("ELAVL4",),
+    "ELAVL1": ("ELAVL1", "ELAVL4"),
     "HNRNPA1": A1,
     "HNRNPA2B1": A1,
     "HNRNPF": ("HNRNPF", "HNRNPH2"),
     "HNRNPH1": ("HNRNPF", "HNRNPH2"),
-    "KHDRBS1": ("KHDRBS2", "KHDRBS3"),
+    "KHDRBS1": ("KHDRBS1", "KHDRBS2", "KHDRBS3"),
     "SRSF1": SR,
     "SRSF2": ("SRSF2", "SRSF8"),
-    "TRA2B": ("TRA2A",),
-    "U2AF2": ("PUF60",),
-    "SNRNP70": ("LSSI_D",),  # of U1 snRNP, which binds donors
+    "TRA2B": ("TRA2A", "TRA2B"),
+    "U2AF2": ("PUF60", "U2AF2"),
+    "SNRNP70": ("LSSI_D", "SNRNP70"),  # of U1 snRNP, which binds donors
 }
 EVENTS = {"gain": ("gain", "stronger", "site_inserted"), "loss": ("loss", "weaker", "site_deleted")}
 
@@ -68,12 +71,19 @@ def reported(row: dict) -> set[tuple[str, str]]:
     }
 
 
-def match(parts: list[attribution.Part], wanted: set[tuple[str, str]]) -> dict | None:
+def match(
+    parts: list[attribution.Part],
+    wanted: set[tuple[str, str]],
+    learnt: Mapping[str, LearntMotif] = MappingProxyType({}),
+) -> dict | None:
     """The strongest wanted part that adds to the delta, or the strongest that does not; None where
-    none shows."""
-    found = [
-        (i, p) for i, p in enumerate(parts, 1) if (p.rbp, p.event) in wanted and round(p.effect, 4)
-    ]
+    none shows. `learnt`: motifs that count as their nearest proteins, too."""
+
+    def is_wanted(part: attribution.Part) -> bool:
+        nearest = [name for name, _ in learnt[part.rbp].nearest] if part.rbp in learnt else []
+        return any((name, part.event) in wanted for name in (part.rbp, *nearest))
+
+    found = [(i, p) for i, p in enumerate(parts, 1) if is_wanted(p) and round(p.effect, 4)]
     if not found:
         return None
     rank, part = min(found, key=lambda f: (f[1].effect < 0, f[0]))
@@ -141,6 +151,7 @@ def score(
         "pseudo-exon": gained and not known,
     }
     factor = match(parts, reported(row))
+    alike = match(parts, reported(row), predictor.bundle.learnt)
     effect = row["published_effect"]
     return dict(
         name=row["name"],
@@ -157,6 +168,8 @@ def score(
         strongest=[show(p) for p in parts[:5]],
         factor=factor,
         right=adds(factor),
+        alike=alike,
+        alike_right=adds(alike),
         shown=adds(factor) and value >= Options.rbp_min and factor["rank"] <= Options.rbp_max,
     ), parts
 
@@ -190,12 +203,10 @@ def main() -> None:
     cases = []
     for row in rows:
         case, parts = score(row, *files[row["genome"]], predictor, args.distance)
-        others = [
-            adds(match(parts, reported(r)))
-            for r in rows
-            if r["published_factor"] != row["published_factor"]
-        ]
-        case["chance"] = round(sum(others) / len(others), 3)
+        others = [r for r in rows if r["published_factor"] != row["published_factor"]]
+        for key, learnt in (("chance", {}), ("alike_chance", bundle.learnt)):
+            found = [adds(match(parts, reported(r), learnt)) for r in others]
+            case[key] = round(sum(found) / len(found), 3)
         cases.append(case)
         print(
             case["name"],
@@ -208,7 +219,7 @@ def main() -> None:
             case["factor"],
             sep="\t",
         )
-    count = {k: sum(c[k] for c in cases) for k in ("direction", "right", "shown")}
+    count = {k: sum(c[k] for c in cases) for k in ("direction", "right", "shown", "alike_right")}
     count["direction_and_right"] = sum(c["direction"] and c["right"] for c in cases)
     wanted = {"skipping": -1, "inclusion": 1}
     count["exon_right"] = sum(
@@ -222,6 +233,7 @@ def main() -> None:
         **count,
         exon_n=sum(c["exon"] is not None for c in cases),
         right_by_chance=round(sum(c["chance"] for c in cases), 2),
+        alike_by_chance=round(sum(c["alike_chance"] for c in cases), 2),
         cases=cases,
     )
     print({k: v for k, v in result.items() if k != "cases"})

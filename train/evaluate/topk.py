@@ -176,6 +176,9 @@ def main() -> None:
     parser.add_argument(
         "--single", action="store_true", help="only genes without paralogs, top-k and density alone"
     )
+    parser.add_argument(
+        "--no-paralogs", action="store_true", help="all but the genes that have paralogs"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
@@ -198,7 +201,8 @@ def main() -> None:
 
     for name in args.sets.split(","):
         genes = read(args.data, SETS[name], paralog=False)
-        rest = [] if args.single else read(args.data, SETS[name], paralog=True)
+        alone = args.single or args.no_paralogs
+        rest = [] if alone else read(args.data, SETS[name], paralog=True)
         data, more = Dataset.from_genes(genes), Dataset.from_genes(rest)
         for kind, bundle in bundles.items():
             about = dict(bundle=bundle.name, kind=kind, sha256=bundle.sha256)
@@ -225,17 +229,18 @@ def main() -> None:
                     [score([Motifless(m).eval()], data, data.genes(), CPU) for m in bundle.models]
                 )
                 add(f"{name}, {kind} without motif sites", about | row(without))
-            every = joined(
-                mean, together([score([m], more, more.genes(), CPU) for m in bundle.models])
-            )
-            add(
-                f"{name}, all genes, {core}",
-                dict(kind="lssi") | row(replace(every, model=every.lssi)),
-            )
-            add(
-                f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}",
-                about | row(every),
-            )
+            if not args.no_paralogs:
+                every = joined(
+                    mean, together([score([m], more, more.genes(), CPU) for m in bundle.models])
+                )
+                add(
+                    f"{name}, all genes, {core}",
+                    dict(kind="lssi") | row(replace(every, model=every.lssi)),
+                )
+                add(
+                    f"{name}, all genes, {kind}{', mean of the seeds' if seeds else ''}",
+                    about | row(every),
+                )
             for title, path in EXONS.items():
                 placed = place_exons(read_exons(os.path.join(args.data, path)), genes, data)
                 add(

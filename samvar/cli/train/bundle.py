@@ -56,6 +56,11 @@ from .options import data_option
     "file of several results under their titles. May be repeated.",
 )
 @click.option(
+    "--soft-labels",
+    metavar="FOLDER",
+    help="Soft labels that the runs learnt from; the card says who the teacher was.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["fp16", "fp32"]),
     default="fp16",
@@ -66,7 +71,7 @@ from .options import data_option
 @click.option("-o", "--output", metavar="FOLDER", required=True, help="Folder for the bundle.")
 @user_errors
 def bundle(
-    name, am_runs, fm_runs, temperature, flank, data, evaluations, precision, output
+    name, am_runs, fm_runs, temperature, flank, data, evaluations, soft_labels, precision, output
 ) -> None:
     """Make a weight bundle of finished runs.
 
@@ -96,5 +101,13 @@ def bundle(
             raise click.UsageError(f"--evaluation {item}: give it a title, TITLE=FILE")
         results |= {title: content} if title else content
     make_bundle(
-        output, name, runs, flank, Dataset.load(data), results, precision == "fp16", temperature
+        output,
+        name,
+        runs,
+        flank,
+        Dataset.load(data),
+        results,
+        precision == "fp16",
+        temperature,
+        soft_labels,
     )

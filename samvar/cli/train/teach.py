@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ..options import say
@@ -25,7 +27,24 @@ from .options import training_options
     type=click.IntRange(1),
     help="Bases that a TorchScript module or a function takes beyond those it labels, each side.",
 )
-def teach(recipe, data, output, resume, minutes, deterministic, device, teachers, context) -> None:
+@click.option(
+    "--teacher-name",
+    metavar="TEXT",
+    help="Who the teacher is, with its licence: printed in the cards of models that learn from it "
+    "[default: the names of its files].",
+)
+def teach(
+    recipe,
+    data,
+    output,
+    resume,
+    minutes,
+    deterministic,
+    device,
+    teachers,
+    context,
+    teacher_name,
+) -> None:
     """Label windows of a dataset with teachers: soft labels for `am`.
 
     The windows are edited as RECIPE (TOML) says; `samvar train am --soft-labels` trains on what
@@ -49,4 +68,5 @@ def teach(recipe, data, output, resume, minutes, deterministic, device, teachers
         resume,
         minutes,
         say,
+        teacher_name or ", ".join(map(os.path.basename, teachers)),
     )

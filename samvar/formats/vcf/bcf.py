@@ -107,6 +107,12 @@ class BcfWriter:
         text = b"".join(line for line in header if line.strip()).replace(b"\r\n", b"\n")
         if not text.startswith(b"##fileformat="):
             text = b"##fileformat=VCFv4.2\n" + text
+        if not text.startswith(b"##fileformat=VCF"):
+            first = ascii(text.partition(b"\n")[0].decode(errors="replace"))
+            raise VcfError(
+                f"line 1 of the header is {first}, by which htslib does not know a VCF: make it "
+                "##fileformat=VCFv4.2, or write text (-O v or -O z)"
+            )
         self._declared = {kind: set(declared(header, kind)) for kind in KINDS}
         self._known = known_to_htslib(text)
         self._known[b"FILTER"] |= {b"PASS", b"."}
