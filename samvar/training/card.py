@@ -340,10 +340,10 @@ def _beyond_the_paper(config: dict) -> str:
     """What models of the bundle have that the paper's does not, by `sam.Config`."""
     lines = []
     for kind, members in config["kinds"].items():
-        shape = {k: v for k, v in members[0]["config"].items() if k in BEYOND_THE_PAPER}
-        lines += [
-            f"* {kind}: {say(shape[k])}" for k, say in BEYOND_THE_PAPER.items() if shape.get(k)
-        ]
+        for member in members[:1]:  # those of a kind are of one shape
+            shape = {k: v for k, v in member["config"].items() if k in BEYOND_THE_PAPER}
+            said = (say(shape[k]) for k, say in BEYOND_THE_PAPER.items() if shape.get(k))
+            lines += [f"* {kind}: {what}" for what in said]
     return "\n".join(["", "Beyond the paper", *lines]) if lines else ""
 
 
