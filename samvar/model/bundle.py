@@ -144,7 +144,7 @@ def load_bundle(name: str) -> Bundle:
             raise BundleError(
                 f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}"
             )
-        members = config["kinds"][kind]
+        members, metrics = config["kinds"][kind], metrics_of(folder)
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
         sha256 = identity(config, kind)
         return Bundle(
@@ -158,10 +158,10 @@ def load_bundle(name: str) -> Bundle:
             folder,
             background_of(folder, kind, sha256),
             {motif["name"]: motif["family"] for motif in config.get("data", {}).get("motifs", [])},
-            frozenset(nearly_silent(metrics_of(folder), kind)),
+            frozenset(nearly_silent(metrics, kind)),
             evidence_of(folder, kind, sha256),
-            calibration_of(metrics_of(folder), kind, sha256),
-            learnt_of(metrics_of(folder), kind),
+            calibration_of(metrics, kind, sha256),
+            learnt_of(metrics, kind),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e

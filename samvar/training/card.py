@@ -17,6 +17,7 @@ MEASURES = ("auroc", "auprc", "spearman")  # of measured exons
 
 BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
     canonical=lambda _: "core scores at AG and AC, GT, GC and AT alone",
+    candidates=lambda n: f"{n:g} candidates are adjusted for each site that is kept",
     branch_point=lambda _: "a third core model, of branch points (BP)",
     faint_candidates=lambda _: "weak candidates are adjusted in proportion to their strength",
     learnt_motifs=lambda n: f"{n} motifs learnt from sequence alone (MOTIF_01 and so on)",
@@ -341,9 +342,9 @@ def _beyond_the_paper(config: dict) -> str:
     lines = []
     for kind, members in config["kinds"].items():
         for member in members[:1]:  # those of a kind are of one shape
-            shape = {k: v for k, v in member["config"].items() if k in BEYOND_THE_PAPER}
-            said = (say(shape[k]) for k, say in BEYOND_THE_PAPER.items() if shape.get(k))
-            lines += [f"* {kind}: {what}" for what in said]
+            shape, paper = member["config"], vars(sam.Config())
+            other = [k for k in BEYOND_THE_PAPER if shape.get(k, paper[k]) != paper[k]]
+            lines += [f"* {kind}: {BEYOND_THE_PAPER[k](shape[k])}" for k in other]
     return "\n".join(["", "Beyond the paper", *lines]) if lines else ""
 
 
