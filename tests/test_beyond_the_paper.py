@@ -3,9 +3,12 @@
 branch points, learnt motifs, direct effects, growth from a smaller model; and a run that learns all
 of it from a teacher."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.growth import grow, shared_motifs
@@ -19,7 +22,7 @@ from .test_teach import CONTEXT, TEACHER
 from .test_training import data, lssi, packed, source, toml, train  # noqa: F401
 
 EVERYTHING = dict(
-    canonical=True, branch_point=True, candidates=4.0, faint_candidates=1.0, learnt_motifs=2,
+    canonical=True, core_needed=True, branch_point=True, candidates=4.0, faint_candidates=1.0, learnt_motifs=2,
     effect_bumps=4,
 )  # fmt: skip
 
@@ -66,6 +69,40 @@ def test_the_floor_of_branch_points_moves_to_their_share():
         above = core.eval()(toy.sequence(4, 5000, 999))[:, 2] > LSSI_FLOOR
     assert float(above.float().mean()) == pytest.approx(0.03, rel=0.3)
     assert not (above & (toy.sequence(4, 5000, 999)[:, 0, 20:-6] == 0)).any()  # at A alone
+
+
+def test_branch_points_live_however_low_their_scores_fall():
+    """Only differences of their log-odds count; the floor follows them down."""
+    torch.manual_seed(1)
+    core = LSSI(8, canonical=True, branch_point=True).train()
+    core.branch_density = 0.03
+    with torch.no_grad():
+        for p in core.branch_point.parameters():
+            p.mul_(3)
+        core.branch_point.net[-1].bias -= 200
+        for seed in range(160):
+            core(toy.sequence(2, 2000, seed))
+        above = core.eval()(toy.sequence(4, 5000, 999))[:, 2] > LSSI_FLOOR
+    assert float(above.float().mean()) == pytest.approx(0.03, rel=0.4)
+
+
+def test_no_splice_site_without_a_core_score():
+    """Where `core_needed`, whatever else a model says of a base; and all but nothing changes where
+    the core score is high."""
+    plain, strict = toy.model(canonical=True), toy.model(canonical=True, core_needed=True)
+    for model in (plain, strict):
+        model.aggregator.classes.bias.data[:] = torch.tensor([0.0, 12.0, 12.0])
+    strict.load_state_dict(plain.state_dict())
+    reach = plain.config.aggregate_reach
+    with torch.no_grad():
+        found = plain.detect(toy.sequence(1, 400, 4))
+        found.core[0, 0, reach + 30] = -0.1
+        p, q = (m.aggregate(found)[0, 1:].exp() for m in (plain, strict))
+    core = found.core[0, :, reach:-reach]
+    absent = core == LSSI_FLOOR
+    assert absent[:, :60].any() and not absent.all()
+    assert (p[absent] > 0.1).any() and (q[absent] < 1e-7).all()
+    assert float(q[0, 30]) == pytest.approx(float(p[0, 30]), rel=0.01)
 
 
 @pytest.mark.slow
@@ -219,6 +256,14 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     model, description = load_run(str(tmp_path / "once"))
     assert model.config.learnt_motifs == 2 and [c.name for c in model.core][2] == "BP"
     assert description["soft_labels"]
+    dead = load_file(tmp_path / "once" / "model.safetensors")
+    dead["lssi.branch_floor"] += 1e4  # above all scores: a run that starts from it guesses anew
+    shutil.copytree(tmp_path / "once", tmp_path / "dead")
+    save_file(dead, tmp_path / "dead" / "model.safetensors")
+    train(*args[:4], "--start-from", tmp_path / "dead", *args[6:], "-o", tmp_path / "revived")
+    revived = load_run(str(tmp_path / "revived"))[0]
+    with torch.no_grad():
+        assert (revived.lssi.eval()(toy.sequence(4, 5000, 1))[:, 2] > LSSI_FLOOR).any()
     other = toml(tmp_path / "o.toml", families=3, width=200, jitter=5, seed=3)
     train("teach", other, "-d", packed, "-o", tmp_path / "soft", "--teacher", TEACHER,
           "--context", CONTEXT)  # fmt: skip

@@ -24,8 +24,20 @@ def device_of(name: str) -> torch.device:
 def exact_fp32() -> None:
     """Have convolutions and LSTMs on a GPU compute fp32 as fp32: cuDNN would round their inputs to
     TF32."""
+    _set_tf32(False)
+
+
+def rounded_fp32() -> None:
+    """Have a GPU round the inputs of products to TF32 (10 bits of mantissa), which its matrix units
+    are made for; sums stay fp32. On a CPU nothing changes."""
+    _set_tf32(True)
+
+
+def _set_tf32(on: bool) -> None:
     cudnn: Any = torch.backends.cudnn  # which attributes there are depends on the version
+    matmul: Any = torch.backends.cuda.matmul
     if hasattr(cudnn, "conv"):  # torch >= 2.9
-        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
+        precision = "tf32" if on else "ieee"
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = matmul.fp32_precision = precision
     else:
-        cudnn.allow_tf32 = False
+        cudnn.allow_tf32 = matmul.allow_tf32 = on

@@ -34,7 +34,7 @@ The model
   of the sparse layer see known bases only.
 * LSSI models are two logistic ones.
 * The core scores are added to what the LSTM says, before one softmax. Both at their floor make a
-  site unlikely; they do not exclude it.
+  site unlikely; they do not exclude it, unless the model is told to (`core_needed`).
 * The gate passes the two core channels, too: attention weighs all 81 channels, not those of the
   motifs alone.
 * The forget gates of the LSTM start at memories of 1 to 400 bases.
@@ -90,7 +90,8 @@ LSSI_SPAN = {  # bases before and after the site's own base
     DONOR: (2, 6),
     BRANCH_POINT: (8, 6),
 }
-NO_SCORE = 2 * LSSI_FLOOR  # of a base that can be no core site
+NO_SCORE = -1e4  # of a base that can be no core site: no floor comes down to it
+NO_SITE = -20.0  # added to the log-odds of a splice site without a core score (`core_needed`)
 MOTIF_REACH = 10  # of an adjusted motif, on either side; a fixed motif reaches 5
 DETECT_REACH = (20, MOTIF_REACH)  # bases that `detect` needs before and after a position
 
@@ -111,6 +112,7 @@ class Config:
     temperature: float = 1.0  # of the probabilities at evaluation; training is at 1
     # What the paper's model does not have; at these values the model is the paper's
     canonical: bool = False  # core scores at AG and AC, GT, GC and AT alone
+    core_needed: bool = False  # no splice site where its core score is at the floor
     branch_point: bool = False  # a third core model, of branch points
     candidates: float = 2.0  # AM: sites of fixed motifs that are adjusted, per site that is kept
     faint_candidates: float = 0.0  # AM: weaker ones are adjusted in proportion to their strength
@@ -143,6 +145,7 @@ class Config:
 
 BEYOND_THE_PAPER = (
     "canonical",
+    "core_needed",
     "branch_point",
     "candidates",
     "faint_candidates",
@@ -386,7 +389,7 @@ def follow_quantile(
     k = min(max(int(round((1 - share) * values.numel())), 1), max(values.numel(), 1))
     if not values.numel():
         q = threshold.clone()
-    elif torch.are_deterministic_algorithms_enabled():
+    elif values.is_cuda or torch.are_deterministic_algorithms_enabled():  # faster there
         q = values.sort().values[k - 1].clone()
     else:
         q = torch.kthvalue(values, k).values
@@ -610,6 +613,7 @@ class Aggregator(nn.Module):
         self.effects = None
         if config.effect_bumps:
             self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
+        self.core_needed = config.core_needed
         self.temperature = config.temperature
         self._initialise(config)
 
@@ -688,6 +692,9 @@ class Aggregator(nn.Module):
             out = self.classes(memory) + self.lssi_out(core[:, :2].transpose(1, 2).float())
             if direct is not None:
                 out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
+            if self.core_needed:
+                above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
+                out = out + F.pad(NO_SITE * torch.exp(-above_floor), (1, 0))
             return torch.log_softmax(
                 out if self.training else out / self.temperature, -1
             ).transpose(1, 2)

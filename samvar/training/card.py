@@ -17,6 +17,7 @@ MEASURES = ("auroc", "auprc", "spearman")  # of measured exons
 
 BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
     canonical=lambda _: "core scores at AG and AC, GT, GC and AT alone",
+    core_needed=lambda _: "no splice site where its core score is at the floor",
     candidates=lambda n: f"{n:g} candidates are adjusted for each site that is kept",
     branch_point=lambda _: "a third core model, of branch points (BP)",
     faint_candidates=lambda _: "weak candidates are adjusted in proportion to their strength",

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ..errors import RecipeError
 from ..files import write
+from ..model.device import rounded_fp32
 from .checkpoint import Checkpoint, plain, refuse_finished
 from .recipe import Recipe
 
@@ -142,6 +143,8 @@ class _Run:
         rank, world = (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
         self.task, self.recipe, self.folder, self.device = task, recipe, folder, device
         self.first = rank == 0
+        if recipe.precision == "tf32":
+            rounded_fp32()
         self.report = report if self.first else (lambda _: None)
         self.params = [p for p in task.model.parameters() if p.requires_grad]
         self.optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](

@@ -42,7 +42,7 @@ class Recipe:
     weight_decay: float = 0.01
     warmup: int = 100
     clip: float = 1.0  # gradient norm; 0: no clipping
-    precision: str = "fp32"  # or "bf16": autocast
+    precision: str = "fp32"  # or "bf16": autocast; or "tf32": on a GPU, products in TF32
     validate_every: int = 500  # steps
     validate_bases: int = (
         1_000_000  # validation genes are taken in a fixed random order until so many bases
@@ -50,7 +50,8 @@ class Recipe:
     checkpoint_every: int = 200  # steps
 
     def __post_init__(self):
-        for name, allowed in (("optimizer", ("adamw", "adam")), ("precision", ("fp32", "bf16"))):
+        choices = dict(optimizer=("adamw", "adam"), precision=("fp32", "tf32", "bf16"))
+        for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise RecipeError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
@@ -125,6 +126,7 @@ class SamRecipe(Recipe):
     reduction: float = 0.75  # accuracy: factor of each reduction
     # What the paper's model does not have: see `model.sam.Config`
     canonical: bool = False
+    core_needed: bool = False
     branch_point: bool = False
     candidates: float = 2.0
     faint_candidates: float = 0.0

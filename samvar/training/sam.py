@@ -11,6 +11,7 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
+from ..model.bottleneck import LSSI_FLOOR
 from ..model.growth import grow, shared_motifs
 from ..model.sam import (
     ACCEPTOR,
@@ -36,6 +37,7 @@ from .sampling import Augmentation, Mixture, WindowSampler
 from .settle import settle
 from .soft_labels import SoftLabelSampler
 
+SEARCHED = 100_000  # bases in which a core that has branch points finds some
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
 
@@ -122,16 +124,24 @@ class SamTask:
             give_learnt_motifs(self.model, local)
 
     def _take_core(self, core: LSSI, fresh: bool) -> None:
-        """The core sites of another model. A core that has no branch points gets a first guess of
-        them, unless a checkpoint follows (`fresh`)."""
+        """The core sites of another model. A core without branch points, or that finds none, gets
+        a first guess of them, unless a checkpoint follows (`fresh`)."""
         own, recipe = self.model.lssi, self.recipe
-        missing = own.load_state_dict(core.state_dict(), strict=False).missing_keys
+        own.load_state_dict(core.state_dict(), strict=False)
         own.requires_grad_(recipe.train_core)
-        if missing and fresh:
+        if fresh and recipe.branch_point and not self._finds_branch_points(core):
             own.branch_density = recipe.branch_density_start
             own.branch_point.requires_grad_(True)
             guess_branch_points(own, self.data, self.device, recipe.seed)
             own.branch_point.requires_grad_(recipe.train_core)
+
+    @torch.no_grad()
+    def _finds_branch_points(self, core: LSSI) -> bool:
+        """Whether any of the first bases of the dataset has a branch-point score."""
+        if core.branch_point is None:
+            return False
+        x = one_hot(torch.from_numpy(self.data.codes[None, :SEARCHED]))
+        return bool((core.eval()(x)[0, 2] > LSSI_FLOOR).any())
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -313,6 +323,7 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
         stack_widths=recipe.stack_widths,
         lssi_channels=lssi_channels,
         canonical=recipe.canonical,
+        core_needed=recipe.core_needed,
         branch_point=recipe.branch_point,
         candidates=recipe.candidates,
         faint_candidates=recipe.faint_candidates,

@@ -30,7 +30,7 @@ CHECKED, SHIFTS = (
     40,
     range(-3, 4),
 )  # known sites, and shifts of them, that the convention is checked on
-BATCH = 8
+BATCH, BATCH_ON_GPU = 8, 64  # windows a call
 LEAST_CERTAIN = 1e-6  # probability below which log-odds no longer move
 
 
@@ -148,8 +148,9 @@ def label(families: list[Family], teacher: Teacher, width: int, device: torch.de
     context = teacher.context
     versions = [(f, v) for f, family in enumerate(families) for v in family.versions]
     cut = np.stack([v.codes[: 2 * context + width] for _, v in versions])
+    n = BATCH if device.type == "cpu" else BATCH_ON_GPU
     p = np.concatenate(
-        [teacher.probabilities(cut[i : i + BATCH], device) for i in range(0, len(cut), BATCH)]
+        [teacher.probabilities(cut[i : i + n], device) for i in range(0, len(cut), n)]
     )
     version, kind, at = np.nonzero(p[:, 1:] > LEAST)
     sites = [
