@@ -22,8 +22,8 @@ from .test_teach import CONTEXT, TEACHER
 from .test_training import data, lssi, packed, source, toml, train  # noqa: F401
 
 EVERYTHING = dict(
-    canonical=True, core_needed=True, branch_point=True, candidates=4.0, faint_candidates=1.0, learnt_motifs=2,
-    effect_bumps=4,
+    canonical=True, core_needed=True, branch_point=True, candidates=4.0, faint_candidates=1.0,
+    learnt_motifs=2, effect_bumps=4,
 )  # fmt: skip
 
 
