@@ -12,8 +12,8 @@ from samvar.model.bundle import FOLDER, LEARNT_MOTIFS, MOTIF_SITES, load_bundle
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 ACCURACY, SPEED = "train/accuracy.md", "tests/benchmarks/README.md"
-RESULTS = os.path.join(ROOT, "train", "default", "results")
-TAUGHT = os.path.join(ROOT, "train", "taught", "results")
+RESULTS = os.path.join(ROOT, "train", "paper", "results")
+OURS = os.path.join(ROOT, "train", "default", "results")
 BENCHMARKS = os.path.join(ROOT, "tests", "benchmarks", "results")
 
 
@@ -45,9 +45,9 @@ def area(values):
 @pytest.mark.parametrize(
     "name, folder, results",
     [
-        ("default", RESULTS, "suite.json"),
+        ("paper", RESULTS, "suite.json"),
         ("large", RESULTS, "large.json"),
-        ("taught", TAUGHT, "suite.json"),
+        ("default", OURS, "suite.json"),
     ],
 )
 def test_the_card_is_of_the_committed_results_and_of_these_weights(name, folder, results):
@@ -62,7 +62,8 @@ def test_the_card_is_of_the_committed_results_and_of_these_weights(name, folder,
 
 
 def test_the_evidence_is_of_these_weights():
-    assert load_bundle("default").evidence is not None  # else run train/evaluate/calibration.py
+    for name in ("default", "paper"):  # else run train/evaluate/calibration.py
+        assert load_bundle(name).evidence is not None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_the_evidence_is_of_these_weights():
     [
         ("splice-site model alone (LSSI)", "LSSI of the am alone"),
         ("fixed motifs (FM)", "fm"),
-        ("adjusted motifs (AM), what `annotate` uses", "am"),
+        ("adjusted motifs (AM)", "am"),
     ],
 )
 def test_accuracies(title, row):
@@ -81,8 +82,8 @@ def test_accuracies(title, row):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_accuracies_of_the_taught_bundle(split):
-    suites = [content(folder, "suite.json") for folder in (TAUGHT, RESULTS)]
+def test_accuracies_of_the_default(split):
+    suites = [content(folder, "suite.json") for folder in (OURS, RESULTS)]
     expected = [accuracy(suite[f"{split}, am"]) for suite in suites]
     assert cells(f"top-k, {split}", ACCURACY) == expected
 
@@ -97,8 +98,8 @@ def test_accuracies_of_the_taught_bundle(split):
     ],
 )
 def test_single_edits(title, region):
-    ours = content(TAUGHT, "suite.json")["taught"]
-    theirs = content(ROOT, "train", "teach", "results", "taught.json")["default:am"]
+    ours = content(OURS, "suite.json")["default"]
+    theirs = content(ROOT, "train", "teach", "results", "taught.json")["paper:am"]
     told = [of["changes"][region] for of in (ours, theirs)]
     expected = ["{:.2f} ({:.2f}-{:.2f})".format(c["spearman"], *c["interval"]) for c in told]
     assert cells(title, ACCURACY) == expected
@@ -115,22 +116,24 @@ def test_single_edits(title, region):
         ("MFASS, intronic", "MFASS <= -0.5: intronic"),
     ],
 )
-def test_areas_of_the_taught_bundle(title, row):
-    found = [content(folder, "suite.json")[row] for folder in (TAUGHT, RESULTS)]
+def test_areas_of_the_default(title, row):
+    found = [content(folder, "suite.json")[row] for folder in (OURS, RESULTS)]
     expected = [f"{r['auroc'][0]:.3f}, {r['auprc'][0]:.3f}" for r in found]
     assert cells(title, ACCURACY) == expected
 
 
-def test_events_and_names_of_the_taught_bundle():
-    text = " ".join(page("train/taught/README.md").split())
-    skipped = [content(folder, "events.json")["kinds"]["skip"] for folder in (TAUGHT, RESULTS)]
-    ours, theirs = (found["first"] for found in skipped)
-    assert f"CI-SpliceAI ({skipped[0]['n']}, dev half) are named right in {ours}" in text
-    assert f"(`default`: {theirs};" in text
-    cases = content(TAUGHT, "cases.json")
-    default = content(RESULTS, "cases.json")
-    assert f"is among the causes in {cases['right']} (`default`: {default['right']})" in text
-    alike, chance = cases["alike_right"], cases["alike_by_chance"]
+def test_events_and_names_of_the_default():
+    text = " ".join(page("train/default/README.md").split())
+    events, cases = (
+        [content(folder, file) for folder in (OURS, RESULTS)]
+        for file in ("events.json", "cases.json")
+    )
+    ours, theirs = (found["kinds"]["skip"] for found in events)
+    assert f"({ours['n']}, dev half) are named right in {ours['first']}" in text
+    assert f"(`paper`: {theirs['first']};" in text
+    ours, theirs = cases
+    assert f"is among the causes in {ours['right']} (`paper`: {theirs['right']})" in text
+    alike, chance = ours["alike_right"], ours["alike_by_chance"]
     assert f"in {alike} a learnt motif is most like such a factor, where {chance:.1f}" in text
 
 
@@ -176,7 +179,7 @@ def test_areas_of_measured_variants(title, row):
 def test_speeds():
     speed = content(BENCHMARKS, "speed.json")
     theirs = speed["spliceai_snv_per_second"]
-    assert speed["model"]["sha256"] == load_bundle("default").sha256
+    assert speed["model"]["sha256"] == load_bundle("paper").sha256
     for title, key in (
         ("SNVs a second, with their causes", "snv_per_second"),
         ("SNVs a second, deltas alone (`--rbp-min 2`)", "snv_per_second_without_causes"),
@@ -294,14 +297,14 @@ def test_the_statuses_of_the_pages_are_those_of_the_code():
 @pytest.mark.parametrize(
     "title, name",
     [
-        ("`default`", "default"),
+        ("`paper`", "paper"),
         ("its splice-site model (LSSI) alone", "LSSI alone"),
         ("OpenSpliceAI, 2,000 bases, five seeds", "OpenSpliceAI"),
     ],
 )
 def test_areas_of_junctions(title, name):
     results = content(RESULTS, "junctions.json")
-    assert results["sha256"] == load_bundle("default").sha256
+    assert results["sha256"] == load_bundle("paper").sha256
     every, half = (results[name][k] for k in ("all decoys", "decoys: half"))
     shares = [f"{100 * every[k]:.1f} %" if k in every else "" for k in ("true_kept", "decoys_kept")]
     text = page("examples/junctions.md")
@@ -317,7 +320,7 @@ def test_areas_of_junctions(title, name):
 @pytest.mark.parametrize("background", ["exons", "dinucleotide"])
 def test_the_hexamers_of_global_importance(background):
     found = content(RESULTS, "gia.json")[background]
-    assert found["sha256"] == load_bundle("default").sha256
+    assert found["sha256"] == load_bundle("paper").sha256
     text = " ".join(page("examples/gia.md").split())
     told = f"{found['hexamers']} hexamers, drawn once, in the middle of {found['sequences']} exons"
     assert told in text
@@ -326,8 +329,8 @@ def test_the_hexamers_of_global_importance(background):
 
 def test_the_reliability_of_calibrated_probabilities():
     found = content(RESULTS, "reliability.json")
-    default = load_bundle("default")
-    assert (found["sha256"], found["temperature"]) == (default.sha256, default.calibration)
+    paper = load_bundle("paper")
+    assert (found["sha256"], found["temperature"]) == (paper.sha256, paper.calibration)
     sides = [found[title] for title in ("calibrated", "as annotate has them")]
     for one, other in zip(*(side["reliability"] for side in sides)):
         if one["low"] >= 0.1:

@@ -264,7 +264,7 @@ def test_a_vcf_that_is_not_annotated_is_refused(tmp_path):
 
 
 def test_the_page_shows_the_committed_table(examples):
-    results = os.path.join(examples(".."), "train", "default", "results", "compare.tsv")
+    results = os.path.join(examples(".."), "train", "paper", "results", "compare.tsv")
     with open(results) as f:
         rows = {r["NAME"]: r for r in csv.DictReader(f, delimiter="\t")}
     with open(examples("compare.md")) as f:

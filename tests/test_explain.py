@@ -373,7 +373,7 @@ def test_look_up_in_a_vcf(files, tmp_path):
 
 
 def test_families_group_related_proteins():
-    names = {name for bundle in ("default", "taught") for name in load_bundle(bundle).layout.motifs}
+    names = {name for bundle in ("default", "paper") for name in load_bundle(bundle).layout.motifs}
     groups = {}
     for name in sorted(names):
         groups.setdefault(families.family(name), []).append(name)

@@ -330,7 +330,7 @@ def test_a_calibration_is_of_these_models_alone():
     metrics = {"calibration, am": dict(temperature=0.4, sha256="a")}
     assert calibration_of(metrics, "am", "a") == 0.4
     assert calibration_of(metrics, "am", "b") is calibration_of(metrics, "fm", "a") is None
-    assert load_bundle("default").calibration == pytest.approx(0.372, abs=0.001)
+    assert load_bundle("paper").calibration == pytest.approx(0.372, abs=0.001)
 
 
 # ----------------------------------------------------------------------------------------- command

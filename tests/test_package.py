@@ -19,18 +19,18 @@ ROOT = os.path.join(os.path.dirname(__file__), "..")
 @pytest.mark.parametrize("name", bundled())
 def test_bundled_weights_are_what_their_manifest_says(name):
     bundle = load_bundle(name)
-    assert bundle.name == name and len(bundle.rbps) == (98 if name == "taught" else 79)
+    assert bundle.name == name and len(bundle.rbps) == (98 if name == "default" else 79)
     assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {
         "am"
     } == {bundle.kind}
 
 
 def test_the_promised_bundles_are_there():
-    names = "default", "default:fm", "large", "taught"
-    default, fixed, large, taught = found = [load_bundle(name) for name in names]
+    names = "default", "paper", "paper:fm", "large"
+    default, paper, fixed, large = found = [load_bundle(name) for name in names]
     assert len(default.models) == 1 and fixed.kind == "fm" and len(large.models) >= 3
-    assert default.background is not None  # the scale of percentiles fits these weights
-    assert taught.learnt and not default.learnt
+    assert paper.background is not None  # the scale of percentiles fits these weights
+    assert default.learnt and not paper.learnt
     assert len({b.sha256 for b in found}) == 4
 
 
@@ -49,7 +49,7 @@ def test_fp32_on_a_gpu_is_not_rounded_to_tf32():
 
 
 def test_models_are_told_by_what_their_scores_depend_on():
-    with open(os.path.join(FOLDER, "default", "config.json")) as f:
+    with open(os.path.join(FOLDER, "paper", "config.json")) as f:
         config = json.load(f)
     before = [identity(config, kind) for kind in ("am", "fm")]
     config["kinds"]["am"][0]["recipe"] = {}
@@ -95,7 +95,7 @@ def test_wheel_and_sdist_carry_the_weights(built):
         "examples/snakemake/Snakefile",
         "tests/toy.py",
         "tests/__init__.py",
-        "train/default/commands.sh",
+        "train/paper/commands.sh",
         "train/evaluate/suite.sh",
     } <= inside
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
 SCRIPTS = sorted(
     os.path.relpath(p, ROOT)
-    for pattern in ("train/evaluate/*.py", "train/default/*.py", "tests/benchmarks/*.py")
+    for pattern in ("train/evaluate/*.py", "train/paper/*.py", "tests/benchmarks/*.py")
     for p in glob.glob(os.path.join(ROOT, pattern))
     if os.path.basename(p) != "common.py"
 )

@@ -368,7 +368,7 @@ def test_a_card_is_made_anew(tmp_path):
     folder = toy.bundle(tmp_path / "toy")
     refused = CliRunner().invoke(main, ["train", "card", folder])
     assert refused.exit_code == 1 and "metrics.json" in refused.stderr
-    with open(os.path.join(FOLDER, "default", "config.json")) as handle:
+    with open(os.path.join(FOLDER, "paper", "config.json")) as handle:
         config = json.load(handle)
     numbers = dict(storage=dict(precision="fp32", windows=1, largest_error=0.0))
     (tmp_path / "toy" / "metrics.json").write_text(json.dumps(numbers))

@@ -8,7 +8,7 @@ rows whose reference sequence is out of reach are left out. A range's likelihood
 likelier a value in it is of a variant that changes splicing. SNVs in a core site, exonic, other
 intronic SNVs and indels are apart. The ranges are the same for every bundle. They were joined once
 after the numbers had been seen: finer ones (SAMVAR_MAX 0.02 and 0.05, PROB 0.05 and 0.5 as further
-bounds) contradicted their neighbours. With those, of the core sites of `default`, SAMVAR_MAX from
+bounds) contradicted their neighbours. With those, of the core sites of `paper`, SAMVAR_MAX from
 0.5 reached moderate (at least 4.36), PROB from 0.2 to 0.5 moderate and from 0.5 none, and below 0.1
 a single range reached supporting against. The constants of the events were chosen on the same rows,
 so that the ratios of PROB are too good.

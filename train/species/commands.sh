@@ -5,7 +5,7 @@
 # run goes on when the script is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$1 out=$2 human=${3:-weights/default}
+data=$1 out=$2 human=${3:-weights/paper}
 genes=$data/species/a_thaliana_1pct/1pct.gff3.gz
 one="--threads 1"  # another number gives other last digits
 mkdir -p "$out"

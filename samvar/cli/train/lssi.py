@@ -17,6 +17,6 @@ from .options import run_training, training_options
 def lssi(**options) -> None:
     """Train the models of core acceptor and donor sites.
 
-    RECIPE is a TOML file of settings; see train/default/ for examples.
+    RECIPE is a TOML file of settings; see train/paper/ for examples.
     """
     run_training("lssi", **options)

@@ -26,7 +26,7 @@ lssi_option = click.option(
 def fm(**options) -> None:
     """Train the model of fixed motifs (FM).
 
-    RECIPE is a TOML file of settings; see train/default/ for examples.
+    RECIPE is a TOML file of settings; see train/paper/ for examples.
     """
     run_training("fm", **options)
 
@@ -53,6 +53,6 @@ def fm(**options) -> None:
 def am(**options) -> None:
     """Train the model of adjusted motifs (AM), which `samvar annotate` uses.
 
-    RECIPE is a TOML file of settings; see train/default/ for examples.
+    RECIPE is a TOML file of settings; see train/paper/ for examples.
     """
     run_training("am", **options)

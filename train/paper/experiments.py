@@ -2,7 +2,7 @@
 """Changes of the training that samvar does not keep: each alone, 500 steps from an AM, as in
 ingredients/plain.toml.
 
-    python train/default/experiments.py NAME DATASET OUT --lssi RUN --start-from RUN [--data DATA]
+    python train/paper/experiments.py NAME DATASET OUT --lssi RUN --start-from RUN [--data DATA]
 
 NAME
   pseudoexon   a fifth of the windows hold an AG and a GT 50 to 250 bases apart that look like an
