@@ -309,16 +309,16 @@ def test_a_picture_needs_matplotlib_and_an_svg_does_not(explained, monkeypatch):
 def test_two_models_stand_beside_each_other(tmp_path):
     out, picture = tmp_path / "e.html", tmp_path / "e.svg"
     variant = ":".join(map(str, ENHANCER))
-    options = ["--compare", "fm", "--html", out, "--svg", picture]
+    options = ["--model", "paper", "--compare", "fm", "--html", out, "--svg", picture]
     text = run(variant, *FILES, *options).stdout
-    assert text.index("by default AM") < text.index("by default FM")
+    assert text.index("by paper AM") < text.index("by paper FM")
     titles = words(ElementTree.parse(picture).getroot(), "title")
-    assert [t.rpartition(", ")[2] for t in titles] == ["default AM", "default FM"]
+    assert [t.rpartition(", ")[2] for t in titles] == ["paper AM", "paper FM"]
     content = out.read_text()
     assert content.count("<svg") == 2 and content.count("<h1>") == 1
     beside = content[content.index('class="beside"') :]
-    assert beside.index("<h3>default AM") < beside.index("<h3>default FM")
-    assert len(re.findall(r"<tr><td>default [AF]M</td>", content)) == 2
+    assert beside.index("<h3>paper AM") < beside.index("<h3>paper FM")
+    assert len(re.findall(r"<tr><td>paper [AF]M</td>", content)) == 2
 
 
 def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, monkeypatch):

@@ -2,9 +2,10 @@
 # Rebuild the bundle `default`: bash train/default/commands.sh DATA FOLDER
 # DATA holds genome/, annotation/, motifs/, teachers/, variants/, exons/ and tables/; FOLDER receives the datasets,
 # the labels, the runs and the evaluations. A stopped run goes on when the script is started again.
+# DEVICE=cuda for the second round, which is too much for a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-data=$1 out=$2
+data=$1 out=$2 device=${DEVICE:-cpu}
 hg19="-f $data/genome/hg19.fa.gz -a $data/annotation/canonical.hg19.tsv.gz"
 seeds=$data/teachers/openspliceai-mane/2000nt
 mkdir -p "$out"
@@ -18,40 +19,47 @@ prepare data --motifs "$data/motifs/rbns"
 prepare panel --motifs "$data/motifs" --panel train/panel/panel.tsv
 
 # What the teacher says: of edited windows, of every substitution near sites, and the yardstick (five seeds)
-teach() {  # FOLDER RECIPE SEEDS NAMES
-    samvar train teach "train/teach/$2.toml" -d "$out/data.npz" -o "$out/$1" --resume \
-        --teacher-name "OpenSpliceAI, 2,000 bases of context, seeds $4 (GPL-3)" $(ls "$seeds"/*rs1[$3].p* | sed 's/^/--teacher /')
+teach() {  # FOLDER DATASET RECIPE SEEDS NAMES [OPTION ...]
+    samvar train teach "train/teach/$3.toml" -d "$out/$2.npz" -o "$out/$1" --resume "${@:6}" \
+        --teacher-name "OpenSpliceAI, 2,000 bases of context, seeds $5 (GPL-3)" $(ls "$seeds"/*rs1[$4].p* | sed 's/^/--teacher /')
 }
-teach soft windows 0-2 "10, 11 and 12"
-teach effects effects 0-2 "10, 11 and 12"
-teach pairs yardstick 0-4 "10 to 14"
+teach soft-1 data windows 0-2 "10, 11 and 12"
+teach effects data effects 0-2 "10, 11 and 12"
+teach pairs data yardstick 0-4 "10 to 14"
+teach soft-2 panel windows-2 0-4 "10 to 14" --device "$device"
 
-# Learnt motifs, then the runs, one after the other
-run() {  # NAME DATASET START [OPTION ...]
-    samvar train am "train/teach/$1.toml" -d "$out/$2.npz" -o "$out/$1" --resume --start-from "$3" \
-        --soft-labels "$out/soft" "${@:4}"
+# First round, on one core: learnt motifs, then one run after the other
+run() {  # NAME DATASET LABELS START [OPTION ...]
+    samvar train am "train/teach/$1.toml" -d "$out/$2.npz" -o "$out/$1" --resume --start-from "$4" \
+        --soft-labels "$out/$3" "${@:5}"
 }
 samvar train motifs train/teach/motifs.toml -d "$out/data.npz" -o "$out/motifs-1" --resume --effects "$out/effects"
-run am-3 data paper:am
-run am-4 data "$out/am-3" --learnt-motifs "$out/motifs-1"
-run am-5 data "$out/am-4"
-run am-6 panel "$out/am-5"
-run am-7 panel "$out/am-6"
+run am-3 data soft-1 paper:am
+run am-4 data soft-1 "$out/am-3" --learnt-motifs "$out/motifs-1"
+run am-5 data soft-1 "$out/am-4"
+run am-6 panel soft-1 "$out/am-5"
+run am-7 panel soft-1 "$out/am-6"
+samvar train bundle --name taught --am "$out/am-7" -d "$out/panel.npz" --temperature 2.5 -o "$out/taught"
+
+# Second round, on a GPU: am-8 was chosen by the yardstick, am-9 and am-10 have other densities. Third: branch points
+for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device "$device"; done
+run am-11 panel soft-2 "$out/am-8"
 
 # The bundle, and what is said of its accuracy. Not run for want of time: the rest of train/evaluate/suite.sh (genes with
-# paralogs, ClinVar by region, what a decoder reads back), temperature.py, `samvar train background`.
+# paralogs, ClinVar by region, what a decoder reads back), `samvar train background`.
 bundle() {  # FOLDER [OPTION ...]
-    samvar train bundle --name default --am "$out/am-7" -d "$out/panel.npz" --soft-labels "$out/soft" \
-        --temperature 2.5 -o "$@"
+    samvar train bundle --name default --am "$out/am-11" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
+        --temperature 1.5 -o "$@"
 }
 bundle weights/default
 evaluate() {  # SCRIPT ARGUMENT ...
     python "train/evaluate/$1.py" "${@:2}" --json "$out/$1.json"
 }
+evaluate temperature "$data" --model default
 evaluate topk "$data" --model default --no-paralogs
 evaluate variants "$data" --model default --table "$out/variants.tsv.gz"
-evaluate exons "$data" taught --sets MFASS MaPSy "FAS exon 6"
-evaluate yardstick "$out/pairs" taught --families 60
+evaluate exons "$data" default --sets MFASS MaPSy "FAS exon 6"
+evaluate yardstick "$out/pairs" default --families 60
 bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/variants.json" \
     --evaluation "$out/exons.json" --evaluation "$out/yardstick.json"
 
