@@ -202,11 +202,6 @@ class CoreSite(nn.Module):
         return self.net(x)[:, 0, 0]
 
 
-def _scale(log_odds: torch.Tensor, kind: int) -> torch.Tensor:
-    """What a core model of this kind says is passed on as."""
-    return log_odds if kind == BRANCH_POINT else F.logsigmoid(log_odds)
-
-
 class LSSI(nn.Module):
     """Acceptor and donor models side by side (panel a), trained first; then frozen, or trained on
     with the rest. With `branch_point` a third one, of branch points, whose floor moves such that a
@@ -220,6 +215,9 @@ class LSSI(nn.Module):
         self.branch_point = None
         if branch_point:
             self.branch_point = CoreSite(*LSSI_SPAN[BRANCH_POINT], channels)
+            self.branch_norm = Norm(
+                1
+            )  # without it scores fall ever lower, and their floor with them
             self.register_buffer("branch_floor", torch.tensor(LSSI_FLOOR))
             self.branch_density = 1.0
 
@@ -229,8 +227,8 @@ class LSSI(nn.Module):
         return self.floored(self.scores(x))
 
     def scores(self, x):
-        """As `forward`, but not floored: log-probabilities, of branch points log-odds, which do not
-        saturate where their floor moves up; NO_SCORE where there can be no site."""
+        """As `forward`, but not floored: log-probabilities, of branch points normalised log-odds;
+        NO_SCORE where there can be no site."""
         before, after = LSSI_SPAN[ACCEPTOR][0], LSSI_SPAN[DONOR][1]
         n = x.shape[-1] - before - after
 
@@ -249,21 +247,26 @@ class LSSI(nn.Module):
         score = self._at_sites if self.canonical else self._everywhere
         return torch.stack([score(x, *each, before, after) for each in models], 1)
 
-    @staticmethod
-    def _everywhere(x, core, kind, possible, before, after):
+    def _everywhere(self, x, core, kind, possible, before, after):
         left, right = LSSI_SPAN[kind]
-        found = _scale(core(crop(x, before - left, after - right)), kind)
+        found = self._scaled(core(crop(x, before - left, after - right)), kind, possible)
         return torch.where(possible, found, NO_SCORE)
 
-    @staticmethod
-    def _at_sites(x, core, kind, possible, before, after):
+    def _at_sites(self, x, core, kind, possible, before, after):
         """The same, computed at the possible sites alone."""
         left, right = LSSI_SPAN[kind]
         row, at = possible.nonzero(as_tuple=True)
         span = torch.arange(before - left, before + right + 1, device=x.device)
         windows = x[row[:, None], :, at[:, None] + span].transpose(1, 2)
-        found = _scale(core(windows)[:, 0], kind)
+        found = self._scaled(core(windows).T, kind, torch.ones_like(at)[None])[0]
         return torch.full_like(x[:, 0, : possible.shape[1]], NO_SCORE).index_put((row, at), found)
+
+    def _scaled(self, log_odds, kind, possible):  # (N, n), (N, n) -> (N, n)
+        """What a core model of this kind says is passed on as."""
+        if kind != BRANCH_POINT:
+            return F.logsigmoid(log_odds)
+        rows = log_odds[:, None, None], possible[:, None, None].to(log_odds.dtype)
+        return self.branch_norm(*rows)[:, 0, 0]
 
     def floored(self, scores):
         """(N, K, L) -> the same, at least LSSI_FLOOR; a branch point by how far it stands above

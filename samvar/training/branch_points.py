@@ -50,7 +50,12 @@ def guess_branch_points(core: LSSI, data: Dataset, device: torch.device, seed: i
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        core.branch_floor.copy_(found[MATCHES:].quantile(1 - core.branch_density))
+        of_a = found[MATCHES + OTHERS // 2 :]
+        core.branch_norm.running_mean.copy_(of_a.mean())
+        core.branch_norm.running_var.copy_(of_a.var())
+        above = core.branch_density / float((data.codes == A).mean())
+        normal = core.branch_norm.eval()(of_a[None, None, None])
+        core.branch_floor.copy_(normal.quantile(max(1 - above, 0)))
     model.zero_grad()
 
 
