@@ -215,9 +215,7 @@ class LSSI(nn.Module):
         self.branch_point = None
         if branch_point:
             self.branch_point = CoreSite(*LSSI_SPAN[BRANCH_POINT], channels)
-            self.branch_norm = Norm(
-                1
-            )  # without it scores fall ever lower, and their floor with them
+            self.branch_norm = Norm(1)  # else scores, and their floor, fall without end
             self.register_buffer("branch_floor", torch.tensor(LSSI_FLOOR))
             self.branch_density = 1.0
 
