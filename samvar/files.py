@@ -14,6 +14,7 @@ GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = "\ufeff"
 UTF16 = b"\xff\xfe", b"\xfe\xff"
 BUFFER = 1 << 20  # bytes
+CHUNK = 1 << 16  # bytes that are made text at once
 
 
 def text_lines(path: str, lenient: bool = False) -> Iterator[str]:
@@ -31,6 +32,7 @@ def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Ite
     packed = handle.peek(2)[:2] == GZIP
     content = io.BufferedReader(gzip.GzipFile(fileobj=handle), BUFFER) if packed else handle
     text = io.TextIOWrapper(content, "utf-8", "replace" if lenient else "surrogateescape")
+    text._CHUNK_SIZE = CHUNK  # type: ignore[attr-defined]  # a tenth of it costs twice the time
     number = 0
     try:
         if content.peek(2)[:2] in UTF16:

@@ -16,7 +16,6 @@ from .transcripts import (
     SPAN,
     Draft,
     differs,
-    exon_number,
     inherit_strands,
     put,
     rank_of,
@@ -38,16 +37,26 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     genes: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # rows of genes
     symbols: dict[str, str] = {}
     ids = _Ids()
-    draft: Draft | None = None  # of the row before, which said `known` where it is one of a piece
-    known = None
+    draft: Draft | None = None  # of the row before, where that is one of a piece
+    place, known = ("", ""), ""
+    before, after = _NO_NAME, ""  # attributes that rows of this draft share
     for contig, kind, _, start, end, strand, text in rows(lines):
         if kind == OTHER:
             continue
-        if draft and kind >= EXON and (contig, strand, text) == known:
-            draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
-            continue
+        if (
+            draft
+            and kind >= EXON
+            and place == (contig, strand)
+            and text.startswith(before)
+            and text.endswith(after)
+        ):
+            own = text[len(before) : len(text) - len(after)]
+            if own == known or not _says_more(own, symbols.get(gene or transcript, _NO_NAME)):
+                draft.add(kind, start, end, own)
+                known = own
+                continue
         transcript, gene = ids.of(text)
-        known = contig, strand, text
+        place, known = (contig, strand), _NO_NAME
         draft = None
         if kind == GENE:
             if gene:
@@ -57,8 +66,11 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
             if kind == SPAN:
                 draft.add_span(start, end)
             else:
-                draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
+                draft.add(kind, start, end, text)
             _tag(draft, text)
+            before, after = _around_exon(text)
+            if not before.startswith(ids.beginning):
+                before = _NO_NAME
         elif kind != SPAN:
             Draft().add(kind, start, end)  # a wrong number shows
             notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
@@ -73,21 +85,47 @@ class _Ids:
     """Transcript and gene id of a row. GTF begins with them, and neighbours mostly share them."""
 
     def __init__(self) -> None:
-        self._beginning, self._ids = "\n", ("", "")
+        self.beginning = _NO_NAME  # of the attributes, with both ids; if these stand in it at all
+        self._ids = "", ""
 
     def of(self, attributes: str) -> tuple[str, str]:
-        if not attributes.startswith(self._beginning):
+        if not attributes.startswith(self.beginning):
             found: dict[str, str] = {}
-            self._beginning = "\n"
+            self.beginning = _NO_NAME
             for match in _ATTRIBUTE.finditer(attributes):
                 key, quoted, bare = match.groups()
                 if key in ("gene_id", "transcript_id"):
                     found.setdefault(key, quoted or (bare or "").strip())
                     if len(found) == 2:
-                        self._beginning = attributes[: match.end()]
+                        if match[0].endswith(";"):
+                            self.beginning = attributes[: match.end()]
                         break
             self._ids = found.get("transcript_id", ""), found.get("gene_id", "")
         return self._ids
+
+
+def _around_exon(attributes: str) -> tuple[str, str]:
+    """Whole attributes before and after those of an exon (its number and id), which the next row
+    of the transcript mostly shares. Both end or begin at a semicolon."""
+    first = attributes.find("exon_")
+    if first < 0:
+        first = last = len(attributes)
+    else:
+        last = attributes.rfind("exon_")
+    before = attributes[: attributes.rfind(";", 0, first) + 1]
+    _, _, after = attributes[last:].partition(";")
+    return before, after
+
+
+def _says_more(attributes: str, symbol: str) -> bool:
+    """Whether attributes may hold what `_tag` or `_name` look for."""
+    return (
+        "MANE" in attributes
+        or "canonical" in attributes
+        or "this genomic" in attributes
+        or "transcript_version" in attributes
+        or ("gene" in attributes and symbol not in attributes)
+    )
 
 
 def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
