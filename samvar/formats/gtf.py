@@ -23,6 +23,7 @@ from .transcripts import (
 )
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
+_TAG = re.compile(r'tag(?<![^\s;]tag)\s+"?([^";]*[^";\s])')  # begins with letters: is found faster
 _SYMBOLS = "gene_name", "gene_symbol", "gene"
 _NO_NAME = "\n"  # stands in no line
 
@@ -38,8 +39,8 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     symbols: dict[str, str] = {}
     ids = _Ids()
     draft: Draft | None = None  # of the row before, where that is one of a piece
-    place, known = ("", ""), ""
-    before, after = _NO_NAME, ""  # attributes that rows of this draft share
+    place, known, symbol = ("", ""), "", ""
+    before, after = "", ""  # attributes that rows of this draft share
     for contig, kind, _, start, end, strand, text in rows(lines):
         if kind == OTHER:
             continue
@@ -51,31 +52,34 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
             and text.endswith(after)
         ):
             own = text[len(before) : len(text) - len(after)]
-            if own == known or not _says_more(own, symbols.get(gene or transcript, _NO_NAME)):
+            if own == known or not _says_more(own, symbol):
                 draft.add(kind, start, end, own)
                 known = own
                 continue
         transcript, gene = ids.of(text)
-        place, known = (contig, strand), _NO_NAME
         draft = None
         if kind == GENE:
             if gene:
                 genes[gene, contig, strand].add_span(start, end)
+        elif kind == SPAN:
+            if transcript or gene:
+                span = drafts[transcript, gene, contig, strand]
+                span.add_span(start, end)
+                _tag(span, text)
         elif transcript or gene:
             draft = drafts[transcript, gene, contig, strand]
-            if kind == SPAN:
-                draft.add_span(start, end)
-            else:
-                draft.add(kind, start, end, text)
+            draft.add(kind, start, end, text)
             _tag(draft, text)
+            place, known = (contig, strand), _NO_NAME
             before, after = _around_exon(text)
             if not before.startswith(ids.beginning):
-                before = _NO_NAME
-        elif kind != SPAN:
+                draft = None
+        else:
             Draft().add(kind, start, end)  # a wrong number shows
             notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
         if symbols.get(gene or transcript, _NO_NAME) not in text:
             _name(symbols, gene or transcript, text)
+        symbol = symbols.get(gene or transcript, _NO_NAME)
     inherit_strands(genes, drafts, notes)
     inherit_strands(drafts, drafts, notes)
     yield from _genes(_with_genes(drafts), genes, symbols, notes)
@@ -140,7 +144,7 @@ def _tag(draft: Draft, text: str) -> None:
     """What a row's attributes say of its transcript's rank, version and sequence."""
     rank = draft.rank
     if (rank < Rank.MANE_SELECT and "MANE" in text) or (not rank and "canonical" in text):
-        draft.rank = max(rank, rank_of(_values(text, "tag").get("tag", ())))
+        draft.rank = max(rank, rank_of(_TAG.findall(text)))
     draft.differs = draft.differs or differs(text)
     if not draft.version and "transcript_version" in text:
         draft.version = _values(text, "transcript_version").get("transcript_version", [""])[0]

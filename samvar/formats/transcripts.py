@@ -80,7 +80,7 @@ _RANKS = {
 
 def rank_of(tags: Iterable[str]) -> Rank:
     """The best that the tags say, written with blanks (RefSeq) or without (Ensembl)."""
-    return max((_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags), default=Rank.NONE)
+    return max([_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags], default=Rank.NONE)
 
 
 _OTHER_LENGTH = re.compile(
