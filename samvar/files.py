@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
 GZIP = b"\x1f\x8b"
@@ -36,19 +37,19 @@ def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Ite
     try:
         if content.peek(2)[:2] in UTF16:
             raise OSError(f"{path} is UTF-16 text: save it as UTF-8")
-        for lines in _blocks_of_lines(content, "replace" if lenient else "surrogateescape"):
-            for number, line in enumerate(lines, number + 1):
-                if line.isascii():
-                    yield line
-                elif lenient or _is_unicode(line):
-                    yield line.lstrip(BYTE_ORDER_MARK)
-                else:
-                    raise OSError(f"{path}, line {number}: this is not UTF-8 text")
+        blocks = _blocks_of_lines(content, "replace" if lenient else "surrogateescape")
+        for number, line in enumerate(chain.from_iterable(blocks), 1):
+            if line.isascii():
+                yield line
+            elif lenient or _is_unicode(line):
+                yield line.lstrip(BYTE_ORDER_MARK)
+            else:
+                raise OSError(f"{path}, line {number}: this is not UTF-8 text")
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise OSError(f"{path}, after line {number}: {e}") from e
 
 
-def _blocks_of_lines(content: io.BufferedReader, errors: str) -> Iterator[list[str]]:
+def _blocks_of_lines(content: io.BufferedIOBase, errors: str) -> Iterator[list[str]]:
     """UTF-8 text, some lines at a time without their ends: cheaper than line by line, above all
     from gzip."""
     utf8 = codecs.getincrementaldecoder("utf-8")(errors)
