@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = "\ufeff"
 UTF16 = b"\xff\xfe", b"\xfe\xff"
 BUFFER = 1 << 20  # bytes
+CHUNK = 1 << 16  # bytes that are split into lines at once: they stay in the processor's cache
 
 
 def text_lines(path: str, lenient: bool = False) -> Iterator[str]:
@@ -30,20 +33,34 @@ def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Ite
     """`text_lines` of an open file, which stays open; `path` is its name in errors."""
     packed = handle.peek(2)[:2] == GZIP
     content = io.BufferedReader(gzip.GzipFile(fileobj=handle), BUFFER) if packed else handle
-    text = io.TextIOWrapper(content, "utf-8", "replace" if lenient else "surrogateescape")
     number = 0
     try:
         if content.peek(2)[:2] in UTF16:
             raise OSError(f"{path} is UTF-16 text: save it as UTF-8")
-        for number, line in enumerate(text, 1):
-            if not (lenient or line.isascii() or _is_unicode(line)):
+        blocks = _blocks_of_lines(content, "replace" if lenient else "surrogateescape")
+        for number, line in enumerate(chain.from_iterable(blocks), 1):
+            if line.isascii():
+                yield line
+            elif lenient or _is_unicode(line):
+                yield line.lstrip(BYTE_ORDER_MARK)
+            else:
                 raise OSError(f"{path}, line {number}: this is not UTF-8 text")
-            yield line.rstrip("\n").lstrip(BYTE_ORDER_MARK)
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise OSError(f"{path}, after line {number}: {e}") from e
-    finally:
-        if not handle.closed:
-            text.detach()
+
+
+def _blocks_of_lines(content: io.BufferedIOBase, errors: str) -> Iterator[list[str]]:
+    """UTF-8 text, some lines at a time without their ends: cheaper than line by line, above all
+    from gzip."""
+    utf8 = codecs.getincrementaldecoder("utf-8")(errors)
+    decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
+    begun = ""
+    while block := content.read1(CHUNK):
+        lines = (begun + decoder.decode(block)).split("\n")
+        begun = lines.pop()
+        yield lines
+    lines = (begun + decoder.decode(b"", final=True)).split("\n")
+    yield lines if lines[-1] else lines[:-1]
 
 
 def _is_unicode(text: str) -> bool:

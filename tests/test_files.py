@@ -8,7 +8,7 @@ import pytest
 
 from samvar.cli.options import names_in
 from samvar.errors import RecipeError
-from samvar.files import text_lines
+from samvar.files import CHUNK, text_lines
 from samvar.formats.regions import Regions
 from samvar.training.recipe import SamRecipe, load_recipe
 
@@ -39,6 +39,18 @@ def test_several_gzip_members_are_one_text(tmp_path):
     path = tmp_path / "x.gz"
     path.write_bytes(gzip.compress(b"a\nb\n") + gzip.compress(MARK + b"c\n"))
     assert list(text_lines(str(path))) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_lines_may_begin_and_end_anywhere_in_a_block(tmp_path, pack):
+    """Also between CR and LF, and in the midst of a letter."""
+    path = tmp_path / "x"
+    for shift in range(4):
+        lines = ["x" * shift, *(f"é{i}" for i in range(2 * CHUNK // 8)), "", "end"]
+        path.write_bytes(pack("\r\n".join(lines).encode()))
+        assert list(text_lines(str(path))) == lines
+    path.write_bytes(pack(b"x" * 3 * CHUNK + b"\ny"))
+    assert list(map(len, text_lines(str(path)))) == [3 * CHUNK, 1]
 
 
 def test_a_pipe_is_read_to_its_end(tmp_path):

@@ -553,6 +553,47 @@ def test_what_a_row_leaves_out_other_rows_of_its_transcript_say(tmp_path):
                 assert gene.chosen.cds_length == 140
 
 
+@pytest.mark.parametrize(
+    "news, id, symbol, rank",
+    [
+        ('exon_number {}; exon_id "E2"; ', "T", "SYM", Rank.NONE),
+        ('exon_number {}; tag "MANE_Select"; exon_id "E2"; ', "T", "SYM", Rank.MANE_SELECT),
+        ('exon_number {}; tag "Ensembl_canonical"; ', "T", "SYM", Rank.CANONICAL),
+        ('exon_number {}; transcript_version "7"; ', "T.7", "SYM", Rank.NONE),
+        ('exon_number {}; gene_name "ALSO"; exon_id "E2"; ', "T", "ALSO", Rank.NONE),
+    ],
+)
+def test_a_row_may_say_more_than_the_like_one_before(tmp_path, news, id, symbol, rank):
+    """Among the attributes of its exon, beside which the rows are the same."""
+    begin, end = 'gene_id "G"; transcript_id "T"; ', 'level 2; tag "basic";'
+    rows = [
+        *gtf_rows("exon", CHAIN[:1], f'{begin}exon_number 1; gene_name "SYM"; {end}'),
+        *gtf_rows("exon", CHAIN[1:2], begin + news.format(2) + end),
+        *gtf_rows("exon", CHAIN[2:], begin + news.format(3) + end),
+    ]
+    for text in (rows, rows[::-1]):
+        (gene,) = found(tmp_path, text).genes
+        assert (gene.symbol, gene.chosen.id, gene.chosen.rank) == (symbol, id, rank)
+        assert [(s + 1, e) for s, e in gene.chosen.exons] == list(CHAIN)
+
+
+def test_bare_ids_that_begin_alike_are_two(tmp_path):
+    """Where no semicolon ends the row."""
+    rows = [
+        *gtf_rows("exon", [(1, 9)], "gene_id G1; transcript_id T1"),
+        *gtf_rows("exon", [(101, 109)], "gene_id G1; transcript_id T12"),
+        *gtf_rows("exon", [(201, 209)], "transcript_id T1; gene_id G1"),
+        *gtf_rows("exon", [(301, 309)], "transcript_id T1; gene_id G10"),
+    ]
+    annotation = found(tmp_path, rows)
+    places = {(g.id, t.id): tuple(t.exons) for g in annotation.genes for t in g.transcripts}
+    assert places == {
+        ("G1", "T1"): ((0, 9), (200, 209)),
+        ("G1", "T12"): ((100, 109),),
+        ("G10", "T1"): ((300, 309),),
+    }
+
+
 def test_a_gene_row_gives_the_symbol(tmp_path):
     rows = gtf_rows("exon", CHAIN, T1) + gtf_rows(
         "gene", [(401, 2188)], 'gene_id "G"; gene_name "S";'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+import string
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from .loci import Notes
 from .transcripts import PIECES, STRANDS, has_gtf_ids, rows
 
 CACHED_FROM = 10_000  # lines of an annotation that is worth keeping parsed
+_USUAL = frozenset(string.ascii_letters + string.digits) - {"t", "b"}  # first letters of rows
 Reader = Callable[[Iterable[str], Notes], Iterator[Gene]]
 
 
@@ -93,18 +95,17 @@ class _Lines:
     def __iter__(self) -> Iterator[str]:
         for number, line in enumerate(self._lines, 1):
             self.number, self.text = number, line
-            if line.startswith(('"', "track ", "browser ")):
-                self._pass_over(line)
-            elif line and not line.isspace():
+            if line[:1] in _USUAL or self._holds_something(line):
                 yield line
 
-    def _pass_over(self, line: str) -> None:
-        """A line of a browser's track may be left out; one in quotes may not."""
+    def _holds_something(self, line: str) -> bool:
+        """Not so a blank line or one of a browser's track. One in quotes is refused."""
         if line.startswith('"'):
             raise AnnotationError(
                 f"annotation {self.path}, line {self.number} begins with a quote: a spreadsheet "
                 "program has put its lines into quotes. Use the file as it was before"
             )
+        return bool(line.strip()) and not line.startswith(("track ", "browser "))
 
 
 def _reader(lines: _Lines) -> Reader:

@@ -16,7 +16,6 @@ from .transcripts import (
     SPAN,
     Draft,
     differs,
-    exon_number,
     inherit_strands,
     rank_of,
     rows,
@@ -83,8 +82,7 @@ def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], 
             found = _PARENT.search(text)
             owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
             for owner in owners:
-                exon = exon_number(text) if kind == EXON else 0
-                drafts[owner, contig, strand].add(kind, start, end, exon)
+                drafts[owner, contig, strand].add(kind, start, end, text)
             if not owners:
                 Draft().add(kind, start, end)  # a wrong number shows
                 notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")

@@ -16,7 +16,6 @@ from .transcripts import (
     SPAN,
     Draft,
     differs,
-    exon_number,
     inherit_strands,
     put,
     rank_of,
@@ -24,6 +23,7 @@ from .transcripts import (
 )
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
+_TAG = re.compile(r'tag(?<![^\s;]tag)\s+"?([^";]*[^";\s])')  # begins with letters: is found faster
 _SYMBOLS = "gene_name", "gene_symbol", "gene"
 _NO_NAME = "\n"  # stands in no line
 
@@ -38,32 +38,48 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     genes: dict[tuple[str, str, str], Draft] = defaultdict(Draft)  # rows of genes
     symbols: dict[str, str] = {}
     ids = _Ids()
-    draft: Draft | None = None  # of the row before, which said `known` where it is one of a piece
-    known = None
+    draft: Draft | None = None  # of the row before, where that is one of a piece
+    place, known, symbol = ("", ""), "", ""
+    before, after = "", ""  # attributes that rows of this draft share
     for contig, kind, _, start, end, strand, text in rows(lines):
         if kind == OTHER:
             continue
-        if draft and kind >= EXON and (contig, strand, text) == known:
-            draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
-            continue
+        if (
+            draft
+            and kind >= EXON
+            and place == (contig, strand)
+            and text.startswith(before)
+            and text.endswith(after)
+        ):
+            own = text[len(before) : len(text) - len(after)]
+            if own == known or not _says_more(own, symbol):
+                draft.add(kind, start, end, own)
+                known = own
+                continue
         transcript, gene = ids.of(text)
-        known = contig, strand, text
         draft = None
         if kind == GENE:
             if gene:
                 genes[gene, contig, strand].add_span(start, end)
+        elif kind == SPAN:
+            if transcript or gene:
+                span = drafts[transcript, gene, contig, strand]
+                span.add_span(start, end)
+                _tag(span, text)
         elif transcript or gene:
             draft = drafts[transcript, gene, contig, strand]
-            if kind == SPAN:
-                draft.add_span(start, end)
-            else:
-                draft.add(kind, start, end, exon_number(text) if kind == EXON else 0)
+            draft.add(kind, start, end, text)
             _tag(draft, text)
-        elif kind != SPAN:
+            place, known = (contig, strand), _NO_NAME
+            before, after = _around_exon(text)
+            if not before.startswith(ids.beginning):
+                draft = None
+        else:
             Draft().add(kind, start, end)  # a wrong number shows
             notes.add(Notes.NO_ID, f"{contig}:{start}-{end}")
         if symbols.get(gene or transcript, _NO_NAME) not in text:
             _name(symbols, gene or transcript, text)
+        symbol = symbols.get(gene or transcript, _NO_NAME)
     inherit_strands(genes, drafts, notes)
     inherit_strands(drafts, drafts, notes)
     yield from _genes(_with_genes(drafts), genes, symbols, notes)
@@ -73,21 +89,47 @@ class _Ids:
     """Transcript and gene id of a row. GTF begins with them, and neighbours mostly share them."""
 
     def __init__(self) -> None:
-        self._beginning, self._ids = "\n", ("", "")
+        self.beginning = _NO_NAME  # of the attributes, with both ids; if these stand in it at all
+        self._ids = "", ""
 
     def of(self, attributes: str) -> tuple[str, str]:
-        if not attributes.startswith(self._beginning):
+        if not attributes.startswith(self.beginning):
             found: dict[str, str] = {}
-            self._beginning = "\n"
+            self.beginning = _NO_NAME
             for match in _ATTRIBUTE.finditer(attributes):
                 key, quoted, bare = match.groups()
                 if key in ("gene_id", "transcript_id"):
                     found.setdefault(key, quoted or (bare or "").strip())
                     if len(found) == 2:
-                        self._beginning = attributes[: match.end()]
+                        if match[0].endswith(";"):
+                            self.beginning = attributes[: match.end()]
                         break
             self._ids = found.get("transcript_id", ""), found.get("gene_id", "")
         return self._ids
+
+
+def _around_exon(attributes: str) -> tuple[str, str]:
+    """Whole attributes before and after those of an exon (its number and id), which the next row
+    of the transcript mostly shares. Both end or begin at a semicolon."""
+    first = attributes.find("exon_")
+    if first < 0:
+        first = last = len(attributes)
+    else:
+        last = attributes.rfind("exon_")
+    before = attributes[: attributes.rfind(";", 0, first) + 1]
+    _, _, after = attributes[last:].partition(";")
+    return before, after
+
+
+def _says_more(attributes: str, symbol: str) -> bool:
+    """Whether attributes may hold what `_tag` or `_name` look for."""
+    return (
+        "MANE" in attributes
+        or "canonical" in attributes
+        or "this genomic" in attributes
+        or "transcript_version" in attributes
+        or ("gene" in attributes and symbol not in attributes)
+    )
 
 
 def _values(attributes: str, *keys: str) -> dict[str, list[str]]:
@@ -102,7 +144,7 @@ def _tag(draft: Draft, text: str) -> None:
     """What a row's attributes say of its transcript's rank, version and sequence."""
     rank = draft.rank
     if (rank < Rank.MANE_SELECT and "MANE" in text) or (not rank and "canonical" in text):
-        draft.rank = max(rank, rank_of(_values(text, "tag").get("tag", ())))
+        draft.rank = max(rank, rank_of(_TAG.findall(text)))
     draft.differs = draft.differs or differs(text)
     if not draft.version and "transcript_version" in text:
         draft.version = _values(text, "transcript_version").get("transcript_version", [""])[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from ..genomics.genes import Gene, Transcript
 
@@ -38,26 +39,28 @@ def loci(
     gene_id: str, symbol: str, contig: str, strand: str, transcripts: list[Transcript], **more
 ) -> Iterator[Gene]:
     """One Gene for each group of overlapping transcripts."""
-    group: list[Transcript] = []
-    end = 0
-    for t in sorted(transcripts, key=lambda t: (t.start, t.end, t.id)) + [None]:
-        if group and (t is None or t.start >= end):
-            ordered = tuple(sorted(group, key=Transcript.preference))
-            yield Gene(
-                gene_id,
-                symbol,
-                contig,
-                strand,
-                group[0].start,
-                end,
-                ordered,
-                more.get("origin") or contig,
-                more.get("paralog"),
-            )
-            group, end = [], 0
-        if t is not None:
-            group.append(t)
-            end = max(end, t.end)
+    placed = [(t.start, t.end, t.id, t) for t in transcripts]
+    placed.sort(key=itemgetter(0, 1, 2))
+    groups: list[list[tuple[int, int, str, Transcript]]] = []
+    last = 0  # end of the group
+    for start, end, name, transcript in placed:
+        if start >= last:
+            groups.append([])
+        groups[-1].append((start, end, name, transcript))
+        last = max(last, end)
+    for group in groups:
+        starts, ends, _, own = zip(*group)
+        yield Gene(
+            gene_id,
+            symbol,
+            contig,
+            strand,
+            starts[0],
+            max(ends),
+            tuple(sorted(own, key=Transcript.preference)),
+            more.get("origin") or contig,
+            more.get("paralog"),
+        )
 
 
 def exons_of(starts: list[int], ends: list[int]) -> list[tuple[int, int]]:

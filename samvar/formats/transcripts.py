@@ -7,7 +7,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, MutableMapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..genomics.genes import Exons, Rank, Transcript, without_version
 from .loci import Notes, merge
@@ -53,10 +53,12 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
             if line.startswith(("##FASTA", ">")):
                 return
             continue
-        columns = line.split("\t", 9)
+        columns = line.split("\t", 8)
         if len(columns) < 9:
             raise ValueError("not the nine columns of GTF or GFF3")
-        contig, _, name, start, end, _, strand, phase, text = columns[:9]
+        contig, _, name, start, end, _, strand, phase, text = columns
+        if "\t" in text:
+            text = text[: text.index("\t")]
         if text[:1] == '"':  # a table program has quoted it
             text = text.strip()[1:-1].replace('""', '"')
         kind = kinds[name]
@@ -78,7 +80,7 @@ _RANKS = {
 
 def rank_of(tags: Iterable[str]) -> Rank:
     """The best that the tags say, written with blanks (RefSeq) or without (Ensembl)."""
-    return max((_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags), default=Rank.NONE)
+    return max([_RANKS.get(t.replace(" ", "_"), Rank.NONE) for t in tags], default=Rank.NONE)
 
 
 _OTHER_LENGTH = re.compile(
@@ -117,30 +119,34 @@ class Draft:
     """What the rows of one transcript say so far: kind (and number of the exon), start, end
     (0-based, half-open) of each, one after the other."""
 
-    __slots__ = "rank", "version", "differs", "numbers"
+    __slots__ = "rank", "version", "differs", "placed", "numbers"
 
     def __init__(self) -> None:
         self.rank, self.version, self.differs = Rank.NONE, "", False
+        self.placed = False  # by a row of its own; then the numbers of its exons say nothing more
         self.numbers = array("I")
 
-    def add(self, kind: int, start: str, end: str, exon: int = 0) -> None:
-        """A row's place, and the number of its exon, if any. Raises ValueError where that is no
-        place."""
+    def add(self, kind: int, start: str, end: str, attributes: str = "") -> None:
+        """A row's place, and the number of its exon, if its attributes say one and it may matter.
+        Raises ValueError where that is no place."""
         if not (start.isdecimal() and end.isdecimal()):
             raise ValueError(f"start and end must be whole numbers, not {start!r} and {end!r}")
         first, last = int(start), int(end)
         if not 0 < first <= last < LIMIT:
             raise ValueError(_not_a_place(first, last))
-        self.numbers.extend((kind | exon << _KIND_BITS, first - 1, last))
+        exon = exon_number(attributes) if kind == EXON and not self.placed else 0
+        self.numbers.fromlist([kind | exon << _KIND_BITS, first - 1, last])
 
     def add_span(self, start: str, end: str) -> None:
         """The place of the transcript itself, which may stand without one."""
         if not start == end == ".":
             self.add(SPAN, start, end)
+            self.placed = True
 
     def join(self, other: Draft) -> None:
         self.rank, self.version = max(self.rank, other.rank), self.version or other.version
         self.differs |= other.differs
+        self.placed |= other.placed
         self.numbers.extend(other.numbers)
 
     def _rows(self) -> Iterator[tuple[int, int, int]]:
@@ -150,14 +156,6 @@ class Draft:
 
     def places(self, *kinds: int) -> list[Interval]:
         return [(start, end) for packed, start, end in self._rows() if packed & _KIND in kinds]
-
-    def numbered_exons(self) -> dict[Interval, int]:
-        """The exon rows, each place once, and the number of the exon."""
-        return {
-            (start, end): packed >> _KIND_BITS
-            for packed, start, end in self._rows()
-            if packed & _KIND == EXON
-        }
 
     @property
     def kinds(self) -> set[int]:
@@ -169,40 +167,66 @@ class Draft:
     ) -> list[Transcript]:
         """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
         UTR rows joined."""
-        pieces = self.numbered_exons() or dict.fromkeys(merge(self.places(UTR, STOP, *CDS)), 0)
-        spans = merge(self.places(SPAN) or gene_spans, touching=False)
-        parts = _copies(dict(sorted(pieces.items())), spans)
+        own = self._pieces()
+        numbers = own.exons or dict.fromkeys(merge(own.utrs + [c[:2] for c in own.coding]), 0)
+        parts = _copies(numbers, merge(own.spans or gene_spans, touching=False))
         if len(parts) > 1:
             notes.add(Notes.SPLIT, name)
-        if any(start < end for part in parts for (_, end), (start, _) in zip(part, part[1:])):
+        copies = [merge(part) for part in parts]
+        if any(len(copy) < len(part) and _overlap(part) for copy, part in zip(copies, parts)):
             notes.add(Notes.OVERLAP, name)
-        copies = list(map(merge, parts))
         return [
             Transcript(
                 with_version(name, self.version),
                 Exons(copy),
-                *self._cds(copy, strand),
+                *_cds(own.coding, copy[0][0], copy[-1][1], strand),
                 self.rank,
                 self.differs,
             )
             for copy in copies
         ]
 
-    def _cds(self, exons: Intervals, strand: str) -> tuple[int, int, int]:
-        """Start, end and phase of what is coding in these exons. GTF has a row of its own for
-        the stop codon, or for each part of it where an intron splits it."""
-        first, last = exons[0][0], exons[-1][1]
-        rows = [
-            (start, end, packed & _KIND)
-            for packed, start, end in self._rows()
-            if packed & _KIND >= STOP and start < last and first < end
-        ]
-        coding = [row for row in rows if row[2] != STOP]
-        if not coding:
-            return 0, 0, 0
-        start, end = max(min(rows)[0], first), min(max(row[1] for row in rows), last)
-        kind = min(coding)[2] if strand == "+" else max(coding, key=itemgetter(1))[2]
-        return start, end, kind - CODING
+    def _pieces(self) -> _Pieces:
+        pieces = _Pieces({}, [], [], [])
+        for packed, start, end in self._rows():
+            kind = packed & _KIND
+            if kind == EXON:
+                pieces.exons[start, end] = packed >> _KIND_BITS
+            elif kind == SPAN:
+                pieces.spans.append((start, end))
+            elif kind == UTR:
+                pieces.utrs.append((start, end))
+            else:
+                pieces.coding.append((start, end, kind))
+        return pieces
+
+
+class _Pieces(NamedTuple):
+    """The rows of a transcript by kind: exons (each place once) with their numbers, stop codons
+    among the coding rows."""
+
+    exons: dict[Interval, int]
+    coding: list[tuple[int, int, int]]  # start, end, kind
+    utrs: list[Interval]
+    spans: list[Interval]
+
+
+def _cds(
+    coding: list[tuple[int, int, int]], first: int, last: int, strand: str
+) -> tuple[int, int, int]:
+    """Start, end and phase of what is coding in exons from `first` to `last`. GTF has a row of its
+    own for the stop codon, or for each part of it where an intron splits it."""
+    rows = sorted(row for row in coding if row[0] < last and first < row[1])
+    with_phase = [row for row in rows if row[2] != STOP]
+    if not with_phase:
+        return 0, 0, 0
+    end = max(row[1] for row in rows)
+    kind = with_phase[0][2] if strand == "+" else max(with_phase, key=itemgetter(1))[2]
+    return max(rows[0][0], first), min(end, last), kind - CODING
+
+
+def _overlap(exons: list[Interval]) -> bool:
+    return any(start < end for (_, end), (start, _) in zip(exons, exons[1:]))
 
 
 def _not_a_place(first: int, last: int) -> str:
@@ -213,12 +237,13 @@ def _not_a_place(first: int, last: int) -> str:
     return f"no contig is {last} bases long"
 
 
-def _copies(exons: dict[Interval, int], spans: Intervals) -> list[list[Interval]]:
-    """Exons (ascending, with their numbers, 0 where there are none) of one id, taken apart where
-    the id stands at several places: by the disjoint `spans` of its rows; where there are none, at
-    gaps beyond `MAX_INTRON`, and where the numbers start again or the chain of exons repeats."""
+def _copies(numbers: dict[Interval, int], spans: Intervals) -> list[list[Interval]]:
+    """Exons (ascending) of one id, taken apart where the id stands at several places: by the
+    disjoint `spans` of its rows; where there are none, at gaps beyond `MAX_INTRON`, and where the
+    `numbers` of the exons (0 where there are none) start again or the chain of exons repeats."""
+    exons = sorted(numbers)
     if len(spans) == 1:
-        return [list(exons)]
+        return [exons]
     if spans:
         nearest: dict[int, list[Interval]] = {}
         for start, end in exons:
@@ -231,7 +256,7 @@ def _copies(exons: dict[Interval, int], spans: Intervals) -> list[list[Interval]
             near[-1].append(exon)
         else:
             near.append([exon])
-    numbered = [part for own in near for part in _by_number(own, [exons[e] for e in own])]
+    numbered = [part for own in near for part in _by_number(own, [numbers[e] for e in own])]
     return [copy for part in numbered for copy in _repeats(part)]
 
 

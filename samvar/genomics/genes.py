@@ -38,7 +38,6 @@ class Exons(Sequence):
     def __getitem__(self, i):
         if isinstance(i, slice):
             return tuple(self)[i]
-        i = range(len(self))[i]
         return self.bounds[2 * i], self.bounds[2 * i + 1]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
@@ -105,11 +104,12 @@ class Transcript:
 
     @property
     def cds_length(self) -> int:
-        return sum(end - start for start, end in self.cds)
+        start, end = self.cds_start, self.cds_end
+        return sum([min(e, end) - max(s, start) for s, e in self.exons if s < end and start < e])
 
     def preference(self) -> tuple:
         """Sorts the transcript to be chosen first."""
-        return -self.rank, -self.cds_length, -sum(e - s for s, e in self.exons), self.id
+        return -self.rank, -self.cds_length, -sum([e - s for s, e in self.exons]), self.id
 
 
 def without_version(name: str) -> str:
