@@ -510,6 +510,9 @@ def test_transcripts_can_be_listed_in_a_file(tmp_path):
     ref = bases[1009]
     vcf = toy.vcf(tmp_path / "in.vcf", ("c", 1010, ref, ref + "GGTAAGTGGTAAGT"))
     (tmp_path / "ids.txt").write_text("# ours\n\nB.1\n")
+    (tmp_path / "more.txt").write_text("B\nC.1\nC.2\n")
+    (tmp_path / "other.txt").write_text("".join(f"X{i}.1\n" for i in range(7)))
+    (tmp_path / "empty.txt").write_text("# none\n")
     model = toy.bundle(tmp_path)
 
     def events(transcripts):
@@ -526,6 +529,14 @@ def test_transcripts_can_be_listed_in_a_file(tmp_path):
     code, names, text = events(str(tmp_path / "ids.txt"))
     assert code == 0 and names == {"B.1"} and "transcripts=listed" in text
     assert events("mane")[1] == set()  # a GTF without tags
+    code, names, text = events(str(tmp_path / "more.txt"))
+    assert code == 0 and names == {"B.1"}
+    assert f"{table} lacks 2 of its 3 transcripts: C.1, C.2\n" in text
+    code, _, text = events(str(tmp_path / "other.txt"))
+    none = f"other.txt: {table} has none of its 7 transcripts (X0.1, X1.1, X2.1, X3.1, X4.1, ...)"
+    assert code == 1 and none in text
+    code, _, text = events(str(tmp_path / "empty.txt"))
+    assert code == 1 and "empty.txt lists no transcript" in text
     code, _, text = events(str(tmp_path / "nowhere.txt"))
     assert code == 1 and "is none of chosen, mane, all, and no file" in text
 

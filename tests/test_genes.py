@@ -251,6 +251,7 @@ def test_missing_and_truncated_files_are_named(tmp_path):
     [
         ("annotation/mane.chr22.hg38.gff3.gz", 423),
         ("annotation/canonical.hg19.tsv.gz", 18677),
+        ("species/a_thaliana_1pct/1pct.gff3.gz", 387),
         ("species/d_melanogaster_1pct/1pct.gff3.gz", 126),
     ],
 )
@@ -279,6 +280,27 @@ def test_kept_names_may_hold_anything(tmp_path, cache):
     for _ in range(2):
         (gene,) = load_annotation(str(path), cache=True).genes
         assert gene.symbol == "A\nB\t"
+
+
+def test_a_protein_is_no_gene_of_its_own(tmp_path):
+    """As TAIR has it: CDS rows name the transcript, and the protein that derives from it."""
+    rows = [
+        "c\tx\tgene\t1\t300\t.\t+\t.\tID=G;Name=G\n",
+        "c\tx\tmRNA\t1\t300\t.\t+\t.\tID=G.1;Parent=G;Name=G.1\n",
+        "c\tx\tprotein\t50\t250\t.\t+\t.\tID=G.1-Protein;Name=G.1;Derives_from=G.1\n",
+    ]
+    for start, end, low, high in ((1, 100, 50, 100), (201, 300, 201, 250)):
+        rows.append(f"c\tx\texon\t{start}\t{end}\t.\t+\t.\tParent=G.1\n")
+        rows.append(f"c\tx\tCDS\t{low}\t{high}\t.\t+\t0\tParent=G.1,G.1-Protein;\n")
+    path = tmp_path / "a.gff3"
+    for text in (rows, rows[::-1]):
+        path.write_text("".join(text))
+        annotation = load_annotation(str(path))
+        (gene,) = annotation.genes
+        (transcript,) = gene.transcripts
+        assert (gene.id, transcript.id, annotation.notes) == ("G", "G.1", ())
+        assert list(transcript.exons) == [(0, 100), (200, 300)]
+        assert (transcript.cds_start, transcript.cds_end) == (49, 250)
 
 
 def test_a_line_that_is_no_gff_is_shown(tmp_path):

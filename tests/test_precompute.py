@@ -199,7 +199,9 @@ def test_scores_are_of_the_transcripts_that_were_chosen(files, tmp_path, choice)
         return [*OPTIONS[:-1], ids if isinstance(ids, str) else str(names)]
 
     more = [*choice, "X.1"] if isinstance(choice, list) else choice
-    done(run("precompute", files, "-r", "chr2:404-405", "-o", path, options=options(more)))
+    made = run("precompute", files, "-r", "chr2:404-405", "-o", path, options=options(more))
+    told = "lacks 1 of its 2 transcripts: X.1\n" in done(made).stderr
+    assert told == isinstance(choice, list)
     vcf = toy.vcf(tmp_path / "in.vcf", ("chr2", 405, BASES[404], others(BASES[404])[0]))
     same = options(more[::-1] if isinstance(more, list) else more)
     out = [str(tmp_path / f"{i}.vcf") for i in range(2)]
@@ -353,6 +355,7 @@ def test_regions_and_genes_select(files, tmp_path):
         (["--genes", bed], 1, "the annotation has no gene"),
         (["--genes", tmp_path / "none.txt"], 1, "none.txt"),
         (["--transcripts", tmp_path / "none.txt"], 1, "none of chosen, mane, all, and no file"),
+        (["--transcripts", bed], 1, "has none of its"),
         (["-o", tmp_path / "out.vcf"], 2, "must end in .vcf.gz"),
         (["-o", tmp_path / "no" / "out.vcf.gz"], 1, "there is no folder"),
         (["-o", "-"], 2, "give the name of a file"),

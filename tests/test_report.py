@@ -148,6 +148,17 @@ def test_the_top_is_cut_and_a_file_without_changes_says_so(files, annotated, tmp
     assert "No allele changes a splice site by 0.99 or more" in out.read_text()
 
 
+def test_alleles_without_a_status_are_counted_apart(annotated, tmp_path):
+    """Of records with one ALT and with several, as of a file that was merged with another."""
+    text = re.sub(r"SAMVAR_STATUS=[^;\t\n]+", "X=1", annotated.read_text())
+    (tmp_path / "merged.vcf").write_text(text)
+    with VcfReader(str(tmp_path / "merged.vcf")) as reader:
+        summary = Summary.of(reader, toy.RBPS, 9, 0.0)
+    alts = [len(row[4].split(",")) for row, _ in infos(annotated)]
+    assert {1, 2} == set(alts) and summary.without_status == sum(alts)
+    assert not summary.statuses and not summary.top
+
+
 def test_multiqc_gets_the_statuses(files, annotated, tmp_path):
     stats = tmp_path / "x_mqc.json"
     invoke("report", annotated, *files, "--top", 0, "-o", tmp_path / "r.html", "--stats", stats)

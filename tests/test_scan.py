@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,11 @@ from click.testing import CliRunner
 import samvar
 from samvar.annotate import Allele
 from samvar.cli import main
-from samvar.views.scan import Place, changes, place_of, walk
+from samvar.genomics.variant import Status
+from samvar.genomics.window import Place as Base
+from samvar.scoring.deltas import NAMES, Delta
+from samvar.scoring.effects import ScoredAllele
+from samvar.views.scan import Place, Scored, changes, place_of, walk
 
 from . import toy
 
@@ -107,6 +112,23 @@ def test_the_table_has_what_annotate_says(files, scorer):
         largest = max(effect.causes, key=lambda c: c.value)
         named = [p.rbp for p in largest.parts if p.position is not None]
         assert row["CAUSE"] == (named[0] if named else ".")
+
+
+def test_the_row_of_the_largest_delta_is_that_of_its_gene():
+    """Though a gene before it has the same digits."""
+
+    def effect(symbol, gain):
+        named = [Delta(n, gain * (n == "DG"), Base(39)) for n in NAMES]
+        deltas = SimpleNamespace(named=named)
+        return SimpleNamespace(gene=SimpleNamespace(symbol=symbol), deltas=deltas, causes=())
+
+    genes = effect("A", 0.12341), effect("B", 0.12344), effect("C", 0.12339)
+    scored = Scored.of(Allele("c", 41, "A", "G"), ScoredAllele("G", Status.OK, genes))
+    assert [row["DS_DG"] for row in scored.rows] == [0.1234] * 3
+    assert scored.largest.delta == ("DG", 0.12344, Base(39))
+    assert scored.largest.row is scored.rows[1] and scored.rows[1]["SYMBOL"] == "B"
+    outside = Scored.of(Allele("c", 41, "A", "G"), ScoredAllele("G", Status.NO_GENE))
+    assert outside.largest is None and len(outside.rows) == 1
 
 
 def test_bases_outside_genes_have_their_status(files):

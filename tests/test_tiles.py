@@ -1,6 +1,8 @@
 """Shared reference tensors with the change spliced in give what the whole model gives on the whole
 window."""
 
+import mmap
+import os
 from contextlib import nullcontext
 
 import numpy as np
@@ -211,6 +213,37 @@ def test_the_gate_is_fed_the_same_values_wherever_a_base_stands(genome):
         assert affinities(800 + start, 800 + start + size + 10).equal(
             whole[..., start : start + size]
         )
+
+
+def test_a_tile_is_set_apart_as_it_lies():
+    """The same numbers in the same order of memory, in memory that nothing else is in."""
+    tile = torch.randn(1, 64, 5).mT
+    apart = tiles.set_apart(tile)
+    assert torch.equal(apart, tile) and apart.stride() == tile.stride()
+    assert apart.untyped_storage().nbytes() == tile.nbytes
+    tile.zero_()
+    assert apart.abs().min() > 0
+
+
+def test_kept_tiles_have_memory_of_their_own(genome, tmp_path):
+    predictor = predictor_of(tmp_path / "k")
+    snv = normalise(genome, "c", 400, BASES[399], "ACGT".replace(BASES[399], "")[0])
+    predictor.score(make_window(genome, GENES[0], snv, 50, 30, predictor.reach))
+    kept = [future.result() for future in predictor.references[0]._kept.values()]
+    assert kept and {tile.device.type for tile in kept} == {"cpu"}
+    page = mmap.PAGESIZE
+    assert all(tile.data_ptr() % page == 0 for tile in kept)
+    assert all(tile.untyped_storage().nbytes() == tile.nbytes for tile in kept)
+
+
+@pytest.mark.parametrize("given", [None, "7"])
+def test_few_kernels_are_kept_unless_the_user_says_how_many(tmp_path, monkeypatch, given):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, given or "")
+    if not given:
+        monkeypatch.delenv(name)
+    predictor_of(tmp_path / "k")
+    assert os.environ[name] == given or (not given and int(os.environ[name]) < 1024)
 
 
 def test_forgotten_tiles_are_made_again(genome, tmp_path, monkeypatch):

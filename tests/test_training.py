@@ -37,7 +37,14 @@ from samvar.training.dataset import (
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
 from samvar.training.motifs import read_folders
-from samvar.training.recipe import LssiRecipe, MotifRecipe, SamRecipe, TeachRecipe, load_recipe
+from samvar.training.recipe import (
+    CnnRecipe,
+    LssiRecipe,
+    MotifRecipe,
+    SamRecipe,
+    TeachRecipe,
+    load_recipe,
+)
 from samvar.training.sam import SamTask
 from samvar.training.sampling import KEEP, Augmentation, Mixture, WindowSampler
 
@@ -659,6 +666,8 @@ def test_shipped_recipes_are_valid():
                     "yardstick.toml": TeachRecipe,
                     "yardstick-effects.toml": TeachRecipe,
                     "motifs.toml": MotifRecipe,
+                    "cnn.toml": CnnRecipe,
+                    "cnn-plain.toml": CnnRecipe,
                 }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
                 load_recipe(os.path.join(root, name), kind)
 

@@ -24,6 +24,7 @@ from .options import (
     NumberRange,
     annotation_option,
     check_outputs,
+    check_transcripts,
     device_option,
     different_files,
     fasta_option,
@@ -393,6 +394,7 @@ def annotate(
         _tell_of_regions(reader, vcf, selection, genome)
         form = outputs.form_for(reader.form)
         genes = genes or _genes(genome, annotation, no_cache)
+        check_transcripts(transcripts, chosen.transcripts, genes)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         tables = stack.enter_context(outputs.open_tables(chosen))
         writer = stack.enter_context(open_output(output, form, write_index))

@@ -8,6 +8,7 @@ from .options import (
     WELL_KNOWN,
     annotation_option,
     check_outputs,
+    check_transcripts,
     different_files,
     distance_option,
     event_options,
@@ -176,7 +177,9 @@ def explain(
     check_outputs("-", json_file, *outputs, html)
     if any(kind != "svg" for _, kind in pictures):
         need_matplotlib()
+    chosen = listed(transcripts)
     genome, genes = genome_and_genes(fasta, annotation)
+    check_transcripts(transcripts, chosen, genes)
     asked = asked_for(what, genome.lengths, vcf)
     notes: tuple[str, ...] = ()
     if isinstance(asked, Description):
@@ -185,7 +188,6 @@ def explain(
         for note in notes:
             say(f"samvar: {note}")
         asked = [WrittenVariant(variant.contig, variant.pos, variant.ref, (variant.alt,))]
-    chosen = listed(transcripts)
     options = Options(distance=distance, rbp_min=rbp_min, transcripts=chosen, event_min=event_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     names = [model_name] + ([_second(model_name, compare)] if compare else [])

@@ -20,7 +20,7 @@ from ..errors import SamvarError
 from ..files import STDOUT_CLOSED, check_writable, complete_file, text_lines, write
 
 if TYPE_CHECKING:
-    from ..genomics.genes import Annotation
+    from ..genomics.genes import Annotation, Choice
     from ..genomics.genome import Genome
 
 EXIT_ERROR, EXIT_STRICT, EXIT_INTERRUPT = 1, 3, 130
@@ -311,6 +311,27 @@ def listed(transcripts: str):
             f"be read: {e}"
         ) from e
     return frozenset(i for i in ids if i and not i.startswith("#"))
+
+
+def check_transcripts(transcripts: str, choice: Choice, genes: Annotation) -> None:
+    """Tell how many of the ids that the file `transcripts` lists (`choice`) the annotation lacks.
+    Raises SamvarError where it has none of them."""
+    if isinstance(choice, str):
+        return
+    if not choice:
+        raise SamvarError(f"--transcripts {transcripts} lists no transcript")
+    unknown = genes.unknown(choice)
+    if len(unknown) == len(choice):
+        raise SamvarError(
+            f"--transcripts {transcripts}: {genes.path} has none of its {len(choice)} transcripts "
+            f"({_first_few(unknown)}); give ids of that annotation, one on each line, with or "
+            "without their version"
+        )
+    if unknown:
+        say(
+            f"samvar: --transcripts {transcripts}: {genes.path} lacks {len(unknown)} of its "
+            f"{len(choice)} transcripts: {_first_few(unknown)}"
+        )
 
 
 def event_options(command):

@@ -13,6 +13,7 @@ from .options import (
     WELL_KNOWN,
     annotation_option,
     check_outputs,
+    check_transcripts,
     different_files,
     fasta_option,
     file_only,
@@ -124,6 +125,7 @@ def precompute(
     if genes_file and not names:
         raise SamvarError(f"{genes_file} lists no gene")
     genome, genes = genome_and_genes(fasta, annotation)
+    check_transcripts(transcripts, chosen.transcripts, genes)
     selection = _regions(regions, regions_file, genome)
     tell_unknown(selection, genome.lengths, f"not in {fasta}")
     wanted = places(genome, genes, chosen, selection, names)

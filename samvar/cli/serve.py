@@ -16,6 +16,7 @@ from ..errors import SamvarError
 from .options import (
     EXIT_INTERRUPT,
     annotation_option,
+    check_transcripts,
     distance_option,
     event_options,
     fasta_option,
@@ -170,11 +171,13 @@ def serve(
     from ..serve.lookup import Lookup
 
     with _bound(host, port) as listener:
+        chosen = listed(transcripts)
         genome, genes = genome_and_genes(fasta, annotation)
+        check_transcripts(transcripts, chosen, genes)
         options = Options(
             distance=distance,
             rbp_min=rbp_min,
-            transcripts=listed(transcripts),
+            transcripts=chosen,
             event_min=event_min,
         )
         predictor = Predictor(load_bundle(model_name), threads=threads)

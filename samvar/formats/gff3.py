@@ -31,6 +31,7 @@ class Feature(NamedTuple):
 
     type: str
     parent: str
+    source: str  # what a protein derives from
     gene_id: str
     symbol: str
     gene_name: str
@@ -93,6 +94,10 @@ def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], 
                 features[contig, name] = _feature(feature_type, attributes)
                 if _EXPECTED.search(feature_type):
                     drafts[name, contig, strand].add_span(start, end)
+    for name, contig, strand in list(drafts):
+        protein = features.get((contig, name))
+        if protein and (protein.source, contig, strand) in drafts:
+            del drafts[name, contig, strand]  # its CDS rows name the transcript, too
     return drafts, features
 
 
@@ -134,6 +139,7 @@ def _feature(kind: str, attributes: dict[str, list[str]]) -> Feature:
     return Feature(
         kind,
         first("Parent"),
+        first("Derives_from"),
         first("gene_id"),
         first("gene_name", "gene", "locus", "Name"),
         first("gene_name", "gene"),

@@ -93,6 +93,11 @@ class Transcript:
         return self.exons[-1][1]
 
     @property
+    def names(self) -> tuple[str, str]:
+        """The id, and the id without its version."""
+        return self.id, without_version(self.id)
+
+    @property
     def coding(self) -> bool:
         return self.cds_start < self.cds_end
 
@@ -151,9 +156,7 @@ class Gene:
             return self.transcripts
         if choice == "mane":
             return tuple(t for t in self.transcripts if t.rank >= Rank.MANE_CLINICAL)
-        return tuple(
-            t for t in self.transcripts if not choice.isdisjoint({t.id, without_version(t.id)})
-        )
+        return tuple(t for t in self.transcripts if not choice.isdisjoint(t.names))
 
     def sites(self, transcripts: Iterable[Transcript] | None = None) -> tuple[set[int], set[int]]:
         """Positions (0-based) of acceptors (first exonic bases) and donors (last exonic bases) of
@@ -203,6 +206,13 @@ class Annotation:
                 if g.start < end and start < g.end:
                     found[id(g)] = g
         return list(found.values())
+
+    def unknown(self, choice: Choice) -> list[str]:
+        """Those of the given ids, in order, that no transcript has, with or without its version."""
+        if isinstance(choice, str):
+            return []
+        there = {name for g in self.genes for t in g.transcripts for name in t.names}
+        return sorted(choice - there)
 
     def of_chosen_transcripts(self) -> Annotation:
         """The same genes, each no longer than its chosen transcript; made once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +30,7 @@ WIDE = 16  # channels; of narrower models a row's last digits depend on where in
 T = TypeVar("T")
 R = TypeVar("R")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KERNELS = 128  # that oneDNN keeps, each for one shape; by itself it keeps 1,024
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,8 +195,9 @@ def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _return_memory() -> None:
-    """Have glibc give large temporaries back to the system: it would keep more the longer it
-    runs."""
+    """Have glibc give large temporaries back to the system, and oneDNN keep few kernels, unless the
+    user says how many: both would keep more the longer they run."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
     with suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)
         allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)

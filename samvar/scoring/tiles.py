@@ -8,6 +8,7 @@ computed again.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -66,9 +67,8 @@ class Reference:
                 self._kept.popitem(last=False)
         if kept is None:
             try:
-                future.set_result(
-                    getattr(self, f"_{stage}")(window, index * TILE, (index + 1) * TILE)
-                )
+                compute = getattr(self, f"_{stage}")
+                future.set_result(set_apart(compute(window, index * TILE, (index + 1) * TILE)))
             except BaseException as e:
                 future.set_exception(e)
                 raise
@@ -136,6 +136,16 @@ class Reference:
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self._aggregator.embed(*self.layout.split(bottleneck))
         return out
+
+
+def set_apart(tile: torch.Tensor) -> torch.Tensor:
+    """A copy (1, C, L) in memory of its own. On the heap, what is kept for long would stand between
+    temporaries and break up the room that they leave: a server would grow with every answer."""
+    if tile.device.type != "cpu":
+        return tile
+    n, channels, length = tile.shape
+    memory = torch.frombuffer(mmap.mmap(-1, tile.nbytes), dtype=tile.dtype)
+    return memory.view(n, length, channels).mT.copy_(tile)
 
 
 def join(parts: list[torch.Tensor]) -> torch.Tensor:

@@ -89,8 +89,8 @@ def plain(recipe: Recipe) -> dict:
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
-    """`description` says the kind (lssi, motifs, fm, am), the shape and, for SAM models, the names
-    of the RBPs."""
+    """`description` says the kind (lssi, motifs, cnn, fm, am), the shape and, for SAM models, the
+    names of the RBPs."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with complete_file(os.path.join(folder, "model.safetensors")) as part:
         save_file(tensors, part)
@@ -138,10 +138,12 @@ def load_run(
     folder: str, kind: str | None = None, unfinished: bool = False
 ) -> tuple[SAM | LSSI, dict]:
     """(model in evaluation mode, its description) of a run as `read_run` has it. Raises
-    RecipeError, too, where it is one of learnt motifs alone."""
+    RecipeError, too, where it is one of learnt motifs alone, or of a cnn."""
     description, state = read_run(folder, kind, unfinished)
     if description["kind"] == "motifs":
         raise RecipeError(f"{folder} is a run of motifs alone: `train am --learnt-motifs` takes it")
+    if description["kind"] == "cnn":
+        raise RecipeError(f"{folder} is a run of a cnn: `train teach --teacher` takes it")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)

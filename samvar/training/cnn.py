@@ -1,5 +1,5 @@
-"""The dilated residual network of SpliceAI and OpenSpliceAI: the teacher whose soft labels a SAM
-learns from.
+"""The dilated residual network of SpliceAI and OpenSpliceAI: a baseline, and the teacher whose soft
+labels a SAM learns from; its training from an annotation's labels.
 
 Facts: Jaganathan et al., Cell 2019; Chao et al., OpenSpliceAI (2025). Every line here is samvar's
 own.
@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from ..errors import RecipeError
+from ..model.sam import one_hot
+from .checkpoint import read_run, save_run
+from .dataset import IGNORE, TRAIN, Dataset
+from .evaluate import TopK, tiles, top_k
+from .loop import Stateless
+from .recipe import CONTEXTS, CnnRecipe
+from .sam import validation_genes
+from .sampling import Mixture, WindowSampler
 
 
 @dataclass(frozen=True)
@@ -53,8 +62,8 @@ class DilatedUnit(nn.Module):
 class DilatedResNet(nn.Module):
     """One-hot (N, 4, L) -> log-probabilities (N, 3, L - 2 reach) of none, acceptor, donor.
 
-    All convolutions are valid, so `reach` bases (1,000 with three groups, 5,000 with four) are fed
-    on either side.
+    All convolutions are valid, so `reach` bases (40, 200, 1,000, 5,000 with one to four groups) are
+    fed on either side.
     """
 
     def __init__(self, channels: int = 32, groups: tuple[Group, ...] = GROUPS[:3]):
@@ -133,4 +142,100 @@ def _openspliceai_places(state: dict) -> _Places:
     units = [f"residual_units.{i}" for i in numbers if i not in skip]
     return _Places(
         units, ["initial_skip.conv", *(f"residual_units.{i}.conv" for i in sorted(skip))]
+    )
+
+
+# --------------------------------------------------------------------------------------- training
+
+
+class CnnTask(Stateless):
+    """Fits a `DilatedResNet` to the annotation's labels, in windows of the train genes."""
+
+    def __init__(self, data: Dataset, recipe: CnnRecipe, device: torch.device, rank: int = 0):
+        torch.manual_seed(recipe.seed)
+        self.data, self.recipe, self.device = data, recipe, device
+        self.model = _network(recipe.channels, recipe.context).to(device)
+        reach = self.model.reach
+        mixture = Mixture(recipe.batch_bases, recipe.windows, recipe.site_share)
+        self.sampler = WindowSampler(data, TRAIN, (reach, reach), mixture, recipe.seed, rank)
+        self.identity = dict(kind="cnn", data=data.digest())
+
+    def start_step(self, step: int) -> None:
+        pass
+
+    def loss(self, step: int) -> torch.Tensor:
+        """Negative log-likelihood in nats per 1,000 known bases."""
+        codes, labels = self.sampler.batch(step)
+        log_p = self.model(one_hot(torch.from_numpy(codes).to(self.device)))
+        target = torch.from_numpy(labels).to(self.device).long()
+        nll = F.nll_loss(log_p.float(), target, ignore_index=IGNORE, reduction="sum")
+        return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Top-k on a fixed part of the validation genes."""
+        genes = validation_genes(self.data, self.recipe.validate_bases)
+        if not len(genes):
+            return {}
+        found = cnn_top_k(self.model, self.data, genes, self.device, resamples=0)
+        return dict(topk_acceptor=found.acceptor, topk_donor=found.donor, topk_mean=found.mean)
+
+    def save_weights(self, folder: str, step: int) -> None:
+        r = self.recipe
+        shape = dict(channels=r.channels, context=r.context)
+        save_run(folder, self.model, dict(self.identity, step=step, steps=r.steps, shape=shape))
+
+
+def load_cnn(folder: str, unfinished: bool = False) -> DilatedResNet:
+    """The network of a run of `samvar train cnn`, in evaluation mode. Raises RecipeError where the
+    folder holds none, or, unless `unfinished`, one that is not trained to the end."""
+    description, state = read_run(folder, "cnn", unfinished)
+    model = _network(**description["shape"])
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def _network(channels: int, context: int) -> DilatedResNet:
+    return DilatedResNet(channels, GROUPS[: CONTEXTS.index(context) + 1])
+
+
+@torch.inference_mode()
+def cnn_top_k(
+    model: DilatedResNet,
+    data: Dataset,
+    genes: np.ndarray,
+    device: torch.device,
+    resamples: int = 1000,
+) -> TopK:
+    """Top-k accuracy on these genes, scored in tiles."""
+    model.eval()
+    scores, labels, owner = [], [], []
+    for i, start, end, codes in tiles(data, genes, (model.reach, model.reach)):
+        known = data.window(genes[i], start, end)[1]
+        keep = known != IGNORE
+        log_p = model(one_hot(torch.from_numpy(codes[None]).to(device)))[0, 1:].float()
+        scores.append(log_p.cpu().numpy()[:, keep])
+        labels.append(known[keep])
+        owner.append(np.full(keep.sum(), i))
+    return top_k(
+        np.concatenate(scores, 1),
+        np.concatenate(labels),
+        np.concatenate(owner),
+        len(genes),
+        resamples,
+    )
+
+
+def evaluate_cnn(
+    model: DilatedResNet, data: Dataset, genes: np.ndarray, device: torch.device
+) -> dict:
+    """The numbers of an evaluation, ready for JSON: percent."""
+    found = cnn_top_k(model, data, genes, device)
+    return dict(
+        topk_acceptor=found.acceptor,
+        topk_donor=found.donor,
+        topk_mean=found.mean,
+        topk_interval=found.interval,
+        n_acceptor=found.n_acceptor,
+        n_donor=found.n_donor,
+        n_genes=found.n_genes,
     )

@@ -90,7 +90,7 @@ class FamilySampler:
         if not self.exons:
             raise DatasetError(f"the {recipe.split} genes of the dataset have no splice site")
         self.cumulative = np.cumsum(np.diff(data.offsets)[self.genes])
-        self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs["psam"]]
+        self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs.get("psam", ())]
 
     def family(self, number: int) -> Family:
         """The unedited version first. Windows anywhere, and antisense ones, have no edited

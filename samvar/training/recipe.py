@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 R = TypeVar("R", bound="DataclassInstance")
+CONTEXTS = 80, 400, 2000, 10_000  # bases that a cnn sees, of one to four groups of units
 
 
 def at_least(recipe: object, least: int, *names: str) -> None:
@@ -26,6 +27,15 @@ def at_least(recipe: object, least: int, *names: str) -> None:
     for name in names:
         if getattr(recipe, name) < least:
             raise RecipeError(f"{name} must be at least {least}")
+
+
+def keep_lengths(recipe: object, *names: str) -> None:
+    """Make tuples of these settings. Raises RecipeError where one is no list of lengths."""
+    for name in names:
+        lengths = tuple(getattr(recipe, name))
+        object.__setattr__(recipe, name, lengths)
+        if not lengths or not all(type(w) is int and w > 0 for w in lengths):
+            raise RecipeError(f"{name} must be one or more lengths, in bases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +82,26 @@ class LssiRecipe(Recipe):
     def __post_init__(self):
         super().__post_init__()
         at_least(self, 1, "channels", "sites", "decoys", "others")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CnnRecipe(Recipe):
+    """`samvar train cnn`: the dilated residual network of SpliceAI and OpenSpliceAI."""
+
+    context: int = 400  # bases, both sides together, that a probability depends on
+    channels: int = 32
+    batch_bases: int = 18_000  # scored bases a step (and rank)
+    windows: tuple[int, ...] = (1125, 2250)  # scored lengths, one drawn a step
+    site_share: float = 0.8  # windows drawn around a site, the rest anywhere
+
+    def __post_init__(self):
+        super().__post_init__()
+        keep_lengths(self, "windows")
+        at_least(self, 1, "channels", "batch_bases")
+        if self.context not in CONTEXTS:
+            raise RecipeError(f"context must be one of {', '.join(map(str, CONTEXTS))}")
+        if not 0 <= self.site_share <= 1:
+            raise RecipeError("site_share must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +177,7 @@ class SamRecipe(Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("windows", "stack_widths"):
-            lengths = tuple(getattr(self, name))
-            object.__setattr__(self, name, lengths)
-            if not lengths or not all(type(w) is int and w > 0 for w in lengths):
-                raise RecipeError(f"{name} must be one or more lengths, in bases")
+        keep_lengths(self, "windows", "stack_widths")
         at_least(self, 1, "channels", "attention_dim", "lstm_units", "batch_bases")
         shares = ("site_share", "decoy_share", "mutate", "indels", "moved", "motif_dropout")
         if (

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..errors import DatasetError, RecipeError
 from ..files import complete_file, write
 from ..model.sam import ACCEPTOR, DONOR, crop, one_hot
-from .cnn import load_openspliceai
+from .cnn import load_cnn, load_openspliceai
 from .dataset import Dataset
 from .edits import EDGE, REGIONS, Family, FamilySampler, Site, region
 from .effects import SubstitutionEffects
@@ -74,9 +74,9 @@ class Teacher:
 
 
 def load_teacher(places: list[str], device: torch.device, context: int = 1000) -> Teacher:
-    """OpenSpliceAI state dicts (*.pt, *.pth), TorchScript modules, or functions
-    `package.module:function`; the last two
-    take one-hot (N, 4, L) and give log-probabilities (N, 3, L - 2 context). Raises RecipeError."""
+    """Folders of `samvar train cnn`, OpenSpliceAI state dicts (*.pt, *.pth), TorchScript modules,
+    or functions `package.module:function`; the last two take one-hot (N, 4, L) and give
+    log-probabilities (N, 3, L - 2 context). Raises RecipeError."""
     networks, digests, contexts = [], [], set()
     for place in places:
         if ":" in place and not os.path.exists(place):
@@ -88,11 +88,7 @@ def load_teacher(places: list[str], device: torch.device, context: int = 1000) -
             digests.append(place)
             contexts.add(context)
             continue
-        try:
-            with open(place, "rb") as handle:
-                digests.append(hashlib.sha256(handle.read()).hexdigest())
-        except OSError as e:
-            raise RecipeError(f"cannot read teacher {place}: {e.strerror}") from e
+        digests.append(_digest(place))
         network, needed = _load_network(place, context)
         networks.append(network.to(device))
         contexts.add(needed)
@@ -101,7 +97,34 @@ def load_teacher(places: list[str], device: torch.device, context: int = 1000) -
     return Teacher(networks, contexts.pop(), digests)
 
 
+def _digest(place: str) -> str:
+    """sha256 of a network's file. Raises RecipeError where it cannot be read."""
+    path = os.path.join(place, "model.safetensors") if os.path.isdir(place) else place
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.sha256(handle.read()).hexdigest()
+    except OSError as e:
+        raise RecipeError(f"cannot read teacher {path}: {e.strerror}") from e
+
+
+class _Cropped(torch.nn.Module):
+    """A network that is fed `spare` bases on either side that it does not see."""
+
+    def __init__(self, network: torch.nn.Module, spare: int):
+        super().__init__()
+        self.network, self.spare = network, spare
+
+    def forward(self, x):
+        return self.network(crop(x, self.spare, self.spare))
+
+
 def _load_network(place: str, context: int) -> tuple[torch.nn.Module, int]:
+    """A network, and the bases of context that it is fed; one of samvar's own at least as many as
+    its student needs."""
+    if os.path.isdir(place):
+        own = load_cnn(place)
+        context = max(own.reach, LEFT, RIGHT)
+        return _Cropped(own, context - own.reach), context
     try:
         return torch.jit.load(place, map_location="cpu").eval(), context
     except RuntimeError:  # no TorchScript
@@ -236,8 +259,13 @@ def teach(
     the cards of models that learn from it.
 
     Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
-    something else.
+    something else, and DatasetError where there are no motifs to plant.
     """
+    if recipe.versions and not recipe.single and recipe.planted and not data.motifs:
+        raise DatasetError(
+            "the dataset holds no motifs to plant: make it with samvar train prepare --motifs "
+            "FOLDER, or set planted = 0.0 in the recipe"
+        )
     os.makedirs(folder, exist_ok=True)
     about = os.path.join(folder, "teach.json")
     identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))

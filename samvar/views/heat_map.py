@@ -89,17 +89,17 @@ def _cells(
             r = min(step / 3, 1.2)
             scene.box(x - r, y - r, 2 * r, 2 * r, "faint", name="reference")
     for (_, pos, ref, alt), _, largest in scanned:
-        if len(ref) == len(alt) == 1 and largest and largest.value >= SHOWN:
+        if len(ref) == len(alt) == 1 and largest and largest.delta.value >= SHOWN:
+            name, value, at = largest.delta
             scene.box(
                 LEFT + step * (pos - 1 - place.start),
                 top + CELL * "ACGT".index(alt),
                 step,
                 CELL,
-                "raises" if largest.name.endswith("G") else "lowers",
+                "raises" if name.endswith("G") else "lowers",
                 name="cell",
-                tip=f"{pos} {ref}>{alt}: {WHAT[largest.name]} {largest.value:.4f} at "
-                f"{largest.place.pos}",
-                opacity=min(largest.value, 1.0),
+                tip=f"{pos} {ref}>{alt}: {WHAT[name]} {value:.4f} at {at.pos}",
+                opacity=min(value, 1.0),
             )
 
 

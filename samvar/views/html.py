@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from ..annotate import Allele
 from ..info import EVENT_COLUMNS, event_values, place
 from ..scoring.attribution import Attribution, Part
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
@@ -17,7 +18,7 @@ from .about import About
 from .explanation import WHAT, Explanation, GeneView, percentile
 from .families import families
 from .figures import WIDTH, draw
-from .scan import Place, Scored
+from .scan import Largest, Place, Scored
 from .scene import Scene, svg
 
 MOST = 12  # rows of a table of causes
@@ -114,9 +115,8 @@ def scan_page(where: Place, scanned: Sequence[Scored], heat_map: Scene, about: A
     title = f"{where.contig}:{where.start + 1}-{where.end}: every SNV"
     statuses = Counter(row["STATUS"] for s in scanned for row in s.rows)
     counted = ", ".join(f"{status} {n}" for status, n in statuses.items())
-    strongest = sorted(
-        (s for s in scanned if s.largest), key=lambda s: -s.largest.value if s.largest else 0.0
-    )[:MOST_SNVS]
+    changes = [(s.allele, s.largest) for s in scanned if s.largest]
+    strongest = sorted(changes, key=lambda change: -change[1].delta.value)[:MOST_SNVS]
     left = len(scanned) - len(strongest)
     body = [
         f"<section><h1>{escape(title)}</h1>",
@@ -124,7 +124,7 @@ def scan_page(where: Place, scanned: Sequence[Scored], heat_map: Scene, about: A
         f"status: {counted}.</p>",
         f'<figure class="scroll">{svg(heat_map, on_page=True, label=title)}</figure>',
         "<h2>The SNVs that do most</h2>",
-        table(SCAN_COLUMNS, [_scan_row(s) for s in strongest]),
+        table(SCAN_COLUMNS, [_scan_row(*change) for change in strongest]),
         f'<p class="note">{left} more do less, or have no score.</p>' if left else "",
         "</section>",
         f'<section class="about">{_trust([about], ())}<h2>Origin</h2>{_origin([about])}</section>',
@@ -132,18 +132,16 @@ def scan_page(where: Place, scanned: Sequence[Scored], heat_map: Scene, about: A
     return _document(title, body)
 
 
-def _scan_row(scored: Scored) -> list[str]:
-    """Of the gene with the largest delta."""
-    assert scored.largest
-    name, value, at = scored.largest
-    row = next(row for row in scored.rows if row.get(f"DS_{name}") == round(value, 4))
+def _scan_row(allele: Allele, largest: Largest) -> list[str]:
+    """Cells of SCAN_COLUMNS."""
+    (name, value, at), row = largest
     does = "raises" if name.endswith("G") else "lowers"
     cause = ""
     if "CAUSE" in row:
         event = str(row["CAUSE_EVENT"]).replace("_", " ")
         cause = f"{row['CAUSE']} {event} at {row['CAUSE_POS']}, {row['CAUSE_EFFECT']:+.4f}"
     return [
-        f'<code class="variant">{escape(":".join(map(str, scored.allele)))}</code>',
+        f'<code class="variant">{escape(":".join(map(str, allele)))}</code>',
         escape(str(row["SYMBOL"])),
         f'<span class="{does}">{WHAT[name]} {value:.4f}</span>',
         place(*at),

@@ -94,7 +94,8 @@ class Summary:
         self.records += 1
         self.without_alt += not record.alts
         entries = parse(split_info(record.line)[1])
-        statuses = entries.get(info.STATUS.key, "").split(",")
+        written = entries.get(info.STATUS.key)
+        statuses = written.split(",") if written else []
         if len(statuses) != len(record.alts):
             self.without_status += len(record.alts)
             return

@@ -39,20 +39,36 @@ class Place(NamedTuple):
 Value = str | int | float | None
 
 
+Row = dict[str, Value]  # by column
+
+
+class Largest(NamedTuple):
+    """The largest delta of all genes, and the row of its gene."""
+
+    delta: Delta
+    row: Row
+
+
 class Scored(NamedTuple):
     """A changed allele, and what is said of it.
 
     rows     of the table, one for each gene; one without a gene where it has no score
-    largest  of the deltas of all genes, None without a score
+    largest  None without a score
     """
 
     allele: Allele
-    rows: tuple[dict[str, Value], ...]
-    largest: Delta | None
+    rows: tuple[Row, ...]
+    largest: Largest | None
 
     @classmethod
     def of(cls, allele: Allele, found: ScoredAllele) -> Scored:
-        return cls(allele, tuple(_rows(allele, found)), _largest(found))
+        rows = tuple(_rows(allele, found))
+        deltas = [
+            Largest(delta, row)
+            for effect, row in zip(found.genes, rows)
+            for delta in effect.deltas.named
+        ]
+        return cls(allele, rows, max(deltas, key=lambda d: d.delta.value, default=None))
 
 
 # ---------------------------------------------------------------------------------------- the place
@@ -158,7 +174,7 @@ COLUMNS: tuple[str, ...] = (
 )  # fmt: skip
 
 
-def cells(row: dict[str, Value]) -> tuple[str, ...]:
+def cells(row: Row) -> tuple[str, ...]:
     """A row as it is written to a table: probabilities with four decimals, "." for what there is
     not."""
     values = (row.get(column) for column in COLUMNS)
@@ -167,12 +183,10 @@ def cells(row: dict[str, Value]) -> tuple[str, ...]:
     )
 
 
-def _rows(allele: Allele, found: ScoredAllele) -> Iterator[dict[str, Value]]:
-    """By column, one for each gene: deltas, and the strongest cause of the largest."""
+def _rows(allele: Allele, found: ScoredAllele) -> Iterator[Row]:
+    """One for each gene: deltas, and the strongest cause of the largest."""
     contig, pos, ref, alt = allele
-    start: dict[str, Value] = dict(
-        CHROM=contig, POS=pos, REF=ref, ALT=alt, STATUS=found.status.name
-    )
+    start: Row = dict(CHROM=contig, POS=pos, REF=ref, ALT=alt, STATUS=found.status.name)
     if not found.genes:
         yield start
     for effect in found.genes:
@@ -186,7 +200,7 @@ def _rows(allele: Allele, found: ScoredAllele) -> Iterator[dict[str, Value]]:
         )
 
 
-def _cause(effect: GeneEffect) -> dict[str, Value]:
+def _cause(effect: GeneEffect) -> Row:
     """Delta, name, event, position (1-based) and effect of the strongest site that is named."""
     for cause in sorted(effect.causes, key=lambda c: -c.value)[:1]:
         sites = [(p, p.position) for p in cause.parts if p.position is not None]
@@ -200,11 +214,6 @@ def _cause(effect: GeneEffect) -> dict[str, Value]:
                 CAUSE_EFFECT=round(part.effect, 4),
             )
     return {}
-
-
-def _largest(found: ScoredAllele) -> Delta | None:
-    deltas = [d for effect in found.genes for d in effect.deltas.named]
-    return max(deltas, key=lambda d: d.value, default=None)
 
 
 # ------------------------------------------------------------------------------ hidden from binding

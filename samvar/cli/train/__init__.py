@@ -10,6 +10,7 @@ COMMANDS = {
     "prepare": "samvar.cli.train.prepare",
     "lssi": "samvar.cli.train.lssi",
     "fm": "samvar.cli.train.sam",
+    "cnn": "samvar.cli.train.cnn",
     "teach": "samvar.cli.train.teach",
     "motifs": "samvar.cli.train.motifs",
     "am": "samvar.cli.train.sam",

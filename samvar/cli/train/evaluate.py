@@ -27,7 +27,9 @@ from .options import in_pairs, several_annotations, several_fastas
 @allow_mismatch_option
 @model_option
 @click.option(
-    "--run", metavar="FOLDER", help="Evaluate this fm or am run instead of the weights of --model."
+    "--run",
+    metavar="FOLDER",
+    help="Evaluate this fm, am or cnn run instead of the weights of --model.",
 )
 @click.option(
     "--chroms", metavar="NAME,...", help="Only genes of these chromosomes [default: all]."
@@ -70,8 +72,7 @@ def evaluate(
     from ...errors import DatasetError
     from ...model.bundle import load_bundle
     from ...model.device import device_of
-    from ...model.sam import SAM
-    from ...training.checkpoint import load_run
+    from ...training.cnn import DilatedResNet, evaluate_cnn
     from ...training.dataset import Dataset
     from ...training.evaluate import evaluate as evaluate_models
     from ...training.genes import merge_genes, read_genes
@@ -79,10 +80,8 @@ def evaluate(
     check_outputs(output)
     where = device_of(device)
     if run:
-        model, description = load_run(run, unfinished=True)
-        if not isinstance(model, SAM):
-            raise SamvarError(f"{run} is a run of core sites: evaluate takes fm and am runs")
-        models, about = [model], dict(kind=description["kind"])
+        kind, model = _model_of(run)
+        models, about = [model], dict(kind=kind)
     else:
         bundle = load_bundle(model_name)
         models = bundle.models
@@ -111,7 +110,25 @@ def evaluate(
         chroms=chroms,
         no_paralogs=no_paralogs,
     )
-    result = about | evaluate_models(
-        [m.to(where) for m in models], data, data.genes(), where, entropy
-    )
-    write_json(output, result)
+    models = [m.to(where) for m in models]
+    if isinstance(models[0], DilatedResNet):
+        result = evaluate_cnn(models[0], data, data.genes(), where)
+    else:
+        result = evaluate_models(models, data, data.genes(), where, entropy)
+    write_json(output, about | result)
+
+
+def _model_of(run: str):
+    """(kind, model) of a run, finished or not. Raises SamvarError where it is one of core sites
+    or of motifs."""
+    from ...model.sam import SAM
+    from ...training.checkpoint import load_run, read_run
+    from ...training.cnn import load_cnn
+
+    kind = read_run(run, unfinished=True)[0]["kind"]
+    if kind == "cnn":
+        return kind, load_cnn(run, unfinished=True)
+    model, _ = load_run(run, unfinished=True)
+    if not isinstance(model, SAM):
+        raise SamvarError(f"{run} is a run of core sites: evaluate takes fm, am and cnn runs")
+    return kind, model

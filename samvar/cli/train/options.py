@@ -90,20 +90,23 @@ def run_training(
     from ...files import check_folder_writable
     from ...model.device import device_of
     from ...training.checkpoint import Checkpoint
+    from ...training.cnn import CnnTask
     from ...training.dataset import Dataset
     from ...training.learnt import LearntMotifsTask
     from ...training.loop import Task, ranks, train
     from ...training.lssi import LssiTask
-    from ...training.recipe import LssiRecipe, MotifRecipe, SamRecipe, load_recipe
+    from ...training.recipe import CnnRecipe, LssiRecipe, MotifRecipe, SamRecipe, load_recipe
     from ...training.sam import SamTask
 
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     check_folder_writable(output)
-    settings: LssiRecipe | MotifRecipe | SamRecipe
+    settings: LssiRecipe | CnnRecipe | MotifRecipe | SamRecipe
     if kind == "lssi":
         settings = load_recipe(recipe, LssiRecipe)
+    elif kind == "cnn":
+        settings = load_recipe(recipe, CnnRecipe)
     elif kind == "motifs":
         settings = load_recipe(recipe, MotifRecipe)
     else:
@@ -117,6 +120,8 @@ def run_training(
         task: Task
         if isinstance(settings, LssiRecipe):
             task = LssiTask(packed, settings, where, rank=rank, **more)
+        elif isinstance(settings, CnnRecipe):
+            task = CnnTask(packed, settings, where, rank=rank)
         elif isinstance(settings, MotifRecipe):
             task = LearntMotifsTask(packed, settings, where, rank=rank, **more)
         else:

@@ -17,8 +17,9 @@ from .options import training_options
     "teachers",
     multiple=True,
     required=True,
-    metavar="FILE|MODULE:FUNCTION",
-    help="OpenSpliceAI state dict, TorchScript module, or function; repeat to average several.",
+    metavar="FOLDER|FILE|MODULE:FUNCTION",
+    help="Finished run of `samvar train cnn`, OpenSpliceAI state dict, TorchScript module, or "
+    "function; repeat to average several.",
 )
 @click.option(
     "--context",
@@ -68,5 +69,5 @@ def teach(
         resume,
         minutes,
         say,
-        teacher_name or ", ".join(map(os.path.basename, teachers)),
+        teacher_name or ", ".join(os.path.basename(os.path.abspath(t)) for t in teachers),
     )
