@@ -831,6 +831,23 @@ def test_help_does_not_import_torch():
 
 
 @pytest.mark.slow
+def test_a_run_imports_no_more_than_it_needs(world, common, tmp_path):
+    """Nor does the import of torch bring these, each of which costs a start."""
+    path = toy.vcf(tmp_path / "x.vcf", snv(world, 1000))
+    heavy = "torch._dynamo torch._inductor torch.onnx sympy networkx scipy pandas matplotlib "
+    heavy += "logomaker pyarrow jinja2 fastapi uvicorn tqdm.notebook IPython"
+    code = (
+        "import sys\nfrom samvar.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        f"print(*set({heavy!r}.split()) & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code, "annotate", path, *common, "-o", tmp_path / "o.vcf"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert "SAMVAR_STATUS=OK" in (tmp_path / "o.vcf").read_text(), result.stderr
+    assert result.stdout.split() == []
+
+
+@pytest.mark.slow
 def test_closed_pipe_ends_quietly(world, common, tmp_path):
     path = toy.vcf(tmp_path / "x.vcf", *[snv(world, 10)] * 30_000)
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *common]
