@@ -226,6 +226,13 @@ def test_accuracies_of_the_other_species(title, model):
     assert {r["sha256"] for r in results if "sha256" in r} <= known
 
 
+def test_accuracy_of_the_other_species_cnn():
+    found = content(ROOT, "train", "species", "results", "validation.cnn.json")
+    path = os.path.join("train", "species", "README.md")
+    assert cells("`cnn`", path) == [accuracy(found)]
+    assert f"{found['n_genes']} genes, {found['n_donor']} introns" in page(path)
+
+
 def test_the_server_under_load():
     found, told = content(BENCHMARKS, "serve.json"), " ".join(page(SPEED).split())
     sizes = found["memory_mb"]["after_queries"]
