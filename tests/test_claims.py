@@ -256,6 +256,16 @@ def test_the_server_on_idle_cores():
     assert f"memory grew by {grown:.1f} % from 400 answers on{verdict}." in told
 
 
+def test_the_memory_of_the_server():
+    found, told = content(BENCHMARKS, "serve.shared.json"), " ".join(page(SPEED).split())
+    memory = found["memory_mb"]
+    start, *middle, last = (f"{size:.0f}" for size in memory["after_queries"].values())
+    assert found["within"] and found["right"] == found["queries"]
+    assert f"With both, {found['queries']} queries on a crowded machine" in told
+    assert f"{start} MB at the start, then {', '.join(middle)} and {last} MB" in told
+    assert f"memory grew by {100 * (memory['ratio'] - 1):.1f} % from 400 answers on. A" in told
+
+
 def test_the_report_of_a_file():
     found, told = content(BENCHMARKS, "report.json"), " ".join(page(SPEED).split())
     assert f"takes {found['cpu_seconds']:.0f} s of CPU for {found['alleles']} landscapes" in told
