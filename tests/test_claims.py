@@ -229,6 +229,13 @@ def test_accuracies_of_the_other_species(title, model):
     assert {r["sha256"] for r in results if "sha256" in r} <= known
 
 
+def test_accuracy_of_the_other_species_cnn():
+    found = content(ROOT, "train", "species", "results", "validation.cnn.json")
+    path = os.path.join("train", "species", "README.md")
+    assert cells("`cnn`", path) == [accuracy(found)]
+    assert f"{found['n_genes']} genes, {found['n_donor']} introns" in page(path)
+
+
 def test_the_server_under_load():
     found, told = content(BENCHMARKS, "serve.json"), " ".join(page(SPEED).split())
     sizes = found["memory_mb"]["after_queries"]
@@ -250,6 +257,16 @@ def test_the_server_on_idle_cores():
     grown = 100 * (found["memory_mb"]["ratio"] - 1)
     verdict = "" if found["within"] else ", where 5 % are allowed: that limit is missed there"
     assert f"memory grew by {grown:.1f} % from 400 answers on{verdict}." in told
+
+
+def test_the_memory_of_the_server():
+    found, told = content(BENCHMARKS, "serve.shared.json"), " ".join(page(SPEED).split())
+    memory = found["memory_mb"]
+    start, *middle, last = (f"{size:.0f}" for size in memory["after_queries"].values())
+    assert found["within"] and found["right"] == found["queries"]
+    assert f"With both, {found['queries']} queries on a crowded machine" in told
+    assert f"{start} MB at the start, then {', '.join(middle)} and {last} MB" in told
+    assert f"memory grew by {100 * (memory['ratio'] - 1):.1f} % from 400 answers on. A" in told
 
 
 def test_the_report_of_a_file():

@@ -40,17 +40,21 @@ run lssi lssi introns
 run fm fm data --lssi "$out/lssi" --start-from "$human:fm"
 run am am data --lssi "$out/lssi" --start-from "$out/fm"
 
-# The human bundle as it is, and the three models; no --no-paralogs, as the GFF3 does not tell of paralogs
-evaluate() {  # TITLE OPTION ...
-    for set in validation=Chr2 test=Chr4; do
-        local json=$out/${set%=*}.$1.json
-        [ -e "$json" ] || samvar train evaluate -f "$out/genome.fa" -a "$genes" --chroms "${set#*=}" "${@:2}" \
-            --no-entropy $one --json "$json"
-    done
+# 4. A teacher of one's own, and its soft labels, for `am --soft-labels`
+run cnn cnn introns
+samvar train teach train/species/windows.toml -d "$out/data.npz" --teacher "$out/cnn" -o "$out/soft" --resume $one
+
+# The human bundle as it is, and the models; no --no-paralogs, as the GFF3 does not tell of paralogs
+score() {  # SET CHROMOSOME TITLE OPTION ...
+    local json=$out/$1.$3.json
+    [ -e "$json" ] || samvar train evaluate -f "$out/genome.fa" -a "$genes" --chroms "$2" "${@:4}" --no-entropy $one \
+        --json "$json"
 }
+evaluate() { score validation Chr2 "$@"; score test Chr4 "$@"; }  # TITLE OPTION ...
 evaluate human-fm --model "$human:fm"
 evaluate human-am --model "$human"
 for name in fm-plain fm am; do evaluate "$name" --run "$out/$name"; done
+score validation Chr2 cnn --run "$out/cnn"
 
 # A bundle for `samvar annotate --model FOLDER/a_thaliana`
 samvar train bundle $one --name a_thaliana --temperature 2.5 --am "$out/am" --fm "$out/fm" -d "$out/data.npz" \
