@@ -106,22 +106,20 @@ def test_no_splice_site_without_a_core_score():
     assert float(q[0, 30]) == pytest.approx(float(p[0, 30]), rel=0.01)
 
 
-def test_the_shipped_default_has_sites_and_branch_points_where_they_can_be():
-    """In random sequence, too: splice sites beside AG or AC, GT, GC or AT alone, branch points at
-    A, and some of each kind of core site."""
+def test_the_shipped_default_has_splice_sites_where_they_can_be():
+    """In random sequence, too: beside AG or AC, GT, GC or AT alone."""
     model = load_bundle("default").models[0].eval()
     before, after = model.config.reach
     bases = toy.random_bases(before + 3000 + after, seed=8)
     with torch.no_grad():
         x = one_hot(codes(bases))
         p = model(x)[0, 1:].exp()
-        core = model.lssi(x)[0] > LSSI_FLOOR
+        core = model.lssi(x)[0, :2] > LSSI_FLOOR
     for at in range(3000):
         left, right = (bases[before + at + d : before + at + d + 2] for d in (-2, 1))
         assert left in ("AG", "AC") or p[0, at] < 1e-3
         assert right in ("GT", "GC", "AT") or p[1, at] < 1e-3
     assert core.any(1).all() and float(p.max()) > 1e-3
-    assert {bases[20 + int(at)] for at in core[2].nonzero()} == {"A"}
 
 
 @pytest.mark.slow

@@ -358,4 +358,4 @@ def test_the_reliability_of_calibrated_probabilities():
     text = " ".join(page("examples/predict.md").split())
     nats = [f"{side['nats_per_base']:.5f}" for side in sides]
     assert f"per base is {nats[0]} nats, where it is {nats[1]} at" in text
-    assert f"On {found['genes']} validation genes" in text and f"{found['bases']:,} bases" in text
+    assert f"on {found['genes']} validation genes" in text and f"{found['bases']:,} bases" in text

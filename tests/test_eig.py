@@ -384,7 +384,7 @@ def test_the_page_shows_what_the_example_gives(examples):
         shown = [[c.strip() for c in row.strip("| \n").split("|")] for row in f if row[:2] == "| "]
     shown = [cells for cells in shown if len(cells) == 8 and cells[0] in ("core", "motif")]
     assert len(shown) == 3
-    command = ["eig", "WEAK:exon 2", "--site", "acceptor", "--most", "12"]
+    command = ["eig", "WEAK:exon 2", "--site", "acceptor", "--most", "12", "--model", "paper"]
     genes = ["-f", examples("minigenes.fa"), "-a", examples("minigenes.gtf")]
     columns = ("ROW", "NAME", "POS", "OFFSET", "VALUE", "BASELINE", "ATTRIBUTION", "AGREE")
     found = {

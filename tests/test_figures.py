@@ -42,7 +42,7 @@ ENHANCER = ("mini", 3527, "TCTTCTTCTCTTCTTC", "ACAACAACACAACAAC")
 
 @pytest.fixture(scope="module")
 def shipped():
-    with Predictor(load_bundle("default")) as predictor:
+    with Predictor(load_bundle("paper")) as predictor:
         yield Genome(FILES[1]), load_annotation(FILES[3]), predictor
 
 
@@ -330,7 +330,7 @@ def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, m
         metrics = json.load(handle)
     whole = metrics["validation, am"]["topk_mean"]
     assert f"finds {whole:.0f} % of the splice sites" in text
-    for told in ("default AM", bundle.sha256[:12], "minigenes.fa", "minigenes.gtf"):
+    for told in ("paper AM", bundle.sha256[:12], "minigenes.fa", "minigenes.gtf"):
         assert told in text
     assert re.search(r"<dd>[\d.]+\w*, \d{4}-\d\d-\d\d</dd>", text)
     row = metrics["MFASS <= -0.5: exonic"]

@@ -22,4 +22,4 @@ def test_the_notebook_runs(examples, monkeypatch):
         lost = next(line for line in f if "\tenhancer_lost\t" in line)
     golden = lost.partition(";SAMVAR=")[2].split("|")[5:9]
     assert [line.split()[1] for line in printed.splitlines()[:4]] == golden
-    assert "TRA2A loss" in printed and "REF_MISMATCH" in printed and "NO_GENE" in printed
+    assert "MOTIF_11 loss" in printed and "REF_MISMATCH" in printed and "NO_GENE" in printed
