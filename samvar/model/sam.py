@@ -693,11 +693,13 @@ class Aggregator(nn.Module):
             out = self.classes(memory) + self.lssi_out(core[:, :2].transpose(1, 2).float())
             if direct is not None:
                 out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
-            if not self.training:
-                out = out / self.temperature
-            if self.core_needed:  # at any temperature
+            if self.core_needed:
                 above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
                 out = out + F.pad(NO_SITE * torch.exp(-above_floor), (1, 0))
+            if not self.training:
+                out = out / self.temperature
+                if self.core_needed:  # at any temperature
+                    out = out + F.pad(NO_SITE * (above_floor == 0), (1, 0))
             return torch.log_softmax(out, -1).transpose(1, 2)
 
     def _direction(self, h, suffix: str, same: int, kinds: int):

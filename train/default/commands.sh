@@ -46,7 +46,8 @@ for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device
 run am-11 panel soft-2 "$out/am-8"
 
 # The bundle, and what is said of its accuracy. Not run for want of time: the rest of train/evaluate/suite.sh (genes with
-# paralogs, ClinVar by region, what a decoder reads back), `samvar train background`.
+# paralogs, alternative exons and measured entropy on test, ClinVar by region, what a decoder reads back), `samvar train
+# background`.
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-8" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
         --temperature 2 -o "$@"
@@ -56,12 +57,13 @@ evaluate() {  # SCRIPT ARGUMENT ...
     python "train/evaluate/$1.py" "${@:2}" --json "$out/$1.json"
 }
 evaluate temperature "$data" --model default
-evaluate topk "$data" --model default --no-paralogs
+evaluate topk "$data" --model default --no-paralogs --sets validation
+python train/evaluate/topk.py "$data" --model default --single --sets test --json "$out/test.json"
 evaluate variants "$data" --model default --table "$out/variants.tsv.gz"
 evaluate exons "$data" default --sets MFASS MaPSy "FAS exon 6"
 evaluate yardstick "$out/pairs" default --families 60
-bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/variants.json" \
-    --evaluation "$out/exons.json" --evaluation "$out/yardstick.json"
+bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.json" \
+    --evaluation "$out/variants.json" --evaluation "$out/exons.json" --evaluation "$out/yardstick.json"
 
 # How sure a score is, and what causes and events are worth
 python train/evaluate/calibration.py "$data" --model default
