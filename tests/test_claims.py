@@ -225,7 +225,7 @@ def test_accuracies_of_the_other_species(title, model):
     ]
     found = cells(title, os.path.join("train", "species", "README.md"))
     assert found == [accuracy(r["lssi"] if core else r) for r in results]
-    known = {load_bundle(f"default:{kind}").sha256 for kind in ("fm", "am")}
+    known = {load_bundle(f"paper:{kind}").sha256 for kind in ("fm", "am")}
     assert {r["sha256"] for r in results if "sha256" in r} <= known
 
 
