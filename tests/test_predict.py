@@ -402,5 +402,5 @@ def test_the_default_bundle_finds_the_exons_of_the_example(examples):
     rows = table(result)
     found = {(r["SITE"], r["POSITION"]): float(r["PROBABILITY"]) for r in rows}
     assert found["acceptor", "1182"] > 0.9 and found["donor", "1303"] > 0.9
-    assert {r["STRAND"] for r in rows} == {"+"}
+    assert all(float(r["PROBABILITY"]) < 0.5 for r in rows if r["STRAND"] == "-")
     assert Genome(examples("minigenes.fa")).lengths["mini"] > 1400

@@ -39,7 +39,7 @@ SCRIPTS = sorted(
 @pytest.fixture(autouse=True)
 def beside(monkeypatch):
     """Scripts import their neighbours."""
-    for folder in ("train/evaluate", "train/default", "tests/benchmarks"):
+    for folder in ("train/evaluate", "train/paper", "tests/benchmarks"):
         monkeypatch.syspath_prepend(os.path.join(ROOT, folder))
 
 

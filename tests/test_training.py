@@ -662,6 +662,7 @@ def test_shipped_recipes_are_valid():
             if name.endswith(".toml"):
                 kind = {
                     "windows.toml": TeachRecipe,
+                    "windows-2.toml": TeachRecipe,
                     "effects.toml": TeachRecipe,
                     "yardstick.toml": TeachRecipe,
                     "yardstick-effects.toml": TeachRecipe,

@@ -252,6 +252,9 @@ class LSSI(nn.Module):
 
     def _at_sites(self, x, core, kind, possible, before, after):
         """The same, computed at the possible sites alone."""
+        if not self.training and len(x) > 1:  # row by row: no digit depends on other rows
+            rows = [(x[i : i + 1], core, kind, possible[i : i + 1]) for i in range(len(x))]
+            return torch.cat([self._at_sites(*row, before, after) for row in rows])
         left, right = LSSI_SPAN[kind]
         row, at = possible.nonzero(as_tuple=True)
         span = torch.arange(before - left, before + right + 1, device=x.device)
@@ -695,7 +698,8 @@ class Aggregator(nn.Module):
                 out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
             if self.core_needed:
                 above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
-                out = out + F.pad(NO_SITE * torch.exp(-above_floor), (1, 0))
+                absent = torch.exp(-above_floor.double()).float()  # in fp32 the last digit depends
+                out = out + F.pad(NO_SITE * absent, (1, 0))  # on where in memory a base stands
             if not self.training:
                 out = out / self.temperature
                 if self.core_needed:  # at any temperature
