@@ -583,7 +583,8 @@ class DirectEffects(nn.Module):
     def forward(self, u):  # (N, channels, L) -> (N, 2, L - 2 reach): acceptor, donor
         u = torch.cat([u[:, : self.core], torch.log1p(u[:, self.core :])], 1)
         n, b, span = u.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
-        v = torch.einsum("kcb,zcl->zkbl", self.weight, u)
+        # Each row by itself: no digit depends on other rows
+        v = [torch.einsum("kcb,cl->kbl", self.weight, row.clone()) for row in u]
         # bumps[., j, i]: of the block's position j for its base i, which lies i - j - reach from it
         bumps = F.pad(self.bumps, (b - 1, b - 1)).unfold(1, span, 1).flip(1)
         out = []
@@ -591,7 +592,8 @@ class DirectEffects(nn.Module):
             end = min(start + b, n)
             bases = slice(start, end + 2 * self.reach)
             near = bumps[:, : end - start, : end - start + 2 * self.reach]
-            out.append(torch.einsum("zkbi,bji->zkj", v[..., bases], near))
+            near = near.transpose(1, 2).flatten(0, 1)  # (bumps x bases, positions)
+            out.append(torch.stack([row[..., bases].flatten(1) @ near for row in v]))
         return torch.cat(out, 2)
 
 

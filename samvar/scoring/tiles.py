@@ -129,18 +129,9 @@ class Reference:
         attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
         reach = self.model.config.attention_reach
         core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
-        log_p: torch.Tensor = self._aggregator.read(h, core, same, self._direct(near), kinds)
+        direct = self._aggregator.direct(self._embed(near))
+        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, kinds)
         return log_p[:, 1:].exp()
-
-    def _direct(self, near: torch.Tensor) -> torch.Tensor | None:
-        """Direct effects, row by row, each a copy: the last digits of a product depend on what else
-        is in it, and on where in memory it starts."""
-        if self._aggregator.effects is None:
-            return None
-        rows = self._embed(near)
-        return torch.cat(
-            [self._aggregator.direct(rows[i : i + 1].clone()) for i in range(len(rows))]
-        )
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self._aggregator.embed(*self.layout.split(bottleneck))
