@@ -583,8 +583,9 @@ class DirectEffects(nn.Module):
     def forward(self, u):  # (N, channels, L) -> (N, 2, L - 2 reach): acceptor, donor
         u = torch.cat([u[:, : self.core], torch.log1p(u[:, self.core :])], 1)
         n, b, span = u.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
-        # Each row by itself: no digit depends on other rows
-        v = [torch.einsum("kcb,cl->kbl", self.weight, row.clone()) for row in u]
+        # Trained, each row by itself, in memory of its own: no digit depends on other rows
+        parts = [u] if self.training else [row.clone() for row in u.split(1)]
+        v = [torch.einsum("kcb,zcl->zkbl", self.weight, part) for part in parts]
         # bumps[., j, i]: of the block's position j for its base i, which lies i - j - reach from it
         bumps = F.pad(self.bumps, (b - 1, b - 1)).unfold(1, span, 1).flip(1)
         out = []
@@ -593,7 +594,7 @@ class DirectEffects(nn.Module):
             bases = slice(start, end + 2 * self.reach)
             near = bumps[:, : end - start, : end - start + 2 * self.reach]
             near = near.transpose(1, 2).flatten(0, 1)  # (bumps x bases, positions)
-            out.append(torch.stack([row[..., bases].flatten(1) @ near for row in v]))
+            out.append(torch.cat([part[..., bases].flatten(2) @ near for part in v]))
         return torch.cat(out, 2)
 
 
@@ -700,8 +701,9 @@ class Aggregator(nn.Module):
                 out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
             if self.core_needed:
                 above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
-                absent = torch.exp(-above_floor.double()).float()  # in fp32 the last digit depends
-                out = out + F.pad(NO_SITE * absent, (1, 0))  # on where in memory a base stands
+                # In fp64: the last digit of an exp depends on where in memory a base stands
+                absence = torch.exp(-above_floor.double()).float()
+                out = out + F.pad(NO_SITE * absence, (1, 0))
             if not self.training:
                 out = out / self.temperature
                 if self.core_needed:  # at any temperature

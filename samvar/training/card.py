@@ -329,7 +329,15 @@ def _limits(config: dict, metrics: dict) -> str:
                 f"- Nearly silent in the {kind}, with sites at fewer than {NEARLY_SILENT:.3%} of "
                 f"the bases of genes: {', '.join(silent)}. That they are no cause says nothing."
             )
+    if any(share == 0 for share in _branch_point_shares(metrics)):
+        lines.append("- No base has a branch-point score: BP is never a cause.")
     return "\n".join(lines)
+
+
+def _branch_point_shares(metrics: dict) -> list[float]:
+    """Shares of bases with a branch-point score, as the yardstick has measured them."""
+    measured = [m.get("core_share", ()) for m in metrics.values() if isinstance(m, dict)]
+    return [branch for *_, branch in (shares for shares in measured if len(shares) == 3)]
 
 
 def _deviations() -> str:
