@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from .bottleneck import BRANCH_POINT_CORE
 from .sam import SAM, FixedMotifs
 
 # Axes of the tensors that are channels of the bottleneck: all of them, core sites, fixed motifs
@@ -50,6 +51,25 @@ def _affinities(fixed: FixedMotifs, motif: int) -> tuple[torch.Tensor, torch.Ten
 
 def _same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> bool:
     return all(a.shape == b.shape and torch.allclose(a, b) for a, b in zip(one, other))
+
+
+@torch.no_grad()
+def forget_branch_points(model: SAM) -> None:
+    """Have nothing read the branch-point channel of a model in which no base has such a score. It
+    holds a mix of the two splice-site scores there: what is linear in it is read from these
+    instead; what passes its gate is lost."""
+    aggregator, branch = model.aggregator, model.core.index(BRANCH_POINT_CORE)
+    mix = aggregator.lssi_in.weight
+    share = mix[branch, :branch] @ mix[:branch, :branch].inverse()
+    linear = [aggregator.first.enter.weight]
+    if aggregator.effects is not None:
+        linear.append(aggregator.effects.weight)
+    for weight in linear:
+        weight[:, :branch] += share.view(-1, *[1] * (weight.dim() - 2)) * weight[:, branch, None]
+        weight[:, branch] = 0
+    aggregator.second.enter.weight[:, branch] = 0
+    mix[branch], mix[:, branch] = 0, 0
+    mix[branch, branch] = 1
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
 from ..model.bottleneck import LSSI_FLOOR
-from ..model.growth import grow, shared_motifs
+from ..model.growth import forget_branch_points, grow, shared_motifs
 from ..model.sam import (
     ACCEPTOR,
     BEYOND_THE_PAPER,
@@ -179,6 +179,8 @@ class SamTask:
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
         else:
+            if source.config.branch_point and not self._finds_branch_points(source.lssi):
+                forget_branch_points(source)
             grow(self.model, source, shared)
 
     @torch.no_grad()
