@@ -22,6 +22,8 @@ from . import toy
 from .test_teach import CONTEXT, TEACHER
 from .test_training import data, lssi, packed, source, toml, train  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = dict(
     canonical=True, core_needed=True, branch_point=True, candidates=4.0, faint_candidates=1.0,
     learnt_motifs=2, effect_bumps=4,
@@ -50,6 +52,17 @@ def test_canonical_scores_are_those_of_the_dense_model_where_they_may_be():
             here = float(found[kind, at - 20])
             assert here == (pytest.approx(float(everywhere[kind, at - 20]), abs=1e-5)
                             if possible else NO_SCORE)  # fmt: skip
+
+
+def test_no_digit_of_a_core_score_depends_on_other_rows():
+    torch.manual_seed(0)
+    core = LSSI(8, canonical=True, branch_point=True).eval()
+    x = toy.sequence(5, 700, seed=2)
+    with torch.no_grad():
+        together = core.scores(x)
+        for i in range(5):
+            assert torch.equal(core.scores(x[i : i + 1])[0], together[i])
+            assert torch.equal(core.scores(x[i : i + 1, :, 111:300])[0], together[i, :, 111:274])
 
 
 def test_a_canonical_core_without_a_possible_site_is_at_its_floor():
@@ -110,7 +123,6 @@ def test_the_shipped_default_has_splice_sites_where_they_can_be():
     assert core.any(1).all() and float(p.max()) > 1e-3
 
 
-@pytest.mark.slow
 def test_branch_points_are_guessed_before_acceptors(monkeypatch):
     """TACTAAC 30 bases before every acceptor is what the first guess finds."""
     rng = np.random.default_rng(0)
@@ -188,6 +200,27 @@ def test_direct_effects_are_the_same_wherever_they_are_computed():
     torch.testing.assert_close(whole[..., 37 : 37 + 200], part, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n", [1, 101, 300])
+def test_direct_effects_of_sites_are_those_of_all_entries(n):
+    """Their gradients, too; and other rows change no digit."""
+    torch.manual_seed(0)
+    effects = DirectEffects(core=2, motifs=3, bumps=4, reach=12)
+    effects.weight.data.normal_()
+    u = torch.randn(4, 5, n + 24) * (torch.rand(4, 5, n + 24) < 0.1)
+    u[:, 2:].abs_()
+    u[2] = 0  # a row without any site
+    one, other = (u.clone().requires_grad_() for _ in range(2))
+    dense, sparse = effects(one), effects.of_sites(other)
+    torch.testing.assert_close(sparse, dense, atol=1e-5, rtol=1e-5)
+    weight = torch.randn_like(dense)
+    (dense * weight).sum().backward()
+    (sparse * weight).sum().backward()
+    there = u != 0
+    torch.testing.assert_close(other.grad[there], one.grad[there], atol=1e-5, rtol=1e-5)
+    for i in range(4):
+        assert torch.equal(effects.of_sites(u[i : i + 1])[0], sparse[i])
+
+
 # ----------------------------------------------------------------------------------------- growth
 
 
@@ -237,7 +270,6 @@ RUN = dict(
 )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_a_run_grows_learns_from_a_teacher_and_resumes(
     packed,
     lssi,
@@ -281,7 +313,6 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     assert refused.exit_code == 1 and "soft_labels" in refused.stderr
 
 
-@pytest.mark.slow
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):
     from click.testing import CliRunner
 

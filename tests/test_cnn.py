@@ -17,6 +17,8 @@ from samvar.training.recipe import CONTEXTS, CnnRecipe, recipe_from
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.teach import LEFT, load_teacher
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 INTRON = "GTAAGT", "TTTTTTTTCAG"  # the ends of every one; no exon has a T
 TINY = dict(

@@ -15,6 +15,8 @@ from samvar.research import compare
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 PARAMS = "distance=50,rbp_min=0.1,rbp_max=10"
 
 

@@ -21,6 +21,8 @@ from samvar.scoring.predictor import Predictor
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 EXONS = [(601, 700), (1001, 1080), (1401, 1530), (1901, 2000)]
 BASES = toy.random_bases(2600, seed=7)
 for _start, _end in EXONS:
@@ -377,7 +379,6 @@ def test_what_cannot_be_explained_says_why(files, monkeypatch, where, code, mess
     assert result.stderr.count("\n") == 1 and not result.stdout
 
 
-@pytest.mark.slow
 def test_the_page_shows_what_the_example_gives(examples):
     """The numbers may move as far as on another build of torch."""
     with open(examples("eig.md")) as f:

@@ -22,6 +22,8 @@ from samvar.scoring.predictor import Predictor
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 STARTS = range(600, 3300, 300)  # of exons of 60, 70, ... bases
 EXONS = [(s + 1, s + 60 + 10 * i) for i, s in enumerate(STARTS)]
 BASES = toy.random_bases(4000, seed=31)
@@ -421,7 +423,6 @@ def test_a_run_goes_on_where_it_was_stopped(files, tmp_path, monkeypatch):
     assert "is no state of samvar gia" in run(files, *args).stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "args",
     [

@@ -33,6 +33,8 @@ from samvar.scoring.sites import SiteScorer
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(900, seed=5)
 EXONS = [(101, 200), (301, 400), (601, 700)]
 INTRONS = [(200, 300), (400, 600)]  # 0-based, half-open
@@ -466,7 +468,6 @@ def piped(files, args, content):
     return subprocess.run(command, input=content, capture_output=True)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", ["bam", "sam", "bed"])
 def test_stdin_is_read_whatever_it_holds(files, bam, tmp_path, form):
     given = {
@@ -488,7 +489,6 @@ def test_stdin_is_read_whatever_it_holds(files, bam, tmp_path, form):
         assert as_text[0] == as_text[1]
 
 
-@pytest.mark.slow
 def test_a_closed_pipe_ends_quietly(files, tmp_path):
     path = tmp_path / "in.bam"
     with pysam.AlignmentFile(path, "wb", header=alignment("100M").header) as out:
@@ -584,7 +584,6 @@ def test_decoys_are_gt_ag_pairs_of_like_length_that_are_no_introns(
         assert any(abs(length - n) <= LIKE * n + 1 for n in lengths)
 
 
-@pytest.mark.slow
 def test_the_script_measures_areas(tmp_path, monkeypatch, examples):
     """On the genes of the example, as a table of canonical transcripts."""
     folder = tmp_path / "annotation"

@@ -36,6 +36,8 @@ from samvar.training.yardstick import single_edits
 from . import toy
 from .test_teach import CONTEXT, TEACHER, data  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
@@ -223,7 +225,6 @@ def test_motifs_for_another_shape_are_refused(shape):
         give_learnt_motifs(model, local_model(model.config.attention_reach))
 
 
-@pytest.mark.slow
 def test_a_run_of_motifs_resumes_and_a_model_starts_with_it(data, effects, tmp_path):  # noqa: F811
     packed = tmp_path / "data.npz"
     data.save(str(packed))

@@ -25,6 +25,8 @@ from samvar.views.logos import Motif
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 WORD = "GATTACAGATC"
 PLANTED = {
     100: "T",
@@ -156,7 +158,6 @@ def random(tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_sites_are_those_that_the_whole_model_detects(random, predictor, monkeypatch):
     """The first seed's; each gene in one piece and alone, FM sites by sorting all affinities."""
     monkeypatch.setattr(logos, "TILE", 97)
@@ -249,7 +250,6 @@ def test_what_is_asked_for(random, predictor, tmp_path):
         logos.collect(*random, fixed)
 
 
-@pytest.mark.slow
 def test_the_page_is_well_formed_and_self_contained(planted, tmp_path):
     pytest.importorskip("logomaker")
     found = logos.collect(*world(tmp_path), planted)
@@ -288,7 +288,6 @@ def test_without_logomaker_it_says_how_to_get_it(planted, tmp_path, monkeypatch)
     assert not (tmp_path / "p.html").exists()
 
 
-@pytest.mark.slow
 def test_the_command_gives_what_the_library_gives(random, predictor, tmp_path):
     (tmp_path / "m").mkdir()
     args = [

@@ -10,6 +10,8 @@ from samvar.genomics.genome import encode
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 EVALUATE = os.path.join(os.path.dirname(__file__), "..", "train", "evaluate")
 START, END = 1100, 1150  # of the exon
 

@@ -30,6 +30,8 @@ from samvar.training.prepare import prepare
 from . import toy
 from .test_training import make_genome
 
+pytestmark = pytest.mark.slow
+
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 
 

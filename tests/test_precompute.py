@@ -23,6 +23,8 @@ from samvar.scoring.predictor import Predictor
 from . import toy
 from .tools import need
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(700, seed=3)
 BASES = BASES[:300] + "ACACACACTTTTTTGA" + BASES[316:350] + "NN" + BASES[352:]
 FORWARD, BACKWARD = [(201, 290), (341, 420), (461, 520)], [(281, 330), (381, 560)]

@@ -24,6 +24,8 @@ from samvar.scoring.sequences import margin, predict
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(500, seed=21)
 LAYOUT = ("LSSI_A", "LSSI_D", *toy.RBPS)
 
@@ -385,7 +387,6 @@ def test_what_cannot_be_read_is_an_error(bundle, tmp_path, content, message):
     assert "internal" not in result.stderr and not (tmp_path / "t").exists()
 
 
-@pytest.mark.slow
 def test_stdin_is_read(bundle, tmp_path):
     fasta = toy.fasta(tmp_path / "s.fa", a=BASES, b=BASES[:77])
     command = [sys.executable, "-m", "samvar.cli", "predict", "-", "--model", bundle]

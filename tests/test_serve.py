@@ -38,6 +38,8 @@ from samvar.serve.lookup import BOUNDS, Lookup
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 BASES = toy.random_bases(2000, seed=21)
 GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 1950)]))
 OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
@@ -506,7 +508,6 @@ def get(address):
         return answer.read().decode()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_at_once_and_nothing_is_left(tmp_path, ending, code):
     """Also while a worker is busy."""
@@ -531,7 +532,6 @@ def test_a_signal_ends_it_at_once_and_nothing_is_left(tmp_path, ending, code):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("log", [False, True])
 def test_queries_are_logged_only_when_that_is_asked_for(files, tmp_path, log):
     with running(*files, *["--log"] * log, folder=tmp_path) as (process, address):
@@ -611,7 +611,6 @@ def answer_of(site, query):
     return json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))["explanations"][0]
 
 
-@pytest.mark.slow
 def test_a_variant_is_typed_and_its_answer_read(tab, site):
     gene = answer_of(site, ENHANCER)["genes"][0]
     tab.get_by_label("Variant, region or exon").fill(ENHANCER)
@@ -634,7 +633,6 @@ def test_a_variant_is_typed_and_its_answer_read(tab, site):
     assert json.loads(popup.value.locator("pre").inner_text())["explanations"][0]["genes"] == [gene]
 
 
-@pytest.mark.slow
 def test_the_keyboard_is_enough_and_recent_queries_stay_in_the_browser(tab):
     for query in ("mini:1500:G:A", "mini:1510-1520"):
         tab.locator("#query").fill("")
@@ -653,7 +651,6 @@ def test_the_keyboard_is_enough_and_recent_queries_stay_in_the_browser(tab):
     assert recent.is_hidden() and tab.evaluate("localStorage['samvar.recent']") == "[]"
 
 
-@pytest.mark.slow
 def test_a_region_is_typed_and_its_heat_map_read(tab, site):
     rows = json.loads(get(f"{site}api/scan?query=mini:3475-3477"))["rows"]
     tab.locator("#query").fill("mini:3475-3477")
@@ -671,7 +668,6 @@ def test_a_region_is_typed_and_its_heat_map_read(tab, site):
     assert tab.locator("#query").input_value() == name
 
 
-@pytest.mark.slow
 def test_a_region_too_long_to_be_scanned_has_its_landscape(tab):
     tab.locator("#query").fill("mini:1400-1700")
     tab.keyboard.press("Enter")
@@ -679,7 +675,6 @@ def test_a_region_too_long_to_be_scanned_has_its_landscape(tab):
     assert tab.locator("#answer figure svg").count() == 1
 
 
-@pytest.mark.slow
 def test_what_is_wrong_is_read_on_the_page(tab):
     for query, words in ((WRONG_BUILD, "another genome build"), ("<b>x</b>", "'<b>x</b>' is none")):
         tab.locator("#query").fill(query)
@@ -692,7 +687,6 @@ def test_what_is_wrong_is_read_on_the_page(tab):
     assert tab.get_by_role("alert").is_hidden()
 
 
-@pytest.mark.slow
 def test_lines_are_pasted_and_one_of_them_opened(tab, site):
     queries = ["mini:1500:G:A", WRONG_BUILD, "mini:1510-1520"]
     tab.locator("#query").fill("\n".join(queries))
@@ -714,7 +708,6 @@ def test_lines_are_pasted_and_one_of_them_opened(tab, site):
     assert rows.count() == 3
 
 
-@pytest.mark.slow
 def test_a_query_is_cancelled(tab):
     tab.locator("#query").fill("mini:1001-2000")
     tab.keyboard.press("Enter")
@@ -723,7 +716,6 @@ def test_a_query_is_cancelled(tab):
     assert tab.locator("#answer").is_hidden() and tab.get_by_role("alert").is_hidden()
 
 
-@pytest.mark.slow
 def test_the_page_fits_narrow_and_wide_windows(tab):
     tab.locator("#query").fill(f"{ENHANCER}\n{WRONG_BUILD}")
     tab.keyboard.press("Enter")
@@ -735,7 +727,6 @@ def test_the_page_fits_narrow_and_wide_windows(tab):
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.slow
 def test_the_page_of_the_api_works_offline(tab, site):
     tab.goto(f"{site}docs")
     tab.get_by_text("Explain a variant, a region or an exon").wait_for()

@@ -21,6 +21,8 @@ from samvar.training.yardstick import ranks, spearman, yardstick
 
 from . import toy
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 CONTEXT = 300
 
@@ -440,7 +442,6 @@ class Echo(torch.nn.Module):
         return cut_teacher(wide)
 
 
-@pytest.mark.slow
 def test_the_yardstick_of_the_teacher_itself_is_one(data, teacher, tmp_path):
     folder = str(tmp_path / "pairs")
     single = recipe(families=8, single=True, split="validation", anywhere=0.0, antisense=0.0)

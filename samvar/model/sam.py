@@ -190,6 +190,8 @@ class CoreSite(nn.Module):
     """One core splice-site model: a convolution over `left + 1 + right` bases, five 1x1 layers, one
     log-probability."""
 
+    TOGETHER = 32  # windows in one call
+
     def __init__(self, left: int, right: int, channels: int = 100):
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(4, channels, (1, left + 1 + right)), nn.ReLU()]
@@ -200,6 +202,24 @@ class CoreSite(nn.Module):
     def forward(self, x):  # (N, 4, L) -> log-odds (N, L - left - right)
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         return self.net(x)[:, 0, 0]
+
+    def of_windows(self, windows):
+        """(M, 4, left + 1 + right) -> log-odds (M,): as `forward`, one position each."""
+        if self.training:
+            return self._of_windows(windows)
+        # In calls of one size, which a row's digits depend on
+        pieces = windows.split(self.TOGETHER)
+        found = [
+            self._of_windows(F.pad(p, (0, 0, 0, 0, 0, self.TOGETHER - len(p)))) for p in pieces
+        ]
+        return torch.cat(found)[: len(windows)]
+
+    def _of_windows(self, windows):
+        first, *others, last = (layer for layer in self.net if isinstance(layer, nn.Conv2d))
+        h = F.linear(windows.flatten(1), first.weight.flatten(1), first.bias).relu()
+        for layer in others:
+            h = F.linear(h, layer.weight.flatten(1), layer.bias).relu()
+        return (h * last.weight.flatten()).sum(1) + last.bias
 
 
 class LSSI(nn.Module):
@@ -252,14 +272,11 @@ class LSSI(nn.Module):
 
     def _at_sites(self, x, core, kind, possible, before, after):
         """The same, computed at the possible sites alone."""
-        if not self.training and len(x) > 1:  # row by row: no digit depends on other rows
-            rows = [(x[i : i + 1], core, kind, possible[i : i + 1]) for i in range(len(x))]
-            return torch.cat([self._at_sites(*row, before, after) for row in rows])
         left, right = LSSI_SPAN[kind]
         row, at = possible.nonzero(as_tuple=True)
         span = torch.arange(before - left, before + right + 1, device=x.device)
         windows = x[row[:, None], :, at[:, None] + span].transpose(1, 2)
-        found = self._scaled(core(windows).T, kind, torch.ones_like(at)[None])[0]
+        found = self._scaled(core.of_windows(windows)[None], kind, torch.ones_like(at)[None])[0]
         return torch.full_like(x[:, 0, : possible.shape[1]], NO_SCORE).index_put((row, at), found)
 
     def _scaled(self, log_odds, kind, possible):  # (N, n), (N, n) -> (N, n)
@@ -581,11 +598,9 @@ class DirectEffects(nn.Module):
         return torch.tensor(np.concatenate((before, after)), dtype=torch.float32)
 
     def forward(self, u):  # (N, channels, L) -> (N, 2, L - 2 reach): acceptor, donor
-        u = torch.cat([u[:, : self.core], torch.log1p(u[:, self.core :])], 1)
         n, b, span = u.shape[-1] - 2 * self.reach, self.BLOCK, self.BLOCK + 2 * self.reach
-        # Trained, each row by itself, in memory of its own: no digit depends on other rows
-        parts = [u] if self.training else [row.clone() for row in u.split(1)]
-        v = [torch.einsum("kcb,zcl->zkbl", self.weight, part) for part in parts]
+        counted = torch.cat([u[:, : self.core], torch.log1p(u[:, self.core :])], 1)
+        v = torch.einsum("kcb,zcl->zkbl", self.weight, counted)
         # bumps[., j, i]: of the block's position j for its base i, which lies i - j - reach from it
         bumps = F.pad(self.bumps, (b - 1, b - 1)).unfold(1, span, 1).flip(1)
         out = []
@@ -594,7 +609,25 @@ class DirectEffects(nn.Module):
             bases = slice(start, end + 2 * self.reach)
             near = bumps[:, : end - start, : end - start + 2 * self.reach]
             near = near.transpose(1, 2).flatten(0, 1)  # (bumps x bases, positions)
-            out.append(torch.cat([part[..., bases].flatten(2) @ near for part in v]))
+            out.append(v[..., bases].flatten(2) @ near)
+        return torch.cat(out, 2)
+
+    def of_sites(self, u):
+        """As `forward`, of the few entries alone that are not 0; no digit depends on other rows."""
+        maps = F.pad((self.weight @ self.bumps).flip(2), (self.BLOCK - 1, self.BLOCK - 1))
+        n, u = u.shape[-1] - 2 * self.reach, u.transpose(1, 2)
+        out = []
+        for start in range(0, n, self.BLOCK):
+            end = min(start + self.BLOCK, n)
+            near = u[:, start : end + 2 * self.reach]
+            row, base, channel = near.nonzero(as_tuple=True)
+            value = near[row, base, channel]
+            counted = torch.where(channel < self.core, value, torch.log1p(value.clamp(min=0)))
+            # What an entry does to each position of the block: a piece of its channel's map
+            pieces = maps.unfold(2, end - start, 1)
+            effects = pieces[:, channel, 2 * self.reach + self.BLOCK - 1 - base] * counted[:, None]
+            rows = effects.split(torch.bincount(row, minlength=len(u)).tolist(), 1)
+            out.append(torch.stack([of_row.sum(1) for of_row in rows]))
         return torch.cat(out, 2)
 
 
@@ -658,6 +691,10 @@ class Aggregator(nn.Module):
         """u (N, K + M, n + 2 attention reach) -> direct effects (N, 2, n), None where the model has
         none."""
         return None if self.effects is None else self.effects(u)
+
+    def direct_of_sites(self, u):
+        """As `direct`, for the few positions that hold something."""
+        return None if self.effects is None else self.effects.of_sites(u)
 
     def gate(
         self, v, u

@@ -129,7 +129,7 @@ class Reference:
         attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
         reach = self.model.config.attention_reach
         core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
-        direct = self._aggregator.direct(self._embed(near))
+        direct = self._aggregator.direct_of_sites(self._embed(near))
         log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, kinds)
         return log_p[:, 1:].exp()
 
