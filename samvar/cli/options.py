@@ -243,8 +243,8 @@ model_option = click.option(
     metavar="NAME|FOLDER",
     default="default",
     show_default=True,
-    help="Weights: a bundle that comes with samvar (default, large), or the folder of one. Append "
-    ":fm for its model of fixed motifs.",
+    help="Weights: a bundle that comes with samvar (default, large, paper), or the folder of one. "
+    "Append :fm for its model of fixed motifs, where it has one.",
 )
 
 
