@@ -77,14 +77,12 @@ class InCis(NamedTuple):
 @dataclass
 class Counts:
     """Of a run: sets of alleles of one haplotype that were scored together in a gene; those that
-    were not since the alleles overlap, with the first pair that does; those that were not since
-    more than one inserts or deletes bases; those beyond `MOST_HAPLOTYPES`; and the records that
-    could not wait for all after them."""
+    were not since the alleles overlap, with the first pair that does; those beyond
+    `MOST_HAPLOTYPES`; and the records that could not wait for all after them."""
 
     scored: int = 0
     overlapping: int = 0
     first_overlapping: str = ""
-    several_gaps: int = 0
     beyond: int = 0
     crowded: int = 0
 
@@ -211,9 +209,6 @@ class Haplotypes:
             one, other = next(pairs)
             where = f"{one.record.contig}:{one.name} and {other.name}"
             self.counts.first_overlapping = self.counts.first_overlapping or where
-            return None
-        if sum(len(v.ref) != len(v.alt) for v in variants) > 1:
-            self.counts.several_gaps += 1
             return None
         self.counts.scored += 1
         return self._predictor.submit(lambda: self._score(gene, variants))

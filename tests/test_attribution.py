@@ -7,6 +7,7 @@ import torch
 
 from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.genome import Genome
+from samvar.genomics.haplotype import joined
 from samvar.genomics.variant import normalise
 from samvar.genomics.window import make_window
 from samvar.model.bottleneck import LSSI_FLOOR, Detection
@@ -33,6 +34,11 @@ CHANGES = {
     "repeat": (803, 3, ""),
     "exon": (640, 80, ""),
 }
+IN_CIS = {
+    "deletions": ((560, 1, ""), (600, 1, "N"), (640, 2, ""), (652, 0, "G")),
+    "as long": ((560, 1, ""), (640, 0, "G")),
+    "insertions": ((590, 0, "GG"), (600, 1, "N"), (620, 0, "TTC")),
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +51,20 @@ def setting(tmp_path_factory):
     return Genome(toy.fasta(folder / "g.fa", c=BASES)), predictor
 
 
-def prepared(setting, strand, change, predictor=None):
-    genome, both = setting
-    predictor = predictor or both
-    at, gone, new = CHANGES[change]
+def edited(genome, at, gone, new):
     new = "".join(
         "ACGT".replace(BASES[at + i], "")[0] if c == "N" else c for i, c in enumerate(new)
     )
+    return normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
+
+
+def prepared(setting, strand, change, predictor=None):
+    genome, both = setting
+    predictor = predictor or both
+    edits = IN_CIS.get(change) or [CHANGES[change]]
+    variants = [edited(genome, *edit) for edit in edits]
+    variant = joined(genome, variants) if len(variants) > 1 else variants[0]
     gene = Gene("G", "G", "c", strand, 0, 1200, (Transcript("T", ((0, 500), (700, 1200))),))
-    variant = normalise(genome, "c", at, BASES[at - 1 : at + gone], BASES[at - 1] + new)
     window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
     scored = predictor.score(window)
     return window, scored, compute(window, scored.ref, scored.alt)
@@ -61,7 +72,7 @@ def prepared(setting, strand, change, predictor=None):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, *IN_CIS])
 def test_parts_sum_to_the_delta(setting, strand, change):
     window, scored, deltas = prepared(setting, strand, change)
     found = attribute(setting[1], scored, deltas, 0.0)
@@ -158,12 +169,10 @@ def test_effects_of_an_snv_are_the_integral_on_the_plain_path(setting, strand):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("strand", "+-")
-@pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon"])
+@pytest.mark.parametrize("change", ["snv", "insertion", "deletion", "exon", "deletions", "as long"])
 def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
     window, scored, deltas = prepared(setting, strand, change)
     predictor = setting[1]
-    placed = deltas.placed
-    shift = len(placed.alt) - len(placed.ref)
     found = attribute(predictor, scored, deltas, 0.0, knockouts=True)
     bottlenecks = [plain_bottlenecks(m, window) for m in predictor.models]
     checked = 0
@@ -172,8 +181,9 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
             if p.event.startswith("site_") or p.kind is PartKind.SPACING or p.offset:
                 continue
             channel = CHANNELS.index(p.rbp)
-            deleted = shift and placed.start <= p.position < placed.start + len(placed.ref)
-            behind = shift and p.position >= placed.start + len(placed.ref)
+            deleted = any(gap.start <= p.position < gap.end for gap in deltas.gaps)
+            before = [gap for gap in deltas.gaps if p.position >= gap.end]
+            shift = sum(gap.new - gap.gone for gap in before)
             each = []
             for model, (ref, alt) in zip(predictor.models, bottlenecks):
                 reach = model.config.aggregate_reach + window.flank
@@ -181,7 +191,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
                     p.position - window.start + reach,
                     p.position - window.start + reach,
                 )
-                in_alt += shift if behind else 0
+                in_alt += shift
                 if strand == "-":
                     in_ref, in_alt = ref.shape[-1] - 1 - in_ref, alt.shape[-1] - 1 - in_alt
                 u = (ref if deleted else alt).clone()
@@ -242,7 +252,7 @@ def test_sites_are_read_in_transcript_orientation(setting, strand):
 @pytest.mark.parametrize("strand", "+-")
 def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand):
     window, scored, deltas = prepared(setting, strand, "insertion")
-    (at, _, new), placed = CHANGES["insertion"], deltas.placed
+    (at, _, new), (gap,) = CHANGES["insertion"], deltas.gaps
     haplotypes = dict(alt=BASES[:at] + new + BASES[at:], ref=BASES)
     inserted = 0
     for a in attribute(setting[1], scored, deltas, 0.0):
@@ -253,7 +263,7 @@ def test_sites_around_an_insertion_are_found_in_their_haplotype(setting, strand)
             centre = (
                 p.position
                 + p.offset
-                + (len(new) if in_alt and not p.offset and p.position >= placed.start else 0)
+                + (len(new) if in_alt and not p.offset and p.position >= gap.start else 0)
             )
             eleven = haplotypes["alt" if in_alt else "ref"][centre - 5 : centre + 6]
             assert p.site == (eleven if strand == "+" else toy.revcomp(eleven))

@@ -11,6 +11,7 @@ from samvar import info
 from samvar.annotate import Allele, Options, encode, score, tsv
 from samvar.formats.annotation import load_annotation
 from samvar.formats.vcf.record import Record
+from samvar.genomics.align import placements
 from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.genome import Genome
 from samvar.genomics.genome import encode as codes
@@ -65,7 +66,8 @@ class Case:
         start, _ = self.place(strand, self.at, self.at + self.gone)
         variant = Variant("c", start, codes(old), codes(new))
         window = make_window(genome, gene, variant, 500, 30, (10, 10))
-        return Line.of(self.scored(window, strand), variant), transcript
+        gaps = placements(variant, window.direction)
+        return Line.of(self.scored(window, strand), gaps), transcript
 
     def scored(self, window, strand):
         first, _ = self.place(strand, window.start, window.end)
@@ -467,8 +469,8 @@ def test_events_are_of_the_probabilities_that_the_deltas_are_of(real, monkeypatc
     bases, predictor, (forward, _) = real
     lines, make = [], Line.of
 
-    def seen(scored, placed):
-        lines.append((scored, make(scored, placed)))
+    def seen(scored, gaps):
+        lines.append((scored, make(scored, gaps)))
         return lines[-1][1]
 
     monkeypatch.setattr(Line, "of", seen)

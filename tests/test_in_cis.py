@@ -219,11 +219,6 @@ def test_variants_that_overlap_are_left_out_and_told(worlds):
     assert counts.first_overlapping == "c:942_TCCCCC_T and 945_C_A"
 
 
-def test_two_that_change_the_length_are_left_out_and_told(worlds):
-    _, _, counts = run(worlds, "+", (SHORTER, "1|0"), ((960, 963, ""), "1|0"))
-    assert (counts.scored, counts.several_gaps) == (0, 1)
-
-
 def test_the_frame_is_the_limit(worlds):
     """50 compared bases and 30 of the toy's flank."""
     for away, scored in ((79, 1), (80, 1), (81, 0)):
@@ -395,12 +390,13 @@ def check_verified(args, text, folder):
         assert ("SAMVAR_HAP is" in result.stderr) == bool(code)
 
 
-def test_on_the_command_line(worlds, tmp_path):
+@pytest.mark.parametrize("edits", [(WEAKER, STRONGER), (SHORTER, (1010, 1010, "GA"))])
+def test_on_the_command_line(worlds, tmp_path, edits):
     bases, genome, _, predictor = worlds["+"]
     table = genome.path.replace("g.fa", "g.gtf")
     model = predictor.bundle.folder
     lines = []
-    for edit in (WEAKER, STRONGER):
+    for edit in edits:
         pos, ref, alt = written(bases, "+", *edit)
         lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t0|1")
     vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS")

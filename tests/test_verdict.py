@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from samvar.genomics.align import Alignment
-from samvar.genomics.genome import encode
-from samvar.genomics.variant import Variant
 from samvar.genomics.window import Place
 from samvar.model.bundle import LearntMotif
 from samvar.scoring.attribution import Attribution, Part, PartKind
@@ -26,8 +24,7 @@ def deltas(**values):
     position = np.array([100, 200, 204])
     index = np.arange(3)
     columns = np.array([0, 1, 2, 1])
-    placed = Variant("c", 201, encode("G"), encode("A"))
-    return Deltas(value, columns, placed, Alignment(index, index, position, 0 * index), None)
+    return Deltas(value, columns, (), Alignment(index, index, position, 0 * index), None)
 
 
 def cause(delta, value, part):

@@ -479,11 +479,6 @@ def _tell_haplotypes(counts) -> None:
             f"samvar: {counts.overlapping} sets are left out, since their alleles overlap: no "
             f"haplotype has them all ({counts.first_overlapping}, ...)"
         )
-    if counts.several_gaps:
-        say(
-            f"samvar: {counts.several_gaps} sets are left out, since more than one of their "
-            "alleles inserts or deletes bases"
-        )
     if counts.beyond:
         say(
             f"samvar: {counts.beyond} sets are left out: of each allele the {MOST_HAPLOTYPES} that "

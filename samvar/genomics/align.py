@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .variant import Variant
+from .variant import Gap, Variant
 from .window import Window
 
 ABSENT = -1
@@ -34,49 +34,41 @@ def take(values: np.ndarray, index: np.ndarray, absent: float | np.ndarray) -> n
     return np.where(missing, absent, values[..., np.where(missing, 0, index)])
 
 
-def placements(window: Window) -> Iterator[Variant]:
-    """Every placement of the window's variant, the 3'-most in transcript orientation first.
+def placements(piece: Variant, direction: int) -> list[Gap]:
+    """Every gap that a change can be, the 3'-most in transcript orientation first; none where the
+    alleles have equal length. `direction`: 1 where the transcript runs as the genome does, else -1.
 
-    Of an insertion or deletion the equivalent ones; of alleles of equal length the only one. Of a
-    delins the places of the bases that one allele has more than the other, as an insertion or
-    deletion: all its other bases map base to base, so that a splice site among them is not taken
-    for lost and found again.
+    Of an insertion or deletion the equivalent placements. Of a delins the places of the bases that
+    one allele has more than the other: all its other bases map base to base, so that a splice site
+    among them is not taken for lost and found again.
     """
-    v = window.variant
-    n_ref, n_alt = len(v.ref), len(v.alt)
-    shared = min(n_ref, n_alt) if n_ref != n_alt else 0
-    if shared:
-        gone, new = max(n_ref - n_alt, 0), max(n_alt - n_ref, 0)
-        places = [
-            Variant(v.contig, v.start + k, v.ref[k : k + gone], v.alt[k : k + new])
-            for k in range(shared + 1)
-        ]
-    else:
-        places = [v.placed(start) for start in range(v.start - v.left, v.start + v.right + 1)]
-    yield from reversed(places) if window.direction > 0 else places
+    if not piece.growth:
+        return []
+    gone, new = max(-piece.growth, 0), max(piece.growth, 0)
+    shared = min(len(piece.ref), len(piece.alt))
+    starts = range(piece.start - piece.left, piece.start + piece.right + shared + 1)
+    return [Gap(start, gone, new) for start in starts[::-direction]]
 
 
-def align(window: Window, placed: Variant) -> Alignment:
+def align(window: Window, gaps: Sequence[Gap]) -> Alignment:
     """Columns of the compared positions; an index counts from the first of them.
 
-    Alleles of equal length map base to base; deleted bases stand in ref alone, inserted ones in alt
-    alone.
+    Deleted bases stand in ref alone, inserted ones in alt alone; between the gaps, which are in
+    genome order, base maps to base.
     """
-    n_ref, n_alt = len(placed.ref), len(placed.alt)
-    low, high, at = window.start, window.end, placed.start
-    before, after = np.arange(low, at), np.arange(at + n_ref, high)
-    gone = np.arange(at, at + n_ref)
-    if n_ref == n_alt:
-        position = np.concatenate((before, gone, after))
-        return Alignment(position - low, position - low, position, np.zeros(len(position), int))
-    new = np.arange(n_alt)
-    ref = np.concatenate((before - low, gone - low, np.full(n_alt, ABSENT), after - low))
-    alt = np.concatenate(
-        (before - low, np.full(n_ref, ABSENT), at + new - low, after - low + n_alt - n_ref)
+    n = window.compared + sum(gap.new for gap in gaps)
+    in_ref, in_alt, offset = np.ones(n, bool), np.ones(n, bool), np.zeros(n, int)
+    column = -window.start  # of base 0
+    for start, gone, new in gaps:
+        at = column + start
+        in_alt[at : at + gone] = False
+        in_ref[at : at + new] = False
+        offset[at : at + new] = np.arange(1, new + 1)
+        column += new
+    before = np.cumsum(in_ref) - 1  # the last base of ref up to each column
+    return Alignment(
+        np.where(in_ref, before, ABSENT),
+        np.where(in_alt, np.cumsum(in_alt) - 1, ABSENT),
+        window.start + before,
+        offset,
     )
-    anchor = at + n_ref - 1
-    position = np.concatenate((before, gone, np.full(n_alt, anchor), after))
-    offset = np.concatenate(
-        (np.zeros(len(before) + n_ref, int), new + 1, np.zeros(len(after), int))
-    )
-    return Alignment(ref, alt, position, offset)

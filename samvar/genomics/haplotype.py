@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +28,16 @@ def place(variant: Variant) -> tuple[int, int]:
 
 
 def joined(genome: Genome, parts: Sequence[Variant]) -> Variant:
-    """One variant of the contig in place of `parts`, which do not overlap and are in order."""
+    """One variant of the contig in place of `parts`, which do not overlap and are in order. Where
+    more than one of them inserts or deletes bases, each such change is a part of it (those that
+    can be placed side by side are one change)."""
+    whole = _spelled_out(genome, parts)
+    apart = _apart(genome, parts)
+    gaps = sum(part.growth != 0 for part in apart)
+    return replace(whole, parts=apart) if gaps > 1 else whole
+
+
+def _spelled_out(genome: Genome, parts: Sequence[Variant]) -> Variant:
     start, end = parts[0].start, parts[-1].start + len(parts[-1].ref)
     reference = genome.codes(parts[0].contig, start, end)
     pieces, done = [], start
@@ -35,3 +46,21 @@ def joined(genome: Genome, parts: Sequence[Variant]) -> Variant:
         done = part.start + len(part.ref)
     haplotype = np.concatenate(pieces)
     return normalise(genome, parts[0].contig, start + 1, decode(reference), decode(haplotype))
+
+
+class _Joined(NamedTuple):
+    variant: Variant
+    parts: list[Variant]
+
+
+def _apart(genome: Genome, parts: Sequence[Variant]) -> tuple[Variant, ...]:
+    """The parts; those whose placements meet as one, since the same haplotype could be told as
+    changes at other places there."""
+    apart: list[_Joined] = []
+    for part in parts:
+        own = _Joined(part, [part])
+        while apart and own.variant.span[0] <= apart[-1].variant.span[1]:
+            together = apart.pop().parts + own.parts
+            own = _Joined(_spelled_out(genome, together), together)
+        apart.append(own)
+    return tuple(own.variant for own in apart)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,9 @@ class Variant:
     A pure insertion or deletion makes the same haplotype when moved up to `left` bases back or
     `right` bases on. In a repeat that allows more than MOST_SHIFT bases in all, it stands at its
     left-most place, and only so many bases on from there are looked at.
+
+    `parts`: of a haplotype that is longer or shorter than the reference at several places the
+    changes that it is made of, in order; no placement of one meets one of the next.
     """
 
     contig: str
@@ -49,12 +53,25 @@ class Variant:
     alt: np.ndarray
     left: int = 0
     right: int = 0
+    parts: tuple[Variant, ...] = ()
 
     @property
     def span(self) -> tuple[int, int]:
-        """[start, end) of all equivalent placements, 0-based; empty for an insertion with a single
-        placement."""
-        return self.start - self.left, self.start + len(self.ref) + self.right
+        """[start, end) of all equivalent placements, those of the parts too, 0-based; empty for an
+        insertion with a single placement."""
+        own = self.start - self.left, self.start + len(self.ref) + self.right
+        starts, ends = zip(own, *(part.span for part in self.parts))
+        return min(starts), max(ends)
+
+    @property
+    def pieces(self) -> tuple[Variant, ...]:
+        """What is aligned by itself: the parts, or the whole."""
+        return self.parts or (self,)
+
+    @property
+    def growth(self) -> int:
+        """How many bases alt has more than ref."""
+        return len(self.alt) - len(self.ref)
 
     def placed(self, start: int) -> Variant:
         """The same change at another of its placements."""
@@ -69,6 +86,19 @@ class Variant:
             self.left + shift,
             self.right - shift,
         )
+
+
+class Gap(NamedTuple):
+    """Bases that one of the haplotypes has alone: `gone` of ref from `start` (0-based, of the
+    contig) on, or `new` ones of alt before that."""
+
+    start: int
+    gone: int
+    new: int
+
+    @property
+    def end(self) -> int:
+        return self.start + self.gone
 
 
 def allele_status(

@@ -3,6 +3,7 @@ strands, both ways."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from .genes import Gene
 from .genome import UNKNOWN, Genome, decode, reverse_complement
-from .variant import Variant
+from .variant import Gap, Variant
 
 Index = TypeVar("Index", int, np.ndarray)
 
@@ -43,15 +44,15 @@ class Window:
 
     Positions [start, end) of the reference (0-based, genome order) are compared; the LSTM sees
     `flank` bases more on either side, the frame. `ref` and `alt` are the codes of the frame with
-    `reach[0]` bases before and `reach[1]` after it, in transcript orientation. `placed` is the
-    placement of the variant that `alt` is made of, `known` the share of known bases in the gene's
-    part of the frame.
+    `reach[0]` bases before and `reach[1]` after it, in transcript orientation. `placed` are the
+    placements of the variant's pieces that `alt` is made of, in genome order, `known` the share of
+    known bases in the gene's part of the frame.
     """
 
     genome: Genome
     gene: Gene
     variant: Variant
-    placed: Variant
+    placed: tuple[Variant, ...]
     start: int
     end: int
     flank: int
@@ -91,11 +92,16 @@ class Window:
             return self.start - self.flank - self.gene.start
         return self.gene.end - (self.end + self.flank)
 
-    def replaced(self, placed: Variant) -> tuple[int, int]:
-        """Bases [first, last) of the ref frame that a placement of the variant replaces, in
+    @property
+    def replaced(self) -> tuple[int, int]:
+        """Positions [start, end) of the contig that `placed` replaces, 0-based."""
+        last = self.placed[-1]
+        return self.placed[0].start, last.start + len(last.ref)
+
+    def in_frame(self, start: int, end: int) -> tuple[int, int]:
+        """Positions [start, end) of the contig as bases [first, last) of the ref frame, in
         transcript orientation."""
-        first = placed.start - self.start + self.flank
-        last = first + len(placed.ref)
+        first, last = (p - self.start + self.flank for p in (start, end))
         n = self.frame_length
         return (first, last) if self.direction > 0 else (n - last, n - first)
 
@@ -104,17 +110,18 @@ class Window:
         index = self.flipped(column, self.frame_length) - self.flank
         return Base(Place(index + self.start), index, None)
 
-    def base_of_alt(self, column: int, placed: Variant) -> Base:
-        """A base of alt, where the change is `placed`. `column` of the alt frame, in transcript
-        orientation."""
-        gone, new = len(placed.ref), len(placed.alt)
-        index = self.flipped(column, self.frame_length - gone + new) - self.flank
-        first_new = placed.start - self.start
-        if index < first_new or gone == new:
-            return Base(Place(index + self.start), index, index)
-        if index < first_new + new:
-            return Base(Place(placed.start + gone - 1, index - first_new + 1), None, index)
-        in_ref = index + gone - new
+    def base_of_alt(self, column: int, gaps: Sequence[Gap]) -> Base:
+        """A base of alt, where the alleles are aligned with `gaps`, in genome order. `column` of
+        the alt frame, in transcript orientation."""
+        index = self.flipped(column, self.frame_length + self.variant.growth) - self.flank
+        in_ref = index
+        for gap in gaps:
+            into = in_ref + self.start - gap.start
+            if into < 0:
+                break
+            if into < gap.new:
+                return Base(Place(gap.start - 1, into + 1), None, index)
+            in_ref += gap.gone - gap.new
         return Base(Place(in_ref + self.start), in_ref, index)
 
     def gene_codes(self, first: int, last: int) -> np.ndarray:
@@ -152,14 +159,14 @@ def make_window(
     positions = np.arange(low, high)
     inside = (positions >= gene.start) & (positions < gene.end)
     ref = np.where(inside, genome.codes(variant.contig, low, high), UNKNOWN).astype(np.uint8)
-    placed = variant.placed(_placement_in(gene, variant))
-    at, n = placed.start - low, len(placed.ref)
-    new = (
-        placed.alt
-        if n != len(placed.alt)
-        else np.where(inside[at : at + n], placed.alt, UNKNOWN).astype(np.uint8)
-    )
-    alt = np.concatenate((ref[:at], new, ref[at + n :]))
+    placed = tuple(piece.placed(_placement_in(gene, piece)) for piece in variant.pieces)
+    parts, done = [], 0
+    for piece in placed:
+        at, n = piece.start - low, len(piece.ref)
+        new = np.where(inside[at : at + n], piece.alt, UNKNOWN) if not piece.growth else piece.alt
+        parts += [ref[done:at], new]
+        done = at + n
+    alt = np.concatenate((*parts, ref[done:])).astype(np.uint8)
     frame = inside & (positions >= start - flank) & (positions < end + flank)
     known = float((ref[frame] != UNKNOWN).mean()) if frame.any() else 0.0
     if gene.strand == "-":

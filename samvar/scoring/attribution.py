@@ -3,7 +3,8 @@ of it.
 
 Integrated gradients (Sundararajan et al., ICML 2017) of the splice site's probability, from the ref
 allele's bottleneck to the alt allele's: the informed baseline and the latent path of Enhanced
-Integrated Gradients (Jha et al., Genome Biology 21:149, 2020). The way of an indel has three parts:
+Integrated Gradients (Jha et al., Genome Biology 21:149, 2020). The way of an indel, or
+of several on one haplotype, has three parts:
 
     1  a leg in the ref frame: the columns that are deleted are emptied
     2  SPACING: the columns that are left are carried to the alt frame
@@ -261,7 +262,7 @@ class Targets(NamedTuple):
         index, length = deltas.alignment.ref, window.compared
         if frame is Frame.ALT:
             index = deltas.alignment.alt
-            length += len(deltas.placed.alt) - len(deltas.placed.ref)
+            length += window.variant.growth
         columns = window.flipped(index[deltas.columns[wanted]], length)
         return cls(np.array(SITE_OF)[wanted], columns)
 
@@ -293,8 +294,8 @@ class Way:
     @classmethod
     @torch.no_grad()
     def of_seed(cls, scored: ScoredWindow, seed: int, deltas: Deltas, wanted: list[int]) -> Way:
-        """The way between the alleles' probabilities, where the change is `deltas.placed`."""
-        window, placed = scored.window, deltas.placed
+        """The way between the alleles' probabilities, where they are aligned with `deltas.gaps`."""
+        window, gaps = scored.window, deltas.gaps
         alt, after = _alternative_at(scored.detected[seed], window, deltas)
         before = alt.unedited()[0]
         in_ref = Targets.of(window, deltas, wanted, Frame.REF)
@@ -302,24 +303,29 @@ class Way:
         columns = deltas.columns[wanted]
         p_ref = scored.ref[seed, in_ref.kinds, deltas.alignment.ref[columns]].astype(float)
         p_alt = scored.alt[seed, in_alt.kinds, deltas.alignment.alt[columns]].astype(float)
-        if alt.shift == 0:
+        if not gaps:
             leg = Leg(Frame.ALT, alt, before, after[0], in_alt, p_ref, p_alt)
             return cls((leg,), np.zeros(len(wanted)))
 
-        first, last = window.replaced(placed)
-        gone = before[:, first - alt.first : last - alt.first]
+        first, last = window.in_frame(gaps[0].start, gaps[-1].end)
+        start, stop = first - alt.first, last - alt.first
         empty = alt.reference.layout.empty_column(before)
-        emptied = empty.expand_as(gone)
-        inserted = empty.expand(-1, len(placed.alt))
-        carried = torch.cat(
-            (before[:, : first - alt.first], inserted, before[:, last - alt.first :]), 1
-        )
+        emptied, carried, done = [], [before[:, :start]], start
+        for gap in gaps[:: window.direction]:
+            at, end = (c - alt.first for c in window.in_frame(gap.start, gap.end))
+            shared = before[:, done:at]
+            emptied += [shared, empty.expand(-1, gap.gone)]
+            carried += [shared, empty.expand(-1, gap.new)]
+            done = end
+        carried.append(before[:, stop:])
+        in_ref_frame, in_alt_frame = torch.cat(emptied, 1), torch.cat(carried, 1)
         ref = Haplotype(alt.reference, (window,), window.frame_length, first, last, 0)
-        p_emptied = _probabilities(ref, emptied[None], in_ref)[0]
-        p_carried = _probabilities(alt, carried[None], in_alt)[0]
-        legs = [Leg(Frame.ALT, alt, carried, after[0], in_alt, p_carried, p_alt)]
-        if len(placed.ref):
-            legs.insert(0, Leg(Frame.REF, ref, gone, emptied, in_ref, p_ref, p_emptied))
+        p_emptied = _probabilities(ref, in_ref_frame[None], in_ref)[0]
+        p_carried = _probabilities(alt, in_alt_frame[None], in_alt)[0]
+        legs = [Leg(Frame.ALT, alt, in_alt_frame, after[0], in_alt, p_carried, p_alt)]
+        if any(gap.gone for gap in gaps):
+            given = before[:, start:stop]
+            legs.insert(0, Leg(Frame.REF, ref, given, in_ref_frame, in_ref, p_ref, p_emptied))
         return cls(tuple(legs), p_carried - p_emptied)
 
     def effects(self, near: Floats, knockouts: bool) -> dict[Key, Effect]:
@@ -343,9 +349,10 @@ class Way:
 
 def _alternative_at(detected: Detected, window: Window, deltas: Deltas) -> Detected:
     """The alternative allele, with the stretch that the change reaches where it is placed."""
-    if window.replaced(deltas.placed) == window.replaced(window.placed):
+    gaps = deltas.gaps
+    if not gaps or (gaps[0].start, gaps[-1].end) == window.replaced:
         return detected
-    return alternative(detected.haplotype.reference, window, placed=deltas.placed)
+    return alternative(detected.haplotype.reference, window, gaps=gaps)
 
 
 def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: Key) -> Part:
@@ -355,7 +362,7 @@ def _site(layout: Layout, window: Window, deltas: Deltas, ways: list[Way], key: 
     if key.frame is Frame.REF:
         base = window.base_gone(key.column)
     else:
-        base = window.base_of_alt(key.column, deltas.placed)
+        base = window.base_of_alt(key.column, deltas.gaps)
     return Part(
         layout.names[key.channel],
         event,

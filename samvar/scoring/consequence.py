@@ -185,7 +185,7 @@ def consequences(
             window.genome, window.gene, window.variant, REACH, window.flank, window.reach
         )
         scored = _overlaid(predictor.exact(wide), scored)
-    line = Line.of(scored, deltas.placed)
+    line = Line.of(scored, deltas.gaps)
     return tuple(consequence(line, t, minimum) for t in touched)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
 from ..genomics.align import Alignment, align, placements, take
-from ..genomics.variant import Variant
+from ..genomics.variant import Gap
 from ..genomics.window import Place, Window
 from .arrays import Floats, Ints
 
@@ -30,14 +31,15 @@ class Deltas(NamedTuple):
 
     values     (4,): >= 0, probability
     columns    (4,): column of `alignment` each stands at
-    placed     the placement of the variant that explains least (`align.placements`)
-    alignment  that placement's columns, within the compared positions
+    gaps       where the alleles have another length, in genome order, at the placements that
+               explain least (`align.placements`); none in alleles of equal length
+    alignment  the columns with these gaps, within the compared positions
     sd         sample standard deviation over the seeds of the largest delta, None with one seed
     """
 
     values: Floats
     columns: Ints
-    placed: Variant
+    gaps: tuple[Gap, ...]
     alignment: Alignment
     sd: float | None
 
@@ -63,12 +65,13 @@ def compute(
     """p_ref (S, 2, n), p_alt (S, 2, m): acceptor and donor probabilities of the compared positions
     by S seeds, in genome order -> deltas. A deleted base has alt probability 0, an inserted one ref
     probability 0; of all placements that with the smallest sum of deltas counts, the 3'-most of
-    equals. `mask` removes gains at annotated and losses at unannotated sites. Where there is `near`
-    only positions count that lie in one of these intervals, [start, end), 0-based.
+    equals; those of several gaps are tried one gap after the other, from the 5' end of the
+    transcript on, the next ones 3'-most meanwhile. `mask` removes gains at annotated and losses at
+    unannotated sites. Where there is `near` only positions count that lie in one of these
+    intervals, [start, end), 0-based.
     """
     ref, alt = p_ref.mean(0), p_alt.mean(0)
-    compared = (_compare(window, ref, alt, placed, mask, near) for placed in placements(window))
-    placed, alignment, change = min(compared, key=lambda c: float(c.change.max(1).clip(0).sum()))
+    gaps, alignment, change = _least(window, ref, alt, mask, near)
     columns = np.array([_peak(window, alignment, row) for row in change])
     values = change[range(4), columns].clip(0)
     sd = None
@@ -76,31 +79,51 @@ def compute(
         top = int(values.argmax())
         each = [_change(r, a, alignment)[top, columns[top]] for r, a in zip(p_ref, p_alt)]
         sd = float(np.std(each, ddof=1))
-    return Deltas(values, columns, placed, alignment, sd)
+    return Deltas(values, columns, gaps, alignment, sd)
 
 
 class _Comparison(NamedTuple):
-    placed: Variant
+    gaps: tuple[Gap, ...]
     alignment: Alignment
     change: Floats  # (4, n)
+
+    @property
+    def explained(self) -> float:
+        """Sum of the deltas."""
+        return float(self.change.max(1).clip(0).sum())
+
+
+def _least(
+    window: Window, ref: Floats, alt: Floats, mask: bool, near: Sequence[tuple[int, int]]
+) -> _Comparison:
+    """The comparison that explains least."""
+    places = [p for piece in window.variant.pieces if (p := placements(piece, window.direction))]
+    least = _compare(window, ref, alt, tuple(first for first, *_ in places), mask, near)
+    for i in range(len(places))[:: window.direction]:
+        before, after = least.gaps[:i], least.gaps[i + 1 :]
+        others = (
+            _compare(window, ref, alt, (*before, gap, *after), mask, near) for gap in places[i][1:]
+        )
+        least = min(chain([least], others), key=lambda c: c.explained)
+    return least
 
 
 def _compare(
     window: Window,
     ref: Floats,
     alt: Floats,
-    placed: Variant,
+    gaps: tuple[Gap, ...],
     mask: bool,
     near: Sequence[tuple[int, int]],
 ) -> _Comparison:
-    alignment = align(window, placed)
+    alignment = align(window, gaps)
     change = _change(ref, alt, alignment)
     if mask:
         change = change * _allowed(window, alignment)
     if near:
         within = [(start <= alignment.position) & (alignment.position < end) for start, end in near]
         change = change * np.any(within, axis=0)
-    return _Comparison(placed, alignment, change)
+    return _Comparison(gaps, alignment, change)
 
 
 def _change(ref: Floats, alt: Floats, alignment: Alignment) -> Floats:

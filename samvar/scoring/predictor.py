@@ -174,8 +174,9 @@ def _groups(alleles: list[list[Window]], rows: int) -> Iterator[list[list[Window
 
 def _of_snv(window: Window) -> bool:
     """Whether the window lies alike with all others of which that is true."""
-    placed = window.placed
-    return len(placed.ref) == len(placed.alt) == 1 and window.frame_length <= SHORT
+    first, *others = window.placed
+    one = len(first.ref) == len(first.alt) == 1 and not others
+    return one and window.frame_length <= SHORT
 
 
 def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..genomics.variant import Variant
+from ..genomics.variant import Gap
 from ..genomics.window import Window
 from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
@@ -256,14 +256,13 @@ class Detected(NamedTuple):
         return Detected(alone, self.bottleneck[row : row + 1])
 
 
-def alternative(reference: Reference, *windows: Window, placed: Variant | None = None) -> Detected:
+def alternative(reference: Reference, *windows: Window, gaps: Sequence[Gap] = ()) -> Detected:
     """The alternative alleles of windows that lie alike, with the stretch that the change can
-    reach, wherever it is `placed`."""
+    reach, whichever of its `gaps` it is told by."""
     window = windows[0]
-    places = [window.replaced(p) for p in (window.placed, placed or window.placed)]
-    return haplotype(
-        reference, windows, min(start for start, _ in places), max(end for _, end in places)
-    )
+    start, end = window.replaced
+    start, end = min([start, *(g.start for g in gaps)]), max([end, *(g.end for g in gaps)])
+    return haplotype(reference, windows, *window.in_frame(start, end))
 
 
 def haplotype(
@@ -273,7 +272,7 @@ def haplotype(
     ref frame, the change among them, can reach."""
     window = windows[0]
     before, after = DETECT_REACH
-    shift = len(window.placed.ref) - len(window.placed.alt) if in_alt else 0
+    shift = -window.variant.growth if in_alt else 0
     first, last = start - after, end - shift + before
     at, length = window.reach[0], window.frame_length - shift
     codes = np.stack([w.alt if in_alt else w.ref for w in windows])

@@ -169,12 +169,10 @@ class _Drawing:
         """First and last column that differ between the alleles, None in a region."""
         if not (self.view.alt and self.view.deltas):
             return None
-        placed = self.view.deltas.placed
         a = self.view.columns
         gap = (a.ref == ABSENT) | (a.alt == ABSENT)
-        start, stop = self.view.window.variant.span
         if not gap.any():
-            start, stop = placed.start, placed.start + len(placed.ref)
+            start, stop = self.view.window.variant.span
             gap = (a.position >= start) & (a.position < stop)
         else:
             full = self.view.window.variant
