@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.bundle import load_bundle
-from samvar.model.growth import grow, shared_motifs
+from samvar.model.growth import READERS, forget_branch_points, grow, shared_motifs
 from samvar.model.sam import LSSI, NO_SCORE, DirectEffects, FixedMotifs, LearntMotifs, one_hot
 from samvar.training.branch_points import best_matches, guess_branch_points
 from samvar.training.checkpoint import load_run
@@ -249,6 +249,23 @@ def test_a_grown_model_says_the_same():
         torch.testing.assert_close(big(x), small(x), atol=1e-5, rtol=1e-5)
 
 
+def test_dead_branch_points_are_forgotten_and_nothing_reads_new_ones():
+    model = toy.model(effect_bumps=3, branch_point=True)
+    aggregator, x = model.aggregator, toy.sequence(1, 300, 4)
+    alive = float(model.lssi.branch_floor)
+    with torch.no_grad():
+        aggregator.lssi_in.weight.add_(0.3 * torch.randn(3, 3))
+        aggregator.second.enter.weight[:, 2] = 0  # what passes the gate is lost
+        model.lssi.branch_floor.fill_(1e9)
+        before = model(x)
+        forget_branch_points(model)
+        assert (model.detect(x).core[:, 2] == LSSI_FLOOR).all()
+        torch.testing.assert_close(model(x), before, atol=1e-5, rtol=1e-5)
+        model.lssi.branch_floor.fill_(alive)
+        assert (model.detect(x).core[:, 2] > LSSI_FLOOR).any()
+        torch.testing.assert_close(model(x), before, atol=1e-5, rtol=1e-5)
+
+
 # ----------------------------------------------------------------------------------------- a run
 
 
@@ -301,6 +318,18 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     revived = load_run(str(tmp_path / "revived"))[0]
     with torch.no_grad():
         assert (revived.lssi.eval()(toy.sequence(4, 5000, 1))[:, 2] > LSSI_FLOOR).any()
+    alone = toml(tmp_path / "a.toml", **RUN | EVERYTHING
+                 | dict(branch_points_alone=True, weight_decay=0.0))  # fmt: skip
+    train(args[0], alone, *args[2:4], "--start-from", tmp_path / "once", *args[6:], "-o",
+          tmp_path / "alone")  # fmt: skip
+    for name, tensor in load_run(str(tmp_path / "alone"))[0].state_dict().items():
+        before = once[name]
+        if name in READERS:
+            others = [c for c in range(tensor.shape[1]) if c != 2]
+            assert not torch.equal(tensor[:, 2], before[:, 2])
+            assert torch.equal(tensor[:, others], before[:, others])
+        elif not name.startswith("lssi.branch"):
+            assert torch.equal(tensor, before)
     other = toml(tmp_path / "o.toml", families=3, width=200, jitter=5, seed=3)
     train("teach", other, "-d", packed, "-o", tmp_path / "soft", "--teacher", TEACHER,
           "--context", CONTEXT)  # fmt: skip

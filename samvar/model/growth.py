@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from .bottleneck import BRANCH_POINT_CORE
+from .bottleneck import BRANCH_POINT_CORE, LSSI_FLOOR
 from .sam import SAM, FixedMotifs
 
 # Axes of the tensors that are channels of the bottleneck: all of them, core sites, fixed motifs
@@ -28,6 +28,8 @@ CHANNEL_AXES = {
         for tensor in ("weight", "bias", "running_mean", "running_var")
     },
 }
+# What reads the bottleneck
+READERS = tuple(name for name, axes in CHANNEL_AXES.items() if axes == (None, ALL))
 
 
 def shared_motifs(
@@ -57,7 +59,8 @@ def _same(one: tuple[torch.Tensor, ...], other: tuple[torch.Tensor, ...]) -> boo
 def forget_branch_points(model: SAM) -> None:
     """Have nothing read the branch-point channel of a model in which no base has such a score. It
     holds a mix of the two splice-site scores there: what is linear in it is read from these
-    instead; what passes its gate is lost."""
+    instead; what passes its gate is lost. From now on a branch point counts by its whole score, a
+    splice site by a tenth."""
     aggregator, branch = model.aggregator, model.core.index(BRANCH_POINT_CORE)
     mix = aggregator.lssi_in.weight
     share = mix[branch, :branch] @ mix[:branch, :branch].inverse()
@@ -69,7 +72,7 @@ def forget_branch_points(model: SAM) -> None:
         weight[:, branch] = 0
     aggregator.second.enter.weight[:, branch] = 0
     mix[branch], mix[:, branch] = 0, 0
-    mix[branch, branch] = 1
+    mix[branch, branch] = -LSSI_FLOOR
 
 
 @torch.no_grad()

@@ -146,6 +146,8 @@ class SamRecipe(Recipe):
     )
     moved: float = 0.0  # probability that a stretch away from sites stands elsewhere in its window
     train_core: bool = False  # the core splice-site models, too, which else stay as they are
+    # The branch-point model and what reads its channel, and nothing else; needs train_core
+    branch_points_alone: bool = False
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
     density_start: float = 0.05
@@ -200,6 +202,10 @@ class SamRecipe(Recipe):
             start, end = (getattr(self, f"{kind}_density_{when}") for when in ("start", "end"))
             if not 0 < end <= start <= 1:
                 raise RecipeError(f"0 < {kind}_density_end <= {kind}_density_start <= 1 must hold")
+        if self.branch_points_alone and not (self.branch_point and self.train_core):
+            raise RecipeError("branch_points_alone needs branch_point and train_core")
+        if self.branch_points_alone and self.weight_decay:
+            raise RecipeError("branch_points_alone needs weight_decay = 0: it would move the rest")
         if not 0 <= self.core_share < 1:
             raise RecipeError("core_share must lie between 0 and 1")
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn as nn
 
 from ..errors import DatasetError, RecipeError
-from ..model.bottleneck import LSSI_FLOOR
-from ..model.growth import forget_branch_points, grow, shared_motifs
+from ..model.bottleneck import BRANCH_POINT_CORE, LSSI_FLOOR
+from ..model.growth import READERS, forget_branch_points, grow, shared_motifs
 from ..model.sam import (
     ACCEPTOR,
     BEYOND_THE_PAPER,
@@ -122,6 +122,8 @@ class SamTask:
         if learnt_motifs:
             local, self.identity["learnt_motifs"] = load_local_model(learnt_motifs)
             give_learnt_motifs(self.model, local)
+        if recipe.branch_points_alone:
+            self._keep_all_but_branch_points()
 
     def _take_core(self, core: LSSI, fresh: bool) -> None:
         """The core sites of another model. A core without branch points, or that finds none, gets
@@ -142,6 +144,21 @@ class SamTask:
             return False
         x = one_hot(torch.from_numpy(self.data.codes[None, :SEARCHED]))
         return bool((core.eval()(x)[0, 2] > LSSI_FLOOR).any())
+
+    def _keep_all_but_branch_points(self) -> None:
+        """Train the branch-point model and what reads its channel alone."""
+        model, branch = self.model, self.model.core.index(BRANCH_POINT_CORE)
+        model.requires_grad_(False)
+        model.lssi.branch_point.requires_grad_(True)
+        model.lssi.branch_norm.requires_grad_(True)
+        for name, weight in model.named_parameters():
+            if name in READERS:
+                weight.requires_grad_(True)
+                weight.register_hook(
+                    lambda grad: torch.zeros_like(grad).index_copy(
+                        1, torch.tensor([branch], device=grad.device), grad[:, branch, None]
+                    )
+                )
 
     @torch.no_grad()
     def _strength(self, kind: int, at: np.ndarray) -> np.ndarray:
@@ -206,6 +223,8 @@ class SamTask:
     def loss(self, step: int) -> torch.Tensor:
         """In nats per 1,000 known bases: negative log-likelihood of the annotation's labels, and
         what is learnt from a teacher."""
+        if self.recipe.branch_points_alone:  # the others' norms and thresholds stay, too
+            self.model.eval().lssi.train()
         total = torch.zeros((), device=self.device)
         if self.recipe.label_weight:
             total = total + self.recipe.label_weight * self._label_loss(step)
@@ -282,7 +301,8 @@ class SamTask:
         self.density, self.target = state["density"], state["target"]
 
     def finish(self) -> None:
-        settle(self.model, self.data, self.recipe, self.device, self.rank)
+        if not self.recipe.branch_points_alone:
+            settle(self.model, self.data, self.recipe, self.device, self.rank)
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(
