@@ -198,6 +198,26 @@ def test_the_output_is_what_annotate_says(genome, predictor, acceptor, kind):
         assert float(found[0]) == pytest.approx(expected.mean(), abs=1e-5)
 
 
+def test_gradients_reach_entries_that_hold_nothing(genome, genes, tmp_path):
+    """They are those of the model as it was trained, direct effects included."""
+    place = toy.bundle(tmp_path, effect_bumps=4)
+    with Predictor(load_bundle(place)) as predictor:
+        model, (gene, *_) = predictor.models[0], genes.genes
+        with torch.no_grad():
+            model.aggregator.effects.weight.normal_()
+        at = EXONS[1][0] - 1
+        window = region_window(genome, gene, "c", at, at + 1, predictor)
+        u = eig.point_of(predictor, window, at).bottleneck[None].requires_grad_()
+        (found,) = torch.autograd.grad(eig.output_of(predictor, 0, "probability")(u).sum(), u)
+        plain = u.detach()[:, 0].clone().requires_grad_()
+        log_p = model.aggregate(predictor.bundle.layout.split(plain))
+        (expected,) = torch.autograd.grad(log_p[0, 1, log_p.shape[-1] // 2].exp(), plain)
+    motifs = predictor.bundle.layout.motif_channels
+    empty = (plain == 0)[:, motifs]
+    assert expected[:, motifs][empty].abs().max() > 1e-5
+    torch.testing.assert_close(found[:, 0], expected, atol=1e-6, rtol=1e-4)
+
+
 def test_no_known_base_is_the_empty_bottleneck(predictor):
     empty = eig.empty_point(predictor)
     models = zip(predictor.models, empty.bottleneck)

@@ -94,6 +94,16 @@ def test_the_cause_is_that_of_the_event():
     assert "PTBP1" not in said and "the splice site itself" in said
 
 
+def test_another_deltas_cause_is_told_as_that():
+    """The donor of the event is further away than sites are compared."""
+    other = Part("PTBP1", "loss", 90, effect=0.2)
+    said = verdict(deltas(AL=0.4), [cause(1, 0.4, other)], consequence(SKIPPED))
+    assert (
+        "Cause of the largest delta, the loss of the acceptor at 201 (0.40): a site of PTBP1 lost "
+        "(50% of the change)." in said
+    )
+
+
 def test_another_core_site_and_spacing_are_told_apart():
     far = CORE._replace(position=100)
     spacing = Part("SPACING", effect=0.5, kind=PartKind.SPACING)

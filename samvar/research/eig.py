@@ -196,7 +196,8 @@ def _probability(reference: Reference, u: torch.Tensor, flank: int) -> torch.Ten
     read = config.aggregate_reach + flank - config.attention_reach
     sites = aggregator.embed(*reference.layout.split(u))
     g = aggregator.gate(aggregator.first(sites), crop(sites, gated, gated))
-    return reference.read(aggregator.second(g), crop(u, read, read))[..., 0]
+    near = crop(u, read, read)
+    return reference.read(aggregator.second(g), near, everywhere=True)[..., 0]
 
 
 def half_width(predictor: Predictor) -> int:

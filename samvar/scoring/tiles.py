@@ -124,12 +124,17 @@ class Reference:
         near: torch.Tensor,
         same: tuple[int, int] = (0, 0),
         kinds: int = 1,
+        everywhere: bool = False,
     ) -> torch.Tensor:
         """h, `same` and `kinds` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of
-        attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor."""
+        attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor.
+        `everywhere`: with gradients also of direct effects of entries that hold nothing."""
         reach = self.model.config.attention_reach
         core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
-        direct = self._aggregator.direct_of_sites(self._embed(near))
+        aggregator = self._aggregator
+        direct = (aggregator.direct if everywhere else aggregator.direct_of_sites)(
+            self._embed(near)
+        )
         log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, kinds)
         return log_p[:, 1:].exp()
 

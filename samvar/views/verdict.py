@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from ..genomics.window import Place
 from ..model.bottleneck import BRANCH_POINT_CORE, is_learnt
 from ..model.bundle import LearntMotif
 from ..scoring.attribution import Attribution, Part, PartKind
@@ -69,9 +70,12 @@ def _change_alone(deltas: Deltas) -> str:
     top = max(deltas.named, key=lambda d: d.value)
     kind = NAMES.index(top.name)
     what = "gains" if SIGN[kind] > 0 else "loses"
-    name = NAME[SITE_OF[kind]].capitalize()
-    place = f"{top.place.pos}" + (f"+{top.place.offset}" if top.place.offset else "")
-    return f"{name} at {place} {what} {top.value:.2f}: no event that is strong enough to be named."
+    change = f"{NAME[SITE_OF[kind]].capitalize()} at {_at(top.place)} {what} {top.value:.2f}"
+    return f"{change}: no event that is strong enough to be named."
+
+
+def _at(place: Place) -> str:
+    return f"{place.pos}" + (f"+{place.offset}" if place.offset else "")
 
 
 def _site(site: Site) -> str:
@@ -120,25 +124,37 @@ def _cause(
     deltas: Deltas,
     learnt: Mapping[str, LearntMotif],
 ) -> Iterator[str]:
-    """The strongest cause of the delta of a site, or of the largest delta."""
+    """The strongest cause of the delta of a site, or of the largest delta where the site has none
+    or there is no site."""
     if not causes:
         return
-    cause = max(causes, key=lambda c: (_is_of(c, site), c.value))
+
+    def is_of_site(cause: Attribution) -> bool:
+        return (
+            site is not None
+            and deltas.places[cause.delta] == site.place
+            and SITE_OF[cause.delta] == site.kind
+            and (SIGN[cause.delta] > 0) == (site.alt > site.ref)
+        )
+
+    cause = max(causes, key=lambda c: (is_of_site(c), c.value))
     if not cause.parts or cause.parts[0].effect <= 0:
         return
     part, own = cause.parts[0], deltas.places[cause.delta]
     at_site = (part.position, part.offset) == own
     doubt = "" if part.agree == 1 else ", on whose sign the model's seeds do not agree"
     share = min(part.effect / cause.value, 1.0)
-    yield f"Cause: {_named(part, at_site, learnt)} ({share:.0%} of the change){doubt}."
+    told = f"{_named(part, at_site, learnt)} ({share:.0%} of the change){doubt}."
+    if site is None or is_of_site(cause):
+        yield f"Cause: {told}"
+    else:
+        yield f"Cause of the largest delta, {_other_site(cause, own)}: {told}"
 
 
-def _is_of(cause: Attribution, site: Site | None) -> bool:
-    return (
-        site is not None
-        and SITE_OF[cause.delta] == site.kind
-        and (SIGN[cause.delta] > 0) == (site.alt > site.ref)
-    )
+def _other_site(cause: Attribution, place: Place) -> str:
+    """What a delta is of: "the loss of the acceptor at 1500 (0.31)"."""
+    what = "gain" if SIGN[cause.delta] > 0 else "loss"
+    return f"the {what} of the {NAME[SITE_OF[cause.delta]]} at {_at(place)} ({cause.value:.2f})"
 
 
 def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
