@@ -8,8 +8,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from samvar.cli import main
 from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.bundle import load_bundle
 from samvar.model.growth import READERS, forget_branch_points, grow, shared_motifs
@@ -318,6 +320,11 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     revived = load_run(str(tmp_path / "revived"))[0]
     with torch.no_grad():
         assert (revived.lssi.eval()(toy.sequence(4, 5000, 1))[:, 2] > LSSI_FLOOR).any()
+    finer = toml(tmp_path / "f.toml", **RUN | EVERYTHING | dict(effect_bumps=6))
+    refused = CliRunner().invoke(main, ["train", "am", finer, *map(str, args[2:4]), "--start-from",
+                                        str(tmp_path / "once"), *map(str, args[6:]), "-o",
+                                        str(tmp_path / "finer")])  # fmt: skip
+    assert refused.exit_code == 1 and "effect_bumps" in refused.stderr
     alone = toml(tmp_path / "a.toml", **RUN | EVERYTHING
                  | dict(branch_points_alone=True, weight_decay=0.0))  # fmt: skip
     train(args[0], alone, *args[2:4], "--start-from", tmp_path / "once", *args[6:], "-o",
@@ -333,20 +340,12 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     other = toml(tmp_path / "o.toml", families=3, width=200, jitter=5, seed=3)
     train("teach", other, "-d", packed, "-o", tmp_path / "soft", "--teacher", TEACHER,
           "--context", CONTEXT)  # fmt: skip
-    from click.testing import CliRunner
-
-    from samvar.cli import main
-
     refused = CliRunner().invoke(main, ["train", *map(str, args[:-1]), str(tmp_path / "soft"),
                                         "-o", str(tmp_path / "once"), "--resume"])  # fmt: skip
     assert refused.exit_code == 1 and "soft_labels" in refused.stderr
 
 
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):
-    from click.testing import CliRunner
-
-    from samvar.cli import main
-
     recipe = toml(tmp_path / "r.toml", **RUN)
     refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", str(packed), "--lssi",
                                         str(lssi), "-o", str(tmp_path / "run")])  # fmt: skip

@@ -178,8 +178,8 @@ def test_every_view_tells_how_sure_a_score_is(world, tmp_path):
     assert (first["low"], first["high"], first["level"]) == (0.0, 0.5, "supporting against")
     said = (
         f"SAMVAR_MAX {first['value']:.2f}, exonic: values from 0 to 0.5 have a likelihood ratio of "
-        "0.2 (0.15 to 0.3) for an effect on splicing (3 variants with, 30 without): supporting "
-        "against."
+        "0.2 (0.15 to 0.3) for an effect on splicing (measured variants: 3 with one, 30 without): "
+        "supporting against."
     )
     assert said in text and said in page.read_text()
     header = [x for x in run("annotate", vcf, *files).splitlines() if "samvar_evidence" in x]
@@ -198,4 +198,4 @@ def test_too_few_genes_are_told(world):
     content["am"]["measures"]["SAMVAR_MAX"]["exonic"]["genes_others"] = 4
     add(model, measures=content["am"]["measures"])
     text = run("explain", variant_of(vcf), *files)
-    assert "4 genes cannot carry a level of evidence, which takes 5." in text
+    assert "from too few genes for a level of evidence (4; 5 are needed)." in text

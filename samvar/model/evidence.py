@@ -63,7 +63,7 @@ class Ranges(NamedTuple):
     def too_few(self) -> str:
         """Why no level is named, where there are not enough."""
         genes = min(self.genes_changing, self.genes_others)
-        return f"{genes} genes cannot carry a level of evidence, which takes {LEAST_GENES}"
+        return f"from too few genes for a level of evidence ({genes}; {LEAST_GENES} are needed)"
 
     def of(self, value: float) -> Range:
         """The range of a value."""

@@ -6,17 +6,16 @@ RNA splicing", Genome Biology 25:23 (2024); sparse layer: "Sparling" (2023).
     x                    one-hot pre-mRNA (N, 4, L), order A C G T, transcript orientation;
                          N, outside the gene: 0000
     panel a  LSSI        core acceptor and donor models: two log-probabilities per base
-    panel b  FixedMotifs affinities of 79 RNA-binding proteins from 318 PSAMs
+    panel b  FixedMotifs affinities of RNA-binding proteins (79 in the paper, from 318 PSAMs)
     panel c  Sparse      batch norm, then one threshold that leaves the share `density` of values
              above zero
-    panel g  Motifs      FM sites (twice as many as are kept), each adjusted by a network that sees
-             21 bases
+    panel g  Motifs      FM sites, more than are kept, each adjusted by a network that sees 21 bases
     panels d, e  Aggregator  which sites act where: residual stacks, banded attention, BiLSTM
     SAM.detect(x) -> Detection
     SAM.aggregate(Detection) -> log-probabilities of none, acceptor, donor
 
 Between `detect` and `aggregate` lies the bottleneck: everything the model knows of the sequence is
-two LSSI scores per base and a handful of motif sites. Knock-out and attribution are edits of that
+a few core sites and a handful of motif sites. Knock-out and attribution are edits of that
 tensor.
 
 Labels: 1 acceptor = first exonic base, 2 donor = last exonic base.
@@ -35,18 +34,32 @@ The model
 * LSSI models are two logistic ones.
 * The core scores are added to what the LSTM says, before one softmax. Both at their floor make a
   site unlikely; they do not exclude it, unless the model is told to (`core_needed`).
-* The gate passes the two core channels, too: attention weighs all 81 channels, not those of the
-  motifs alone.
+* The gate passes the core channels, too: attention weighs all channels, not those of the motifs
+  alone.
 * The forget gates of the LSTM start at memories of 1 to 400 bases.
 * The adjustment has five more residual units, of width 1, after its five of width 3; its receptive
   field stays at 21 bases.
-* The candidates of an AM, twice as many FM sites as are kept, are counted over all channels, by one
-  threshold, not for each RBP: an RBP may have many, or none.
-* An AM site is masked again after the norm, so that "AM sites are among the 2 x density best FM
-  sites" is exact.
+* The candidates of an AM, so many times as many FM sites as are kept (`candidates`, 2 in the
+  paper), are counted over all channels, by one threshold, not for each RBP: an RBP may have many,
+  or none.
+* An AM site is masked again after the norm, so that "AM sites are among the `candidates` x density
+  best FM sites" is exact, but for `faint_candidates`.
 * At evaluation the outputs are divided by a temperature before the softmax (`Config.temperature`);
   the paper has none. Training is at 1.
 * C is 64 by default, where the paper has 200.
+
+What a model may have beyond the paper's (`Config`)
+* `canonical`: core scores at AG and AC, GT, GC and AT alone.
+* `core_needed`: the log-odds of a splice site fall by 20 exp(-x), x being how far its core score
+  stands above the floor; at evaluation by another 20 at the floor itself, after the temperature.
+* `branch_point`: a third core model, of an A and 14 bases around it; its log-odds are normalised,
+  and count where they stand above a floor of their own.
+* `faint_candidates`: FM sites weaker than the candidates are adjusted, too, in proportion to their
+  strength.
+* `learnt_motifs`: motifs of 11 bases that a small network finds in the sequence, behind a norm and
+  a threshold of their own; no affinity of a protein is in them.
+* `effect_bumps`: sites within 200 bases act on a splice site directly, too, by a smooth function of
+  the distance that is added to its log-odds, past gate and LSTM.
 
 Training
 * The core models are trained on sampled positions: each step draws true sites, decoys (AG or GT

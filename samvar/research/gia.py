@@ -85,12 +85,24 @@ def consensus(bundle: Bundle, rbp: str) -> str:
     """The strongest site of an RBP's strongest affinity matrix, N where it does not care. Raises
     SamvarError for a motif without one."""
     if rbp not in bundle.rbps:
-        raise SamvarError(f"{rbp} was learnt from sequence and has no affinities: give a pattern")
+        raise SamvarError(
+            f"{rbp} was learnt from sequence and has no affinities: give a pattern"
+            + _like(bundle, rbp)
+        )
     fixed = bundle.models[0].motifs.fixed
     matrix = fixed.log_psam[int(fixed.mix[bundle.rbps.index(rbp)].argmax())].numpy()  # (4, 11)
     cares = np.ptp(matrix, 0) > 0
     best = np.where(cares, matrix.argmax(0), UNKNOWN)
     return "".join("ACGTN"[base] for base in best).strip("N")
+
+
+def _like(bundle: Bundle, rbp: str) -> str:
+    """A pattern that sites of a learnt motif look like, in words, where one is known."""
+    if rbp not in bundle.learnt:
+        return ""
+    letters = bundle.learnt[rbp].consensus
+    pattern = "".join(base if base in "ACGT" else "N" for base in letters)
+    return f", such as {pattern.strip('N')}" if pattern.strip("N") else ""
 
 
 def plain_designs(patterns: dict[str, str], anchor: str, places: Sequence[int]) -> list[Design]:

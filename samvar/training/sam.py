@@ -179,11 +179,12 @@ class SamTask:
             not isinstance(source, SAM)
             or kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
             or replace(source.config, **{key: getattr(config, key) for key in free}) != config
+            or source.config.effect_bumps not in (0, config.effect_bumps)
         ):
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
                 "starts from an am or fm, an fm from an fm, of the same shape (channels, "
-                "stack_widths, lstm_units, attention_dim)"
+                "stack_widths, lstm_units, attention_dim; effect_bumps, where it has any)"
             )
         ours, theirs = self.model.motifs.fixed, source.motifs.fixed
         names = [str(n) for n in self.data.motifs["names"]]

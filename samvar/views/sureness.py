@@ -37,8 +37,8 @@ class Sureness(NamedTuple):
         return (
             f"{self.measure.value} {self.value:.2f}, {self.group.value}: values from {r.low:g} to "
             f"{r.high:g} have a likelihood ratio of {r.ratio:.2g} ({r.lower:.2g} to {r.upper:.2g})"
-            f" for an effect on splicing ({r.changing} variants with, {r.others} without): "
-            f"{self.level or none}."
+            f" for an effect on splicing (measured variants: {r.changing} with one, {r.others} "
+            f"without): {self.level or none}."
         )
 
 
