@@ -61,6 +61,11 @@ def test_the_card_is_of_the_committed_results_and_of_these_weights(name, folder,
     assert {r["sha256"] for r in found.values() if "sha256" in r} == known
 
 
+@pytest.mark.parametrize("results", ["temperature.json", "cases.json", "events.json"])
+def test_what_else_is_said_of_default_is_of_these_weights(results):
+    assert content(OURS, results)["sha256"] == load_bundle("default").sha256
+
+
 def test_the_evidence_is_of_these_weights():
     for name in ("default", "paper"):  # else run train/evaluate/calibration.py
         assert load_bundle(name).evidence is not None
