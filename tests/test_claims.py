@@ -203,6 +203,24 @@ def test_speeds():
     ]
 
 
+@pytest.mark.parametrize(
+    "title, rate, ratio",
+    [
+        ("dense SNVs, with their causes", "snv_per_second", "dense"),
+        ("dense SNVs, deltas alone", "snv_per_second_without_causes", "without_causes"),
+        ("exome-like SNVs, with their causes", "exome_like_snv_per_second", "exome_like"),
+        ("genome-like SNVs, with their causes", "genome_like_snv_per_second", "genome_like"),
+    ],
+)
+def test_speeds_of_default(title, rate, ratio):
+    found = content(BENCHMARKS, "speed.default.json")
+    assert found["model"]["sha256"] == load_bundle("default").sha256
+    times = found[f"{ratio}_over_spliceai"]
+    assert cells(title, SPEED) == [
+        f"{value:.0f}" for value in (found[rate], times["median"], times["lowest"])
+    ]
+
+
 def test_times_of_precompute():
     found = content(BENCHMARKS, "precompute.json")
     text = " ".join(page(SPEED).split())

@@ -29,12 +29,12 @@ def place(variant: Variant) -> tuple[int, int]:
 
 def joined(genome: Genome, parts: Sequence[Variant]) -> Variant:
     """One variant of the contig in place of `parts`, which do not overlap and are in order. Where
-    more than one of them inserts or deletes bases, each such change is a part of it (those that
-    can be placed side by side are one change)."""
+    one of them inserts or deletes bases and others lie apart from it, each is a part of it (those
+    that can be placed side by side are one change)."""
     whole = _spelled_out(genome, parts)
     apart = _apart(genome, parts)
-    gaps = sum(part.growth != 0 for part in apart)
-    return replace(whole, parts=apart) if gaps > 1 else whole
+    has_gap = any(part.growth for part in apart)
+    return replace(whole, parts=apart) if has_gap and len(apart) > 1 else whole
 
 
 def _spelled_out(genome: Genome, parts: Sequence[Variant]) -> Variant:

@@ -43,8 +43,8 @@ class Variant:
     `right` bases on. In a repeat that allows more than MOST_SHIFT bases in all, it stands at its
     left-most place, and only so many bases on from there are looked at.
 
-    `parts`: of a haplotype that is longer or shorter than the reference at several places the
-    changes that it is made of, in order; no placement of one meets one of the next.
+    `parts`: of a haplotype that has an insertion or deletion and other changes beside it these
+    changes, in order; no placement of one meets one of the next.
     """
 
     contig: str
