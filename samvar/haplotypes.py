@@ -127,7 +127,8 @@ class Haplotypes:
         if len(self._open) >= MOST_HELD:
             self.counts.crowded += 1
             self._start()
-        while self._past and self._past[0].last + self._within + MOST_SHIFT < coming.pos - 1:
+        first = self._open[0].record if self._open else coming
+        while self._past and self._past[0].last + self._within + MOST_SHIFT < first.pos - 1:
             self._past.popleft()
 
     def _start_all(self) -> None:

@@ -227,6 +227,17 @@ def test_the_frame_is_the_limit(worlds):
         assert counts.scored == scored
 
 
+def test_a_partner_is_kept_as_long_as_an_open_record_needs_it(worlds, monkeypatch):
+    """A long deletion on the other haplotype holds up the second record until one far behind
+    comes."""
+    monkeypatch.setattr("samvar.haplotypes.MOST_SHIFT", 5)
+    far = 1675, 1676, "A" if worlds["+"][0][1675] != "A" else "C"
+    edits = (SHORTER, "0|1"), ((948, 1600, ""), "1|0"), (ONE_MORE, "0|1")
+    told, _, _ = run(worlds, "+", *edits, (far, "0|0"), hap_min=0.0)
+    alone, _, _ = run(worlds, "+", *edits, hap_min=0.0)
+    assert told[0] and told[2] and told == alone | {3: []}
+
+
 def test_sites_beyond_the_distance_are_not_compared(worlds):
     """Both new donors lie within 12 bases of a variant, the lost one is further from either."""
     early, late = (960, 966, "GTAAGT"), (1016, 1022, "GTAAGT")
