@@ -348,7 +348,7 @@ DEVIATIONS = (
     "do not exclude",
     "falls geometrically",
     "of width 1",
-    "two core channels",
+    "core channels, too",
     "temperature",
     "counted over all channels",
     "split",
