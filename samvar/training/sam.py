@@ -224,7 +224,7 @@ class SamTask:
     def loss(self, step: int) -> torch.Tensor:
         """In nats per 1,000 known bases: negative log-likelihood of the annotation's labels, and
         what is learnt from a teacher."""
-        if self.recipe.branch_points_alone:  # the others' norms and thresholds stay, too
+        if self.recipe.branch_points_alone:  # norms and thresholds of all else stay, too
             self.model.eval().lssi.train()
         total = torch.zeros((), device=self.device)
         if self.recipe.label_weight:
