@@ -56,9 +56,8 @@ RBP = Field(
     "String",
     "Causes of each delta: RBP and core sites that differ between REF and ALT with EVENT, genomic "
     "POS, SITE, change of "
-    "activation DACT, and EFFECT, the share of the named DELTA by integrated gradients or, where "
-    "these do not settle, "
-    "Shapley values; SPACING, OTHER and RESIDUAL complete the sum. Format: "
+    "activation DACT, and EFFECT, the share of the named DELTA by Shapley values or, where many "
+    "sites differ, integrated gradients; SPACING, OTHER and RESIDUAL complete the sum. Format: "
     "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
 HGVS = Field(

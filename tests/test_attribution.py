@@ -1,6 +1,8 @@
 """Attribution: the parts sum to the delta, and are those of an integral and of edits made on the
 plain path."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -220,6 +222,7 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
 def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
     """Complete all the same, and near the integral where that settles."""
     window, scored, deltas = prepared(setting, "+", change)
+    monkeypatch.setattr(attribution, "FEW", 0)
     monkeypatch.setattr(attribution, "STEPS", ())
     for a in attribute(setting[1], scored, deltas, 0.0):
         assert abs(a.residual) < 1e-5
@@ -232,6 +235,42 @@ def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, 
         integral = {place(p): p.effect for p in b.parts}
         for p in a.parts:
             assert p.effect == pytest.approx(integral[place(p)], abs=0.25 * max(a.value, 0.01))
+
+
+class Game:
+    """A haplotype whose two probabilities are a product and a maximum of four entries."""
+
+    asked = 0
+
+    def probabilities(self, stretch):
+        self.asked += len(stretch)
+        a, b, c, d = stretch[:, [0, 0, 1, 2], [1, 3, 0, 2]].T
+        return torch.stack((0.1 + a * (b + 0.5) * d, torch.maximum(a, 2 * c) / 4), 1)[:, :, None]
+
+
+@pytest.mark.parametrize("moving", [0, 1, 2, 3, 4])
+def test_few_sites_share_a_change_as_over_all_orders(moving):
+    entries = [(0, 1), (0, 3), (1, 0), (2, 2)]
+    start, end = torch.full((3, 4), 0.4), torch.full((3, 4), 0.4)
+    for entry, value in list(zip(entries, (0.9, 0.1, 0.6, 0.7)))[:moving]:
+        end[entry] = value
+    game = Game()
+    targets = attribution.Targets(np.array([0, 1]), np.array([0, 0]))
+    first, last = (game.probabilities(u[None])[0, :, 0].double().numpy() for u in (start, end))
+    leg = attribution.Leg(attribution.Frame.ALT, game, start, end, targets, first, last)
+    expected = np.zeros((2, moving))
+    orders = list(itertools.permutations(range(moving)))
+    for order in orders:
+        u, before = start.clone(), first
+        for k in order:
+            u[entries[k]] = end[entries[k]]
+            after = game.probabilities(u[None])[0, :, 0].double().numpy()
+            expected[:, k] += (after - before) / len(orders)
+            before = after
+    game.asked = 0
+    assert [(e.channel, e.column) for e in leg.moved] == entries[:moving]
+    assert leg.effects(np.zeros(2)) == pytest.approx(expected, abs=1e-6)
+    assert game.asked == max(2**moving - 2, 0)
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
 """Why: what each changed site of the bottleneck contributes to a delta, and what a knock-out says
 of it.
 
-Integrated gradients (Sundararajan et al., ICML 2017) of the splice site's probability, from the ref
-allele's bottleneck to the alt allele's: the informed baseline and the latent path of Enhanced
-Integrated Gradients (Jha et al., Genome Biology 21:149, 2020). The way of an indel, or
-of several on one haplotype, has three parts:
+The splice site's probability goes from what it is with the ref allele's bottleneck to what it is
+with the alt allele's: the informed baseline and the latent path of Enhanced Integrated Gradients
+(Jha et al., Genome Biology 21:149, 2020). The way of an indel, or of several on one haplotype, has
+three parts:
 
     1  a leg in the ref frame: the columns that are deleted are emptied
     2  SPACING: the columns that are left are carried to the alt frame
@@ -12,10 +12,15 @@ of several on one haplotype, has three parts:
 
 An SNV, or alleles of equal length, need the last leg alone.
 
-Where attention jumps from one site to another on the way, the probability is a step that no sum of
-gradients can follow. Of such deltas each site's effect is the mean change when it is switched from
-ref to alt, over several orders of switching (Shapley values, Lundberg & Lee, NeurIPS 2017): these
-sum to the delta exactly.
+A leg is shared out among the sites that change on it by how many they are:
+
+    up to FEW  each one's mean change over all orders in which they may go from ref to alt (Shapley
+               values, Lundberg & Lee, NeurIPS 2017), from all their combinations; they sum to the
+               change exactly
+    more       integrated gradients along the straight line (Sundararajan et al., ICML 2017): near
+               the Shapley values, for fewer looks at the model
+    ... where attention jumps from one site to another on the way, the probability is a step that no
+               sum of gradients can follow: Shapley values over several orders drawn at random
 
 Everything is done for each seed by itself. A site of the mean is what lies at the same place of the
 same channel in any seed; where a seed has no change there, its effect is 0.
@@ -27,6 +32,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +50,7 @@ SAME = 1e-6  # a smaller change of an activation is rounding
 STEPS = (4, 8, 16, 32)  # points of the integral, doubled until the parts sum to the whole
 COMPLETE = 1e-3  # ... as near as this,
 ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
+FEW = 4  # sites whose combinations are all looked at, in place of the integral
 ORDERS = 8  # in which sites are switched where they do not; half of them reversed
 BATCH = 8
 SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
@@ -411,8 +418,35 @@ class Leg:
     def effects(self, near: Floats) -> Floats:
         """(T, M): what each entry that changes contributes to the change of each target's
         probability; they sum to that within `near` (T,)."""
+        if len(self.moved) <= FEW:
+            return self.combined()
         integrated = self.integrated(near)
         return self.switched() if integrated is None else integrated
+
+    def combined(self) -> Floats:
+        """(T, M): Shapley values, from all combinations of entries at start and entries at end."""
+        m = len(self.moved)
+        if m <= 1:
+            return np.repeat((self.p_end - self.p_start)[:, None], m, 1)
+        channels, columns = np.array(self.moved).T
+        combinations = np.arange(2**m)
+        at_end = (combinations[:, None] >> np.arange(m) & 1).astype(bool)
+        states = self.start.repeat(2**m, 1, 1)
+        states[:, channels, columns] = torch.where(
+            torch.from_numpy(at_end).to(states.device),
+            self.end[channels, columns],
+            self.start[channels, columns],
+        )
+        between = _probabilities(self.haplotype, states[1:-1], self.targets)
+        p = np.concatenate((self.p_start[None], between, self.p_end[None]))  # (2^M, T)
+        others = np.arange(m)  # at end already, when an entry goes there
+        likely = np.array([1 / (m * comb(m - 1, k)) for k in others])  # any order of all M
+        effects = np.zeros((len(self.p_start), m))
+        for i in range(m):
+            without = combinations[~at_end[:, i]]
+            change = p[without | 1 << i] - p[without]
+            effects[:, i] = likely[at_end[without].sum(1)] @ change
+        return effects
 
     def integrated(self, near: Floats) -> Floats | None:
         """Integrated gradients, Gauss-Legendre; None when STEPS do not come near enough."""
