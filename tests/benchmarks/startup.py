@@ -3,9 +3,10 @@
 
     python tests/benchmarks/startup.py DATA --json OUT [--rounds 7]
 
-DATA holds genome/ and annotation/. Four commands in alternating rounds, each in a process of its own:
-Python alone, Python that imports torch, `samvar --help`, and `samvar annotate` of one SNV with a warm
-annotation cache and two threads. Medians of the wall-clock and of the CPU time (user and system).
+DATA holds genome/ and annotation/. Four commands in alternating rounds, each in a process of its
+own: Python alone, Python that imports torch, `samvar --help`, and `samvar annotate` of one SNV with
+a warm annotation cache and two threads. Medians of the wall-clock and of the CPU time (user and
+system).
 """
 
 from __future__ import annotations
