@@ -46,7 +46,7 @@ def area(values):
     "name, folder, results",
     [
         ("paper", RESULTS, "suite.json"),
-        ("large", RESULTS, "large.json"),
+        ("large", OURS, "large.json"),
         ("default", OURS, "suite.json"),
     ],
 )
@@ -61,13 +61,22 @@ def test_the_card_is_of_the_committed_results_and_of_these_weights(name, folder,
     assert {r["sha256"] for r in found.values() if "sha256" in r} == known
 
 
-@pytest.mark.parametrize("results", ["temperature.json", "cases.json", "events.json"])
-def test_what_else_is_said_of_default_is_of_these_weights(results):
-    assert content(OURS, results)["sha256"] == load_bundle("default").sha256
+@pytest.mark.parametrize(
+    "name, results",
+    [
+        ("default", "temperature.json"),
+        ("default", "cases.json"),
+        ("default", "events.json"),
+        ("large", "large.cases.json"),
+        ("large", "large.events.json"),
+    ],
+)
+def test_what_else_is_said_of_a_bundle_is_of_these_weights(name, results):
+    assert content(OURS, results)["sha256"] == load_bundle(name).sha256
 
 
 def test_the_evidence_is_of_these_weights():
-    for name in ("default", "paper"):  # else run train/evaluate/calibration.py
+    for name in ("default", "large", "paper"):  # else run train/evaluate/calibration.py
         assert load_bundle(name).evidence is not None
 
 
@@ -88,8 +97,11 @@ def test_accuracies(title, row):
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_accuracies_of_the_default(split):
-    suites = [content(folder, "suite.json") for folder in (OURS, RESULTS)]
-    expected = [accuracy(suite[f"{split}, am"]) for suite in suites]
+    expected = [
+        accuracy(content(OURS, "suite.json")[f"{split}, am"]),
+        accuracy(content(OURS, "large.json")[f"{split}, am, mean of the seeds"]),
+        accuracy(content(RESULTS, "suite.json")[f"{split}, am"]),
+    ]
     assert cells(f"top-k, {split}", ACCURACY) == expected
 
 
@@ -100,12 +112,14 @@ def test_accuracies_of_the_default(split):
         ("single edits, exonic", "exonic"),
         ("single edits, branch-point region", "branch_point"),
         ("single edits, polypyrimidine tract", "ppt"),
+        ("single edits, intronic", "intronic"),
     ],
 )
 def test_single_edits(title, region):
     ours = content(OURS, "suite.json")["default"]
+    large = content(OURS, "large.json")["large"]
     theirs = content(ROOT, "train", "teach", "results", "taught.json")["paper:am"]
-    told = [of["changes"][region] for of in (ours, theirs)]
+    told = [of["changes"][region] for of in (ours, large, theirs)]
     expected = ["{:.2f} ({:.2f}-{:.2f})".format(c["spearman"], *c["interval"]) for c in told]
     assert cells(title, ACCURACY) == expected
 
@@ -122,7 +136,8 @@ def test_single_edits(title, region):
     ],
 )
 def test_areas_of_the_default(title, row):
-    found = [content(folder, "suite.json")[row] for folder in (OURS, RESULTS)]
+    suites = (OURS, "suite.json"), (OURS, "large.json"), (RESULTS, "suite.json")
+    found = [content(*suite)[row] for suite in suites]
     expected = [f"{r['auroc'][0]:.3f}, {r['auprc'][0]:.3f}" for r in found]
     assert cells(title, ACCURACY) == expected
 

@@ -70,3 +70,23 @@ bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.jso
 python train/evaluate/calibration.py "$data" --model default
 evaluate cases "$data" --model default
 evaluate events "$data" --model default
+
+# Two of the runs together
+large() {  # [OPTION ...]
+    samvar train bundle --name large --am "$out/am-8" --am "$out/am-9" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
+        --temperature 2 -o weights/large "$@"
+}
+of_large() {  # SCRIPT ARGUMENT ...
+    python "train/evaluate/$1.py" "${@:2}" --json "$out/large.$1.json"
+}
+large
+of_large topk "$data" --model large --no-paralogs --sets validation
+python train/evaluate/topk.py "$data" --model large --single --sets test --json "$out/large.test.json"
+of_large variants "$data" --model large
+of_large exons "$data" large --sets MFASS MaPSy "FAS exon 6"
+of_large yardstick "$out/pairs" large --families 60
+large --evaluation "$out/large.topk.json" --evaluation "$out/large.test.json" --evaluation "$out/large.variants.json" \
+    --evaluation "$out/large.exons.json" --evaluation "$out/large.yardstick.json"
+python train/evaluate/calibration.py "$data" --model large
+of_large cases "$data" --model large
+of_large events "$data" --model large

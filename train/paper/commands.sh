@@ -62,13 +62,11 @@ python train/evaluate/temperature.py "$data" --model weights/paper --json "$out/
 bash train/evaluate/suite.sh "$data" "$out/data.npz" weights/paper "$out/suite"
 bundle weights/paper --temperature 2.5 --evaluation "$out/suite/suite.json"
 
-# The bundle of three runs
-large() { samvar train bundle --name large --am "$out"/am-10 --am "$out"/am-11 --am "$out"/am-12 -d "$out/data.npz" \
-    --temperature 2.5 -o weights/large "$@"; }
-large
-python train/evaluate/topk.py "$data" --model weights/large --kinds am --single --json "$out/large.topk.json"
-python train/evaluate/variants.py "$data" --model weights/large --json "$out/large.variants.json"
-large --evaluation "$out/large.topk.json" --evaluation "$out/large.variants.json"
+# Three runs together
+samvar train bundle --name large --am "$out"/am-10 --am "$out"/am-11 --am "$out"/am-12 -d "$out/data.npz" \
+    --temperature 2.5 -o "$out/large"
+python train/evaluate/topk.py "$data" --model "$out/large" --kinds am --single --json "$out/large.topk.json"
+python train/evaluate/variants.py "$data" --model "$out/large" --json "$out/large.variants.json"
 
 # The FM whose core sites were trained along, and what it is without motif sites
 samvar train bundle --name fm-3 --fm "$out/fm-3" -d "$out/data.npz" --temperature 2.5 -o "$out/bundle-fm-3"
