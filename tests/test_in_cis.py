@@ -204,6 +204,34 @@ def test_the_haplotypes_of_all_samples_are_counted(worlds):
     # S1 has the first alone; with WEAKER alone, in S1 and S3 none, nothing differs from the larger
 
 
+@pytest.mark.parametrize(
+    "first, second, copies",
+    [
+        ("0|1:7", "0|1:8", {"": 1, "X": 1, "Y": 1}),  # which of the two sets' haplotypes are one?
+        ("0|1:7", "0/1", {"": 1, "X": 1, "Y": 1}),
+        ("0|1:7", "0|1:7", {"": 1, "XY": 1}),
+        ("0|1:7", "1|0:7", {"X": 1, "Y": 1}),
+        ("0|1:7", "1|1:8", {"Y": 1, "XY": 1}),
+        ("0|0:7", "0|0:8", {"": 2}),
+    ],
+)
+def test_a_haplotype_is_counted_once_in_several_phase_sets(worlds, first, second, copies):
+    """On both haplotypes WEAKER and STRONGER, which rescues it, with or without two SNVs."""
+    snvs = {"X": (1010, 1011, "G"), "Y": (1012, 1013, "G")}
+    edits = (WEAKER, "1/1"), (STRONGER, "1/1"), (snvs["X"], first), (snvs["Y"], second)
+    told, _, _ = run(worlds, "+", *edits)
+    rescuer, *names = (
+        "_".join(map(str, written(worlds["+"][0], "+", *e))) for e in (STRONGER, *snvs.values())
+    )
+    named = dict(zip(names, snvs))
+    found = {}
+    for row in told[0]:
+        assert rescuer in row[2]
+        others = [p for p in row[2].split("+") if p != rescuer]
+        found["".join(named[p] for p in others)] = int(row[3])
+    assert found == copies
+
+
 def test_only_the_most_frequent_haplotypes_are_scored(worlds):
     edits = [((1010 + 2 * i, 1011 + 2 * i, "G"), *["0|0"] * 8) for i in range(8)]
     for i, edit in enumerate(edits):
@@ -398,6 +426,41 @@ def check_verified(args, text, folder):
         result = CliRunner().invoke(main, ["verify", str(out), *args[2:-1]])
         assert result.exit_code == code, result.stderr
         assert ("SAMVAR_HAP is" in result.stderr) == bool(code)
+
+
+def test_rows_of_genes_with_one_symbol_are_verified(worlds, tmp_path):
+    """Two genes of both strands that overlap, as with another id in another source."""
+    bases, genome, _, predictor = worlds["+"]
+    table = tmp_path / "g.gtf"
+    with open(genome.path.replace("g.fa", "g.gtf")) as f:
+        own = f.read()
+    table.write_text(
+        "".join(
+            own.replace("\t+\t", f"\t{strand}\t").replace('gene_id "G"', f'gene_id "{name}"')
+            .replace("G.1", f"{name}.1").replace(";\n", '; gene_name "S";\n')
+            for name, strand in (("G", "+"), ("H", "-"), ("I", "+"))
+        )
+    )  # fmt: skip
+    lines = []
+    for edit in (WEAKER, STRONGER):
+        pos, ref, alt = written(bases, "+", *edit)
+        lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t0|1")
+    vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS")
+    files = ["-f", genome.path, "-a", str(table), "--model", predictor.bundle.folder]
+    result = CliRunner().invoke(main, ["annotate", vcf, *files, "--phased", "--hap-min", "0"])
+    rows = re.search("SAMVAR_HAP=([^;\t\n]+)", result.stdout)[1].split(",")
+    assert len(rows) >= 2 and len(set(rows)) > 1  # the strands differ
+    out = tmp_path / "out.vcf"
+
+    def verified(told):
+        out.write_text(result.stdout.replace(",".join(rows), ",".join(told), 1))
+        return CliRunner().invoke(main, ["verify", str(out), *files]).exit_code
+
+    assert verified(rows) == 0
+    assert verified([rows[0], *rows]) == 1
+    edited = rows[-1].split("|")
+    edited[5] = f"{(float(edited[5]) + 0.5) % 1:.4f}"
+    assert verified([*rows[:-1], "|".join(edited)]) == 1
 
 
 @pytest.mark.parametrize("edits", [(WEAKER, STRONGER), (SHORTER, (1010, 1010, "GA"))])
