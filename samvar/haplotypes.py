@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from .formats.vcf.genotypes import Call, calls
+from .formats.vcf.genotypes import Call, genotypes
 from .formats.vcf.record import Record
 from .genomics.genes import Gene
 from .genomics.haplotype import overlapping, place
@@ -78,27 +78,38 @@ class InCis(NamedTuple):
 class Counts:
     """Of a run: sets of alleles of one haplotype that were scored together in a gene; those that
     were not since the alleles overlap, with the first pair that does; those beyond
-    `MOST_HAPLOTYPES`; and the records that could not wait for all after them."""
+    `MOST_HAPLOTYPES`; the records that could not wait for all after them; and those with a score
+    that have not a genotype for each sample, with where the first stands."""
 
     scored: int = 0
     overlapping: int = 0
     first_overlapping: str = ""
     beyond: int = 0
     crowded: int = 0
+    without_genotypes: int = 0
+    first_without_genotypes: str = ""
 
 
 class Haplotypes:
     """`within`: bases on either side of an allele's span that its frame has. `score`: the effect of
-    variants on one haplotype on a gene, None where there is none. A joint effect is reported where
+    variants on one haplotype on a gene, None where there is none. `samples`: how many the header
+    names. A joint effect is reported where
     a delta, or the strength of an event, differs by more than `least` from the largest that one of
     the alleles has alone; events below `event_min` count as that strong."""
 
     def __init__(
-        self, predictor: Predictor, score: Score, within: int, least: float, event_min: float
+        self,
+        predictor: Predictor,
+        score: Score,
+        within: int,
+        samples: int,
+        least: float,
+        event_min: float,
     ):
         self.counts = Counts()
         self._predictor, self._score = predictor, score
-        self._within, self._least, self._event_min = within, least, event_min
+        self._within, self._samples = within, samples
+        self._least, self._event_min = least, event_min
         self._place = "", 0  # contig and POS of the record that came last
         self._open: deque[_Held] = deque()  # in order
         self._past: deque[_Held] = deque(maxlen=MOST_HELD)  # may be partners of those
@@ -110,10 +121,21 @@ class Haplotypes:
         for record, alleles in scored:
             if record.contig:
                 self._start_before(record)
-            self._open.append(_Held(record, alleles))
+            self._open.append(self._held(record, alleles))
             yield from self._done(WAITING)
         self._start_all()
         yield from self._done(0)
+
+    def _held(self, record: Record, alleles: list[ScoredAllele]) -> _Held:
+        parts = [Part(record, i, a) for i, a in enumerate(alleles, 1) if a.genes]
+        if not parts:
+            return _Held(record, alleles, [], {})
+        found = genotypes(record, self._samples)
+        if not found.complete:
+            counts = self.counts
+            counts.without_genotypes += 1
+            counts.first_without_genotypes = counts.first_without_genotypes or record.where
+        return _Held(record, alleles, parts, found.calls)
 
     def _start_before(self, coming: Record) -> None:
         """Score the haplotypes of the records in whose frames no other from this one on lies."""
@@ -232,12 +254,8 @@ class _Held:
 
     record: Record
     alleles: list[ScoredAllele]
-    parts: list[Part] = field(init=False)
-    calls: dict[int, Call] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parts = [Part(self.record, i, a) for i, a in enumerate(self.alleles, 1) if a.genes]
-        self.calls = calls(self.record) if self.parts else {}
+    parts: list[Part]
+    calls: dict[int, Call]
 
     @property
     def last(self) -> int:

@@ -2,6 +2,7 @@
 as strong as the six bases behind it are like GTAAGT, an acceptor is where TTTTCAG ends."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from samvar.cli import main
 from samvar.errors import VcfError
 from samvar.formats.annotation import load_annotation
 from samvar.formats.vcf import VcfReader
-from samvar.formats.vcf.genotypes import Call, calls
+from samvar.formats.vcf.genotypes import Call, genotypes
 from samvar.formats.vcf.record import Record
 from samvar.formats.vcf.text import TextWriter
 from samvar.genomics.genome import Genome, decode
@@ -354,17 +355,36 @@ def record(values, form="GT:PS", alts=("A",)):
         ("./.", None),
         (".", None),
         ("", None),
-        ("0|3", None),  # the record has one ALT
     ],
 )
 def test_calls(value, call):
-    found = calls(record(["0|0", value, "0/1"]))
+    found = genotypes(record(["0|0", value, "0/1"]), 3).calls
     assert found.get(1) == call and found[2] == Call((0, 1), None) and 0 not in found
 
 
+@pytest.mark.parametrize(
+    "values, complete",
+    [
+        (["0|1", "./.", "0"], True),
+        (["0|1", ".", "|0|1:7"], True),
+        (["0|1", "0|1"], False),
+        (["0|1"] * 4, False),
+        (["0|1", "0|0", ""], False),
+        (["0|1", "0|0", "0|3"], False),  # the record has one ALT
+        (["0|1", "0|0", "0|x"], False),
+        (["0|1", "0|0", "0|"], False),
+    ],
+)
+def test_what_is_no_genotype_is_told_and_the_others_are_read(values, complete):
+    found = genotypes(record(values), 3)
+    assert found.complete == complete and found.calls[0] == Call((0, 1), ".")
+    assert set(found.calls) <= {0, 1, 2}
+
+
 def test_calls_without_genotypes():
-    assert calls(record(["3"], "DP")) == {}
-    assert calls(Record(b"c\t5\t.\tC\tA\t.\t.\t.\n", 1, "c", 5, "C", ("A",))) == {}
+    without = Record(b"c\t5\t.\tC\tA\t.\t.\t.\n", 1, "c", 5, "C", ("A",))
+    for r in (record(["3"], "DP"), without):
+        assert genotypes(r, 1) == ({}, False)
 
 
 def test_joined_variants_make_their_haplotype(tmp_path):
@@ -461,6 +481,34 @@ def test_rows_of_genes_with_one_symbol_are_verified(worlds, tmp_path):
     edited = rows[-1].split("|")
     edited[5] = f"{(float(edited[5]) + 0.5) % 1:.4f}"
     assert verified([*rows[:-1], "|".join(edited)]) == 1
+
+
+def test_columns_that_do_not_fit_the_samples_are_told(worlds, tmp_path):
+    """The records are passed on as they are; what is there counts."""
+    bases, genome, _, predictor = worlds["+"]
+    edits = WEAKER, STRONGER, (1010, 1011, "G"), (1012, 1013, "G"), (1014, 1015, "G")
+    columns = "\tGT\t0|1", "\tGT\t0|1\t0|1\t0|1", "\tGT", "", "\tGT\t0|1\t0|0"
+    lines = []
+    for edit, of_samples in zip(edits, columns):
+        pos, ref, alt = written(bases, "+", *edit)
+        lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.{of_samples}")
+    vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS\tT")
+    files = ["-f", genome.path, "-a", genome.path.replace("g.fa", "g.gtf")]
+    args = ["annotate", vcf, *files, "--model", predictor.bundle.folder, "--no-cache"]
+    stats = tmp_path / "stats.json"
+    result = CliRunner().invoke(
+        main, [*args, "--phased", "--hap-min", "0", "--stats", str(stats), "--no-version"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "4 records with scores have not a genotype (GT)" in result.stderr
+    assert f"(c:{lines[0].split(chr(9))[1]} (line 3), ...)" in result.stderr
+    assert json.loads(stats.read_text())["haplotypes"]["without_genotypes"] == 4
+    out = [x.split("\t") for x in result.stdout.splitlines() if x[0] != "#"]
+    assert [x[:7] + x[8:] for x in out] == [x.split("\t")[:7] + x.split("\t")[8:] for x in lines]
+    rows = [row.split("|") for row in re.findall(r"SAMVAR_HAP=([^;\t]+)", result.stdout)]
+    assert {row[4] for row in rows} == {"S"}
+    plain = CliRunner().invoke(main, args)
+    assert plain.exit_code == 0 and "genotype" not in plain.stderr
 
 
 @pytest.mark.parametrize("edits", [(WEAKER, STRONGER), (SHORTER, (1010, 1010, "GA"))])
