@@ -177,7 +177,7 @@ def annotate(
     started = False
     scored = scored_records(start_chunks(reader, genome, annotation, predictor, options, scores))
     if options.phased:
-        in_cis = cis(genome, predictor, options)
+        in_cis = cis(genome, predictor, options, len(names))
         stats.haplotypes, stream = in_cis.counts, in_cis.of(scored)
     else:
         stream = (InCis(record, alleles) for record, alleles in scored)
@@ -427,14 +427,15 @@ def _outcomes(
     return consequences(predictor, scored, found, transcripts, options.event_min)
 
 
-def cis(genome: Genome, predictor: Predictor, options: Options) -> Haplotypes:
-    """What scores the alleles of a haplotype together, as far as they lie in one frame."""
+def cis(genome: Genome, predictor: Predictor, options: Options, samples: int) -> Haplotypes:
+    """What scores the alleles of a haplotype together, as far as they lie in one frame. `samples`:
+    how many the header names."""
 
     def joint(gene: Gene, parts: Sequence[Variant]) -> GeneEffect | None:
         return joint_effect(genome, predictor, gene, parts, options)
 
     within = options.distance + predictor.bundle.flank
-    return Haplotypes(predictor, joint, within, options.hap_min, options.event_min)
+    return Haplotypes(predictor, joint, within, samples, options.hap_min, options.event_min)
 
 
 def joint_effect(

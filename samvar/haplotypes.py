@@ -8,15 +8,15 @@ alleles once, and the record goes on.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from .formats.vcf.genotypes import Call, calls
+from .formats.vcf.genotypes import Call, genotypes
 from .formats.vcf.record import Record
 from .genomics.genes import Gene
 from .genomics.haplotype import overlapping, place
@@ -78,27 +78,38 @@ class InCis(NamedTuple):
 class Counts:
     """Of a run: sets of alleles of one haplotype that were scored together in a gene; those that
     were not since the alleles overlap, with the first pair that does; those beyond
-    `MOST_HAPLOTYPES`; and the records that could not wait for all after them."""
+    `MOST_HAPLOTYPES`; the records that could not wait for all after them; and those with a score
+    that have not a genotype for each sample, with where the first stands."""
 
     scored: int = 0
     overlapping: int = 0
     first_overlapping: str = ""
     beyond: int = 0
     crowded: int = 0
+    without_genotypes: int = 0
+    first_without_genotypes: str = ""
 
 
 class Haplotypes:
     """`within`: bases on either side of an allele's span that its frame has. `score`: the effect of
-    variants on one haplotype on a gene, None where there is none. A joint effect is reported where
+    variants on one haplotype on a gene, None where there is none. `samples`: how many the header
+    names. A joint effect is reported where
     a delta, or the strength of an event, differs by more than `least` from the largest that one of
     the alleles has alone; events below `event_min` count as that strong."""
 
     def __init__(
-        self, predictor: Predictor, score: Score, within: int, least: float, event_min: float
+        self,
+        predictor: Predictor,
+        score: Score,
+        within: int,
+        samples: int,
+        least: float,
+        event_min: float,
     ):
         self.counts = Counts()
         self._predictor, self._score = predictor, score
-        self._within, self._least, self._event_min = within, least, event_min
+        self._within, self._samples = within, samples
+        self._least, self._event_min = least, event_min
         self._place = "", 0  # contig and POS of the record that came last
         self._open: deque[_Held] = deque()  # in order
         self._past: deque[_Held] = deque(maxlen=MOST_HELD)  # may be partners of those
@@ -110,10 +121,21 @@ class Haplotypes:
         for record, alleles in scored:
             if record.contig:
                 self._start_before(record)
-            self._open.append(_Held(record, alleles))
+            self._open.append(self._held(record, alleles))
             yield from self._done(WAITING)
         self._start_all()
         yield from self._done(0)
+
+    def _held(self, record: Record, alleles: list[ScoredAllele]) -> _Held:
+        parts = [Part(record, i, a) for i, a in enumerate(alleles, 1) if a.genes]
+        if not parts:
+            return _Held(record, alleles, [], {})
+        found = genotypes(record, self._samples)
+        if not found.complete:
+            counts = self.counts
+            counts.without_genotypes += 1
+            counts.first_without_genotypes = counts.first_without_genotypes or record.where
+        return _Held(record, alleles, parts, found.calls)
 
     def _start_before(self, coming: Record) -> None:
         """Score the haplotypes of the records in whose frames no other from this one on lies."""
@@ -168,17 +190,16 @@ class Haplotypes:
         self, held: _Held, own: Part, gene: Gene, near: list[_Held]
     ) -> list[_Chosen]:
         """Partners of a part on the haplotypes of all samples, as far as they lie in the gene."""
-        copies: Counter[tuple[tuple[int, int], ...]] = Counter()
-        samples: dict[tuple[tuple[int, int], ...], int] = {}
-        found: dict[tuple[int, int], Part] = {}
+        copies: Counter[tuple[_Allele, ...]] = Counter()
+        samples: dict[tuple[_Allele, ...], int] = {}
+        found: dict[_Allele, Part] = {}
         for i, h in enumerate(near):
             for p in h.parts:
                 if p.effect_on(gene) and self._in_frame(own, p):
-                    found[i, p.number] = p
+                    found[_Allele(i, p.number)] = p
         for sample, call in held.calls.items():
             others = [(i, h.calls[sample]) for i, h in enumerate(near) if sample in h.calls]
-            for partners, n in _partners(call, own.number, others):
-                key = tuple(p for p in partners if p in found)
+            for key, n in _partners(call, own.number, others, found).items():
                 if key:
                     copies[key] += n
                     samples.setdefault(key, sample)
@@ -233,17 +254,20 @@ class _Held:
 
     record: Record
     alleles: list[ScoredAllele]
-    parts: list[Part] = field(init=False)
-    calls: dict[int, Call] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.parts = [Part(self.record, i, a) for i, a in enumerate(self.alleles, 1) if a.genes]
-        self.calls = calls(self.record) if self.parts else {}
+    parts: list[Part]
+    calls: dict[int, Call]
 
     @property
     def last(self) -> int:
         """0-based end of what its alleles change; 0 where there is nothing to be scored."""
         return max((p.variant.span[1] for p in self.parts), default=0)
+
+
+class _Allele(NamedTuple):
+    """An ALT of one of the records in a frame."""
+
+    record: int
+    number: int
 
 
 class _Chosen(NamedTuple):
@@ -275,25 +299,36 @@ class _Started(NamedTuple):
 
 
 def _partners(
-    call: Call, allele: int, others: list[tuple[int, Call]]
-) -> Iterator[tuple[list[tuple[int, int]], int]]:
-    """What lies on the haplotypes of a sample that have an allele: (number of the record, allele)
-    of each partner, and on how many haplotypes.
+    call: Call, allele: int, others: list[tuple[int, Call]], counted: Container[_Allele]
+) -> Counter[tuple[_Allele, ...]]:
+    """What lies on the haplotypes of a sample that have an allele: the partners among `counted`,
+    and on how many haplotypes. `others`: calls of the sample, with the numbers of the records.
 
-    What all haplotypes have lies on each of them. Else a phase set says so, which must be that
-    of the allele; an allele on all haplotypes is in every set. A call without a phase is a set of
-    its own.
+    What all haplotypes have lies on each of them. Else a phase set says so, which must be that of
+    the allele; an allele on all haplotypes is in every set. A call without a phase is a set of its
+    own. Nothing says which haplotypes of two sets are one: each set then tells its own partners,
+    and a haplotype with none of them is one that no set gives any.
     """
-    if call.alike == allele:
-        of_sets = {_set(c, at): len(c.alleles) for at, c in others if c.alike is None}
-        on = [(phase_set, i) for phase_set, n in of_sets.items() for i in range(n)]
-    else:
-        on = [(_set(call, OWN), i) for i, own in enumerate(call.alleles) if own == allele]
-    for phase_set, i in on:
-        yield [(at, own) for at, c in others if (own := _on(c, at, phase_set, i))], 1
-    if not on and call.alike == allele:
-        alike = [(at, own) for at, c in others if (own := c.alike)]
-        yield alike, len(call.alleles)
+
+    def lying(phase_set: str | int | None, haplotype: int) -> tuple[_Allele, ...]:
+        told = ((at, _on(c, at, phase_set, haplotype)) for at, c in others)
+        alleles = (_Allele(at, number) for at, number in told if number)
+        return tuple(own for own in alleles if own in counted)
+
+    if call.alike != allele:
+        own_set = _set(call, OWN)
+        return Counter(lying(own_set, i) for i, own in enumerate(call.alleles) if own == allele)
+    on_all = lying(None, 0)
+    with_no_more = len(call.alleles)
+    found: Counter[tuple[_Allele, ...]] = Counter()
+    for phase_set, n in {
+        _set(c, at): len(c.alleles) for at, c in others if c.alike is None
+    }.items():
+        of_set = Counter(lying(phase_set, i) for i in range(n))
+        with_no_more = min(with_no_more, of_set.pop(on_all, 0))
+        found.update(of_set)
+    found[on_all] = with_no_more
+    return +found
 
 
 def _set(call: Call, at: int) -> str | int:
@@ -301,8 +336,8 @@ def _set(call: Call, at: int) -> str | int:
     return call.phase_set if call.phase_set is not None else at
 
 
-def _on(call: Call, at: int, phase_set: str | int, haplotype: int) -> int | None:
-    """The allele of a haplotype of a set, None where a call does not tell."""
+def _on(call: Call, at: int, phase_set: str | int | None, haplotype: int) -> int | None:
+    """The allele of a haplotype of a set (None: of none), None where a call does not tell."""
     if call.alike is not None:
         return call.alike
     told = _set(call, at) == phase_set and haplotype < len(call.alleles)

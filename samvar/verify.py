@@ -105,7 +105,7 @@ def verify(
         after = parse(e.encode() for e in spine.encode(record, alleles, options))
         if told := _own(info.HAP.key, before.get(info.HAP.key, ""), record):
             again = _in_cis(told, record, genome, annotation, predictor, scoring)
-            after[info.HAP.key] = ",".join(again)
+            after[info.HAP.key] = ",".join(_matched(told, again, options))
         problems += _of_record(record, before, after, compared, options)
     return Report(problems, len(drawn.records))
 
@@ -117,12 +117,17 @@ def _in_cis(
     annotation: Annotation,
     predictor: Predictor,
     options: Options,
-) -> Iterator[str]:
-    """Rows of SAMVAR_HAP scored again, with the partners that each names. One whose partners can't
-    be scored together, or whose gene is not there, is left out."""
-    for row in told.split(","):
+) -> dict[str, list[str]]:
+    """What rows of SAMVAR_HAP begin with -> those rows scored again, with the partners that each
+    names: one for every gene of its symbol. None where the partners can't be scored together, or
+    the gene is not there."""
+    again: dict[str, list[str]] = {}
+    for about in map(_about, told.split(",")):
+        if about in again:
+            continue
+        again[about] = []
         try:
-            alt, symbol, partners, copies, sample = map(unquote, row.split("|")[:5])
+            alt, symbol, partners, copies, sample = map(unquote, about.split("|"))
             others = [_spelled(p) for p in partners.split(info.PARTNER)]
             count = int(copies)
         except ValueError:  # not written by samvar
@@ -134,13 +139,32 @@ def _in_cis(
         variants = sorted((c for c in changes if isinstance(c, Variant)), key=place)
         if len(variants) < len(changes) or overlapping(variants):
             continue
+        names = ["_".join(map(str, s)) for s in others]
         for gene in spine.genes_at(genome, annotation, variants[0], options):
             effect = gene.symbol == symbol and spine.joint_effect(
                 genome, predictor, gene, variants, options
             )
             if effect:
-                names = ["_".join(map(str, s)) for s in others]
-                yield info.hap_row(alt, names, count, sample, effect, record.pos)
+                row = info.hap_row(alt, names, count, sample, effect, record.pos)
+                again[about].append(row)
+    return again
+
+
+def _matched(told: str, again: dict[str, list[str]], options: Options) -> Iterator[str]:
+    """For each row that was told one that was scored again: where several genes have its symbol,
+    the one that is like it. Each is taken once."""
+    for row in told.split(","):
+        left = again[_about(row)]
+        if left:
+            alike = [other for other in left if agree(info.HAP.key, row, other, options)]
+            chosen = (alike or left)[0]
+            left.remove(chosen)
+            yield chosen
+
+
+def _about(row: str) -> str:
+    """What a row of SAMVAR_HAP is about: up to SAMPLE."""
+    return "|".join(row.split("|")[:5])
 
 
 def _spelled(partner: str) -> tuple[int, str, str]:

@@ -492,6 +492,19 @@ def test_events_are_of_the_probabilities_that_the_deltas_are_of(real, monkeypatc
     assert wide
 
 
+@pytest.mark.parametrize(
+    "distance, clear, searched", [(50, 2.0, 50), (50, FLOOR, 500), (600, FLOOR, 600)]
+)
+def test_it_is_told_how_far_sites_were_searched(real, monkeypatch, distance, clear, searched):
+    bases, predictor, (forward, _) = real
+    monkeypatch.setattr("samvar.scoring.consequence.CLEAR", clear)
+    alleles = [Allele("c", p, bases[p - 1], "G" if bases[p - 1] != "G" else "T")
+               for p in range(860, 1060, 20)]  # fmt: skip
+    found = forward(predictor, alleles, Options(distance=distance))
+    told = {c.searched for allele in found for e in allele.genes for c in e.consequences}
+    assert told == {searched}
+
+
 def record(pos, ref, alt):
     line = f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n".encode()
     return Record(line, 1, "c", pos, ref, (alt,))

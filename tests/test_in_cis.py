@@ -2,6 +2,7 @@
 as strong as the six bases behind it are like GTAAGT, an acceptor is where TTTTCAG ends."""
 
 import io
+import json
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from samvar.cli import main
 from samvar.errors import VcfError
 from samvar.formats.annotation import load_annotation
 from samvar.formats.vcf import VcfReader
-from samvar.formats.vcf.genotypes import Call, calls
+from samvar.formats.vcf.genotypes import Call, genotypes
 from samvar.formats.vcf.record import Record
 from samvar.formats.vcf.text import TextWriter
 from samvar.genomics.genome import Genome, decode
@@ -204,6 +205,34 @@ def test_the_haplotypes_of_all_samples_are_counted(worlds):
     # S1 has the first alone; with WEAKER alone, in S1 and S3 none, nothing differs from the larger
 
 
+@pytest.mark.parametrize(
+    "first, second, copies",
+    [
+        ("0|1:7", "0|1:8", {"": 1, "X": 1, "Y": 1}),  # which of the two sets' haplotypes are one?
+        ("0|1:7", "0/1", {"": 1, "X": 1, "Y": 1}),
+        ("0|1:7", "0|1:7", {"": 1, "XY": 1}),
+        ("0|1:7", "1|0:7", {"X": 1, "Y": 1}),
+        ("0|1:7", "1|1:8", {"Y": 1, "XY": 1}),
+        ("0|0:7", "0|0:8", {"": 2}),
+    ],
+)
+def test_a_haplotype_is_counted_once_in_several_phase_sets(worlds, first, second, copies):
+    """On both haplotypes WEAKER and STRONGER, which rescues it, with or without two SNVs."""
+    snvs = {"X": (1010, 1011, "G"), "Y": (1012, 1013, "G")}
+    edits = (WEAKER, "1/1"), (STRONGER, "1/1"), (snvs["X"], first), (snvs["Y"], second)
+    told, _, _ = run(worlds, "+", *edits)
+    rescuer, *names = (
+        "_".join(map(str, written(worlds["+"][0], "+", *e))) for e in (STRONGER, *snvs.values())
+    )
+    named = dict(zip(names, snvs))
+    found = {}
+    for row in told[0]:
+        assert rescuer in row[2]
+        others = [p for p in row[2].split("+") if p != rescuer]
+        found["".join(named[p] for p in others)] = int(row[3])
+    assert found == copies
+
+
 def test_only_the_most_frequent_haplotypes_are_scored(worlds):
     edits = [((1010 + 2 * i, 1011 + 2 * i, "G"), *["0|0"] * 8) for i in range(8)]
     for i, edit in enumerate(edits):
@@ -326,17 +355,36 @@ def record(values, form="GT:PS", alts=("A",)):
         ("./.", None),
         (".", None),
         ("", None),
-        ("0|3", None),  # the record has one ALT
     ],
 )
 def test_calls(value, call):
-    found = calls(record(["0|0", value, "0/1"]))
+    found = genotypes(record(["0|0", value, "0/1"]), 3).calls
     assert found.get(1) == call and found[2] == Call((0, 1), None) and 0 not in found
 
 
+@pytest.mark.parametrize(
+    "values, complete",
+    [
+        (["0|1", "./.", "0"], True),
+        (["0|1", ".", "|0|1:7"], True),
+        (["0|1", "0|1"], False),
+        (["0|1"] * 4, False),
+        (["0|1", "0|0", ""], False),
+        (["0|1", "0|0", "0|3"], False),  # the record has one ALT
+        (["0|1", "0|0", "0|x"], False),
+        (["0|1", "0|0", "0|"], False),
+    ],
+)
+def test_what_is_no_genotype_is_told_and_the_others_are_read(values, complete):
+    found = genotypes(record(values), 3)
+    assert found.complete == complete and found.calls[0] == Call((0, 1), ".")
+    assert set(found.calls) <= {0, 1, 2}
+
+
 def test_calls_without_genotypes():
-    assert calls(record(["3"], "DP")) == {}
-    assert calls(Record(b"c\t5\t.\tC\tA\t.\t.\t.\n", 1, "c", 5, "C", ("A",))) == {}
+    without = Record(b"c\t5\t.\tC\tA\t.\t.\t.\n", 1, "c", 5, "C", ("A",))
+    for r in (record(["3"], "DP"), without):
+        assert genotypes(r, 1) == ({}, False)
 
 
 def test_joined_variants_make_their_haplotype(tmp_path):
@@ -398,6 +446,69 @@ def check_verified(args, text, folder):
         result = CliRunner().invoke(main, ["verify", str(out), *args[2:-1]])
         assert result.exit_code == code, result.stderr
         assert ("SAMVAR_HAP is" in result.stderr) == bool(code)
+
+
+def test_rows_of_genes_with_one_symbol_are_verified(worlds, tmp_path):
+    """Two genes of both strands that overlap, as with another id in another source."""
+    bases, genome, _, predictor = worlds["+"]
+    table = tmp_path / "g.gtf"
+    with open(genome.path.replace("g.fa", "g.gtf")) as f:
+        own = f.read()
+    table.write_text(
+        "".join(
+            own.replace("\t+\t", f"\t{strand}\t").replace('gene_id "G"', f'gene_id "{name}"')
+            .replace("G.1", f"{name}.1").replace(";\n", '; gene_name "S";\n')
+            for name, strand in (("G", "+"), ("H", "-"), ("I", "+"))
+        )
+    )  # fmt: skip
+    lines = []
+    for edit in (WEAKER, STRONGER):
+        pos, ref, alt = written(bases, "+", *edit)
+        lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t0|1")
+    vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS")
+    files = ["-f", genome.path, "-a", str(table), "--model", predictor.bundle.folder]
+    result = CliRunner().invoke(main, ["annotate", vcf, *files, "--phased", "--hap-min", "0"])
+    rows = re.search("SAMVAR_HAP=([^;\t\n]+)", result.stdout)[1].split(",")
+    assert len(rows) >= 2 and len(set(rows)) > 1  # the strands differ
+    out = tmp_path / "out.vcf"
+
+    def verified(told):
+        out.write_text(result.stdout.replace(",".join(rows), ",".join(told), 1))
+        return CliRunner().invoke(main, ["verify", str(out), *files]).exit_code
+
+    assert verified(rows) == 0
+    assert verified([rows[0], *rows]) == 1
+    edited = rows[-1].split("|")
+    edited[5] = f"{(float(edited[5]) + 0.5) % 1:.4f}"
+    assert verified([*rows[:-1], "|".join(edited)]) == 1
+
+
+def test_columns_that_do_not_fit_the_samples_are_told(worlds, tmp_path):
+    """The records are passed on as they are; what is there counts."""
+    bases, genome, _, predictor = worlds["+"]
+    edits = WEAKER, STRONGER, (1010, 1011, "G"), (1012, 1013, "G"), (1014, 1015, "G")
+    columns = "\tGT\t0|1", "\tGT\t0|1\t0|1\t0|1", "\tGT", "", "\tGT\t0|1\t0|0"
+    lines = []
+    for edit, of_samples in zip(edits, columns):
+        pos, ref, alt = written(bases, "+", *edit)
+        lines.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.{of_samples}")
+    vcf = toy.vcf(tmp_path / "in.vcf", *lines, columns="\tFORMAT\tS\tT")
+    files = ["-f", genome.path, "-a", genome.path.replace("g.fa", "g.gtf")]
+    args = ["annotate", vcf, *files, "--model", predictor.bundle.folder, "--no-cache"]
+    stats = tmp_path / "stats.json"
+    result = CliRunner().invoke(
+        main, [*args, "--phased", "--hap-min", "0", "--stats", str(stats), "--no-version"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "4 records with scores have not a genotype (GT)" in result.stderr
+    assert f"(c:{lines[0].split(chr(9))[1]} (line 3), ...)" in result.stderr
+    assert json.loads(stats.read_text())["haplotypes"]["without_genotypes"] == 4
+    out = [x.split("\t") for x in result.stdout.splitlines() if x[0] != "#"]
+    assert [x[:7] + x[8:] for x in out] == [x.split("\t")[:7] + x.split("\t")[8:] for x in lines]
+    rows = [row.split("|") for row in re.findall(r"SAMVAR_HAP=([^;\t]+)", result.stdout)]
+    assert {row[4] for row in rows} == {"S"}
+    plain = CliRunner().invoke(main, args)
+    assert plain.exit_code == 0 and "genotype" not in plain.stderr
 
 
 @pytest.mark.parametrize("edits", [(WEAKER, STRONGER), (SHORTER, (1010, 1010, "GA"))])

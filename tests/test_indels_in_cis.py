@@ -180,6 +180,61 @@ def test_both_strands_say_the_same(random_worlds):
     assert longest > 2
 
 
+def test_both_strands_say_the_same_of_changes_side_by_side(random_worlds):
+    """Delins among them, and changes whose placements meet, so that they are one."""
+    rng, some, fewer = np.random.default_rng(0), 0, 0
+    for trial in range(60):
+        low = int(rng.integers(850, 1040))
+        edits = crowded_edits(rng, low, low + int(rng.integers(10, 60)))
+        sides = [variants_of(random_worlds, strand, *edits) for strand in "+-"]
+        there = [overlapping(parts) for parts in sides]
+        assert there[0] == there[1]
+        if there[0]:
+            continue
+        pieces = [joined(random_worlds[s][1], parts).pieces for s, parts in zip("+-", sides)]
+        assert [p.growth for p in pieces[0]] == [p.growth for p in pieces[1]][::-1], edits
+        fewer += len(pieces[0]) < len(edits)
+        if trial % 3 == 0:
+            forward, reverse = (effect_of(random_worlds, strand, *edits) for strand in "+-")
+            np.testing.assert_allclose(forward.deltas.values, reverse.deltas.values, atol=1e-6)
+            mirrored = [mirror(reverse, p) for p in reverse.deltas.places]
+            assert list(forward.deltas.places) == mirrored, edits
+            told = [
+                [[(o.event.kind, o.event.size, o.message, o.rna) for o in c.outcomes]
+                 for c in effect.consequences]
+                for effect in (forward, reverse)
+            ]  # fmt: skip
+            assert told[0] == told[1], edits
+            some += any(told[0])
+    assert some and fewer > 10
+
+
+def crowded_edits(rng, low, high):
+    """SNVs, insertions, deletions and delins in order, up to three bases apart, none at the place
+    of an insertion."""
+    bases, edits, at = gene_bases(), [], low
+    while at < high:
+        at += int(rng.integers(4))
+        gone = int(rng.integers(8))
+        new = "".join(rng.choice(list("ACGT"), int(rng.integers(0 if gone else 1, 8))))
+        inserted = not gone or (edits and edits[-1][0] == edits[-1][1])
+        if bases[at : at + gone] != new and not (edits and inserted and at == edits[-1][1]):
+            edits.append((at, at + gone, new))
+            at += gone
+    return edits
+
+
+def test_an_insertion_stands_behind_its_anchor(random_worlds):
+    """Though it could stand before that, were it not for the SNV there."""
+    bases, genome, *_ = random_worlds["+"]
+    at = 1017  # the last T of a run
+    assert bases[at - 1 : at + 1] == "TA"
+    parts = [normalise(genome, "c", at, "T", alt) for alt in ("G", "TGCT")]
+    together = joined(genome, sorted(parts, key=place))
+    # T is GGCT, that is GGC before it
+    assert (together.start, decode(together.ref), decode(together.alt)) == (at - 1, "", "GGC")
+
+
 def mirror(effect, p):
     """A place on the minus strand's world in that of the plus strand."""
     if not p.offset:

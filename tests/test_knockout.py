@@ -12,7 +12,7 @@ from samvar.cli import main
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bottleneck import Detection
-from samvar.model.bundle import load_bundle, write_manifest
+from samvar.model.bundle import MOTIF_SITES, load_bundle, write_manifest
 from samvar.model.sam import one_hot
 from samvar.scoring.knockout import AROUND, BIN, EditableAllele, emptied, region_window, rna_map
 from samvar.scoring.predictor import Predictor
@@ -145,6 +145,18 @@ def test_an_rbp_in_any_case_and_the_nearest_name(files):
         wrong = CliRunner().invoke(main, ["knockout", "--rbp", name, *files])
         assert wrong.exit_code == 1 and f"the model has no RBP {name!r}" in wrong.stderr
         assert question in wrong.stderr and "samvar motifs --list" in wrong.stderr
+
+
+def test_it_is_told_that_a_motif_has_hardly_any_sites(files, tmp_path):
+    model = toy.bundle(tmp_path)
+    density = {name: 0.0 if name == "BBB2" else 0.01 for name in toy.RBPS}
+    (tmp_path / "metrics.json").write_text(json.dumps({MOTIF_SITES: {"am": {"density": density}}}))
+    write_manifest(model)
+    args = [*files[:4], "--model", model, files[-1], "-r", "c:2000-2200"]
+    for name, told in (("BBB2", True), ("AAA1", False)):
+        result = CliRunner().invoke(main, ["knockout", "--rbp", name, *args])
+        assert result.exit_code == 0, result.stderr
+        assert ("hardly any sites in genes" in result.stderr) == told
 
 
 def test_an_rbp_that_shares_anothers_channel_is_named(files, tmp_path):

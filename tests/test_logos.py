@@ -346,7 +346,7 @@ def test_the_list_of_rbps(tmp_path):
     result = CliRunner().invoke(main, ["motifs", "--list", "--model", folder])
     assert result.exit_code == 0, result.stderr
     head, *rows = [line.split("\t") for line in result.stdout.splitlines()]
-    assert head == ["rbp", "psams", "density_percent", "family", "remark"]
+    assert head == ["rbp", "psams", "percent_of_random_bases", "family", "remark"]
     assert [row[:2] for row in rows] == [["AAA1", "2"], ["BBB2", "1"], ["CCC3", "1"]]
     assert [row[3:] for row in rows] == [["AAA1", ""], ["BBB2", ""], ["CCC3", ""]]
     codes = np.random.default_rng(0).integers(0, 4, logos.RANDOM_BASES + 20).astype(np.uint8)

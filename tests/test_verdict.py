@@ -31,8 +31,8 @@ def cause(delta, value, part):
     return Attribution(delta, value, (part,), value - part.effect)
 
 
-def consequence(*outcomes, cryptic=()):
-    return (Consequence(None, outcomes, 1.0, cryptic),)
+def consequence(*outcomes, cryptic=(), searched=500):
+    return (Consequence(None, outcomes, 1.0, cryptic, searched),)
 
 
 def outcome(kind, sites, exons=(23, 23), size=90, strength=0.87, message=None):
@@ -49,8 +49,14 @@ def test_a_skipped_exon():
     said = verdict(deltas(DL=0.87), [cause(3, 0.87, CORE)], consequence(SKIPPED))
     assert said == (
         "Donor of exon 23 lost (0.91 to 0.04): exon 23 skipped, 90 bases, in frame. Strength 0.87. "
-        "Cause: the splice site itself (99% of the change). No cryptic donor within 500 bases."
+        "Cause: the splice site itself (99% of the change). No cryptic donor within 500 bases of "
+        "the variant."
     )
+
+
+def test_only_what_was_searched_is_told():
+    said = verdict(deltas(DL=0.08), [], consequence(SKIPPED, searched=50))
+    assert "No cryptic donor within 50 bases of the variant." in said
 
 
 @pytest.mark.parametrize(

@@ -474,6 +474,12 @@ def _tell_haplotypes(counts) -> None:
     from ..haplotypes import MOST_HAPLOTYPES, MOST_HELD
 
     say(f"samvar: {counts.scored} sets of alleles on one haplotype scored together")
+    if counts.without_genotypes:
+        say(
+            f"samvar: {counts.without_genotypes} records with scores have not a genotype (GT) of "
+            "their alleles for each sample of the header; a sample without one counts as without "
+            f"the ALT ({counts.first_without_genotypes}, ...)"
+        )
     if counts.overlapping:
         say(
             f"samvar: {counts.overlapping} sets are left out, since their alleles overlap: no "

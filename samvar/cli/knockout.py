@@ -15,6 +15,7 @@ from .options import (
     genome_and_genes,
     model_option,
     names_in,
+    say,
     tell_unknown,
     to_stdout,
     user_errors,
@@ -99,6 +100,10 @@ def knockout(
     names = names_in(genes) if genes else None
     bundle = load_bundle(model_name)
     rbp = knocking.rbp_named(rbp, bundle.layout.motifs, bundle.families)
+    if rbp in bundle.silent:
+        say(
+            f"samvar: {rbp} has hardly any sites in genes, if one at all: its knock-out says little"
+        )
     genome, known = genome_and_genes(fasta, annotation)
     chosen = Regions.parse(regions, names=genome.lengths) if regions else None
     tell_unknown(chosen, genome.lengths, f"not in {fasta}")

@@ -346,11 +346,11 @@ def event_options(command):
     )
     least = click.option(
         "--event-min",
-        metavar="PROB",
+        metavar="STRENGTH",
         default=0.2,
         show_default=True,
         type=NumberRange(0),
-        help="List events of at least this strength.",
+        help="List events of at least this strength (PROB of SAMVAR_EVENT, from 0 to 1).",
     )
     return transcripts(least(command))
 

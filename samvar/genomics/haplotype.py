@@ -48,19 +48,29 @@ def _spelled_out(genome: Genome, parts: Sequence[Variant]) -> Variant:
     return normalise(genome, parts[0].contig, start + 1, decode(reference), decode(haplotype))
 
 
-class _Joined(NamedTuple):
-    variant: Variant
-    parts: list[Variant]
-
-
 def _apart(genome: Genome, parts: Sequence[Variant]) -> tuple[Variant, ...]:
     """The parts; those whose placements meet as one, since the same haplotype could be told as
-    changes at other places there."""
-    apart: list[_Joined] = []
-    for part in parts:
-        own = _Joined(part, [part])
-        while apart and own.variant.span[0] <= apart[-1].variant.span[1]:
-            together = apart.pop().parts + own.parts
-            own = _Joined(_spelled_out(genome, together), together)
-        apart.append(own)
-    return tuple(own.variant for own in apart)
+    changes at other places there. All that meet are joined at once, so that both strands have the
+    same; what they make may meet further ones."""
+    groups = [_Group([part], part.span) for part in parts]
+    while True:
+        met: list[_Group] = []
+        for group in groups:
+            while met and group.span[0] <= met[-1].span[1]:
+                group = met.pop().joined(group)
+            met.append(group)
+        apart = [_spelled_out(genome, own) if own[1:] else own[0] for own, _ in met]
+        if len(met) == len(groups):
+            return tuple(apart)
+        groups = [_Group(group.parts, own.span) for group, own in zip(met, apart)]
+
+
+class _Group(NamedTuple):
+    """Neighbouring parts, and [start, end) of where these can be placed."""
+
+    parts: list[Variant]
+    span: tuple[int, int]
+
+    def joined(self, after: _Group) -> _Group:
+        (start, end), (low, high) = self.span, after.span
+        return _Group(self.parts + after.parts, (min(start, low), max(end, high)))

@@ -127,17 +127,17 @@ def allele_status(
 
 
 def normalise(genome: Genome, contig: str, pos: int, ref: str, alt: str) -> Variant:
-    """Trim what REF and ALT share (suffix, then prefix) and find how far the change can be moved.
-    `pos` is 1-based."""
+    """Trim what REF and ALT share (first the prefix, since a VCF has the bases before an insertion
+    or deletion) and find how far the change can be moved. `pos` is 1-based."""
     a, b, start = encode(ref), encode(alt), pos - 1
     if np.array_equal(a, b):
         return Variant(contig, start, a, b)
     n = min(len(a), len(b))
-    suffix = _run(a[::-1][:n] == b[::-1][:n])
-    a, b = a[: len(a) - suffix], b[: len(b) - suffix]
-    n = min(len(a), len(b))
     prefix = _run(a[:n] == b[:n])
     a, b, start = a[prefix:], b[prefix:], start + prefix
+    n = min(len(a), len(b))
+    suffix = _run(a[::-1][:n] == b[::-1][:n])
+    a, b = a[: len(a) - suffix], b[: len(b) - suffix]
     if bool(len(a)) == bool(len(b)):
         return Variant(contig, start, a, b)
     block = a if len(a) else b

@@ -149,13 +149,14 @@ class Outcome(NamedTuple):
 
 class Consequence(NamedTuple):
     """What an allele does to one transcript: the outcomes that are strong enough, strongest first,
-    the strength of the strongest event whether it is or not, and the sites in reach that the
-    transcript does not use and that ALT has."""
+    the strength of the strongest event whether it is or not, and the sites that the transcript
+    does not use and that ALT has, as far as `searched` bases from the variant."""
 
     transcript: Transcript
     outcomes: tuple[Outcome, ...]
     strongest: float
     cryptic: tuple[Site, ...]
+    searched: int
 
 
 def strength(moved: float) -> float:
@@ -211,7 +212,9 @@ def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequen
         reader = Reader.of(line, TranscriptMap.of(line.window.gene, transcript), molecule)
         outcomes = [_outcome(reader, event) for event in shown]
     cryptic = tuple(c.site for c in sites.cryptic)
-    return Consequence(transcript, tuple(outcomes), strongest, cryptic)
+    window = line.window
+    searched = window.variant.span[0] - window.start
+    return Consequence(transcript, tuple(outcomes), strongest, cryptic, searched)
 
 
 def molecule_of(line: Line, transcript: Transcript) -> Molecule:

@@ -335,7 +335,7 @@ def listing(predictor: Predictor) -> list[str]:
             sites += (model.motifs(one_hot(torch.from_numpy(tile))) > 0)[0].sum(1).numpy()
     psams = (model.motifs.fixed.mix > 0).sum(1).tolist()
     psams += [0] * (len(names) - len(psams))  # of learnt motifs
-    lines = ["rbp\tpsams\tdensity_percent\tfamily\tremark"]
+    lines = ["rbp\tpsams\tpercent_of_random_bases\tfamily\tremark"]
     for rbp, n, density in sorted(zip(names, psams, 100 * sites / RANDOM_BASES)):
         remarks = [bundle.learnt[rbp].text] if rbp in bundle.learnt else []
         remark = "; ".join(remarks + ["nearly silent"] * (rbp in bundle.silent))

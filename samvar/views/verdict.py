@@ -10,7 +10,7 @@ from ..genomics.window import Place
 from ..model.bottleneck import BRANCH_POINT_CORE, is_learnt
 from ..model.bundle import LearntMotif
 from ..scoring.attribution import Attribution, Part, PartKind
-from ..scoring.consequence import FLOOR, REACH, Consequence, Event, Kind, Outcome, Site
+from ..scoring.consequence import FLOOR, Consequence, Event, Kind, Outcome, Site
 from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
 from ..scoring.message import Decay, Frame, Message, NoFrame
 
@@ -59,7 +59,7 @@ def verdict(
         f"{_site(event.sites[0])}: {_what(event)}, {_reading(outcomes[0].message)}.",
         f"Strength {event.strength:.2f}.",
         *_cause(causes, event.sites[0], deltas, learnt),
-        *_against(event, consequences[0].cryptic),
+        *_against(event, consequences[0]),
         *_also(outcomes[1:]),
     ]
     return " ".join(sentences)
@@ -172,7 +172,7 @@ def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
     return f"a site of the learnt motif {part.rbp}{like} {happened}"
 
 
-def _against(event: Event, cryptic: Sequence[Site]) -> Iterator[str]:
+def _against(event: Event, consequence: Consequence) -> Iterator[str]:
     """What speaks against an event."""
     given_up = [s for s in event.sites if s.exon is not None and s.alt < s.ref]
     if event.kind is Kind.INCREASED_EXON_INCLUSION or not given_up:
@@ -183,9 +183,9 @@ def _against(event: Event, cryptic: Sequence[Site]) -> Iterator[str]:
         yield f"Against it: the {name} of exon {site.exon} keeps {site.alt:.2f}."
     if site not in event.sites[:1] or event.kind is Kind.PARTIAL_EXON_DELETION:
         return
-    others = [c for c in cryptic if c.kind == site.kind and c not in event.sites]
+    others = [c for c in consequence.cryptic if c.kind == site.kind and c not in event.sites]
     if not others:
-        yield f"No cryptic {name} within {REACH} bases."
+        yield f"No cryptic {name} within {consequence.searched} bases of the variant."
         return
     best = max(others, key=lambda c: (c.alt, -abs(c.column - site.column)))
     away = abs(best.column - site.column)

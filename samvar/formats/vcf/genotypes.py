@@ -9,6 +9,7 @@ from typing import NamedTuple
 from .record import Record
 
 _SEPARATORS = re.compile(rb"[|/]")
+_GENOTYPE = re.compile(rb"[|/]?([0-9]+|\.)([|/]([0-9]+|\.))*")
 WHOLE_CONTIG = "."  # phase set of phased calls without PS: they belong to one (VCF 4.3, 1.6.2)
 
 
@@ -33,33 +34,50 @@ def samples(columns: bytes) -> list[str]:
     return [name.decode(errors="replace") for name in names]
 
 
-def calls(record: Record) -> dict[int, Call]:
-    """The calls of the samples (by their number, from 0) that have an ALT; none where FORMAT has no
-    GT."""
+class Genotypes(NamedTuple):
+    """What the samples of a record carry: the calls of those (by their number, from 0) that have an
+    ALT. `complete`: whether each sample has a genotype, unknown as it may be, of the record's
+    alleles."""
+
+    calls: dict[int, Call]
+    complete: bool
+
+
+def genotypes(record: Record, samples: int) -> Genotypes:
+    """Of so many samples, as the header has; further columns are left alone."""
     fields = record.line.rstrip(b"\r\n").split(b"\t")
     keys = fields[8].split(b":") if len(fields) > 8 else []
     if b"GT" not in keys:
-        return {}
+        return Genotypes({}, complete=False)
     genotype, phase = keys.index(b"GT"), keys.index(b"PS") if b"PS" in keys else None
     known: dict[bytes, Call | None] = {}  # many samples have the same
     found: dict[int, Call] = {}
-    for number, text in enumerate(fields[9:]):
+    complete = len(fields) == 9 + samples
+    for number, text in enumerate(fields[9 : 9 + samples]):
         values = text.split(b":", max(genotype, phase or 0) + 1)
         own = values[genotype] if genotype < len(values) else b"."
         of_set = values[phase] if phase is not None and phase < len(values) else b"."
         key = own + b":" + of_set
         if key not in known:
-            known[key] = _call(own, of_set.decode(errors="replace"), len(record.alts))
+            readable = _is_genotype(own, len(record.alts))
+            complete = complete and readable
+            known[key] = _call(own, of_set.decode(errors="replace")) if readable else None
         if call := known[key]:
             found[number] = call
-    return found
+    return Genotypes(found, complete)
 
 
-def _call(genotype: bytes, phase_set: str, alts: int) -> Call | None:
-    """None where it names no ALT, or one that the record has not."""
+def _is_genotype(text: bytes, alts: int) -> bool:
+    """Whether it is one of a record with so many ALTs."""
+    named = [int(part) for part in _SEPARATORS.split(text) if part.isdigit()]
+    return bool(_GENOTYPE.fullmatch(text)) and max(named, default=0) <= alts
+
+
+def _call(genotype: bytes, phase_set: str) -> Call | None:
+    """None where it names no ALT."""
     text = genotype.lstrip(b"|/")  # VCF 4.4 may begin with how the first allele is phased
     numbers = [int(part) if part.isdigit() else None for part in _SEPARATORS.split(text)]
-    if not any(numbers) or any(n is not None and n > alts for n in numbers):
+    if not any(numbers):
         return None
     phased = b"/" not in text and b"|" in text
     return Call(tuple(numbers), (phase_set or WHOLE_CONTIG) if phased else None)
