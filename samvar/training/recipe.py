@@ -105,6 +105,50 @@ class CnnRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BindingRecipe(Recipe):
+    """`samvar train binding`: a network of in-vivo binding, learnt from peaks of CLIP.
+
+    Lengths are bases. `extend5`: peaks are longer by so much at their 5' end, where the crosslink
+    is. A bin is bound where peaks hold half of it or more. `controls`: for each bound bin and
+    protein. `region_channels` 0: no region types; `residual`: with the block of ResidualBind;
+    `proteins`: these alone, none: all with `least` bound bins in train genes.
+    """
+
+    validation: tuple[str, ...] = ("chr1", "chr3")  # contigs
+    held_out: tuple[str, ...] = ("chr5", "chr7", "chr9")  # contigs that are not read
+    held_out_genes: tuple[str, ...] = ()  # nor is any gene that lies over one of them
+    window: int = 150
+    bin: int = 50
+    extend5: int = 50
+    controls: int = 2
+    least: int = 100
+    proteins: tuple[str, ...] = ()
+    batch: int = 256  # examples a step, half of them bound by some protein
+    channels: int = 64
+    region_channels: int = 16
+    hidden: int = 128
+    residual: bool = False
+    dropout: float = 0.3
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "bin", "controls", "least", "channels", "hidden")
+        at_least(self, 2, "batch")
+        at_least(self, 0, "extend5", "region_channels")
+        if self.window < self.bin or (self.window - self.bin) % 2:
+            raise RecipeError("window must be bin and an even number of bases more")
+        if not 0 <= self.dropout < 1:
+            raise RecipeError("dropout must lie between 0 and 1")
+        for name in ("validation", "held_out", "held_out_genes", "proteins"):
+            names = tuple(getattr(self, name))
+            object.__setattr__(self, name, names)
+            if not all(isinstance(n, str) for n in names):
+                raise RecipeError(f"{name} must be a list of names")
+        if both := sorted(set(self.validation) & set(self.held_out)):
+            raise RecipeError(f"{', '.join(both)}: both validation and held_out")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MotifRecipe(Recipe):
     """`samvar train motifs`: motifs without a protein, learnt from a teacher's effects."""
 
