@@ -79,11 +79,11 @@ class Examples:
         )
 
 
-def separate_genes(genome: Genome, annotation: Annotation) -> list[Gene]:
-    """Genes on contigs of the FASTA, none of them over another one of its strand: of those that
+def separate_genes(genome: Genome, genes: Iterable[Gene]) -> list[Gene]:
+    """Those on contigs of the FASTA, none of them over another one of its strand: of those that
     overlap the one counts that `Transcript.preference` puts first."""
     kept: dict[tuple[str, str], list[Gene]] = defaultdict(list)
-    for gene in sorted(annotation.genes, key=lambda g: g.chosen.preference()):
+    for gene in sorted(genes, key=lambda g: g.chosen.preference()):
         others = kept[gene.contig, gene.strand]
         overlapping = any(g.start < gene.end and gene.start < g.end for g in others)
         if genome.contig(gene.contig) is not None and not overlapping:
@@ -262,8 +262,8 @@ def split(
 ) -> tuple[Examples, Examples, tuple[str, ...]]:
     """Examples of train and of validation genes, and the proteins. Genes on contigs that are held
     out, and those over held-out genes, are not looked at."""
-    genes = separate_genes(genome, annotation)
-    open_genes = without(on_contigs(genes, recipe.held_out, those=False), recipe.held_out_genes)
+    genes = without(annotation.genes, recipe.held_out_genes)
+    open_genes = separate_genes(genome, on_contigs(genes, recipe.held_out, those=False))
     names, how = sorted(peaks.proteins), Binned.of(recipe)
     if unknown := sorted(set(recipe.proteins) - set(names)):
         raise DatasetError(f"{peaks.path} has no peak of {', '.join(unknown)}")

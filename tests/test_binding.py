@@ -1,0 +1,329 @@
+"""Models of in-vivo binding: peaks, examples and training on toys whose answers are worked out by
+hand, and second opinions in `annotate` and `explain`."""
+
+import gzip
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from samvar.cli import main
+from samvar.errors import BundleError, DatasetError, PeakError, RecipeError
+from samvar.formats.annotation import load_annotation
+from samvar.formats.peaks import UNSAID, Peak, Peaks, read_peaks
+from samvar.genomics.genes import Gene, Transcript
+from samvar.genomics.genome import Genome, decode, encode, reverse_complement
+from samvar.genomics.region_types import CODING, INTRON, NONE, UTR3, UTR5, region_types
+from samvar.model.binding import BindingNet, BindingShape, load_binding, save_binding
+from samvar.model.sam import one_hot
+from samvar.training.areas import auprc, auroc
+from samvar.training.binding import (
+    BOUND,
+    CONTROL,
+    OTHER,
+    Binned,
+    Examples,
+    areas_of,
+    bound_bases,
+    examples,
+    on_contigs,
+    separate_genes,
+    without,
+)
+from samvar.training.binding import UNSAID as NO_SAY
+from samvar.training.recipe import BindingRecipe, recipe_from
+
+# ------------------------------------------------------------------------------------------- peaks
+
+
+def bed(path, *rows):
+    text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
+    packed = gzip.compress(text.encode()) if str(path).endswith(".gz") else text.encode()
+    with open(path, "wb") as handle:
+        handle.write(packed)
+    return str(path)
+
+
+def test_peaks_are_named_by_their_column_of_names(tmp_path):
+    path = bed(
+        tmp_path / "a.bed",
+        ("track name=x",),
+        ("chr1", 100, 110, "PTBP1_K562_IDR", 0, "+"),
+        ("chr1", 105, 130, "PTBP1_HepG2_rep02", 0, "+", 1.5, 2.5, -1, -1),
+        ("chr1", 105, 130, "PTBP1_HepG2", 0, "-"),
+        ("chr1", 100, 400, "QKI", 0, "+"),
+    )
+    peaks = read_peaks(path)
+    assert peaks.proteins == {"PTBP1", "QKI"} and peaks.name == "a.bed"
+    assert peaks.overlapping("1", "+", 109, 110) == [
+        Peak("chr1", 100, 110, "+", "PTBP1", "K562"),
+        Peak("chr1", 100, 400, "+", "QKI", UNSAID),
+        Peak("chr1", 105, 130, "+", "PTBP1", "HepG2"),
+    ]
+    assert [p.protein for p in peaks.overlapping("chr1", "+", 399, 400)] == ["QKI"]
+    assert not peaks.overlapping("chr1", "+", 400, 500) and not peaks.overlapping("2", "+", 0, 999)
+
+
+def test_cell_lines_near_a_base(tmp_path):
+    peaks = Peaks(
+        [Peak("1", 100, 110, "+", "A", "x"), Peak("1", 112, 115, "+", "A", "w")]
+        + [Peak("1", 100, 110, "-", "B", "x")]
+    )
+    found = [peaks.cell_lines("A", "chr1", "+", at, 5) for at in (94, 95, 107, 114, 119, 120)]
+    assert found == [[], ["x"], ["w", "x"], ["w", "x"], ["w"], []]
+    assert peaks.cell_lines("B", "1", "+", 105, 5) == []
+    assert peaks.cell_lines("C", "1", "+", 105, 5) is None
+
+
+def test_a_folder_takes_protein_and_cell_line_from_its_metadata(tmp_path):
+    bed(tmp_path / "ENC1.bed.gz", ("1", 5, 9, ".", 0, "+"))
+    bed(tmp_path / "other.bed", ("1", 5, 9, "FUS_HeLa", 0, "-"))
+    columns = "File accession", "Experiment target", "Biosample term name"
+    bed(tmp_path / "metadata.tsv", columns, ("ENC1", "TIA1-human", "K 562"), ("ENC2", "?", "?"))
+    peaks = read_peaks(str(tmp_path))
+    assert peaks.cell_lines("TIA1", "1", "+", 5, 0) == ["K_562"]
+    assert peaks.cell_lines("FUS", "1", "-", 5, 0) == ["HeLa"]
+    before = peaks.digest
+    bed(tmp_path / "metadata.tsv", columns, ("ENC1", "TIA1-human", "K562"))
+    assert read_peaks(str(tmp_path)).digest != before
+    bed(tmp_path / "metadata.tsv", ("File accession",))
+    with pytest.raises(PeakError, match="metadata.tsv has no column Biosample term name"):
+        read_peaks(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        (("1", 5, 9, "A_x"), "six columns"),
+        (("1", 9, 5, "A_x", 0, "+"), "9-5 is no interval"),
+        (("1", "x", 5, "A_x", 0, "+"), "x-5 is no interval"),
+        (("1", 5, 9, "A_x", 0, "."), "strand must be"),
+        (("1", 5, 9, ".", 0, "+"), "not PROTEIN_CELL"),
+    ],
+)
+def test_faults_have_file_and_line(tmp_path, row, message):
+    path = bed(tmp_path / "bad.bed", ("1", 1, 2, "A_x", 0, "+"), row)
+    with pytest.raises(PeakError, match=f"bad.bed, line 2: .*{message}"):
+        read_peaks(path)
+
+
+def test_no_peaks_are_an_error(tmp_path):
+    with pytest.raises(PeakError, match="no peaks in"):
+        read_peaks(str(tmp_path))
+    with pytest.raises(PeakError, match="holds no peak"):
+        read_peaks(bed(tmp_path / "a.bed", ("#",)))
+    with pytest.raises(PeakError, match="cannot read peaks"):
+        read_peaks(str(tmp_path / "none.bed"))
+
+
+def test_peaks_of_another_build_are_refused(tmp_path, examples):
+    genome = Genome(examples("minigenes.fa"))
+    Peaks([Peak("chrmini", 0, genome.lengths["mini"], "+", "A", "x")]).check(genome)
+    with pytest.raises(PeakError, match="another genome build"):
+        Peaks([Peak("mini", 0, genome.lengths["mini"] + 1, "+", "A", "x")]).check(genome)
+    with pytest.raises(PeakError, match="share no contig"):
+        Peaks([Peak("chr1", 0, 1, "+", "A", "x")]).check(genome)
+
+
+# ------------------------------------------------------------------------------------ region types
+
+
+def test_region_types_of_both_strands():
+    coding = Transcript("t", ((2, 6), (9, 12), (14, 16)), cds_start=4, cds_end=11)
+    forward = [NONE] * 2 + [UTR5] * 2 + [CODING] * 2 + [INTRON] * 3 + [CODING] * 2
+    forward += [UTR3] + [INTRON] * 2 + [UTR3] * 2 + [NONE] * 2
+    assert region_types(coding, "+", 0, 18).tolist() == forward
+    swapped = {UTR5: UTR3, UTR3: UTR5}
+    assert region_types(coding, "-", 0, 18).tolist() == [swapped.get(k, k) for k in forward]
+    assert region_types(coding, "+", 5, 10).tolist() == forward[5:10]
+    assert region_types(coding, "+", 18, 20).tolist() == [NONE] * 2
+
+
+def test_exons_of_a_non_coding_transcript_have_no_type():
+    silent = Transcript("t", ((2, 4), (6, 8)))
+    assert region_types(silent, "+", 1, 9).tolist() == [NONE] * 3 + [INTRON] * 2 + [NONE] * 3
+
+
+# ---------------------------------------------------------------------------------------- examples
+
+HOW = Binned(window=30, bin=10, extend5=5, controls=2, seed=1)
+
+
+def gene(start, end, strand="+", symbol="G", contig="c"):
+    exons = ((start, start + 20), (end - 20, end))
+    transcript = Transcript(symbol, exons, start + 5, end - 5)
+    return Gene(symbol, symbol, contig, strand, start, end, (transcript,), contig)
+
+
+@pytest.fixture
+def genome(tmp_path):
+    rng = np.random.default_rng(3)
+    with open(tmp_path / "g.fa", "w") as handle:
+        for name in "cd":
+            handle.write(f">{name}\n{''.join(rng.choice(list('ACGT'), 3000))}\n")
+    return Genome(str(tmp_path / "g.fa"))
+
+
+def test_peaks_are_longer_at_their_5_end():
+    peaks = Peaks([Peak("c", 130, 140, "+", "A", "x"), Peak("c", 130, 140, "-", "B", "x")])
+    (forward,) = bound_bases(peaks, gene(100, 200), 5).values()
+    assert np.flatnonzero(forward).tolist() == list(range(25, 40))
+    (backward,) = bound_bases(peaks, gene(100, 200, "-"), 5).values()
+    # Transcript orientation: base 0 is 199 of the contig; the peak with 5 more is 130 .. 144
+    assert np.flatnonzero(backward).tolist() == list(range(55, 70))
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_bins_are_bound_from_half_on_and_controls_are_untouched(genome, strand):
+    own = gene(1000, 2000, strand)
+    # In transcript orientation, with 5 bases more at the 5' end: A holds 40 .. 59 and 204 .. 215;
+    # B holds 40 .. 49, and 300 .. 304, half of its bin
+    places = [("A", 45, 60), ("A", 209, 216), ("B", 45, 50), ("B", 304, 305)]
+    peaks = Peaks(
+        Peak(
+            "c", *((1000 + s, 1000 + e) if strand == "+" else (2000 - e, 2000 - s)), strand, p, "x"
+        )
+        for p, s, e in places
+    )
+    found = examples(genome, peaks, [own], ["A", "B", "C"], HOW)
+    codes = genome.codes("c", 1000, 2000)
+    codes = codes if strand == "+" else reverse_complement(codes)
+    text = decode(codes)
+    bins = [text.index(decode(window[10:20])) // 10 for window in found.codes]
+    of = {b: labels.tolist() for b, labels in zip(bins, found.labels)}
+    assert [b for b in bins if of[b][0] == BOUND] == [4, 5, 20, 21]
+    assert [b for b in bins if of[b][1] == BOUND] == [4, 30]
+    assert sum(labels[0] == CONTROL for labels in of.values()) == 8
+    assert sum(labels[1] == CONTROL for labels in of.values()) == 4
+    touched = {"A": {4, 5, 20, 21}, "B": {4, 30}}
+    for column, protein in enumerate("AB"):
+        assert not touched[protein] & {b for b in bins if of[b][column] in (CONTROL, OTHER)}
+    assert {labels[2] for labels in of.values()} == {NO_SAY}  # no peak of C in the gene
+    for b, window, kinds in zip(bins, found.codes, found.regions):
+        start, end = max(10 * b - 10, 0), min(10 * b + 20, 1000)
+        assert decode(window).strip("N") == text[start:end]
+        assert set(kinds[10:20]) <= ({UTR5, CODING} if b < 2 else {INTRON, CODING, UTR3})
+
+
+def test_a_bin_that_is_touched_but_not_bound_has_no_say(genome):
+    # A holds 40 .. 59 and of the bin 60 .. 69 four bases; B binds that one
+    peaks = Peaks([Peak("c", 1045, 1064, "+", "A", "x"), Peak("c", 1060, 1070, "+", "B", "x")])
+    found = examples(genome, peaks, [gene(1000, 2000)], ["A", "B"], HOW)
+    (both,) = [labels.tolist() for labels in found.labels if labels[1] == BOUND and labels[0] < 0]
+    assert both == [NO_SAY, BOUND]
+
+
+def test_unknown_bins_are_neither_bound_nor_controls(tmp_path):
+    (tmp_path / "g.fa").write_text(">c\n" + "A" * 50 + "N" * 10 + "A" * 20 + "N" * 20 + "\n")
+    own = Gene("G", "G", "c", "+", 0, 100, (Transcript("t", ((0, 100),)),), "c")
+    peaks = Peaks([Peak("c", 40, 60, "+", "A", "x")])
+    found = examples(Genome(str(tmp_path / "g.fa")), peaks, [own], ["A"], HOW._replace(controls=9))
+    # Bins 3 (5 of 10 bases) and 4 are bound; 0, 1, 2, 6 and 7 are free; 5, 8 and 9 are unknown
+    assert sorted(found.labels[:, 0].tolist()) == [BOUND] * 2 + [CONTROL] * 5
+
+
+def test_genes_are_separate_and_held_out_ones_hide_what_they_overlap(genome):
+    long, short, other = gene(0, 900), gene(100, 600, symbol="S"), gene(100, 600, "-", "R")
+    away = gene(0, 500, symbol="D", contig="d")
+    strange = gene(0, 500, symbol="E", contig="e")
+
+    # Of the two that overlap on a strand "G" comes first: as long a coding sequence, smaller id
+    kept = separate_genes(genome, [short, long, other, away, strange])
+    assert kept == [long, other, away]
+    assert without(kept, ["R"]) == [away]
+    assert on_contigs(kept, ["chrd"]) == [away] == on_contigs(kept, ["c"], those=False)
+
+
+def test_no_peak_in_a_gene_is_an_error(genome):
+    with pytest.raises(DatasetError, match="no peak of .* lies in a gene"):
+        examples(genome, Peaks([Peak("d", 1, 9, "+", "A", "x")]), [gene(0, 900)], ["A"], HOW)
+
+
+def test_areas_by_hand():
+    label, value = np.array([1, 0, 1, 0], bool), np.array([4.0, 3.0, 2.0, 1.0])
+    assert auroc(label, value) == 0.75 and auprc(label, value) == pytest.approx((1 + 2 / 3) / 2)
+    labels = np.array([[BOUND, OTHER]] * 10 + [[CONTROL, NO_SAY]] * 10 + [[OTHER, BOUND]] * 10)
+    value = np.repeat([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0]], 10, 0)
+    (only,) = areas_of(value, labels, ["A", "B"]).items()  # B has no controls
+    assert only == ("A", (10, 10, 1.0, 1.0, 0.0))
+
+
+# ----------------------------------------------------------------------------------------- network
+
+COUNTS = BindingShape(
+    window=48, bin=16, channels=4, region_channels=0, hidden=1, width=1, pool=1, dropout=0.0
+)
+WEIGHTS = dict(A=0.0, C=1.0, G=2.0, T=4.0)
+SCALE = 6 * (1 + 1e-5)  # bases of each part of the window; two norms that have seen nothing
+
+
+def counting(region=False):
+    """A network whose log-odds are the sum of WEIGHTS over the bases, by SCALE, and 3 more; of its
+    second protein twice as much. With a region branch each base of an intron counts 8 more."""
+    shape = COUNTS if not region else BindingShape(**(vars(COUNTS) | dict(region_channels=4)))
+    net = BindingNet(2, shape)
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            if p.dim() > 1 or name.endswith("bias"):
+                p.zero_()
+        net.of_bases[0].weight[:, :, 0] = torch.eye(4)
+        convolution = net.together[1]
+        for base, weight in enumerate(WEIGHTS.values()):
+            convolution.weight[0, base, 3] = weight
+        if region:
+            net.of_regions[0].weight[:, :, 0] = torch.eye(4)
+            convolution.weight[0, 4 + INTRON, 3] = 8.0
+        first, last = net.together[7], net.together[10]
+        first.weight[0, :8] = 1.0  # the eight parts of channel 0
+        last.weight[:, 0] = torch.tensor([1.0, 2.0])
+        last.bias[:] = torch.tensor([3.0, 6.0])
+    return net.eval()
+
+
+def save(folder, net, proteins=("TRA2A", "ZRANB2"), step=1):
+    os.makedirs(folder, exist_ok=True)
+    save_binding(str(folder), net, proteins, dict(kind="binding", step=step, steps=1))
+    return str(folder)
+
+
+def expected(bases, introns=0):
+    return (sum(WEIGHTS[b] for b in bases) + 8 * introns) / SCALE + 3
+
+
+def test_the_counting_network_counts():
+    text = "ACGT" * 12
+    bases, regions = one_hot(torch.from_numpy(encode(text))[None]), torch.zeros(1, 4, 48)
+    found = counting()(bases, regions)[0].tolist()
+    assert found == pytest.approx([expected(text), 2 * expected(text)], rel=1e-5)
+    regions[0, INTRON, :7] = 1
+    assert counting()(bases, regions)[0].tolist() == found  # it does not look at them
+    with_regions = counting(region=True)(bases, regions)[0, 0].item()
+    assert with_regions == pytest.approx(expected(text, 7), rel=1e-5)
+
+
+def test_a_saved_model_comes_back(tmp_path):
+    model = load_binding(save(tmp_path / "m", counting()))
+    x = one_hot(torch.randint(0, 4, (2, 48))), torch.zeros(2, 4, 48)
+    assert torch.equal(model.net(*x), counting()(*x))
+    assert model.proteins == ("TRA2A", "ZRANB2") and model.window == 48 and model.name == "m"
+    with pytest.raises(BundleError, match="at step 0 of 1"):
+        load_binding(save(tmp_path / "m", counting(), step=0))
+    with pytest.raises(BundleError, match="no model of binding in"):
+        load_binding(str(tmp_path))
+
+
+def test_a_residual_block_adds_to_what_comes_in():
+    shape = BindingShape(**(vars(COUNTS) | dict(residual=True)))
+    plain, net = counting(), BindingNet(2, shape).eval()
+    net.load_state_dict(plain.state_dict(), strict=False)
+    with torch.no_grad():
+        net.residual.layers[-1].weight.zero_()  # the last norm: the block adds its bias
+        net.residual.layers[-1].bias.fill_(0.5)
+    bases = one_hot(torch.from_numpy(encode("ACGT" * 12))[None])
+    # Each of the four channels holds 0.5 more at each of 48 bases, times its weight: 0 + 1 + 2 + 4
+    more = 0.5 * 7 * 48 / 6 / (1 + 1e-5) ** 0.5
+    gained = net(bases, None)[0, 0] - plain(bases, None)[0, 0]
+    assert gained.item() == pytest.approx(more, rel=1e-4)
