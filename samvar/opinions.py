@@ -108,14 +108,14 @@ class Opinions:
 
     def _of(self, window: Window, parts: Sequence[Part]) -> Told:
         sites = dict.fromkeys(site for part in parts if (site := site_of(part)))
-        shown = _Haplotypes(window, self.model.window) if self.model else None
+        shown = Haplotypes(window, self.model.window) if self.model else None
         opinions = {
             site: Opinion(self._change(shown, site), self._cell_lines(window, site))
             for site in sites
         }
         return Told(self.columns, opinions)
 
-    def _change(self, shown: _Haplotypes | None, site: Site) -> float | None:
+    def _change(self, shown: Haplotypes | None, site: Site) -> float | None:
         if shown is None or self.model is None or site.protein not in self.model.proteins:
             return None
         sides = [shown.around(site.place, in_alt) for in_alt in (False, True)]
@@ -141,7 +141,7 @@ def site_of(part: Part) -> Site | None:
     return Site(part.rbp, Place(part.position, part.offset))
 
 
-class _Haplotypes:
+class Haplotypes:
     """Codes and region types of both alleles, in transcript orientation, as far around the frame
     as a window of the model can reach."""
 

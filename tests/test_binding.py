@@ -10,22 +10,26 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from samvar import info
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, PeakError, RecipeError
-from samvar.formats.annotation import load_annotation
 from samvar.formats.peaks import UNSAID, Peak, Peaks, read_peaks
 from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.genome import Genome, decode, encode, reverse_complement
 from samvar.genomics.region_types import CODING, INTRON, NONE, UTR3, UTR5, region_types
+from samvar.genomics.variant import normalise
+from samvar.genomics.window import Place, make_window
 from samvar.model.binding import BindingNet, BindingShape, load_binding, save_binding
+from samvar.model.bundle import BINDING, bundled, load_bundle
 from samvar.model.sam import one_hot
+from samvar.opinions import Haplotypes, Opinions
+from samvar.scoring.attribution import Part, PartKind
 from samvar.training.areas import auprc, auroc
 from samvar.training.binding import (
     BOUND,
     CONTROL,
     OTHER,
     Binned,
-    Examples,
     areas_of,
     bound_bases,
     examples,
@@ -327,3 +331,340 @@ def test_a_residual_block_adds_to_what_comes_in():
     more = 0.5 * 7 * 48 / 6 / (1 + 1e-5) ** 0.5
     gained = net(bases, None)[0, 0] - plain(bases, None)[0, 0]
     assert gained.item() == pytest.approx(more, rel=1e-4)
+
+
+# ---------------------------------------------------------------------------------------- training
+
+MOTIF = "TGCATG"
+TINY = dict(
+    steps=60,
+    lr=0.01,
+    warmup=5,
+    validation=["d"],
+    held_out=["e"],
+    window=30,
+    bin=10,
+    extend5=0,
+    least=10,
+    batch=32,
+    channels=8,
+    region_channels=2,
+    hidden=8,
+    dropout=0.1,
+    validate_every=30,
+    checkpoint_every=10,
+)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A folder with genome, genes and peaks: RBFOX2 binds where MOTIF stands, in bins of its own;
+    ANY binds as many bins without it, RARE two."""
+    folder = tmp_path_factory.mktemp("clip")
+    rng = np.random.default_rng(5)
+    rows, peaks = [], []
+    with open(folder / "g.fa", "w") as handle:
+        for contig, n in (("c", 8000), ("d", 4000), ("e", 2000)):
+            bases = "".join(rng.choice(list("ACGT"), n)).replace(MOTIF, "TGCAAG")
+            for i, start in enumerate(range(200, n - 200, 100)):
+                if i % 2:
+                    bases = bases[: start + 2] + MOTIF + bases[start + 2 + len(MOTIF) :]
+                name = ("ANY_x", "RBFOX2_x")[i % 2]
+                peaks.append((contig, start, start + 10, name, 0, "+"))
+            handle.write(f">{contig}\n{bases}\n")
+            sizes, starts = f"100,{n - 300},", "0,300,"
+            row = (
+                contig,
+                0,
+                n,
+                f"T{contig}",
+                0,
+                "+",
+                50,
+                n - 50,
+                0,
+                2,
+                sizes,
+                starts,
+                f"G{contig}",
+            )
+            rows.append(row)
+    peaks += [("c", 150, 160, "RARE_x", 0, "+"), ("c", 170, 180, "RARE_x", 0, "+")]
+    bed(folder / "genes.bed", *rows)
+    bed(folder / "peaks.bed", *peaks)
+    return folder
+
+
+def train(clip, out, *more, code=0, **settings):
+    recipe = clip / f"{out.name}.toml"
+    recipe.write_text("".join(f"{k} = {json.dumps(v)}\n" for k, v in (TINY | settings).items()))
+    files = ["-f", clip / "g.fa", "-a", clip / "genes.bed", "--peaks", clip / "peaks.bed"]
+    args = ["train", "binding", recipe, *files, "-o", out, "--threads", 1, *more]
+    result = CliRunner().invoke(main, [*map(str, args), "--allow-annotation-mismatch"])
+    assert result.exit_code == code, result.stderr
+    return result.stderr
+
+
+@pytest.mark.slow
+def test_a_planted_motif_is_learnt_and_a_resumed_run_is_the_same(clip, tmp_path):
+    said = train(clip, tmp_path / "whole")
+    assert "2 proteins" in said  # RARE binds too few bins
+    model = load_binding(str(tmp_path / "whole"))
+    assert model.proteins == ("ANY", "RBFOX2")
+    with open(tmp_path / "whole" / "metrics.tsv") as handle:
+        header, *_, last = (line.rstrip("\n").split("\t") for line in handle)
+    assert float(dict(zip(header, last))["auroc"]) > 0.7  # ANY's is chance
+    with open(tmp_path / "whole" / "model.json") as handle:
+        assert json.load(handle)["recipe"]["steps"] == 60
+    stopped = train(clip, tmp_path / "parts", "--minutes", 1e-6)
+    assert "stopped after" in stopped
+    train(clip, tmp_path / "parts", "--minutes", 1e-6, code=1)  # a checkpoint, and no --resume
+    train(clip, tmp_path / "parts", "--resume")
+    whole, parts = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"]
+        for name in ("whole", "parts")
+    )
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.slow
+def test_a_run_of_one_protein_without_region_types(clip, tmp_path):
+    train(clip, tmp_path / "one", proteins=["RBFOX2"], region_channels=0, residual=True, steps=2)
+    model = load_binding(str(tmp_path / "one"))
+    assert model.proteins == ("RBFOX2",) and model.net.of_regions is None and model.net.residual
+    said = train(clip, tmp_path / "rare", proteins=["RARE"], code=1)
+    assert "RARE: fewer than 10 bound bins" in said
+    assert "no peak of NOBODY" in train(clip, tmp_path / "none", proteins=["NOBODY"], code=1)
+
+
+def test_a_recipe_is_checked():
+    for values, message in (
+        (dict(window=31, bin=10), "an even number of bases more"),
+        (dict(validation=["c"], held_out=["c"]), "both validation and held_out"),
+        (dict(dropout=1.0), "dropout"),
+        (dict(proteins=[1]), "proteins must be a list of names"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            recipe_from(dict(steps=1) | values, BindingRecipe)
+
+
+# -------------------------------------------------------------------------------- second opinions
+
+
+def cut(genome, own, variant, width=48, distance=5, flank=40, reach=(7, 9)):
+    """The haplotypes around a variant, (contig, pos, ref, alt) with pos 1-based."""
+    change = normalise(genome, genome.contig(variant[0]), *variant[1:])
+    return Haplotypes(make_window(genome, own, change, distance, flank, reach), width)
+
+
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize(
+    "pos, ref, alt, place, middle",
+    [
+        # 0-based place of a site -> its base in ALT, as an index into that contig's sequence
+        (1501, 1, "T", Place(1507), 1507),  # an SNV moves nothing
+        (1501, 4, "", Place(1507), 1504),  # after three deleted bases
+        (1501, 4, "", Place(1502), 1501),  # deleted itself: what stands there now
+        (1501, 1, "ACG", Place(1507), 1509),  # after two inserted bases
+        (1501, 1, "ACG", Place(1500, 2), 1502),  # the second inserted base itself
+        (1501, 1, "ACG", Place(1490), 1490),  # before the variant
+    ],
+)
+def test_windows_around_a_site_in_both_alleles(genome, strand, pos, ref, alt, place, middle):
+    contig = decode(genome.codes("c", 0, 3000))
+    own = gene(1000, 2000, strand)
+    ref = contig[pos - 1 : pos - 1 + ref]
+    (new, *_) = (base for base in "ACGT" if base not in contig[pos - 1 : pos + 1])
+    alt = {"": ref[:1], "T": new}.get(alt, ref + 2 * new)  # an insertion that can't be shifted
+    if place.offset == 0 and len(ref) > 1 and contig[pos] == contig[pos + len(ref) - 1]:
+        pytest.skip("the deletion can be shifted")
+    changed = contig[: pos - 1] + alt + contig[pos - 1 + len(ref) :]
+    shown = cut(genome, own, ("c", pos, ref, alt))
+    for in_alt, text, at in ((False, contig, place.position), (True, changed, middle)):
+        codes, kinds = shown.around(place, in_alt)
+        if strand == "+":
+            assert decode(codes) == text[at - 24 : at + 24]
+        else:
+            assert decode(codes) == decode(reverse_complement(encode(text[at - 23 : at + 25])))
+        assert set(kinds) == {INTRON}
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_windows_reach_beyond_what_the_splice_models_are_shown(genome, strand):
+    """A site 4 bases from the gene's start: the frame begins at 1000 - 36, the gene at 1000."""
+    own = gene(1000, 2000, strand)
+    contig = decode(genome.codes("c", 0, 3000))
+    other = "A" if contig[1009] != "A" else "C"
+    shown = cut(genome, own, ("c", 1010, contig[1009], other))
+    codes, kinds = shown.around(Place(1060), False)
+    plus = codes if strand == "+" else reverse_complement(codes)
+    assert decode(plus) == contig[1036:1084] if strand == "+" else contig[1037:1085]
+    codes, kinds = shown.around(Place(1004), True)
+    plus = codes if strand == "+" else reverse_complement(codes)
+    kinds = kinds if strand == "+" else kinds[::-1]
+    first = 980 if strand == "+" else 981
+    text = contig[:1009] + other + contig[1010:]
+    assert decode(plus) == "N" * (1000 - first) + text[1000 : first + 48]
+    before = UTR5 if strand == "+" else UTR3
+    types = [NONE] * (1000 - first) + [before] * 5 + [CODING] * 15 + [INTRON] * (first + 28 - 1000)
+    assert kinds.tolist() == types
+
+
+def part(rbp, position, kind=PartKind.MOTIF, offset=0):
+    return Part(rbp, "loss", position, offset, "A" * 11, -1.0, 0.1, kind=kind)
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_what_is_told_of_a_cause(genome, strand, tmp_path):
+    contig = decode(genome.codes("c", 0, 3000))
+    own = gene(1000, 2000, strand)
+    old = contig[1500]
+    new = "A" if old != "A" else "C"
+    window = cut(genome, own, ("c", 1501, old, new)).window
+    sites = [part("TRA2A", 1510), part("ZRANB2", 1490), part("OTHER1", 1490), part("TRA2A", 1530)]
+    others = [part("LSSI_A", 1490, PartKind.CORE), Part("SPACING", kind=PartKind.SPACING)]
+    net = load_binding(save(tmp_path / "m", counting(region=True)))
+    held = [Peak("chrc", 1440, 1500, strand, "TRA2A", cell) for cell in ("K562", "HepG2")]
+    held.append(Peak("chrc", 1490, 1491, "-" if strand == "+" else "+", "ZRANB2", "K562"))
+    with Opinions(net, Peaks(held)) as opinions:
+        told = opinions.of(window, sites + others)
+    as_read = (old, new) if strand == "+" else tuple("TGCA"["ACGT".index(b)] for b in (old, new))
+    change = (WEIGHTS[as_read[1]] - WEIGHTS[as_read[0]]) / SCALE
+    assert told.on(sites[0]).binding == pytest.approx(change, abs=1e-4)
+    assert told.on(sites[1]).binding == pytest.approx(2 * change, abs=1e-4)
+    assert told.on(sites[3]).binding == 0.0  # 30 bases away: the window does not hold the variant
+    assert told.on(sites[2]) == (None, None) and told.on(others[0]) == (None, None)
+    assert [told.cells(p)[1] for p in sites] == ["HepG2+K562", "no", ".", "HepG2+K562"]
+    assert told.cells(others[0]) == told.cells(others[1]) == [".", "."]
+    assert told.cells(sites[3])[0] == "0.000"
+    with Opinions(peaks=Peaks(held)) as alone:
+        assert alone.of(window, sites).cells(sites[1]) == ["no"]
+    assert info.with_columns(alone.columns).columns() == [*info.RBP.columns(), "PEAK"]
+
+
+MINIGENES = ("-f", "{fa}", "-a", "{gtf}")
+
+
+def run(examples, *args, code=0):
+    files = dict(fa=examples("minigenes.fa"), gtf=examples("minigenes.gtf"))
+    result = CliRunner().invoke(main, [str(a).format(**files) for a in args])
+    assert result.exit_code == code, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """Options with a model that counts, and peaks of TRA2A about 3532 of the minigenes."""
+    folder = tmp_path_factory.mktemp("asked")
+    rows = [("mini", 3500, 3560, "TRA2A_K562", 0, "-"), ("mini", 3470, 3490, "PUM1_HepG2", 0, "+")]
+    peaks = bed(folder / "peaks.bed", *rows)
+    return ["--binding", save(folder / "m", counting()), "--peaks", peaks]
+
+
+@pytest.fixture(scope="module")
+def annotated(asked, tmp_path_factory):
+    """The minigenes with second opinions: path."""
+    folder = os.path.join(os.path.dirname(__file__), "..", "examples")
+    path = tmp_path_factory.mktemp("out") / "out.vcf"
+    names = lambda name: os.path.join(folder, name)  # noqa: E731
+    run(names, "annotate", names("minigenes.vcf"), *MINIGENES, *asked, "-o", path)
+    return path
+
+
+def causes(path, name):
+    with open(path) as handle:
+        (line,) = (line for line in handle if line.split("\t")[2:3] == [name])
+    (rows,) = (e[11:] for e in line.split("\t")[7].split(";") if e.startswith("SAMVAR_RBP="))
+    return [row.strip().split("|") for row in rows.split(",")]
+
+
+@pytest.mark.slow
+def test_annotate_adds_the_columns_and_nothing_else(examples, annotated):
+    with open(examples("minigenes.expected.vcf")) as handle:
+        plain = [line for line in handle if not line.startswith("##samvar_")]
+    with open(annotated) as handle:
+        lines = handle.readlines()
+    added = [line for line in lines if line.startswith(("##samvar_binding", "##samvar_peaks"))]
+    assert [line.partition(",Sha256=")[0] for line in added] == [
+        '##samvar_binding=<ID=m,Name="m"',
+        '##samvar_peaks=<ID=peaks.bed,Name="peaks.bed"',
+    ]
+    lines = [line for line in lines if not line.startswith("##samvar_")]
+    cleaned = [_without_last_columns(line) for line in lines]
+    assert [c for c in cleaned if "ID=SAMVAR_RBP," not in c] == [
+        p for p in plain if "ID=SAMVAR_RBP," not in p
+    ]
+    (header,) = (line for line in lines if "ID=SAMVAR_RBP," in line)
+    assert header.endswith('|EFFECT|DELTA|BIND|PEAK">\n')
+    rows = {(row[2], row[4]): row[9:] for row in causes(annotated, "enhancer_lost")}
+    ref, alt = "AGAAGAAGAGAAGAAG", "TGTTGTTGTGTTGTTG"  # the gene is on the minus strand
+    change = sum(WEIGHTS[b] - WEIGHTS[a] for a, b in zip(ref, alt)) / SCALE
+    assert rows["TRA2A", "3532"] == [f"{change:.3f}", "K562"]
+    assert rows["TRA2B", "3530"] == [".", "."]
+    assert causes(annotated, "weak_donor_destroyed")[0][9:] == [".", "."]  # the core site
+    of_pum1 = [row for row in causes(annotated, "weak_donor_destroyed") if row[2] == "PUM1"]
+    assert [row[9:] for row in of_pum1] == [[".", "no"]]  # its peak is on the other strand
+
+
+def _without_last_columns(line):
+    fields = line.split("\t")
+    if len(fields) < 8 or fields[0].startswith("#"):
+        return line
+    entries = fields[7].rstrip("\n").split(";")
+    for i, entry in enumerate(entries):
+        if entry.startswith("SAMVAR_RBP="):
+            entries[i] = ",".join(
+                row.rpartition("|")[0].rpartition("|")[0] for row in entry.split(",")
+            )
+    end = "\n" * fields[7].endswith("\n")
+    return "\t".join([*fields[:7], ";".join(entries) + end, *fields[8:]])
+
+
+@pytest.mark.slow
+def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_path):
+    assert "12 records scored again" in run(examples, "verify", annotated, *MINIGENES).stderr
+    run(examples, "compare", annotated, annotated, "-o", tmp_path / "c.tsv")
+    page = tmp_path / "r.html"
+    run(examples, "report", annotated, *MINIGENES, "-o", page)
+    assert "TRA2A" in page.read_text()
+    again = tmp_path / "again.vcf"
+    run(examples, "annotate", annotated, *MINIGENES, "--overwrite", "-o", again)
+    with open(again) as handle:
+        assert "BIND" not in "".join(line for line in handle if "samvar_command" not in line)
+
+
+@pytest.mark.slow
+def test_explain_shows_them(examples, asked, tmp_path):
+    variant = "mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
+    page, numbers = tmp_path / "e.html", tmp_path / "e.json"
+    args = ["explain", variant, *MINIGENES, *asked, "--html", page, "--json", numbers]
+    text = run(examples, *args).stdout
+    (heads,) = {line for line in text.splitlines() if "percentile" in line or "PEAK" in line}
+    assert heads.split()[-2:] == ["BIND", "PEAK"]
+    (row,) = (line for line in text.splitlines() if "TRA2A" in line and " 3532 " in line)
+    assert row.split()[-1] == "K562" and float(row.split()[-2]) > 0
+    with open(numbers) as handle:
+        (first, *_) = json.load(handle)["genes"][0]["attributed"]
+    told = {(p["rbp"], p["pos"]): (p["bind"], p["peak"]) for p in first["parts"]}
+    bind, peak = told["TRA2A", 3532]
+    assert bind == pytest.approx(float(row.split()[-2]), abs=1e-3) and peak == ["K562"]
+    assert told["TRA2B", 3530] == (None, None)
+    assert "<th>BIND</th><th>PEAK</th>" in page.read_text() and ">K562<" in page.read_text()
+    plain = run(examples, "explain", variant, *MINIGENES).stdout
+    assert "PEAK" not in plain
+
+
+def test_scores_that_are_looked_up_have_no_opinions(examples, asked, tmp_path):
+    args = ["annotate", examples("minigenes.vcf"), *MINIGENES, "--scores", "x", *asked]
+    assert (
+        "--binding or --peaks needs more than is looked up" in run(examples, *args, code=2).stderr
+    )
+
+
+# ------------------------------------------------------------------------------- what is shipped
+
+
+def test_the_folder_of_the_binding_model_is_no_bundle():
+    assert BINDING not in bundled()
+    with pytest.raises(BundleError, match="no weight bundle"):
+        load_bundle(BINDING)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -72,10 +72,13 @@ class Examples:
 
     def of(self, columns: Sequence[int]) -> Examples:
         """Those on which one of these proteins has a say, with their labels alone."""
-        labels = self.labels[:, list(columns)]
-        kept = (labels != UNSAID).any(1)
+        own = replace(self, labels=self.labels[:, list(columns)])
+        return own.rows((own.labels != UNSAID).any(1))
+
+    def rows(self, kept: np.ndarray) -> Examples:
+        """Those of which `kept` (n,) is true."""
         return Examples(
-            self.codes[kept], self.regions[kept], labels[kept], self.gene[kept], self.genes
+            self.codes[kept], self.regions[kept], self.labels[kept], self.gene[kept], self.genes
         )
 
 

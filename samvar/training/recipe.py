@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
@@ -306,6 +307,16 @@ def load_recipe(path: str, kind: type[R]) -> R:
         raise RecipeError(f"cannot read recipe {path}: {e.strerror or e}") from e
     except tomllib.TOMLDecodeError as e:
         raise RecipeError(f"recipe {path} is not TOML: {e}") from e
+    return recipe_from(values, kind, path)
+
+
+def load_json_recipe(path: str, kind: type[R]) -> R:
+    """The recipe that a run's model.json holds. Raises RecipeError where it holds none."""
+    try:
+        with open(path) as handle:
+            values = json.load(handle)["recipe"]
+    except (OSError, ValueError, KeyError) as e:
+        raise RecipeError(f"{path} holds no recipe: {e!r}") from e
     return recipe_from(values, kind, path)
 
 
