@@ -14,6 +14,7 @@ from samvar import info
 from samvar.cli import main
 from samvar.errors import BundleError, DatasetError, PeakError, RecipeError
 from samvar.formats.peaks import UNSAID, Peak, Peaks, read_peaks
+from samvar.formats.vcf import VcfReader
 from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.genome import Genome, decode, encode, reverse_complement
 from samvar.genomics.region_types import CODING, INTRON, NONE, UTR3, UTR5, region_types
@@ -23,6 +24,8 @@ from samvar.model.binding import BindingNet, BindingShape, load_binding, save_bi
 from samvar.model.bundle import BINDING, bundled, load_bundle
 from samvar.model.sam import one_hot
 from samvar.opinions import Haplotypes, Opinions
+from samvar.research.binding import consensus_motif, integrated_gradients
+from samvar.research.compare import Group
 from samvar.scoring.attribution import Part, PartKind
 from samvar.training.areas import auprc, auroc
 from samvar.training.binding import (
@@ -38,7 +41,9 @@ from samvar.training.binding import (
     without,
 )
 from samvar.training.binding import UNSAID as NO_SAY
-from samvar.training.recipe import BindingRecipe, recipe_from
+from samvar.training.recipe import BindingRecipe, load_json_recipe, recipe_from
+from samvar.views.binding import draw
+from samvar.views.report import Summary
 
 # ------------------------------------------------------------------------------------------- peaks
 
@@ -333,6 +338,38 @@ def test_a_residual_block_adds_to_what_comes_in():
     assert gained.item() == pytest.approx(more, rel=1e-4)
 
 
+def test_integrated_gradients_are_complete_and_those_of_a_sum_its_terms():
+    codes = torch.from_numpy(encode("ACGTN" + "CATG" * 10 + "CAT"))[None]
+    bases, regions = one_hot(codes), torch.zeros(1, 4, 48)
+    (found,) = integrated_gradients(counting(), bases, regions, 1, steps=1)
+    mean = sum(WEIGHTS.values()) / 4
+    terms = [2 * (WEIGHTS[b] - mean) / SCALE if b != "N" else 0.0 for b in decode(codes[0].numpy())]
+    assert found.tolist() == pytest.approx(terms, abs=1e-4)
+    torch.manual_seed(0)
+    net = BindingNet(2, BindingShape(channels=8, region_channels=4, hidden=8)).eval()
+    bases = one_hot(torch.randint(0, 4, (2, 150)))
+    regions = one_hot(torch.randint(0, 5, (2, 150)))
+    found = integrated_gradients(net, bases, regions, 0, steps=256).sum(1)
+    with torch.no_grad():
+        change = (net(bases, regions) - net(torch.full_like(bases, 0.25), regions))[:, 0]
+    assert found.tolist() == pytest.approx(change.tolist(), abs=2e-3)
+
+
+def test_a_consensus_is_what_windows_have_in_common(tmp_path):
+    """The network that counts likes T best: six Ts in each window, one of them with an A among
+    them, and each with other bases around."""
+    rng = np.random.default_rng(0)
+    windows = [encode("".join(rng.choice(list("AC"), 48))) for _ in range(8)]
+    for i, window in enumerate(windows):
+        window[10 + i : 20 + i] = encode("GCTTTTTTCG" if i else "GCTTATTTCG")
+    codes = np.stack(windows)
+    motif = consensus_motif(counting(), "P", 0, codes, np.full_like(codes, NONE))
+    assert motif.windows == motif.used == 8 and motif.consensus[2:12] == "GCUUUUUUCG"
+    assert motif.counts[4:10].tolist() == [[int(i == 2), 0, 0, 8 - (i == 2)] for i in range(6)]
+    draw([motif], str(tmp_path / "m.svg"))
+    assert "P (8/8)" in (tmp_path / "m.svg").read_text()
+
+
 # ---------------------------------------------------------------------------------------- training
 
 MOTIF = "TGCATG"
@@ -414,8 +451,8 @@ def test_a_planted_motif_is_learnt_and_a_resumed_run_is_the_same(clip, tmp_path)
     with open(tmp_path / "whole" / "metrics.tsv") as handle:
         header, *_, last = (line.rstrip("\n").split("\t") for line in handle)
     assert float(dict(zip(header, last))["auroc"]) > 0.7  # ANY's is chance
-    with open(tmp_path / "whole" / "model.json") as handle:
-        assert json.load(handle)["recipe"]["steps"] == 60
+    recipe = load_json_recipe(str(tmp_path / "whole" / "model.json"), BindingRecipe)
+    assert recipe == BindingRecipe(**TINY)
     stopped = train(clip, tmp_path / "parts", "--minutes", 1e-6)
     assert "stopped after" in stopped
     train(clip, tmp_path / "parts", "--minutes", 1e-6, code=1)  # a checkpoint, and no --resume
@@ -623,10 +660,11 @@ def _without_last_columns(line):
 @pytest.mark.slow
 def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_path):
     assert "12 records scored again" in run(examples, "verify", annotated, *MINIGENES).stderr
-    run(examples, "compare", annotated, annotated, "-o", tmp_path / "c.tsv")
-    page = tmp_path / "r.html"
-    run(examples, "report", annotated, *MINIGENES, "-o", page)
-    assert "TRA2A" in page.read_text()
+    with VcfReader(str(annotated)) as reader, VcfReader(str(annotated)) as again:
+        group = Group.of("cases", reader)
+        summary = Summary.of(again, ["TRA2A"], 3, 0.0)
+    assert ("rbp", "TRA2A") in group.effects
+    assert [regulator.name for regulator in summary.regulators] == ["TRA2A"]
     again = tmp_path / "again.vcf"
     run(examples, "annotate", annotated, *MINIGENES, "--overwrite", "-o", again)
     with open(again) as handle:
