@@ -324,14 +324,14 @@ def measure(
 
 
 def areas_of(log_odds: np.ndarray, labels: np.ndarray, proteins: Sequence[str]) -> dict[str, Areas]:
-    """`measure` of predictions (n, P) that are there."""
+    """`measure` of predictions (n, P) that are there; a protein without any (nan) is left out."""
     by_any = (labels == BOUND).any(1)
     areas = {}
     for column, protein in enumerate(proteins):
         own, value = labels[:, column], log_odds[:, column]
         bound, control = own == BOUND, own == CONTROL
         elsewhere = by_any & ((own == OTHER) | control)
-        if min(bound.sum(), control.sum()) < MIN_OF_EACH:
+        if min(bound.sum(), control.sum()) < MIN_OF_EACH or np.isnan(value).any():
             continue
         shown, against = bound | control, bound | elsewhere
         enough = elsewhere.sum() >= MIN_OF_EACH
