@@ -2,6 +2,7 @@
 hand, and second opinions in `annotate` and `explain`."""
 
 import gzip
+import importlib.util
 import json
 import os
 
@@ -258,6 +259,22 @@ def test_areas_by_hand():
     value = np.repeat([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0]], 10, 0)
     (only,) = areas_of(value, labels, ["A", "B"]).items()  # B has no controls
     assert only == ("A", (10, 10, 1.0, 1.0, 0.0))
+
+
+def test_the_script_counts_resampled_rows_as_often_as_they_are_drawn(monkeypatch):
+    folder = os.path.join(os.path.dirname(__file__), "..", "train", "evaluate")
+    monkeypatch.syspath_prepend(folder)
+    spec = importlib.util.spec_from_file_location("binding", os.path.join(folder, "binding.py"))
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    rng = np.random.default_rng(0)
+    label, value = rng.random(40) < 0.4, rng.random(40)
+    weight = np.stack((np.ones(40), rng.integers(0, 3, 40))).astype(np.float32)
+    found = script.resampled(label, value, weight)
+    for i in range(2):
+        rows = np.repeat(np.arange(40), weight[i].astype(int))
+        areas = auprc(label[rows], value[rows]), auroc(label[rows], value[rows])
+        assert found[:, i].tolist() == pytest.approx(areas, abs=1e-5)
 
 
 # ----------------------------------------------------------------------------------------- network

@@ -328,11 +328,12 @@ def areas_of(log_odds: np.ndarray, labels: np.ndarray, proteins: Sequence[str]) 
     by_any = (labels == BOUND).any(1)
     areas = {}
     for column, protein in enumerate(proteins):
-        own, value = labels[:, column], log_odds[:, column]
+        said = np.flatnonzero(labels[:, column] != UNSAID)
+        own, value = labels[said, column], log_odds[said, column]
         bound, control = own == BOUND, own == CONTROL
-        elsewhere = by_any & ((own == OTHER) | control)
         if min(bound.sum(), control.sum()) < MIN_OF_EACH or np.isnan(value).any():
             continue
+        elsewhere = by_any[said] & ~bound
         shown, against = bound | control, bound | elsewhere
         enough = elsewhere.sum() >= MIN_OF_EACH
         areas[protein] = Areas(

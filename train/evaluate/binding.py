@@ -38,10 +38,11 @@ from samvar.model.binding import CONFIG, BindingModel, load_binding
 from samvar.research.binding import consensus_motif
 from samvar.training.binding import (
     BOUND,
-    Areas,
+    CONTROL,
+    MIN_OF_EACH,
+    OTHER,
     Binned,
     Examples,
-    areas_of,
     examples,
     on_contigs,
     predict,
@@ -57,22 +58,41 @@ NUMBERS = ("auprc", "auroc", "auroc_bound")
 CPU = torch.device("cpu")
 
 
-def rows_of_genes(found: Examples) -> list[np.ndarray]:
-    """The examples of each gene that has some."""
-    order = np.argsort(found.gene, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(found.gene[order])) + 1)
+def interval(values: np.ndarray) -> list[float]:
+    """[value, lower, upper] of the value itself and its resamples."""
+    return [float(values[0]), *map(float, np.nanpercentile(values[1:], [2.5, 97.5]))]
 
 
-def mean_of(areas: dict[str, Areas], names: list[str]) -> list[float]:
-    """Of each number over the proteins that are there, nan where none is."""
-    known = [areas[name] for name in names if name in areas]
-    columns = ([getattr(a, n) for a in known] for n in NUMBERS)
-    return [float(np.nanmean(column)) if known else np.nan for column in columns]
+def resampled(label: np.ndarray, value: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(2, R) average precision and area under the ROC curve of rows that count `weight` (R, n)
+    times."""
+    order = np.argsort(value, kind="stable")
+    positive = weight[:, order] * label[order]
+    negative = weight[:, order] - positive
+    below = np.cumsum(negative, 1)
+    above = np.cumsum((positive + negative)[:, ::-1], 1)[:, ::-1]
+    hits = np.cumsum(positive[:, ::-1], 1)[:, ::-1]
+    n, m = positive.sum(1), negative.sum(1)
+    with np.errstate(invalid="ignore"):
+        precision = (positive * hits / np.maximum(above, 1)).sum(1) / n
+        area = (positive * below).sum(1) / (n * m)
+    return np.stack((precision, area))
 
 
-def interval(value: float, drawn: list[float]) -> list[float]:
-    """[value, lower, upper]."""
-    return [float(value), *map(float, np.nanpercentile(drawn, [2.5, 97.5]))]
+def numbers_of(
+    value: np.ndarray, labels: np.ndarray, column: int, weight: np.ndarray
+) -> np.ndarray | None:
+    """(3, R) NUMBERS of a protein; None where it has too few examples or no log-odds."""
+    own = labels[:, column]
+    bound, control = own == BOUND, own == CONTROL
+    elsewhere = (labels == BOUND).any(1) & ((own == OTHER) | control)
+    if min(bound.sum(), control.sum()) < MIN_OF_EACH or np.isnan(value[0, column]):
+        return None
+    found = []
+    for against in (control, elsewhere):
+        rows = np.flatnonzero(bound | against)
+        found.append(resampled(bound[rows], value[rows, column], weight[:, rows]))
+    return np.stack((*found[0], found[1][1]))
 
 
 def measure(
@@ -80,40 +100,31 @@ def measure(
 ) -> dict[str, dict]:
     """Of each run, whose log-odds (n, P) are of the same examples: the numbers of each protein, the
     means, and the differences of the means from the first run's."""
-    whole = {run: areas_of(value, found.labels, names) for run, value in scores.items()}
-    genes = rows_of_genes(found)
-    rng = np.random.default_rng(0)
-    drawn: dict[str, list[dict[str, Areas]]] = {run: [] for run in scores}
-    for _ in tqdm(range(RESAMPLES), "resamples", disable=None, leave=False):
-        rows = np.concatenate([genes[i] for i in rng.integers(len(genes), size=len(genes))])
-        for run, value in scores.items():
-            drawn[run].append(areas_of(value[rows], found.labels[rows], names))
+    present, gene = np.unique(found.gene, return_inverse=True)
+    genes = len(present)
+    drawn = np.random.default_rng(0).multinomial(genes, np.ones(genes) / genes, RESAMPLES)
+    weight = np.concatenate((np.ones((1, genes), int), drawn))[:, gene].astype(np.float32)
+    numbers: dict[str, dict[str, np.ndarray]] = {}
+    for run, value in scores.items():
+        of_all = {n: numbers_of(value, found.labels, i, weight) for i, n in enumerate(names)}
+        numbers[run] = {name: own for name, own in of_all.items() if own is not None}
     out = {}
-    for run, areas in whole.items():
-        shared = [n for n in names if n in areas and n in whole[first]]
-        means, of_first = mean_of(areas, shared), mean_of(whole[first], shared)
-        again = np.array([mean_of(d, shared) for d in drawn[run]])
-        of_first_again = np.array([mean_of(d, shared) for d in drawn[first]])
-        less = again - of_first_again
+    for run, own in numbers.items():
+        shared = [name for name in own if name in numbers[first]]
+        mean, of_first = (
+            np.nanmean([numbers[r][name] for name in shared], 0) for r in (run, first)
+        )
         out[run] = dict(
             proteins=len(shared),
-            mean={n: interval(means[i], again[:, i]) for i, n in enumerate(NUMBERS)},
-            less_first={
-                n: interval(means[i] - of_first[i], less[:, i]) for i, n in enumerate(NUMBERS)
-            },
+            mean={n: interval(mean[i]) for i, n in enumerate(NUMBERS)},
+            first={n: interval(of_first[i]) for i, n in enumerate(NUMBERS)},
+            less_first={n: interval((mean - of_first)[i]) for i, n in enumerate(NUMBERS)},
             of_protein={
                 name: dict(
-                    bound=a.bound,
-                    controls=a.controls,
-                    **{
-                        n: interval(
-                            getattr(a, n),
-                            [getattr(d[name], n) for d in drawn[run] if name in d],
-                        )
-                        for n in NUMBERS
-                    },
+                    bound=int((found.labels[:, names.index(name)] == BOUND).sum()),
+                    **{n: interval(values[i]) for i, n in enumerate(NUMBERS)},
                 )
-                for name, a in areas.items()
+                for name, values in own.items()
             },
         )
     return out
@@ -183,7 +194,7 @@ def main() -> None:
         show(f"{args.contigs}, {title}", result)
     content = dict(
         contigs=args.contigs,
-        genes=len(rows_of_genes(found)),
+        genes=len(np.unique(found.gene)),
         examples=len(found),
         resamples=RESAMPLES,
         runs={name: dict(sha256=m.sha256, proteins=len(m.proteins)) for name, m in models.items()},
