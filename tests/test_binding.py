@@ -22,7 +22,7 @@ from samvar.genomics.region_types import CODING, INTRON, NONE, UTR3, UTR5, regio
 from samvar.genomics.variant import normalise
 from samvar.genomics.window import Place, make_window
 from samvar.model.binding import BindingNet, BindingShape, load_binding, save_binding
-from samvar.model.bundle import BINDING, bundled, load_bundle
+from samvar.model.bundle import BINDING, FOLDER, bundled, load_bundle
 from samvar.model.sam import one_hot
 from samvar.opinions import Haplotypes, Opinions
 from samvar.research.binding import consensus_motif, integrated_gradients
@@ -42,7 +42,7 @@ from samvar.training.binding import (
     without,
 )
 from samvar.training.binding import UNSAID as NO_SAY
-from samvar.training.recipe import BindingRecipe, load_json_recipe, recipe_from
+from samvar.training.recipe import BindingRecipe, load_json_recipe, load_recipe, recipe_from
 from samvar.views.binding import draw
 from samvar.views.report import Summary
 
@@ -723,3 +723,33 @@ def test_the_folder_of_the_binding_model_is_no_bundle():
     assert BINDING not in bundled()
     with pytest.raises(BundleError, match="no weight bundle"):
         load_bundle(BINDING)
+
+
+def test_the_shipped_model_is_what_its_manifest_says():
+    model = load_binding()
+    assert model.name == BINDING and len(model.proteins) == 106 and model.window == 150
+    assert {"QKI", "PTBP1", "TARDBP", "U2AF2"} <= set(model.proteins)
+    recipe = load_json_recipe(os.path.join(FOLDER, BINDING, "model.json"), BindingRecipe)
+    root = os.path.join(os.path.dirname(__file__), "..")
+    shipped = load_recipe(os.path.join(root, "train", "binding", "multitask.toml"), BindingRecipe)
+    assert recipe == shipped and {"chr1", "chr3"} == set(recipe.validation)
+    assert {"chr5", "chr7", "chr9"} <= set(recipe.held_out)
+
+
+def test_it_knows_a_motif():
+    """PTBP1 binds stretches of CU in introns, QKI binds ACUAAC: more than without."""
+    model = load_binding()
+    rng = np.random.default_rng(0)
+    plain = rng.integers(0, 4, (20, 150)).astype(np.uint8)
+    introns = one_hot(torch.full((20, 150), INTRON))
+    for protein, motif in (("PTBP1", "TCTTTCTCTTCTTTCT"), ("QKI", "ACTAACTTACTAAC")):
+        planted = plain.copy()
+        planted[:, 70 : 70 + len(motif)] = encode(motif)
+        with torch.no_grad():
+            before, after = (
+                model.net(one_hot(torch.from_numpy(codes)), introns)[
+                    :, model.proteins.index(protein)
+                ]
+                for codes in (plain, planted)
+            )
+        assert (after > before).float().mean() >= 0.9
