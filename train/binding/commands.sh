@@ -25,7 +25,6 @@ run residual train/binding/residual.toml
 # What the choices were made by: the validation chromosomes. The test chromosomes are for the end
 runs=(--run "multitask=$out/multitask" --run "noregion=$out/noregion" --run "residual=$out/residual")
 for protein in QKI RBFOX2 PTBP1 TARDBP; do runs+=(--run "single_$protein=$out/$protein"); done
-for part in validation:chr1,chr3 test:chr5,chr7; do
-    python train/evaluate/binding.py "$data" "${runs[@]}" --contigs "${part#*:}" --json "$out/${part%%:*}.json" \
-        --motifs "$out/motifs.svg"
-done
+python train/evaluate/binding.py "$data" "${runs[@]}" --contigs chr1,chr3 --json "$out/validation.json" \
+    --motifs "$out/motifs.png"
+python train/evaluate/binding.py "$data" "${runs[@]}" --contigs chr5,chr7 --json "$out/test.json"
