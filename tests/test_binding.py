@@ -753,3 +753,30 @@ def test_it_knows_a_motif():
                 for codes in (plain, planted)
             )
         assert (after > before).float().mean() >= 0.9
+
+
+def test_the_page_says_what_the_results_say():
+    folder = os.path.join(os.path.dirname(__file__), "..", "train", "binding")
+    with open(os.path.join(folder, "README.md")) as handle:
+        page = handle.read()
+    found = {}
+    for part in ("validation", "test"):
+        with open(os.path.join(folder, "results", f"{part}.json")) as handle:
+            found[part] = json.load(handle)
+        assert found[part]["runs"]["multitask"]["sha256"] == load_binding().sha256
+    told = lambda v: "{:.3f} ({:.3f}-{:.3f})".format(*v)  # noqa: E731
+    less = lambda v: "{:+.3f} ({:+.3f} to {:+.3f})".format(*v)  # noqa: E731
+    runs = found["test"]["sets"]["all bins"]
+    for run in ("multitask", "noregion", "residual"):
+        own = runs[run]
+        assert f"| {own['proteins']} | {' | '.join(map(told, own['mean'].values()))} |" in page
+        if run != "multitask":
+            assert (
+                f"less the first | | {' | '.join(map(less, own['less_first'].values()))} |" in page
+            )
+    for protein in ("QKI", "RBFOX2", "PTBP1", "TARDBP"):
+        one = runs[f"single_{protein}"]
+        with_others = runs["multitask"]["of_protein"][protein]
+        values = told(with_others["auprc"]), told(one["mean"]["auprc"])
+        row = f"| {protein} | {with_others['bound']} | {values[0]} | {values[1]} | "
+        assert row + less(one["less_first"]["auprc"]) in page
