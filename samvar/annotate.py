@@ -28,6 +28,7 @@ from .genomics.window import Window, make_window
 from .haplotypes import Counts as HaplotypeCounts
 from .haplotypes import Haplotypes, InCis, Joint
 from .lookup import LookedUp, Scores, identity
+from .opinions import Opinions
 from .scoring import deltas
 from .scoring.attribution import COMPLETE, ROUGHLY, attribute
 from .scoring.consequence import Consequence, consequences
@@ -150,11 +151,13 @@ def annotate(
     tables: Sequence[Table] = (),
     md5: bool = False,
     scores: Scores | None = None,
+    opinions: Opinions | None = None,
 ) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
     the command line for the header, None to leave out what changes from run to run; `tables`
     are given each record with its alleles; `md5`: the header has the MD5 of every contig that has
-    genes; `scores`: alleles are looked up there, and only others scored, for INFO and `tsv_table`.
+    genes; `scores`: alleles are looked up there, and only others scored, for INFO and `tsv_table`;
+    `opinions`: rows of SAMVAR_RBP have their columns, too.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
     WrongBuildError when the files do not belong together, SamvarError where the scores were made
@@ -171,9 +174,8 @@ def annotate(
     if options.phased and not names:
         raise VcfError(f"{reader.path} has no samples, whose haplotypes --phased is about")
     stats = Stats()
-    header = insert_header(
-        reader.header, header_lines(genome, annotation, predictor, options, command, hashed)
-    )
+    lines = header_lines(genome, annotation, predictor, options, command, hashed, opinions)
+    header = insert_header(reader.header, lines)
     started = False
     scored = scored_records(start_chunks(reader, genome, annotation, predictor, options, scores))
     if options.phased:
@@ -186,7 +188,7 @@ def annotate(
             if not started:
                 writer.start(header)
                 started = True
-            writer.write(record, encode(record, alleles, options, joint, names))
+            writer.write(record, encode(record, alleles, options, joint, names, opinions))
             for add in tables:
                 add(record, alleles)
             stats.add(record, alleles)
@@ -459,12 +461,13 @@ def encode(
     options: Options,
     joint: Sequence[Joint] = (),
     names: Sequence[str] = (),
+    opinions: Opinions | None = None,
 ) -> list[str]:
     """The INFO entries of a record; none where it has no ALT. `joint`: what its alleles do with
-    others; `names` of the samples."""
+    others; `names` of the samples; `opinions`: those to be asked about causes."""
     if not alleles:
         return []
-    each = [rows_of(a, record.pos, options) for a in alleles]
+    each = [rows_of(a, record.pos, options, opinions) for a in alleles]
     rows = {f: [row for own in each for row in own.get(f, ())] for f in options.fields}
     rows[info.HAP] = [
         info.hap_row(
@@ -479,7 +482,9 @@ def encode(
     )
 
 
-def rows_of(allele: ScoredAllele, pos: int, options: Options) -> dict[info.Field, list[str]]:
+def rows_of(
+    allele: ScoredAllele, pos: int, options: Options, opinions: Opinions | None = None
+) -> dict[info.Field, list[str]]:
     """An allele's rows of the packed fields. `pos`: the record's POS, 1-based."""
     if isinstance(allele, LookedUp):
         hgvs = allele.hgvs_rows(options.transcripts) if options.hgvs_out else []
@@ -490,12 +495,7 @@ def rows_of(allele: ScoredAllele, pos: int, options: Options) -> dict[info.Field
         info.EVENT: [
             row for e in effects for c in e.consequences for row in info.event_rows(alt, e.gene, c)
         ],
-        info.RBP: [
-            info.rbp_row(alt, e.gene, cause.delta, part)
-            for e in effects
-            for cause in e.causes
-            for part in cause.rows(options.rbp_max)
-        ],
+        info.RBP: [row for e in effects for row in _cause_rows(alt, e, options, opinions)],
         info.HGVS: [
             info.hgvs_row(alt, e.gene, transcript, e.hgvs(transcript))
             for e in effects * options.hgvs_out
@@ -503,6 +503,17 @@ def rows_of(allele: ScoredAllele, pos: int, options: Options) -> dict[info.Field
         ],
         info.SPLICEAI: [info.spliceai_row(alt, e.gene, e.deltas, pos) for e in effects],
     }
+
+
+def _cause_rows(
+    alt: str, effect: GeneEffect, options: Options, opinions: Opinions | None
+) -> list[str]:
+    """The rows of SAMVAR_RBP of an allele and a gene."""
+    shown = [(c.delta, part) for c in effect.causes for part in c.rows(options.rbp_max)]
+    if not opinions:
+        return [info.rbp_row(alt, effect.gene, delta, part) for delta, part in shown]
+    told = opinions.of(effect.window, [part for _, part in shown])
+    return [info.rbp_row(alt, effect.gene, delta, part, told.cells(part)) for delta, part in shown]
 
 
 def tsv_table(handle: TextIO) -> Table:
@@ -543,9 +554,11 @@ def header_lines(
     options: Options,
     command: str | None,
     hashed: Mapping[str, str],
+    opinions: Opinions | None = None,
 ) -> list[str]:
     """Provenance and the definition of the fields. `hashed`: MD5 of contigs."""
     b = predictor.bundle
+    rbp = info.with_columns(opinions.columns) if opinions else info.RBP
     seeds = "+".join(map(str, b.seeds))
     run = (
         []
@@ -561,9 +574,13 @@ def header_lines(
         *(f"##samvar_contig=<ID={contig},Md5={md5}>" for contig, md5 in hashed.items()),
         f"##samvar_annotation=<ID={_id(annotation.name)},File={_quoted(annotation.name)},"
         f"Sha256={annotation.digest}>",
+        *(
+            f"##samvar_{s.key}=<ID={_id(s.name)},Name={_quoted(s.name)},Sha256={s.sha256}>"
+            for s in (opinions.sources if opinions else ())
+        ),
         f"##samvar_params={options.text()}",
         *info.evidence_lines(b.evidence),
-        *(f.header() for f in options.fields),
+        *((rbp if f is info.RBP else f).header() for f in options.fields),
     ]
 
 

@@ -27,6 +27,10 @@ class JunctionError(SamvarError):
     """A file of junctions is malformed, truncated or of an unknown form."""
 
 
+class PeakError(SamvarError):
+    """A file of peaks of binding is malformed, or of another genome build."""
+
+
 class SequenceError(SamvarError):
     """Sequences are no FASTA, or cannot be used as they were asked to be."""
 

@@ -60,6 +60,38 @@ RBP = Field(
     "sites differ, integrated gradients; SPACING, OTHER and RESIDUAL complete the sum. Format: "
     "ALLELE|SYMBOL|RBP|EVENT|POS|SITE|DACT|EFFECT|DELTA",
 )
+
+
+NEAR_PEAK = 50  # bases; that far a site may lie from where it was crosslinked, a peak's 5' end
+
+
+class Column(NamedTuple):
+    """A column that rows of SAMVAR_RBP have at their end when it is asked for."""
+
+    name: str
+    description: str
+
+
+BIND = Column(
+    "BIND",
+    "change, ALT less REF, of the log-odds (natural logarithm) that the RBP binds the bases around "
+    "the site by the model of ##samvar_binding, . where that does not know the RBP",
+)
+PEAK = Column(
+    "PEAK",
+    f"cell lines, joined by +, with a peak of the RBP within {NEAR_PEAK} bases of the site by "
+    "##samvar_peaks, no where there is none, . where these do not know the RBP",
+)
+
+
+def with_columns(columns: Sequence[Column]) -> Field:
+    """SAMVAR_RBP with these columns at the end of its rows."""
+    text, _, packed_columns = RBP.description.rpartition(" Format: ")
+    told = "".join(f" {column.name}: {column.description}." for column in columns)
+    names = "|".join((packed_columns, *(column.name for column in columns)))
+    return RBP._replace(description=f"{text}{told} Format: {names}")
+
+
 HGVS = Field(
     "SAMVAR_HGVS",
     ".",
@@ -227,8 +259,18 @@ def tsv_rows(
     return "".join("\t".join(_CONTROL.sub(" ", c) or "." for c in row) + "\n" for row in rows)
 
 
-def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
-    """One row of SAMVAR_RBP. `delta`: index into deltas.NAMES."""
+def binding_value(change: float | None) -> str:
+    """What BIND says; . for nothing."""
+    return _number(change, 3)
+
+
+def peak_value(cell_lines: Sequence[str] | None) -> str:
+    """What PEAK says; . for nothing."""
+    return "." if cell_lines is None else "+".join(cell_lines) or "no"
+
+
+def rbp_row(alt: str, gene: Gene, delta: int, part: Part, more: Sequence[str] = ()) -> str:
+    """One row of SAMVAR_RBP. `delta`: index into deltas.NAMES; `more`: of second opinions."""
     return packed(
         [
             alt,
@@ -240,6 +282,7 @@ def rbp_row(alt: str, gene: Gene, delta: int, part: Part) -> str:
             _number(part.change, 3),
             _number(part.effect, 4),
             NAMES[delta],
+            *more,
         ]
     )
 

@@ -261,10 +261,15 @@ def agree(key: str, a: str, b: str, options: Options) -> bool:
     machine."""
     tolerance = TOLERANCE[options.precision]
     if key == info.RBP.key:
-        return _same(a.partition(",")[0], b.partition(",")[0], ROUGHLY)
+        return _same(_first_cause(a), _first_cause(b), ROUGHLY)
     if key == info.EVENT.key:
         return _same_events(a, b, options.event_min, tolerance)
     return _same(a, b, tolerance)
+
+
+def _first_cause(rows: str) -> str:
+    """The first row, without the columns of second opinions."""
+    return "|".join(rows.partition(",")[0].split("|")[: len(info.RBP.columns())])
 
 
 def _same_events(a: str, b: str, least: float, tolerance: float) -> bool:

@@ -31,6 +31,8 @@ from .options import (
     file_only,
     listed,
     of_build,
+    opinion_options,
+    opinions_of,
     read_genes,
     say,
     score_options,
@@ -221,6 +223,7 @@ def _form_of_name(output: str) -> str | None:
 )
 @region_options
 @score_options
+@opinion_options
 @click.option(
     "--phased",
     is_flag=True,
@@ -248,7 +251,8 @@ def _form_of_name(output: str) -> str | None:
     "--scores",
     metavar="FILE",
     help="Take alleles from this file of samvar precompute, made with the same model, files and "
-    "options, and score the others. Not with --phased, --spliceai-compat, --parquet or a GPU.",
+    "options, and score the others. Not with --phased, --spliceai-compat, --parquet, --binding, "
+    "--peaks or a GPU.",
 )
 @click.option(
     "--hgvs-out",
@@ -347,6 +351,8 @@ def annotate(
     device,
     precision,
     transcripts,
+    binding,
+    peaks,
     **options,
 ) -> None:
     """Annotate a VCF or BCF with splice changes and their causes.
@@ -371,9 +377,9 @@ def annotate(
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
     outputs = Outputs(output, output_type, write_index, tsv, parquet, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
-    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named, scores))
+    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named, scores, peaks))
     if scores:
-        _check_combination(options, parquet, device)
+        _check_combination(options, parquet, device, binding or peaks)
     if parquet:
         arrow()
     if precision == "bf16" and device == "cpu":
@@ -396,12 +402,23 @@ def annotate(
         genes = genes or _genes(genome, annotation, no_cache)
         check_transcripts(transcripts, chosen.transcripts, genes)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
+        opinions = stack.enter_context(opinions_of(binding, peaks, genome))
         tables = stack.enter_context(outputs.open_tables(chosen))
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()
         counts = run(
-            reader, writer, genome, genes, predictor, chosen, command, tables, md5, precomputed
+            reader,
+            writer,
+            genome,
+            genes,
+            predictor,
+            chosen,
+            command,
+            tables,
+            md5,
+            precomputed,
+            opinions,
         )
     if stats:
         seconds = dict(start=loaded - started, run=time.monotonic() - loaded)
@@ -417,12 +434,15 @@ def annotate(
         sys.exit(EXIT_STRICT)
 
 
-def _check_combination(options: dict, parquet: str | None, device: str) -> None:
+def _check_combination(
+    options: dict, parquet: str | None, device: str, opinions: str | None
+) -> None:
     """Raises UsageError where something is asked for that a file of scores does not have."""
     not_there = {
         "--phased": options["phased"],
         "--spliceai-compat": options["spliceai_compat"],
         "--parquet": parquet,
+        "--binding or --peaks": opinions,
         f"--device {device}": device != "cpu",
     }
     if given := [option for option, value in not_there.items() if value]:

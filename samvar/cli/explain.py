@@ -17,6 +17,8 @@ from .options import (
     genome_and_genes,
     listed,
     model_option,
+    opinion_options,
+    opinions_of,
     rbp_min_option,
     say,
     to_stdout,
@@ -75,6 +77,7 @@ def _second(model: str, compare: str) -> str:
     "always listed."
 )
 @event_options
+@opinion_options
 @click.option(
     "--explain-check",
     is_flag=True,
@@ -130,6 +133,8 @@ def explain(
     rbp_min,
     transcripts,
     event_min,
+    binding,
+    peaks,
     explain_check,
     json_file,
     svg,
@@ -173,7 +178,7 @@ def explain(
     named = None if transcripts in WELL_KNOWN else transcripts
     pictures = _pictures(svg, png, figure, form)
     outputs = [path for path, _ in pictures]
-    different_files(json_file, *outputs, html, inputs=(fasta, annotation, vcf, named))
+    different_files(json_file, *outputs, html, inputs=(fasta, annotation, vcf, named, peaks))
     check_outputs("-", json_file, *outputs, html)
     if any(kind != "svg" for _, kind in pictures):
         need_matplotlib()
@@ -194,7 +199,7 @@ def explain(
     bundles = [load_bundle(name) for name in names]
     by_model = []
     for bundle in bundles:
-        with Predictor(bundle) as predictor:
+        with Predictor(bundle) as predictor, opinions_of(binding, peaks, genome) as opinions:
             if isinstance(asked, Region):
                 own = [explanation.explain_region(genome, genes, predictor, *asked)]
             else:
@@ -203,7 +208,9 @@ def explain(
                     alleles, "explained", disable=None if len(alleles) > 1 else True, unit="ALT"
                 )
                 own = [
-                    explanation.explain(genome, genes, predictor, contig, pos, ref, alt, options)
+                    explanation.explain(
+                        genome, genes, predictor, contig, pos, ref, alt, options, opinions=opinions
+                    )
                     for contig, pos, ref, alt in shown
                 ]
         by_model.append(own)

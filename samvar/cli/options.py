@@ -422,6 +422,42 @@ def score_options(command):
     return command
 
 
+def opinion_options(command):
+    """Second opinions on causes."""
+    binding = click.option(
+        "--binding",
+        metavar="default|FOLDER",
+        help="Also tell, of each RBP that it knows, how far a model of in-vivo binding sees the "
+        "site change (BIND): the one that comes with samvar, or that of samvar train binding.",
+    )
+    peaks = click.option(
+        "--peaks",
+        metavar="FOLDER|FILE",
+        type=click.Path(exists=True),
+        help="Also tell in which cell lines a peak of the RBP lies at the site (PEAK): CLIP peaks "
+        "as narrowPeak or BED, named PROTEIN_CELL, or ENCODE's with their metadata.tsv. They must "
+        "be of the FASTA's genome build.",
+    )
+    return binding(peaks(command))
+
+
+@contextmanager
+def opinions_of(binding: str | None, peaks: str | None, genome: Genome) -> Iterator:
+    """The second opinions that are asked for; None where none are."""
+    if not binding and not peaks:
+        yield None
+        return
+    from ..formats.peaks import read_peaks
+    from ..model.binding import load_binding
+    from ..opinions import Opinions
+
+    found = read_peaks(peaks) if peaks else None
+    if found:
+        found.check(genome)
+    with Opinions(load_binding(binding) if binding else None, found) as opinions:
+        yield opinions
+
+
 def check_plot(figure: str, needed: bool = True) -> None:
     """Raises UsageError where the name of a figure has no suffix to go by, SamvarError without
     matplotlib where that is `needed`."""

@@ -19,6 +19,7 @@ from .sam import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
 MANIFEST = "manifest.json"
+BINDING = "binding"  # the folder among the bundles that holds a model of binding
 FORMAT = 1
 MOTIF_SITES = "motif sites"  # in metrics.json: per kind, the bases counted and the densities
 LEARNT_MOTIFS = "learnt motifs"  # in metrics.json: per kind, what they look like
@@ -115,7 +116,9 @@ def build(config: dict, state: dict[str, torch.Tensor]) -> SAM:
 
 def bundled() -> list[str]:
     """Names of the bundles that come with samvar."""
-    return sorted(e.name for e in os.scandir(FOLDER) if e.is_dir()) if os.path.isdir(FOLDER) else []
+    if not os.path.isdir(FOLDER):
+        return []
+    return sorted(e.name for e in os.scandir(FOLDER) if e.is_dir() and e.name != BINDING)
 
 
 def load_bundle(name: str) -> Bundle:

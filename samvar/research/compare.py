@@ -133,7 +133,7 @@ def _effects(rows: str) -> dict[str, dict[Feature, float]]:
     columns = info.RBP.columns()
     sums: dict[tuple[str, Feature, str, str], float] = defaultdict(float)
     for row in rows.split(",") if rows not in ("", ".") else ():
-        values = dict(zip(columns, row.split("|"), strict=True))
+        values = dict(zip(columns, row.split("|")))  # second opinions may follow
         allele, gene, delta = (values[key] for key in ("ALLELE", "SYMBOL", "DELTA"))
         for feature in _features(unquote(values["RBP"])):
             sums[allele, feature, gene, delta] += float(values["EFFECT"])

@@ -144,6 +144,8 @@ def load_run(
         raise RecipeError(f"{folder} is a run of motifs alone: `train am --learnt-motifs` takes it")
     if description["kind"] == "cnn":
         raise RecipeError(f"{folder} is a run of a cnn: `train teach --teacher` takes it")
+    if description["kind"] == "binding":
+        raise RecipeError(f"{folder} is a run of a model of binding: annotate --binding takes it")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
@@ -102,6 +103,50 @@ class CnnRecipe(Recipe):
             raise RecipeError(f"context must be one of {', '.join(map(str, CONTEXTS))}")
         if not 0 <= self.site_share <= 1:
             raise RecipeError("site_share must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingRecipe(Recipe):
+    """`samvar train binding`: a network of in-vivo binding, learnt from peaks of CLIP.
+
+    Lengths are bases. `extend5`: peaks are longer by so much at their 5' end, where the crosslink
+    is. A bin is bound where peaks hold half of it or more. `controls`: for each bound bin and
+    protein. `region_channels` 0: no region types; `residual`: with the block of ResidualBind;
+    `proteins`: these alone, none: all with `least` bound bins in train genes.
+    """
+
+    validation: tuple[str, ...] = ("chr1", "chr3")  # contigs
+    held_out: tuple[str, ...] = ("chr5", "chr7", "chr9")  # contigs that are not read
+    held_out_genes: tuple[str, ...] = ()  # nor is any gene that lies over one of them
+    window: int = 150
+    bin: int = 50
+    extend5: int = 50
+    controls: int = 2
+    least: int = 100
+    proteins: tuple[str, ...] = ()
+    batch: int = 256  # examples a step, half of them bound by some protein
+    channels: int = 64
+    region_channels: int = 16
+    hidden: int = 128
+    residual: bool = False
+    dropout: float = 0.3
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "bin", "controls", "least", "channels", "hidden")
+        at_least(self, 2, "batch")
+        at_least(self, 0, "extend5", "region_channels")
+        if self.window < self.bin or (self.window - self.bin) % 2:
+            raise RecipeError("window must be bin and an even number of bases more")
+        if not 0 <= self.dropout < 1:
+            raise RecipeError("dropout must lie between 0 and 1")
+        for name in ("validation", "held_out", "held_out_genes", "proteins"):
+            names = tuple(getattr(self, name))
+            object.__setattr__(self, name, names)
+            if not all(isinstance(n, str) for n in names):
+                raise RecipeError(f"{name} must be a list of names")
+        if both := sorted(set(self.validation) & set(self.held_out)):
+            raise RecipeError(f"{', '.join(both)}: both validation and held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +307,16 @@ def load_recipe(path: str, kind: type[R]) -> R:
         raise RecipeError(f"cannot read recipe {path}: {e.strerror or e}") from e
     except tomllib.TOMLDecodeError as e:
         raise RecipeError(f"recipe {path} is not TOML: {e}") from e
+    return recipe_from(values, kind, path)
+
+
+def load_json_recipe(path: str, kind: type[R]) -> R:
+    """The recipe that a run's model.json holds. Raises RecipeError where it holds none."""
+    try:
+        with open(path) as handle:
+            values = json.load(handle)["recipe"]
+    except (OSError, ValueError, KeyError) as e:
+        raise RecipeError(f"{path} holds no recipe: {e!r}") from e
     return recipe_from(values, kind, path)
 
 

@@ -4,7 +4,7 @@ motifs around it."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from ..genomics.variant import Status, Variant
 from ..genomics.window import Place, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
 from ..model.bundle import Background, Bundle, LearntMotif
+from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import FLOOR, Consequence, consequences
@@ -161,6 +162,7 @@ class GeneView:
     consequences: tuple[Consequence, ...] = ()
     sureness: tuple[Sureness, ...] = ()
     learnt: Mapping[str, LearntMotif] = field(default_factory=dict)  # as `Bundle.learnt`
+    told: Told | None = None  # second opinions on the causes, where they were asked for
 
     @property
     def verdict(self) -> str:
@@ -325,10 +327,11 @@ def explain(
     alt: str,
     options: Options,
     thorough: bool = True,
+    opinions: Opinions | None = None,
 ) -> Explanation:
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
     apart, and always the largest: `thorough`, with each site also put back alone, or as `annotate`
-    does."""
+    does. `opinions`: those to be asked about causes."""
     allele = Allele(contig, pos, ref, alt)
     change = examine(genome, annotation, allele, options)
     if isinstance(change, Status):
@@ -336,7 +339,14 @@ def explain(
     shown = windows(genome, annotation, predictor, change, options)
     (job,) = predictor.ahead([shown], options.precision)
     (scored,) = job()
-    return _explanation(predictor, allele, *_views(predictor, scored, options, thorough))
+    status, views = _views(predictor, scored, options, thorough)
+    if opinions:
+        views = [replace(view, told=_told(opinions, view)) for view in views]
+    return _explanation(predictor, allele, status, views)
+
+
+def _told(opinions: Opinions, view: GeneView) -> Told:
+    return opinions.of(view.window, [p for cause in view.causes or () for p in cause.parts])
 
 
 def explain_all(

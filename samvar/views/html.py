@@ -11,6 +11,7 @@ import numpy as np
 
 from ..annotate import Allele
 from ..info import EVENT_COLUMNS, event_values, place
+from ..opinions import Told
 from ..scoring.attribution import Attribution, Part
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
 from ..scoring.knockout import KINDS
@@ -183,7 +184,7 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
     width = BESIDE if titled else WIDTH
     picture = svg(draw(e, view, width, headline=False), on_page=True, label=e.short_title)
     parts.append(f'<figure class="scroll">{picture}</figure>')
-    parts += [_cause_table(c, e) for c in view.causes or []]
+    parts += [_cause_table(c, e, view.told) for c in view.causes or []]
     parts.append(_event_table(view) if view.deltas else _motif_table(view))
     return f"<div>{''.join(parts)}</div>"
 
@@ -229,7 +230,7 @@ def _event_table(view: GeneView) -> str:
     return f"<h3>Events</h3>{table([name.lower() for name in EVENT_COLUMNS], rows)}"
 
 
-def _cause_table(cause: Attribution, e: Explanation) -> str:
+def _cause_table(cause: Attribution, e: Explanation, told: Told | None) -> str:
     rows = cause.rows(MOST)
     most = max((abs(p.effect) for p in rows), default=1) or 1
     cells = []
@@ -249,9 +250,10 @@ def _cause_table(cause: Attribution, e: Explanation) -> str:
                 "" if p.change is None else f"{p.change:+.2f}",
                 "" if p.knockout is None else f"{p.knockout:+.4f}",
                 "" if share is None else f"{share:.1f}",
+                *map(escape, told.cells(p) if told else ()),
             ]
         )
-    heads = list(COLUMNS)
+    heads = [*COLUMNS, *(column.name for column in told.columns)] if told else list(COLUMNS)
     if all(p.knockout is None for p in rows):
         at = heads.index("knock-out")
         heads, cells = heads[:at] + heads[at + 1 :], [c[:at] + c[at + 1 :] for c in cells]
@@ -305,7 +307,12 @@ def _motif_table(view: GeneView) -> str:
 def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) -> str:
     """Where the page comes from, what it shows, and how far it can be trusted. `cases`: what is
     known against their explanations is shown."""
-    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in COLUMNS.items())
+    told = [view.told for e in cases for view in e.genes if view.told]
+    asked = {
+        column.name: escape(column.description) for column in (told[0].columns if told else ())
+    }
+    described = (COLUMNS | asked).items()
+    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in described)
     return (
         '<section class="about"><h2>How to read this</h2>'
         "<p>REF stands above ALT, base by base. Triangles are splice sites, as high as they are "

@@ -392,11 +392,20 @@ def draw(motif: Motif) -> Figure:
 
 
 def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: str) -> None:
+    places = np.arange(-MOTIF_REACH, MOTIF_REACH + 1)
+    letters(axes, values, places, limits)
+    axes.set_xticks([-10, -5, 0, 5, 10])
+    axes.set_ylabel(label)
+
+
+def letters(
+    axes: Axes, values: np.ndarray, places: np.ndarray, limits: tuple[float, float]
+) -> None:
+    """Draw letters A C G T of these heights (n, 4) at their places (n,); those below zero hang."""
     import logomaker
     import pandas
 
     drawn = np.where(np.abs(values) < LEAST * (limits[1] - limits[0]), 0, values)
-    places = np.arange(-MOTIF_REACH, MOTIF_REACH + 1)
     if drawn.any():
         logomaker.Logo(
             pandas.DataFrame(drawn, index=places, columns=list("ACGT")),
@@ -408,10 +417,8 @@ def _logo(axes: Axes, values: np.ndarray, limits: tuple[float, float], label: st
             baseline_width=0,
         )
     axes.axhline(0, color=plots.FAINT, lw=0.6, zorder=-1)
-    axes.set_xlim(-MOTIF_REACH - 0.7, MOTIF_REACH + 0.7)
+    axes.set_xlim(places[0] - 0.7, places[-1] + 0.7)
     axes.set_ylim(limits)
-    axes.set_xticks([-10, -5, 0, 5, 10])
-    axes.set_ylabel(label)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
 
 

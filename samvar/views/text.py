@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..info import EVENT_COLUMNS, event_values, numbers, place
+from ..info import BIND, EVENT_COLUMNS, PEAK, event_values, numbers, place
 from ..model.bundle import Background
+from ..opinions import Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import Consequence, Outcome
@@ -64,7 +65,7 @@ def _gene_dict(view: GeneView, background: Background | None) -> dict:
                 value=c.value,
                 pos=where[c.delta],
                 residual=c.residual,
-                parts=[_part_dict(p, c, background) for p in c.parts],
+                parts=[_part_dict(p, c, background) | _opinion_dict(view.told, p) for p in c.parts],
                 families=[dict(family=f, effect=x) for f, x in families(c)],
             )
             for c in view.causes or []
@@ -140,6 +141,15 @@ def _part_dict(
         seeds_agree=p.agree == 1.0,
         percentile=percentile(p, cause, background),
     )
+
+
+def _opinion_dict(told: Told | None, p: attribution.Part) -> dict:
+    """Second opinions on a cause; nothing where none were asked for."""
+    if told is None:
+        return {}
+    opinion = told.on(p)
+    values = {BIND: opinion.binding, PEAK: opinion.peak}
+    return {column.name.lower(): values[column] for column in told.columns}
 
 
 def _landscape_dict(side: Landscape, region: bool) -> dict:
@@ -222,7 +232,8 @@ def _causes_text(
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
         titles = ["effect", "site of", "event", "position", "sequence", "change"]
         titles += ["percentile"] * bool(background) + ["knock-out"] * check
-        rows = [titles] + [_row(p, c, background, check) for p in c.rows(most)]
+        titles += [column.name for column in view.told.columns] if view.told else []
+        rows = [titles] + [_row(p, c, background, check, view.told) for p in c.rows(most)]
         lines += _in_columns(rows)
         grouped = [f"{name} {x:+.3f}" for name, x in families(c)[:5] if abs(x) >= 0.0005]
         lines.append("    by family: " + ", ".join(grouped))
@@ -244,7 +255,11 @@ def _in_columns(rows: list[list[str]]) -> list[str]:
 
 
 def _row(
-    p: attribution.Part, cause: attribution.Attribution, background: Background | None, check: bool
+    p: attribution.Part,
+    cause: attribution.Attribution,
+    background: Background | None,
+    check: bool,
+    told: Told | None,
 ) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
     number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
@@ -261,4 +276,5 @@ def _row(
         cells
         + ["" if share is None else f"{share:.1f}"] * bool(background)
         + [number(p.knockout, 4)] * check
+        + (told.cells(p) if told else [])
     )

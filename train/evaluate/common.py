@@ -23,6 +23,7 @@ from samvar.scoring.calibrated import calibrated
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.groups import group_of, in_exon, offsets
 from samvar.scoring.predictor import Predictor, ScoredWindow
+from samvar.training.areas import auprc, auroc  # noqa: F401  # the scripts take them from here
 from samvar.training.evaluate import Scores
 
 HELD_OUT = ("chr1", "chr3", "chr5", "chr7")
@@ -172,23 +173,6 @@ def _genes(annotation: Annotation, change: Change) -> list[Gene]:
     if not isinstance(change, Variant):
         return []
     return annotation.overlapping(change.contig, *change.span)
-
-
-def auroc(label: np.ndarray, value: np.ndarray) -> float:
-    """Chance that a positive scores above a negative, ties one half."""
-    order = np.sort(value)
-    rank = (np.searchsorted(order, value, "left") + np.searchsorted(order, value, "right") + 1) / 2
-    p, n = label.sum(), (~label).sum()
-    return float((rank[label].sum() - p * (p + 1) / 2) / (p * n))
-
-
-def auprc(label: np.ndarray, value: np.ndarray) -> float:
-    """Average precision; rows of equal score enter together."""
-    order = np.argsort(-value, kind="stable")
-    hits = np.cumsum(label[order])
-    last = np.append(np.diff(value[order]) != 0, True)
-    precision, recall = hits[last] / (np.flatnonzero(last) + 1), hits[last] / label.sum()
-    return float(np.sum(np.diff(recall, prepend=0) * precision))
 
 
 def bootstrap(

@@ -14,6 +14,7 @@ COMMANDS = {
     "teach": "samvar.cli.train.teach",
     "motifs": "samvar.cli.train.motifs",
     "am": "samvar.cli.train.sam",
+    "binding": "samvar.cli.train.binding",
     "average": "samvar.cli.train.average",
     "evaluate": "samvar.cli.train.evaluate",
     "bundle": "samvar.cli.train.bundle",

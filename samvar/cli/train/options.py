@@ -46,10 +46,23 @@ def in_pairs(fastas, annotations) -> list[tuple[str, str]]:
 
 
 def training_options(command):
+    return run_options([data_option])(command)
+
+
+def run_options(inputs):
+    """What every run of a recipe takes. `inputs`: the options that say what it is trained on."""
+
+    def add(command):
+        return _run_options(command, inputs)
+
+    return add
+
+
+def _run_options(command, inputs):
     for option in reversed(
         [
             click.argument("recipe", type=click.Path(exists=True, dir_okay=False)),
-            data_option,
+            *inputs,
             click.option(
                 "-o",
                 "--output",
@@ -82,11 +95,17 @@ def training_options(command):
     return command
 
 
+def use_deterministic() -> None:
+    """Have runs on a GPU be repeatable to the last bit."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+
+
 def run_training(
     kind: str, recipe, data, output, resume, minutes, deterministic, device, **more
 ) -> None:
-    import torch
-
     from ...files import check_folder_writable
     from ...model.device import device_of
     from ...training.checkpoint import Checkpoint
@@ -99,8 +118,7 @@ def run_training(
     from ...training.sam import SamTask
 
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        use_deterministic()
     check_folder_writable(output)
     settings: LssiRecipe | CnnRecipe | MotifRecipe | SamRecipe
     if kind == "lssi":
