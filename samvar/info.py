@@ -107,7 +107,7 @@ EVENT = Field(
     + " ".join(k.value for k in Kind)
     + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a premature STOP; NMD, yes, or "
     "no and the exception, or why there is no FRAME; PROB, strength of the event from 0 to 1, no "
-    "probability of it (how sure: samvar_evidence); predicted RNA. "
+    "probability of it; predicted RNA. "
     "Format: ALLELE|SYMBOL|TRANSCRIPT|EVENT|EXON|START|END|SIZE|FRAME|STOP|NMD|PROB|RNA",
 )
 HAP = Field(

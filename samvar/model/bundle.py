@@ -131,9 +131,8 @@ def load_bundle(name: str) -> Bundle:
     folder = os.path.join(FOLDER, place) if place in bundled() else place
     if not os.path.isfile(os.path.join(folder, MANIFEST)):
         raise BundleError(
-            f"no weight bundle {place!r}; bundled: {', '.join(bundled()) or 'none'}, :am or :fm "
-            f"behind its name for one of its kinds; or give a "
-            "folder"
+            f"no weight bundle {place!r}; bundled: {', '.join(bundled()) or 'none'} (:am or :fm "
+            "behind the name for one of its kinds); or give a folder"
         )
     verify(folder)
     try:
