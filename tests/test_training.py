@@ -38,6 +38,7 @@ from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
 from samvar.training.motifs import read_folders
 from samvar.training.recipe import (
+    BindingRecipe,
     CnnRecipe,
     LssiRecipe,
     MotifRecipe,
@@ -670,6 +671,8 @@ def test_shipped_recipes_are_valid():
                     "cnn.toml": CnnRecipe,
                     "cnn-plain.toml": CnnRecipe,
                 }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
+                if os.path.basename(root) == "binding":
+                    kind = BindingRecipe
                 load_recipe(os.path.join(root, name), kind)
 
 
