@@ -692,3 +692,73 @@ def test_notes_are_kept_with_the_genes(tmp_path, cache):
     path = write(tmp_path, "".join(gtf_rows("exon", CHAIN + COPY, T1)))
     notes = [load_annotation(path, cache=True).notes for _ in range(2)]
     assert notes[0] == notes[1] and len(notes[0]) == 1 and len(list(cache.iterdir())) == 1
+
+
+# ------------------------------------------------- one transcript id in two genes
+
+
+AAA, BBB = 'gene_id "g1"; gene_name "AAA"; ', 'gene_id "g2"; gene_name "BBB"; '
+N = 'transcript_id "N";'
+
+
+def gff3_of_two_genes(strand="+", copy_strand="+"):
+    """Transcripts of one ID, each with an exon chain and a CDS, in two genes."""
+    return [
+        row
+        for gene, name, chain, its_strand in (
+            ("g1", "AAA", CHAIN, strand),
+            ("g2", "BBB", COPY, copy_strand),
+        )
+        for kind, intervals, ids in (
+            ("gene", [(chain[0][0], chain[-1][1])], f"ID={gene};Name={name}"),
+            ("mRNA", [(chain[0][0], chain[-1][1])], f"ID=N;Parent={gene}"),
+            ("exon", chain, "Parent=N"),
+            ("CDS", chain[1:2], "Parent=N"),
+        )
+        for row in gtf_rows(kind, intervals, ids, strand=its_strand)
+    ]
+
+
+def gtf_of_two_genes(strand="+", copy_strand="+"):
+    return [
+        row
+        for ids, chain, its_strand in ((AAA, CHAIN, strand), (BBB, COPY, copy_strand))
+        for kind, intervals, own in (
+            ("transcript", [(chain[0][0], chain[-1][1])], ids + N),
+            ("exon", chain, N),
+            ("CDS", chain[1:2], N),
+        )
+        for row in gtf_rows(kind, intervals, own, strand=its_strand)
+    ]
+
+
+@pytest.mark.parametrize("strands", ["++", "--", "+-", "-+"])
+@pytest.mark.parametrize("rows_of", [gff3_of_two_genes, gtf_of_two_genes])
+def test_an_exon_belongs_to_the_transcript_row_that_holds_it(tmp_path, rows_of, strands):
+    rows = rows_of(*strands)
+    by_place = sorted(rows, key=lambda row: int(row.split("\t")[3]))
+    exons_first = sorted(rows, key=lambda row: row.split("\t")[2])
+    for text in (rows, rows[::-1], by_place, by_place[::-1], exons_first):
+        annotation = found(tmp_path, text)
+        assert places(annotation) == [("g1", list(CHAIN)), ("g2", list(COPY))]
+        names = [(g.symbol, g.strand, g.chosen.id) for g in annotation.genes]
+        assert names == [("AAA", strands[0], "N"), ("BBB", strands[1], "N")]
+        assert [g.chosen.cds_length for g in annotation.genes] == [122, 122]
+        assert annotation.notes == ()
+
+
+def test_what_shared_rows_say_of_their_transcript_holds_for_each(tmp_path):
+    tagged = N + ' tag "MANE_Select"; transcript_version "3";'
+    rows = [r.replace(N, tagged) if "\texon\t" in r else r for r in gtf_of_two_genes()]
+    for gene in found(tmp_path, rows).genes:
+        assert (gene.chosen.id, gene.chosen.rank) == ("N.3", Rank.MANE_SELECT)
+
+
+def test_the_note_of_a_transcript_without_exons_gives_its_id(tmp_path):
+    rows = [r for r in gff3_of_two_genes() if not ("\t4745\t" in r and "Parent=N" in r)]
+    rows = [r for r in rows if r.split("\t")[3] not in ("6087", "6865")]
+    annotation = found(tmp_path, rows)
+    assert places(annotation) == [("g1", list(CHAIN))]
+    assert annotation.notes == (
+        "1 genes or transcripts without exon, CDS or UTR rows are left out (N)",
+    )

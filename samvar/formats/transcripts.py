@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -149,6 +149,25 @@ class Draft:
         self.placed |= other.placed
         self.numbers.extend(other.numbers)
 
+    def share(self, owners: Iterable[Draft]) -> None:
+        """Each piece goes to that of the `owners` (this draft may be among them) whose own row is
+        nearest to it, with what is known of the transcript. Where no owner has a row, all stay."""
+        spans = sorted(
+            ((*span, owner) for owner in owners for span in owner.places(SPAN)),
+            key=itemgetter(0, 1),
+        )
+        if not spans:
+            return
+        known = Draft()
+        known.rank, known.version, known.differs = self.rank, self.version, self.differs
+        rows = list(self._rows())
+        self.numbers = array("I")
+        for packed, start, end in rows:
+            is_piece = packed & _KIND in PIECES
+            owner = spans[_nearest(start, end, spans)][-1] if is_piece else self
+            owner.numbers.extend((packed, start, end))
+            owner.join(known)
+
     def _rows(self) -> Iterator[tuple[int, int, int]]:
         """(kind and number of the exon, packed; start; end) of each row."""
         numbers = iter(self.numbers)
@@ -247,8 +266,7 @@ def _copies(numbers: dict[Interval, int], spans: Intervals) -> list[list[Interva
     if spans:
         nearest: dict[int, list[Interval]] = {}
         for start, end in exons:
-            away = [max(s - end, start - e) for s, e in spans]  # below 0: they overlap
-            nearest.setdefault(away.index(min(away)), []).append((start, end))
+            nearest.setdefault(_nearest(start, end, spans), []).append((start, end))
         return [nearest[i] for i in sorted(nearest)]
     near: list[list[Interval]] = []
     for exon in exons:
@@ -258,6 +276,12 @@ def _copies(numbers: dict[Interval, int], spans: Intervals) -> list[list[Interva
             near.append([exon])
     numbered = [part for own in near for part in _by_number(own, [numbers[e] for e in own])]
     return [copy for part in numbered for copy in _repeats(part)]
+
+
+def _nearest(start: int, end: int, spans: Sequence[tuple]) -> int:
+    """Which of the spans (start, end, ...) is nearest, or reaches furthest over the interval."""
+    away = [max(s - end, start - e) for s, e, *_ in spans]  # below 0: they overlap
+    return away.index(min(away))
 
 
 def _by_number(exons: list[Interval], numbers: list[int]) -> list[list[Interval]]:
