@@ -548,6 +548,36 @@ def test_exons_are_cds_and_utr_rows_where_there_are_no_exon_rows(tmp_path):
         )
 
 
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("kept", [(0,), (1,), (2,), (0, 2), (1, 2)])
+def test_cds_and_utr_rows_where_no_exon_row_lies_are_exons(tmp_path, kept, strand):
+    """As in a file that was cut off."""
+    rows = (
+        gtf_rows("exon", [CHAIN[i] for i in kept], T1)
+        + gtf_rows("five_prime_utr", [(401, 420)], T1)
+        + gtf_rows("CDS", [(421, 540), CHAIN[1], (1960, 2000)], T1)
+        + gtf_rows("stop_codon", [(2001, 2003)], T1)
+        + gtf_rows("three_prime_utr", [(2004, 2188)], T1)
+    )
+    rows = [r.replace("\t+\t", f"\t{strand}\t") for r in rows]
+    gff3 = [r.replace(T1, "Parent=T") for r in rows]
+    for text in (rows, rows[::-1], gff3):
+        annotation = found(tmp_path, text)
+        assert places(annotation)[0][1] == list(CHAIN)
+        assert annotation.genes[0].chosen.cds_length == 120 + 122 + 44
+        assert annotation.notes == (
+            "1 transcripts have CDS or UTR rows where no exon row lies; these count as exons (T)",
+        )
+
+
+@pytest.mark.parametrize("kind", ["CDS", "stop_codon", "3UTR"])
+def test_a_row_that_an_exon_row_meets_makes_no_exon_longer(tmp_path, kind):
+    """Nor does one that touches such a row."""
+    rows = gtf_rows("exon", CHAIN, T1) + gtf_rows("CDS", [CHAIN[0], (1250, 1310)], T1)
+    annotation = found(tmp_path, rows + gtf_rows(kind, [(1311, 1313)], T1))
+    assert places(annotation) == [("G", list(CHAIN))] and annotation.notes == ()
+
+
 def test_cds_rows_of_a_gene_whose_transcripts_have_exons_are_no_transcript(tmp_path):
     text = gtf_rows("gene", [(401, 2188)], "ID=G") + gtf_rows(
         "mRNA", [(401, 2188)], "ID=T;Parent=G"

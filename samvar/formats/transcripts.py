@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -184,10 +184,14 @@ class Draft:
     def transcripts(
         self, name: str, strand: str, gene_spans: list[Interval], notes: Notes
     ) -> list[Transcript]:
-        """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
-        UTR rows joined."""
+        """The transcript, once for each place it has. Exons are those of exon rows, and CDS and UTR
+        rows joined where no exon row lies."""
         own = self._pieces()
-        numbers = own.exons or dict.fromkeys(merge(own.utrs + [c[:2] for c in own.coding]), 0)
+        numbers = own.exons
+        if others := _without_exon(own.utrs + [c[:2] for c in own.coding], numbers):
+            if numbers:
+                notes.add(Notes.FEW_EXONS, name)
+            numbers |= dict.fromkeys(others, 0)
         parts = _copies(numbers, merge(own.spans or gene_spans, touching=False))
         if len(parts) > 1:
             notes.add(Notes.SPLIT, name)
@@ -228,6 +232,21 @@ class _Pieces(NamedTuple):
     coding: list[tuple[int, int, int]]  # start, end, kind
     utrs: list[Interval]
     spans: list[Interval]
+
+
+def _without_exon(pieces: list[Interval], exons: Collection[Interval]) -> list[Interval]:
+    """CDS and UTR rows, joined, that overlap no exon row."""
+    ends = dict(pieces)
+    if all(_meets(start, ends[start], exons) for start in ends.keys() - dict(exons).keys()):
+        return []  # quick, for there are many transcripts
+    return [run for run in merge(pieces) if not _meets(*run, exons)]
+
+
+def _meets(start: int, end: int, exons: Iterable[Interval]) -> bool:
+    for first, last in exons:  # quicker than any()
+        if first < end and start < last:
+            return True
+    return False
 
 
 def _cds(
