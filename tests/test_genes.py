@@ -103,6 +103,19 @@ def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     assert gene.sites() == ({40}, {19})
 
 
+def test_gff3_contigs_have_escapes(tmp_path):
+    """GFF3: letters that a column may not hold are percent-encoded, in column 1 as elsewhere."""
+    rows = gtf_rows("gene", [(401, 2188)], "ID=G;Name=x%3By", "a%2Cb%25")
+    rows += gtf_rows("mRNA", [(401, 2188)], "ID=T%2C1;Parent=G", "a%2Cb%25")
+    rows += gtf_rows("exon", CHAIN[:2], "Parent=T%2C1", "a%2Cb%25")
+    rows += gtf_rows("exon", CHAIN[2:], "Parent=T%2c1", "a,b%25")
+    (gene,) = found(tmp_path, rows).genes
+    assert (gene.contig, gene.symbol, gene.chosen.id) == ("a,b%", "x;y", "T,1")
+    assert places(found(tmp_path, rows)) == [("G", list(CHAIN))]
+    gtf = gtf_rows("exon", CHAIN, T1, "a%2Cb")  # GTF has none
+    assert found(tmp_path, gtf).genes[0].contig == "a%2Cb"
+
+
 def test_gff3_exon_with_two_parents_before_their_transcript(tmp_path):
     text = (
         "1\tx\texon\t11\t20\t.\t+\t.\tParent=T1,T2\n"

@@ -82,6 +82,8 @@ def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], 
     drafts: dict[Owner, Draft] = defaultdict(Draft)
     features: Features = {}
     for contig, kind, feature_type, start, end, strand, text in rows(lines):
+        if "%" in contig:
+            contig = unquote(contig)
         if kind in PIECES:
             found = _PARENT.search(text)
             owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
