@@ -103,6 +103,19 @@ def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     assert gene.sites() == ({40}, {19})
 
 
+def test_gff3_contigs_have_escapes(tmp_path):
+    """GFF3: letters that a column may not hold are percent-encoded, in column 1 as elsewhere."""
+    rows = gtf_rows("gene", [(401, 2188)], "ID=G;Name=x%3By", "a%2Cb%25")
+    rows += gtf_rows("mRNA", [(401, 2188)], "ID=T%2C1;Parent=G", "a%2Cb%25")
+    rows += gtf_rows("exon", CHAIN[:2], "Parent=T%2C1", "a%2Cb%25")
+    rows += gtf_rows("exon", CHAIN[2:], "Parent=T%2c1", "a,b%25")
+    (gene,) = found(tmp_path, rows).genes
+    assert (gene.contig, gene.symbol, gene.chosen.id) == ("a,b%", "x;y", "T,1")
+    assert places(found(tmp_path, rows)) == [("G", list(CHAIN))]
+    gtf = gtf_rows("exon", CHAIN, T1, "a%2Cb")  # GTF has none
+    assert found(tmp_path, gtf).genes[0].contig == "a%2Cb"
+
+
 def test_gff3_exon_with_two_parents_before_their_transcript(tmp_path):
     text = (
         "1\tx\texon\t11\t20\t.\t+\t.\tParent=T1,T2\n"
@@ -548,6 +561,36 @@ def test_exons_are_cds_and_utr_rows_where_there_are_no_exon_rows(tmp_path):
         )
 
 
+@pytest.mark.parametrize("strand", "+-")
+@pytest.mark.parametrize("kept", [(0,), (1,), (2,), (0, 2), (1, 2)])
+def test_cds_and_utr_rows_where_no_exon_row_lies_are_exons(tmp_path, kept, strand):
+    """As in a file that was cut off."""
+    rows = (
+        gtf_rows("exon", [CHAIN[i] for i in kept], T1)
+        + gtf_rows("five_prime_utr", [(401, 420)], T1)
+        + gtf_rows("CDS", [(421, 540), CHAIN[1], (1960, 2000)], T1)
+        + gtf_rows("stop_codon", [(2001, 2003)], T1)
+        + gtf_rows("three_prime_utr", [(2004, 2188)], T1)
+    )
+    rows = [r.replace("\t+\t", f"\t{strand}\t") for r in rows]
+    gff3 = [r.replace(T1, "Parent=T") for r in rows]
+    for text in (rows, rows[::-1], gff3):
+        annotation = found(tmp_path, text)
+        assert places(annotation)[0][1] == list(CHAIN)
+        assert annotation.genes[0].chosen.cds_length == 120 + 122 + 44
+        assert annotation.notes == (
+            "1 transcripts have CDS or UTR rows where no exon row lies; these count as exons (T)",
+        )
+
+
+@pytest.mark.parametrize("kind", ["CDS", "stop_codon", "3UTR"])
+def test_a_row_that_an_exon_row_meets_makes_no_exon_longer(tmp_path, kind):
+    """Nor does one that touches such a row."""
+    rows = gtf_rows("exon", CHAIN, T1) + gtf_rows("CDS", [CHAIN[0], (1250, 1310)], T1)
+    annotation = found(tmp_path, rows + gtf_rows(kind, [(1311, 1313)], T1))
+    assert places(annotation) == [("G", list(CHAIN))] and annotation.notes == ()
+
+
 def test_cds_rows_of_a_gene_whose_transcripts_have_exons_are_no_transcript(tmp_path):
     text = gtf_rows("gene", [(401, 2188)], "ID=G") + gtf_rows(
         "mRNA", [(401, 2188)], "ID=T;Parent=G"
@@ -692,3 +735,73 @@ def test_notes_are_kept_with_the_genes(tmp_path, cache):
     path = write(tmp_path, "".join(gtf_rows("exon", CHAIN + COPY, T1)))
     notes = [load_annotation(path, cache=True).notes for _ in range(2)]
     assert notes[0] == notes[1] and len(notes[0]) == 1 and len(list(cache.iterdir())) == 1
+
+
+# ------------------------------------------------- one transcript id in two genes
+
+
+AAA, BBB = 'gene_id "g1"; gene_name "AAA"; ', 'gene_id "g2"; gene_name "BBB"; '
+N = 'transcript_id "N";'
+
+
+def gff3_of_two_genes(strand="+", copy_strand="+"):
+    """Transcripts of one ID, each with an exon chain and a CDS, in two genes."""
+    return [
+        row
+        for gene, name, chain, its_strand in (
+            ("g1", "AAA", CHAIN, strand),
+            ("g2", "BBB", COPY, copy_strand),
+        )
+        for kind, intervals, ids in (
+            ("gene", [(chain[0][0], chain[-1][1])], f"ID={gene};Name={name}"),
+            ("mRNA", [(chain[0][0], chain[-1][1])], f"ID=N;Parent={gene}"),
+            ("exon", chain, "Parent=N"),
+            ("CDS", chain[1:2], "Parent=N"),
+        )
+        for row in gtf_rows(kind, intervals, ids, strand=its_strand)
+    ]
+
+
+def gtf_of_two_genes(strand="+", copy_strand="+"):
+    return [
+        row
+        for ids, chain, its_strand in ((AAA, CHAIN, strand), (BBB, COPY, copy_strand))
+        for kind, intervals, own in (
+            ("transcript", [(chain[0][0], chain[-1][1])], ids + N),
+            ("exon", chain, N),
+            ("CDS", chain[1:2], N),
+        )
+        for row in gtf_rows(kind, intervals, own, strand=its_strand)
+    ]
+
+
+@pytest.mark.parametrize("strands", ["++", "--", "+-", "-+"])
+@pytest.mark.parametrize("rows_of", [gff3_of_two_genes, gtf_of_two_genes])
+def test_an_exon_belongs_to_the_transcript_row_that_holds_it(tmp_path, rows_of, strands):
+    rows = rows_of(*strands)
+    by_place = sorted(rows, key=lambda row: int(row.split("\t")[3]))
+    exons_first = sorted(rows, key=lambda row: row.split("\t")[2])
+    for text in (rows, rows[::-1], by_place, by_place[::-1], exons_first):
+        annotation = found(tmp_path, text)
+        assert places(annotation) == [("g1", list(CHAIN)), ("g2", list(COPY))]
+        names = [(g.symbol, g.strand, g.chosen.id) for g in annotation.genes]
+        assert names == [("AAA", strands[0], "N"), ("BBB", strands[1], "N")]
+        assert [g.chosen.cds_length for g in annotation.genes] == [122, 122]
+        assert annotation.notes == ()
+
+
+def test_what_shared_rows_say_of_their_transcript_holds_for_each(tmp_path):
+    tagged = N + ' tag "MANE_Select"; transcript_version "3";'
+    rows = [r.replace(N, tagged) if "\texon\t" in r else r for r in gtf_of_two_genes()]
+    for gene in found(tmp_path, rows).genes:
+        assert (gene.chosen.id, gene.chosen.rank) == ("N.3", Rank.MANE_SELECT)
+
+
+def test_the_note_of_a_transcript_without_exons_gives_its_id(tmp_path):
+    rows = [r for r in gff3_of_two_genes() if not ("\t4745\t" in r and "Parent=N" in r)]
+    rows = [r for r in rows if r.split("\t")[3] not in ("6087", "6865")]
+    annotation = found(tmp_path, rows)
+    assert places(annotation) == [("g1", list(CHAIN))]
+    assert annotation.notes == (
+        "1 genes or transcripts without exon, CDS or UTR rows are left out (N)",
+    )

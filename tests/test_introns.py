@@ -44,6 +44,42 @@ def test_shifted_introns_are_refused_and_true_ones_are_not(minigenes, shift):
     check_introns(Genome(fasta), load_annotation(minigenes(0)[1]))
 
 
+def few(annotation, *genes):
+    """The annotation with these genes alone."""
+    with open(annotation) as f:
+        rows = [line for line in f if any(f'gene_id "{gene}"' in line for gene in genes)]
+    with open(annotation, "w") as f:
+        f.writelines(rows)
+
+
+@pytest.mark.parametrize("genes, introns", [(["STRONG"], 2), (["STRONG", "WEAK"], 4)])
+def test_of_few_shifted_introns_the_user_is_warned(minigenes, genes, introns):
+    fasta, annotation = minigenes(7)
+    few(annotation, *genes)
+    doubt = check_introns(Genome(fasta), load_annotation(annotation))
+    assert doubt.startswith(f"only 0 of {introns} introns of annotation {annotation} ")
+    assert fasta in doubt and "build?" in doubt
+    true = minigenes(0)[1]
+    few(true, *genes)
+    assert check_introns(Genome(fasta), load_annotation(true)) == ""
+
+
+def test_no_intron_is_no_doubt(tmp_path, minigenes):
+    fasta, _ = minigenes(0)
+    annotation = toy.gtf(tmp_path / "one.gtf", ("G", "mini", "+", [(401, 540)]))
+    assert check_introns(Genome(fasta), load_annotation(annotation)) == ""
+
+
+@pytest.mark.parametrize("option", [[], ["--allow-annotation-mismatch"]])
+def test_the_warning_is_on_stderr_unless_the_user_allows(minigenes, tmp_path, option):
+    fasta, annotation = minigenes(7)
+    few(annotation, "STRONG")
+    command = ["explain", "mini:1304:G:A", "-f", fasta, "-a", annotation]
+    result = CliRunner().invoke(main, [*command, "--model", toy.bundle(tmp_path), *option])
+    assert result.exit_code == 0
+    assert ("samvar: only 0 of 2 introns" in result.stderr) == (not option)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["background", "evaluate"])
 def test_training_commands_check_and_tell_notes(minigenes, tmp_path, command):

@@ -259,13 +259,14 @@ def read_genes(annotation: str, cache: bool = True):
 
 
 def of_build(genome, genes) -> Annotation:
-    """The annotation, whose introns must be introns in the FASTA, unless the user allows otherwise;
-    with the stop codons that it leaves out."""
+    """The annotation, whose introns must be introns in the FASTA, unless the user allows otherwise
+    (where they are too few to tell, stderr has a warning); with the stop codons it leaves out."""
     from ..genomics.introns import check_introns
     from ..genomics.stop_codons import with_stop_codons
 
-    if not click.get_current_context().meta.get(ALLOW_MISMATCH):
-        check_introns(genome, genes)
+    allowed = click.get_current_context().meta.get(ALLOW_MISMATCH)
+    if not allowed and (doubt := check_introns(genome, genes)):
+        say(f"samvar: {doubt}")
     return with_stop_codons(genome, genes)
 
 

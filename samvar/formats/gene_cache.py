@@ -15,7 +15,7 @@ import platformdirs
 from ..files import complete_file
 from ..genomics.genes import Exons, Gene, Rank, Transcript
 
-FORMAT = 10
+FORMAT = 11
 TEXTS = "id", "symbol", "contig", "strand", "origin"
 
 

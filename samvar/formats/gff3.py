@@ -14,6 +14,7 @@ from .transcripts import (
     EXON,
     PIECES,
     SPAN,
+    STRANDS,
     Draft,
     differs,
     inherit_strands,
@@ -40,7 +41,8 @@ class Feature(NamedTuple):
     differs: bool
 
 
-Features = dict[tuple[str, str], Feature]  # (contig, ID)
+Features = dict[tuple[str, str], Feature]  # (contig, ID); an ID of several transcripts stands
+# for the first, "ID\nParent" for each other
 Owner = tuple[str, str, str]  # ID, contig, strand
 
 
@@ -49,6 +51,7 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     its lines in any order. Parts without a strand have that of their transcript."""
     drafts, features = _read_rows(lines, notes)
     inherit_strands(drafts, drafts, notes)
+    _share_namesakes(drafts, features)
     parents = {(contig, f.parent) for (contig, _), f in features.items()}
     grouped: dict[Owner, list[Transcript]] = defaultdict(list)
     symbols: dict[str, str] = {}
@@ -69,7 +72,7 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
             )
         for name, draft in own.items():
             if PIECES.isdisjoint(draft.kinds) and (contig, name) not in parents:
-                notes.add(Notes.NO_EXONS, _bare(name))
+                notes.add(Notes.NO_EXONS, _bare(name.partition("\n")[0]))
     for (gene_id, contig, strand), transcripts in grouped.items():
         yield from loci(gene_id, symbols.get(gene_id, gene_id), contig, strand, transcripts)
 
@@ -79,6 +82,8 @@ def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], 
     drafts: dict[Owner, Draft] = defaultdict(Draft)
     features: Features = {}
     for contig, kind, feature_type, start, end, strand, text in rows(lines):
+        if "%" in contig:
+            contig = unquote(contig)
         if kind in PIECES:
             found = _PARENT.search(text)
             owners = [unquote(p.strip()) for p in found[1].split(",")] if found else []
@@ -91,14 +96,39 @@ def _read_rows(lines: Iterable[str], notes: Notes) -> tuple[dict[Owner, Draft], 
             attributes = _attributes(text)
             if "ID" in attributes:
                 name = attributes["ID"][0]
-                features[contig, name] = _feature(feature_type, attributes)
-                if _EXPECTED.search(feature_type):
+                feature = _feature(feature_type, attributes)
+                expected = bool(_EXPECTED.search(feature_type))
+                if expected and _other_parent(features.get((contig, name)), feature):
+                    name += "\n" + feature.parent
+                features[contig, name] = feature
+                if expected:
                     drafts[name, contig, strand].add_span(start, end)
     for name, contig, strand in list(drafts):
         protein = features.get((contig, name))
         if protein and (protein.source, contig, strand) in drafts:
             del drafts[name, contig, strand]  # its CDS rows name the transcript, too
     return drafts, features
+
+
+def _other_parent(before: Feature | None, feature: Feature) -> bool:
+    """Whether both have a parent, but not the same."""
+    return len({f.parent for f in (before, feature) if f and f.parent}) == 2
+
+
+def _share_namesakes(drafts: dict[Owner, Draft], features: Features) -> None:
+    """The parts of transcripts of several genes that have one ID go to the nearest of them."""
+    names_of: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for contig, key in features:
+        name, is_namesake, _ = key.partition("\n")
+        if is_namesake:
+            names_of[contig, name].append(key)
+    for (contig, name), namesakes in names_of.items():
+        for strand in STRANDS:
+            if shared := drafts.get((name, contig, strand)):
+                keys = [(n, contig, strand) for n in (name, *namesakes)]
+                shared.share([drafts[key] for key in keys if key in drafts])
+                if not shared.numbers:
+                    del drafts[name, contig, strand]
 
 
 def _by_gene(

@@ -159,14 +159,21 @@ def _name(symbols: dict[str, str], owner: str, text: str) -> None:
 
 
 def _with_genes(drafts: dict[Key, Draft]) -> dict[Key, Draft]:
-    """Rows without a gene id go to the gene of their transcript, rows without a transcript id to
-    the gene's only transcript (else they are one of the gene's name)."""
+    """Rows without a gene id go to the gene of their transcript (of several genes, to that whose
+    transcript row is nearest), rows without a transcript id to the gene's only transcript (else
+    they are one of the gene's name)."""
     genes_of: dict[tuple, set[str]] = defaultdict(set)
     transcripts_of: dict[tuple, set[str]] = defaultdict(set)
     for transcript, gene, contig, strand in drafts:
         if transcript and gene:
             genes_of[transcript, contig, strand].add(gene)
             transcripts_of[gene, contig, strand].add(transcript)
+    for (transcript, contig, strand), some in genes_of.items():
+        if len(some) > 1 and (bare := drafts.get((transcript, "", contig, strand))):
+            owners = [drafts[transcript, gene, contig, strand] for gene in sorted(some)]
+            bare.share([bare, *owners])
+            if not bare.numbers:
+                del drafts[transcript, "", contig, strand]
     whole: dict[Key, Draft] = {}
     for key in list(drafts):
         transcript, gene, contig, strand = key

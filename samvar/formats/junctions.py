@@ -35,8 +35,8 @@ Parser = Callable[[list[str]], tuple[Junction, ...]]
 
 @contextmanager
 def open_junctions(path: str, fasta: str) -> Iterator[AlignmentReader | Iterator[Row]]:
-    """What a file, or stdin (-), holds, by its content: alignments, or rows of a text that may be
-    gzipped. `fasta`: the reference that CRAM needs. Raises JunctionError where it cannot be read,
+    """Alignments, or rows of a text that may be gzipped: the content of a file, or stdin (-), says
+    which. `fasta`: the reference that CRAM needs. Raises JunctionError where it cannot be read,
     now or later."""
     name = "stdin" if path == "-" else path
     if path == "-" and (sys.stdin is None or sys.stdin.isatty()):

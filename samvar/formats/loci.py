@@ -15,6 +15,7 @@ class Notes:
 
     SPLIT = "ids of transcripts stand at several places of a contig; each place is a transcript"
     OVERLAP = "transcripts have exons that overlap, which are joined: copies under one id?"
+    FEW_EXONS = "transcripts have CDS or UTR rows where no exon row lies; these count as exons"
     NO_EXONS = "genes or transcripts without exon, CDS or UTR rows are left out"
     NO_STRAND = "genes, transcripts or their parts without a strand are left out"
     NO_ID = "exons without a gene or transcript are left out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -149,6 +149,25 @@ class Draft:
         self.placed |= other.placed
         self.numbers.extend(other.numbers)
 
+    def share(self, owners: Iterable[Draft]) -> None:
+        """Each piece goes to that of the `owners` (this draft may be among them) whose own row is
+        nearest to it, with what is known of the transcript. Where no owner has a row, all stay."""
+        spans = sorted(
+            ((*span, owner) for owner in owners for span in owner.places(SPAN)),
+            key=itemgetter(0, 1),
+        )
+        if not spans:
+            return
+        known = Draft()
+        known.rank, known.version, known.differs = self.rank, self.version, self.differs
+        rows = list(self._rows())
+        self.numbers = array("I")
+        for packed, start, end in rows:
+            is_piece = packed & _KIND in PIECES
+            owner = spans[_nearest(start, end, spans)][-1] if is_piece else self
+            owner.numbers.extend((packed, start, end))
+            owner.join(known)
+
     def _rows(self) -> Iterator[tuple[int, int, int]]:
         """(kind and number of the exon, packed; start; end) of each row."""
         numbers = iter(self.numbers)
@@ -165,10 +184,14 @@ class Draft:
     def transcripts(
         self, name: str, strand: str, gene_spans: list[Interval], notes: Notes
     ) -> list[Transcript]:
-        """The transcript, once for each place it has. Exons are those of exon rows, else CDS and
-        UTR rows joined."""
+        """The transcript, once for each place it has. Exons are those of exon rows, and CDS and UTR
+        rows joined where no exon row lies."""
         own = self._pieces()
-        numbers = own.exons or dict.fromkeys(merge(own.utrs + [c[:2] for c in own.coding]), 0)
+        numbers = own.exons
+        if others := _without_exon(own.utrs + [c[:2] for c in own.coding], numbers):
+            if numbers:
+                notes.add(Notes.FEW_EXONS, name)
+            numbers |= dict.fromkeys(others, 0)
         parts = _copies(numbers, merge(own.spans or gene_spans, touching=False))
         if len(parts) > 1:
             notes.add(Notes.SPLIT, name)
@@ -211,6 +234,21 @@ class _Pieces(NamedTuple):
     spans: list[Interval]
 
 
+def _without_exon(pieces: list[Interval], exons: Collection[Interval]) -> list[Interval]:
+    """CDS and UTR rows, joined, that overlap no exon row."""
+    ends = dict(pieces)
+    if all(_meets(start, ends[start], exons) for start in ends.keys() - dict(exons).keys()):
+        return []  # quick, for there are many transcripts
+    return [run for run in merge(pieces) if not _meets(*run, exons)]
+
+
+def _meets(start: int, end: int, exons: Iterable[Interval]) -> bool:
+    for first, last in exons:  # quicker than any()
+        if first < end and start < last:
+            return True
+    return False
+
+
 def _cds(
     coding: list[tuple[int, int, int]], first: int, last: int, strand: str
 ) -> tuple[int, int, int]:
@@ -247,8 +285,7 @@ def _copies(numbers: dict[Interval, int], spans: Intervals) -> list[list[Interva
     if spans:
         nearest: dict[int, list[Interval]] = {}
         for start, end in exons:
-            away = [max(s - end, start - e) for s, e in spans]  # below 0: they overlap
-            nearest.setdefault(away.index(min(away)), []).append((start, end))
+            nearest.setdefault(_nearest(start, end, spans), []).append((start, end))
         return [nearest[i] for i in sorted(nearest)]
     near: list[list[Interval]] = []
     for exon in exons:
@@ -258,6 +295,12 @@ def _copies(numbers: dict[Interval, int], spans: Intervals) -> list[list[Interva
             near.append([exon])
     numbered = [part for own in near for part in _by_number(own, [numbers[e] for e in own])]
     return [copy for part in numbered for copy in _repeats(part)]
+
+
+def _nearest(start: int, end: int, spans: Sequence[tuple]) -> int:
+    """Which of the spans (start, end, ...) is nearest, or reaches furthest over the interval."""
+    away = [max(s - end, start - e) for s, e, *_ in spans]  # below 0: they overlap
+    return away.index(min(away))
 
 
 def _by_number(exons: list[Interval], numbers: list[int]) -> list[list[Interval]]:

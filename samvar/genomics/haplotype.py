@@ -49,9 +49,9 @@ def _spelled_out(genome: Genome, parts: Sequence[Variant]) -> Variant:
 
 
 def _apart(genome: Genome, parts: Sequence[Variant]) -> tuple[Variant, ...]:
-    """The parts; those whose placements meet as one, since the same haplotype could be told as
-    changes at other places there. All that meet are joined at once, so that both strands have the
-    same; what they make may meet further ones."""
+    """The parts; those whose placements meet as one, since the same haplotype could be
+    described as changes at other places there. All that meet are joined at once, so that both
+    strands have the same; what they make may meet further ones."""
     groups = [_Group([part], part.span) for part in parts]
     while True:
         met: list[_Group] = []

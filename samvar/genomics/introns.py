@@ -10,13 +10,14 @@ from .genome import UNKNOWN, Genome, encode, reverse_complement
 
 GT_AG = encode("GTAG").tolist()
 SPLICED = GT_AG, encode("GCAG").tolist(), encode("ATAC").tolist()
-CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, at most and at least
+CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, at most; from how many on to refuse
 
 
-def check_introns(genome: Genome, annotation: Annotation) -> None:
+def check_introns(genome: Genome, annotation: Annotation) -> str:
     """Of a sample of introns in known sequence half or more must be GT-AG, GC-AG or AT-AC.
 
-    Raises WrongBuildError where they are not.
+    Raises WrongBuildError where they are not; of fewer than `MIN_CHECKED` introns, returns a
+    warning for the user (else an empty text).
     """
     spliced = known = 0
     placed = [(g, genome.contig(g.contig)) for g in annotation.genes if len(g.chosen.exons) > 1]
@@ -31,11 +32,16 @@ def check_introns(genome: Genome, annotation: Annotation) -> None:
                 known += 1
                 oriented = ends if gene.strand == "+" else reverse_complement(ends)
                 spliced += oriented.tolist() in SPLICED
-    if known >= MIN_CHECKED and spliced < known / 2:
-        raise WrongBuildError(
-            f"only {spliced} of {known} introns of annotation {annotation.path} begin and end in "
-            f"FASTA {genome.path} as introns do (GT-AG, GC-AG or AT-AC): most likely they are of "
-            "different genome builds, or coordinates are off by one. Give the annotation of the "
-            "FASTA's build, or go on with --allow-annotation-mismatch (in Python: "
-            "allow_annotation_mismatch=True)"
-        )
+    if spliced >= known / 2:
+        return ""
+    seen = (
+        f"{spliced} of {known} introns of annotation {annotation.path} begin and end in FASTA "
+        f"{genome.path} as introns do (GT-AG, GC-AG or AT-AC)"
+    )
+    if known < MIN_CHECKED:
+        return f"only {seen}: is the annotation of the FASTA's genome build?"
+    raise WrongBuildError(
+        f"only {seen}: most likely they are of different genome builds, or coordinates are off by "
+        "one. Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch "
+        "(in Python: allow_annotation_mismatch=True)"
+    )

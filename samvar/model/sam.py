@@ -64,8 +64,8 @@ What a model may have beyond the paper's (`Config`)
 Training
 * The core models are trained on sampled positions: each step draws true sites, decoys (AG or GT
   that are no site) and other bases, weighted by the inverse of the rate at which they are drawn.
-* They may be trained on with the rest (`train_core`): still models of 23 and 9 bases, but then what
-  the aggregator is best told of these, no longer the probability of a site.
+* They may be trained on with the rest (`train_core`): still models of 23 and 9 bases, but then they
+  give what serves the aggregator best, no longer the probability of a site.
 * The density falls geometrically, and reaches its end after a share of the steps; in the paper it
   falls whenever validation accuracy reaches a target (`density_schedule = "accuracy"`).
 * Windows are drawn around sites and strong decoys more often than elsewhere, and may be changed

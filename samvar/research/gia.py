@@ -272,8 +272,8 @@ def measure(
 
 
 class State:
-    """A file that keeps what has been measured, sequence by sequence, for a run that is told apart
-    by `identity`."""
+    """A file that keeps what has been measured, sequence by sequence, for the run that `identity`
+    describes."""
 
     def __init__(self, path: str, identity: dict):
         self.path = path

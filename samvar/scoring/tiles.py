@@ -24,7 +24,7 @@ from ..genomics.window import Window
 from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
-TILE = 1024  # bases: fewer take longer for each base, more are computed in vain
+TILE = 1024  # bases: fewer take longer for each base, of more many are never used
 KEPT = 256  # tensors of a tile: one for each of four stages
 
 
@@ -263,7 +263,7 @@ class Detected(NamedTuple):
 
 def alternative(reference: Reference, *windows: Window, gaps: Sequence[Gap] = ()) -> Detected:
     """The alternative alleles of windows that lie alike, with the stretch that the change can
-    reach, whichever of its `gaps` it is told by."""
+    reach, whichever of its `gaps` describes it."""
     window = windows[0]
     start, end = window.replaced
     start, end = min([start, *(g.start for g in gaps)]), max([end, *(g.end for g in gaps)])

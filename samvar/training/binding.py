@@ -299,9 +299,9 @@ def predict(model: BindingNet, found: Examples, device: torch.device) -> np.ndar
 
 
 class Areas(NamedTuple):
-    """How well the bins that a protein binds are told from others: from its own controls (average
-    precision and area under the ROC curve), and from bins of the same genes that others bind (area
-    under the ROC curve; nan where there are too few)."""
+    """How well the bins that a protein binds are separated from others: from its own controls
+    (average precision and area under the ROC curve), and from bins of the same genes that others
+    bind (area under the ROC curve; nan where there are too few)."""
 
     bound: int
     controls: int
