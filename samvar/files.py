@@ -14,6 +14,7 @@ from itertools import chain
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = "\ufeff"
+CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
 UTF16 = b"\xff\xfe", b"\xfe\xff"
 BUFFER = 1 << 20  # bytes
 CHUNK = 1 << 16  # bytes that are split into lines at once: they stay in the processor's cache

@@ -303,9 +303,8 @@ def listed(transcripts: str):
     if transcripts in WELL_KNOWN:
         return transcripts
     try:
-        with open(transcripts, encoding="utf-8-sig") as lines:
-            ids = [line.strip() for line in lines]
-    except (OSError, UnicodeDecodeError) as e:
+        ids = [line.strip() for line in text_lines(transcripts)]
+    except OSError as e:
         raise SamvarError(
             f"--transcripts {transcripts} is none of {', '.join(WELL_KNOWN)}, and no file that can "
             f"be read: {e}"

@@ -15,13 +15,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import VcfError
-from ...files import STDOUT_CLOSED, complete_file
+from ...files import CR_ALONE, STDOUT_CLOSED, complete_file
 from ..regions import Regions
 from .bcf import BcfWriter, check_first_record, feeder, is_bcf, text_of
 from .bgzf import BGZF_EOF, Tail
 from .indexed import fetched, record_count, write_index
 from .record import OWN_META, Record, declared, split_info
-from .text import CR_ALONE, TextWriter, has_joined_lines, not_a_header, numbered
+from .text import TextWriter, has_joined_lines, not_a_header, numbered
 
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 

@@ -38,7 +38,6 @@ class TextWriter:
         self._stream.flush()
 
 
-CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
 _JOINED = re.compile(rb"\r(?:#|[^\t\r\n]+\t[0-9]+\t)")
 _COLUMNS = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split()
 
