@@ -88,6 +88,11 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
         (HEADER + RECORD[:-1] + b"\r" + RECORD, "line 4: lines end in CR alone"),
         (b"#CHROM\tPOS\n", "line 1"),
         (HEADER + b"1\t5\t.\tA\n", "line 4: 4 columns"),
+        (
+            HEADER.replace(b"REF\tALT", b"ALT\tREF"),
+            "line 3: column 4 .* is 'ALT', where .* has REF",
+        ),
+        (HEADER.replace(b"INFO", b"info"), "line 3: column 8 .* is 'info', where a VCF has INFO"),
         (HEADER + b"\t5\t.\tA\tC\t.\t.\t.\n", "line 4: CHROM is empty"),
         (HEADER + b"1\tfive\t.\tA\tC\t.\t.\t.\n", "line 4"),
         (HEADER + b"1\t1_0\t.\tA\tC\t.\t.\t.\n", "POS"),

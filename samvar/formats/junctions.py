@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from ..errors import JunctionError
-from ..files import BYTE_ORDER_MARK, CR_ALONE, GZIP, complete_file
+from ..files import BYTE_ORDER_MARK, CR_ALONE, GZIP, new_file, writing
 from ..genomics.junction import STRANDS, Junction
 from .alignments import AlignmentReader, is_alignments
 from .vcf.bgzf import BGZF_EOF, Bgzf, Tail
@@ -68,10 +68,11 @@ def open_text(path: str) -> Iterator[Callable[[bytes], object]]:
     """A function that writes bytes to a file that appears when it is complete, compressed (BGZF)
     where its name ends in .gz; - is stdout."""
     if path == "-":
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
+        with writing(path):
+            yield sys.stdout.buffer.write
+            sys.stdout.buffer.flush()
         return
-    with complete_file(path) as part, open(part, "wb") as handle:
+    with new_file(path, "wb") as handle:
         if path.endswith(".gz"):
             packed = Bgzf(handle)
             yield packed.write

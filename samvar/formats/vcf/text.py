@@ -47,6 +47,18 @@ def has_joined_lines(line: bytes) -> bool:
     return b"\r" in line and bool(_JOINED.search(line))
 
 
+def wrong_column(line: bytes) -> str | None:
+    """Which of the eight columns that every #CHROM line names has another name; None where none."""
+    names = line.rstrip(b"\r\n").decode(errors="replace").split("\t")
+    for number, (name, expected) in enumerate(zip(names, _COLUMNS[:8]), 1):
+        if name != expected:
+            return (
+                f"column {number} of the #CHROM line is {name!r}, where a VCF has {expected}: the "
+                f"order is {' '.join(_COLUMNS[:8])}"
+            )
+    return None
+
+
 def not_a_header(path: str, number: int, line: bytes, begun: bool) -> str:
     """The message about a line before #CHROM that is not a header line. `begun`: header lines stand
     before it."""
