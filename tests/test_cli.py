@@ -14,6 +14,7 @@ from samvar.cli import main
 from . import toy
 
 FULL = "/dev/full"
+CONTIG = "##contig=<ID=c,length=600>"
 
 
 def commands(group=main, path=()):
@@ -158,12 +159,12 @@ def test_a_file_read_through_stdin_is_no_output(command, inputs, tmp_path):
         "annotate x.vcf > F",
         "explain c:100 --vcf x.vcf --html F",
         "explain c:100 --vcf x.vcf > F",
-        "scan c:100 -o F",
-        "scan c:100 > F",
+        "scan c:100-101 -o F",
+        "scan c:100-101 > F",
         "junctions x.bed -o F --clean y.bed",
-        "junctions x.bed -o y.tsv --clean F",
-        "junctions x.bed -o y.tsv --clean - > F",
-        "knockout --rbp QKI -o F",
+        "junctions x.bed -o y.tsv --min-score 0 --clean F",
+        "junctions x.bed -o y.tsv --min-score 0 --clean - > F",
+        "knockout --rbp AAA1 -o F",
     ],
 )
 def test_a_full_disk_is_told_with_the_file(command, inputs, bundle, tmp_path):
@@ -180,6 +181,27 @@ def test_a_full_disk_is_told_with_the_file(command, inputs, bundle, tmp_path):
     *_, last = result.stderr.splitlines()
     assert last == f"samvar: error: cannot write {where}: No space left on device"
     assert result.returncode == 1
+
+
+def annotated(record, inputs, bundle, tmp_path, *more):
+    """What `annotate` says of a VCF of one record."""
+    path = toy.vcf(tmp_path / "one.vcf", record, header=("##fileformat=VCFv4.2", CONTIG))
+    return CliRunner().invoke(main, ["annotate", path, *inputs, "--model", bundle, *more])
+
+
+def test_a_share_of_refs_is_a_plain_number(inputs, bundle, tmp_path):
+    wrong = "A" if toy.random_bases(600)[99] != "A" else "C"
+    result = annotated(("c", 100, wrong, "G"), inputs, bundle, tmp_path, "--strict")
+    assert result.exit_code == 3 and "samvar: 100 % of the REFs" in result.stderr
+
+
+def test_records_on_no_contig_of_the_fasta_are_told(inputs, bundle, tmp_path):
+    result = annotated(("zz", 5, "A", "C"), inputs, bundle, tmp_path)
+    assert result.exit_code == 0 and "NO_CONTIG 1" in result.stderr
+    assert f"no record is on a contig of {inputs[1]} (c): they are on zz." in result.stderr
+    base = toy.random_bases(600)[99]
+    known = annotated(("c", 100, base, "G" if base != "G" else "A"), inputs, bundle, tmp_path)
+    assert known.exit_code == 0 and "no record is on" not in known.stderr
 
 
 def test_a_folder_that_can_be_made_is_no_error(tmp_path):

@@ -406,3 +406,15 @@ def test_a_position_that_an_index_cannot_have_is_refused(tmp_path, form, index, 
 def test_a_region_that_no_index_reaches_is_told(indexed):
     with pytest.raises(VcfError, match="1:3000000000: an index is read up to .*-t"):
         by_index(indexed[0], "1:3000000000-4000000000")
+
+
+@pytest.mark.parametrize("form", ["z", "b", "u"])
+def test_no_bytes_but_text_go_to_a_terminal(monkeypatch, form):
+    terminal = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with pytest.raises(OSError, match="stdout is a terminal"):
+        with open_output("-", form):
+            pass
+    with open_output("-", "v") as writer:
+        writer.finish()
