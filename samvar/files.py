@@ -101,9 +101,13 @@ def writing(path: str) -> Iterator[None]:
         yield
     except OSError as e:
         if e.filename is None and e.errno in NO_ROOM:
-            where = "to stdout" if path == "-" else path
-            raise OSError(f"cannot write {where}: {os.strerror(e.errno)}") from e
+            raise OSError(cannot_write(path, e.errno)) from e
         raise
+
+
+def cannot_write(path: str, number: int) -> str:
+    """That a file, or stdout (-), cannot be written, by the number of the system's error."""
+    return f"cannot write {'to stdout' if path == '-' else path}: {os.strerror(number)}"
 
 
 @contextmanager

@@ -183,6 +183,20 @@ def test_a_full_disk_is_told_with_the_file(command, inputs, bundle, tmp_path):
     assert result.returncode == 1
 
 
+@pytest.mark.skipif(not os.path.exists(FULL), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["--help", "--version", "annotate --help"])
+def test_help_for_a_full_disk_is_told_in_a_line(command):
+    with open(FULL, "w") as out:
+        result = subprocess.run(
+            [sys.executable, "-m", "samvar.cli", *command.split()],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    told = "samvar: error: cannot write to stdout: No space left on device\n"
+    assert (result.returncode, result.stderr) == (1, told)
+
+
 def annotated(record, inputs, bundle, tmp_path, *more):
     """What `annotate` says of a VCF of one record."""
     path = toy.vcf(tmp_path / "one.vcf", record, header=("##fileformat=VCFv4.2", CONTIG))

@@ -523,6 +523,13 @@ def test_a_closed_pipe_ends_quietly(files, tmp_path):
     assert not (tmp_path / "t").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_told_for_alignments(files, bam, tmp_path):
+    result = run(files, bam, "--clean", "/dev/full", "--min-score", 0, "-o", tmp_path / "t")
+    assert result.exit_code == 1
+    assert "cannot write /dev/full: No space left on device" in result.stderr
+
+
 def test_a_damaged_file_leaves_no_output(files, bam, tmp_path):
     whole = bam.read_bytes()
     (tmp_path / "cut.bam").write_bytes(whole[:-28])  # no end marker

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SamvarError
-from ..files import STDOUT_CLOSED, check_writable, new_file, text_lines, write, writing
+from ..files import (
+    NO_ROOM,
+    STDOUT_CLOSED,
+    cannot_write,
+    check_writable,
+    new_file,
+    text_lines,
+    write,
+    writing,
+)
 
 if TYPE_CHECKING:
     from ..genomics.genes import Annotation, Choice
@@ -152,6 +161,16 @@ class LazyGroup(click.Group):
     def __init__(self, *args, modules: dict[str, str], **kwargs):
         super().__init__(*args, **kwargs)
         self._modules = modules
+
+    def main(self, *args, **kwargs):
+        """As a group's, but that help and version, too, say in a line when stdout is full."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as e:
+            if e.filename is not None or e.errno not in NO_ROOM:
+                raise
+            say(f"samvar: error: {cannot_write('-', e.errno)}")
+            sys.exit(EXIT_ERROR)
 
     def list_commands(self, ctx) -> list[str]:
         return list(self._modules)
