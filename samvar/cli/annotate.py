@@ -167,7 +167,9 @@ class Outputs:
             tables = []
             if self.tsv:
                 handle = stack.enter_context(new_file(self.tsv, "wb"))
-                packed = gzip.GzipFile(fileobj=handle) if self.tsv.endswith(".gz") else handle
+                packed = (
+                    gzip.GzipFile(mode="wb", fileobj=handle) if self.tsv.endswith(".gz") else handle
+                )
                 text = stack.enter_context(io.TextIOWrapper(packed, "utf-8"))
                 tables.append(tsv_table(text))
             if self.parquet:
