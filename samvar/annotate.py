@@ -43,6 +43,7 @@ CHUNK, CHUNK_BYTES = (
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the models have seen
+PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
@@ -109,8 +110,8 @@ class Allele(NamedTuple):
 class Stats:
     """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose
     deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over;
-    those that were looked up, and those that the models were shown; of a phased run those of its
-    haplotypes."""
+    those that were looked up, and those that the models were shown; those on each contig that the
+    FASTA lacks; of a phased run those of its haplotypes."""
 
     records: int = 0
     without_alt: int = 0
@@ -118,6 +119,7 @@ class Stats:
     incomplete: int = 0
     looked_up: int = 0
     computed: int = 0
+    strange: Counter[str] = field(default_factory=Counter)
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
     haplotypes: HaplotypeCounts | None = None
 
@@ -126,11 +128,19 @@ class Stats:
         self.without_alt += bool(record.contig) and not alleles
         for allele in alleles:
             self.statuses[allele.status.name] += 1
+            self.strange[record.contig] += allele.status is Status.NO_CONTIG
             self.looked_up += isinstance(allele, LookedUp)
             self.computed += allele.status in SHOWN and not isinstance(allele, LookedUp)
             residuals = [abs(cause.residual) for gene in allele.genes for cause in gene.causes]
             self.attributed += bool(residuals)
             self.incomplete += max(residuals, default=0.0) > COMPLETE
+
+    @property
+    def all_strange(self) -> bool:
+        """Whether alleles lie on contigs that the FASTA lacks, and none is known to lie on one that
+        it has."""
+        placed = sum(self.statuses[s.name] for s in Status if s not in PLACELESS)
+        return self.statuses["NO_CONTIG"] > 0 and not placed
 
     @property
     def mismatch_share(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import gzip
 import io
 import os
@@ -10,11 +11,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
 GZIP = b"\x1f\x8b"
 BYTE_ORDER_MARK = "\ufeff"
+CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
 UTF16 = b"\xff\xfe", b"\xfe\xff"
+NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 BUFFER = 1 << 20  # bytes
 CHUNK = 1 << 16  # bytes that are split into lines at once: they stay in the processor's cache
 
@@ -91,6 +95,22 @@ def check_folder_writable(path: str) -> None:
 
 
 @contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Errors of a full disk or the like, which name no file, name this one; - is stdout."""
+    try:
+        yield
+    except OSError as e:
+        if e.filename is None and e.errno in NO_ROOM:
+            raise OSError(cannot_write(path, e.errno)) from e
+        raise
+
+
+def cannot_write(path: str, number: int) -> str:
+    """That a file, or stdout (-), cannot be written, by the number of the system's error."""
+    return f"cannot write {'to stdout' if path == '-' else path}: {os.strerror(number)}"
+
+
+@contextmanager
 def complete_file(path: str) -> Iterator[str]:
     """A name to write under; the file takes its own name when the block ends well, and goes when it
     does not.
@@ -98,6 +118,11 @@ def complete_file(path: str) -> Iterator[str]:
     A pipe or device is written as it is. Raises OSError when the path cannot be written.
     """
     check_writable(path)
+    with writing(path):
+        yield from _part_of(path)
+
+
+def _part_of(path: str) -> Iterator[str]:
     if os.path.exists(path) and not os.path.isfile(path):
         yield path
         return
@@ -111,8 +136,31 @@ def complete_file(path: str) -> Iterator[str]:
             os.unlink(part)
 
 
+class _Output(io.FileIO):
+    """A file whose errors of writing name it, by the name that it takes in the end: where several
+    are open, the one that is full is told."""
+
+    def __init__(self, part: str, path: str):
+        super().__init__(part, "w")
+        self._path = path
+
+    def write(self, data: Any) -> int:
+        with writing(self._path):
+            return super().write(data)
+
+
+@contextmanager
+def new_file(path: str, mode: str = "w") -> Iterator[Any]:
+    """A `complete_file`, open for text ("w") or bytes ("wb"). Raises OSError, with the name, when
+    it cannot be written."""
+    with complete_file(path) as part:
+        handle = io.BufferedWriter(_Output(part, path), BUFFER)
+        with handle if mode == "wb" else io.TextIOWrapper(handle, "utf-8") as opened:
+            yield opened
+
+
 def write(path: str, content: str | bytes) -> None:
     """The whole content, or nothing, under that name. Raises OSError when the path cannot be
     written."""
-    with complete_file(path) as part, open(part, "wb") as handle:
+    with new_file(path, "wb") as handle:
         handle.write(content if isinstance(content, bytes) else content.encode())

@@ -183,7 +183,7 @@ class Chunks:
         return os.path.exists(self.path(index))
 
     def write(self, index: int, lines: Iterable[bytes]) -> None:
-        with files.complete_file(self.path(index)) as part, open(part, "wb") as stream:
+        with files.new_file(self.path(index), "wb") as stream:
             chunk = Bgzf(stream)
             for line in lines:
                 chunk.write(line)

@@ -160,6 +160,14 @@ def test_the_wrong_files_are_named(files, tmp_path):
         samvar.load(files[0], files[1], "nonesuch")
 
 
+def test_a_scorer_that_is_closed_says_so(files):
+    with samvar.load(*files) as scorer:
+        pass
+    for ask in (scorer.score, scorer.explain):
+        with pytest.raises(samvar.SamvarError, match="closed"):
+            ask(*snv(850))
+
+
 def test_options_reach_the_models(files):
     with samvar.load(*files, samvar.Options(distance=9, rbp_min=np.inf)) as scorer:
         (effect,) = scorer.score(*snv(850)).genes

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from samvar.cli.options import names_in
+from samvar.cli.options import listed, names_in
 from samvar.errors import RecipeError
 from samvar.files import CHUNK, text_lines
 from samvar.formats.regions import Regions
@@ -94,6 +94,8 @@ def test_a_mark_is_no_part_of_a_name(tmp_path):
     path = tmp_path / "x.bed"
     path.write_bytes(MARK + b"BRCA1\r\nTP53 CFTR\n")
     assert names_in(str(path)) == {"BRCA1", "TP53", "CFTR"}
+    path.write_bytes(MARK + b"T.1\r\n#no\r\nT.2\r\n")
+    assert listed(str(path)) == {"T.1", "T.2"}
     path.write_bytes(MARK + b"chr1\t4\t9\n")
     regions = Regions.read(str(path))
     assert regions.contigs == ["chr1"] and regions.on("1") == [(4, 9)]

@@ -141,6 +141,10 @@ def test_missing_index_is_made_and_missing_file_named(tmp_path):
         (b"\xef\xbb\xbf>a\nACGT\n", "byte order mark"),
         (b"", "is empty"),
         (b"ACGT\n", "does not begin with >"),
+        (b"@r\nACGT\n+\nIIII\n", "begin with > and a name, but with b'@r"),
+        (b">a\nACGT\nAC\nACGT\n", r"different lengths in the sequence 'a' \(line 4\)"),
+        (b">b\nAC\n>a x\nACGT\nAC\n\nACGT\n", r"in the sequence 'a x' \(line 7\)"),
+        (b">a\rACGT\rAC\r", "lines end in CR alone"),
     ],
 )
 def test_what_is_no_fasta_is_told_by_its_beginning(tmp_path, content, cause):

@@ -20,7 +20,7 @@ from samvar.cli import main
 from samvar.errors import GenomeError, JunctionError
 from samvar.formats.alignments import junctions_of
 from samvar.formats.annotation import load_annotation
-from samvar.formats.junctions import bed_junctions, read_rows, sj_junctions
+from samvar.formats.junctions import bed_junctions, open_junctions, read_rows, sj_junctions
 from samvar.genomics.genome import CircularGenome, Genome, encode
 from samvar.genomics.junction import Junction, SpliceSite, dinucleotides, sites
 from samvar.genomics.variant import Status
@@ -101,6 +101,26 @@ def by_hand(predictor, bases, position, kind):
 )
 def test_introns_of_bed(line, expected):
     assert bed_junctions(line.split()) == tuple(Junction("c", *e) for e in expected)
+
+
+@pytest.mark.parametrize("line", [b"c\t200\t300", b"c\t201\t300\t1\t1\t1\t10\t0\t30"])
+def test_a_byte_order_mark_is_no_part_of_a_contigs_name(line):
+    lines = ["\ufeff".encode() + line + b"\r\n", line.replace(b"300", b"400") + b"\n"]
+    rows = list(read_rows(lines, "x"))
+    assert [row.line for row in rows] == lines
+    assert [(j.contig, j.end) for row in rows for j in row.junctions] == [("c", 300), ("c", 400)]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    "line", [b"c\t200\t300", b"c\t201\t300\t1\t1\t1\t10\t0\t30", b"@HD\tVN:1.6"]
+)
+def test_lines_that_end_in_cr_alone_are_named_as_the_cause(tmp_path, line, pack):
+    path = tmp_path / "x"
+    path.write_bytes(pack(line + b"\r" + line + b"\r"))
+    with pytest.raises(JunctionError, match="x.*: lines end in CR alone"):
+        with open_junctions(str(path), "g.fa") as rows:
+            list(rows)
 
 
 @pytest.mark.parametrize(
@@ -501,6 +521,13 @@ def test_a_closed_pipe_ends_quietly(files, tmp_path):
     result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True)
     assert result.returncode == 141 and len(result.stdout) == 10 and result.stderr == b""
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_told_for_alignments(files, bam, tmp_path):
+    result = run(files, bam, "--clean", "/dev/full", "--min-score", 0, "-o", tmp_path / "t")
+    assert result.exit_code == 1
+    assert "cannot write /dev/full: No space left on device" in result.stderr
 
 
 def test_a_damaged_file_leaves_no_output(files, bam, tmp_path):

@@ -105,6 +105,11 @@ def test_a_long_line_is_read_in_blocks(monkeypatch):
         assert p.codes.base is None or len(p.codes.base) < 250  # no more is held
 
 
+def test_a_byte_order_mark_is_no_part_of_a_sequence():
+    (piece,) = pieces("\ufeff".encode() + b">a\r\nACGT\r\n", margin=0)
+    assert (piece.name, decode(piece.codes)) == ("a", "ACGT")
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -114,6 +119,8 @@ def test_a_long_line_is_read_in_blocks(monkeypatch):
         (b">a\nACGT\nMEFP\n", "line 3: 'E' is no letter"),
         (b">a\nAC-GT\n", "line 2: '-' is no letter"),
         (b"> \nACGT\n", "line 1: a sequence needs a name"),
+        (b">a\rACGT\r", "x.fa, line 1: lines end in CR alone"),
+        (b">a\nAC\rGT\r", "x.fa, line 2: lines end in CR alone"),
     ],
 )
 def test_what_is_no_fasta_is_refused_with_its_line(text, message):

@@ -88,6 +88,11 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
         (HEADER + RECORD[:-1] + b"\r" + RECORD, "line 4: lines end in CR alone"),
         (b"#CHROM\tPOS\n", "line 1"),
         (HEADER + b"1\t5\t.\tA\n", "line 4: 4 columns"),
+        (
+            HEADER.replace(b"REF\tALT", b"ALT\tREF"),
+            "line 3: column 4 .* is 'ALT', where .* has REF",
+        ),
+        (HEADER.replace(b"INFO", b"info"), "line 3: column 8 .* is 'info', where a VCF has INFO"),
         (HEADER + b"\t5\t.\tA\tC\t.\t.\t.\n", "line 4: CHROM is empty"),
         (HEADER + b"1\tfive\t.\tA\tC\t.\t.\t.\n", "line 4"),
         (HEADER + b"1\t1_0\t.\tA\tC\t.\t.\t.\n", "POS"),
@@ -401,3 +406,15 @@ def test_a_position_that_an_index_cannot_have_is_refused(tmp_path, form, index, 
 def test_a_region_that_no_index_reaches_is_told(indexed):
     with pytest.raises(VcfError, match="1:3000000000: an index is read up to .*-t"):
         by_index(indexed[0], "1:3000000000-4000000000")
+
+
+@pytest.mark.parametrize("form", ["z", "b", "u"])
+def test_no_bytes_but_text_go_to_a_terminal(monkeypatch, form):
+    terminal = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout", terminal)
+    with pytest.raises(OSError, match="stdout is a terminal"):
+        with open_output("-", form):
+            pass
+    with open_output("-", "v") as writer:
+        writer.finish()

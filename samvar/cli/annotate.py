@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import shlex
 import sys
@@ -17,7 +18,7 @@ import click
 
 from .. import __version__
 from ..errors import SamvarError
-from ..files import complete_file, write
+from ..files import complete_file, new_file, write
 from .options import (
     EXIT_STRICT,
     WELL_KNOWN,
@@ -29,6 +30,7 @@ from .options import (
     different_files,
     fasta_option,
     file_only,
+    first_few,
     listed,
     of_build,
     opinion_options,
@@ -164,10 +166,12 @@ class Outputs:
         with ExitStack() as stack:
             tables = []
             if self.tsv:
-                part = stack.enter_context(complete_file(self.tsv))
-                packed = self.tsv.endswith(".gz")
-                handle = gzip.open(part, "wt") if packed else open(part, "w")
-                tables.append(tsv_table(stack.enter_context(handle)))
+                handle = stack.enter_context(new_file(self.tsv, "wb"))
+                packed = (
+                    gzip.GzipFile(mode="wb", fileobj=handle) if self.tsv.endswith(".gz") else handle
+                )
+                text = stack.enter_context(io.TextIOWrapper(packed, "utf-8"))
+                tables.append(tsv_table(text))
             if self.parquet:
                 part = stack.enter_context(complete_file(self.parquet))
                 tables.append(stack.enter_context(arrow().parquet_table(part, options)))
@@ -377,7 +381,10 @@ def annotate(
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
     outputs = Outputs(output, output_type, write_index, tsv, parquet, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
-    outputs.check((vcf, fasta, annotation, hgvs, regions_file, targets_file, named, scores, peaks))
+    given = None if hgvs else vcf
+    outputs.check(
+        (given, fasta, annotation, hgvs, regions_file, targets_file, named, scores, peaks)
+    )
     if scores:
         _check_combination(options, parquet, device, binding or peaks)
     if parquet:
@@ -430,7 +437,7 @@ def annotate(
         write_json(stats, content)
     if scores:
         say(f"samvar: {counts.looked_up} alleles taken from {scores}, {counts.computed} computed")
-    if _summarise(counts, fasta, strict) or faults:
+    if _summarise(counts, genome, strict) or faults:
         sys.exit(EXIT_STRICT)
 
 
@@ -471,20 +478,26 @@ def _tell_of_regions(reader, vcf: str, selection, genome) -> None:
     tell_unknown(selection, names, f"neither in the header of {vcf} nor in {genome.path}")
 
 
-def _summarise(counts, fasta: str, strict: float | None) -> bool:
+def _summarise(counts, genome, strict: float | None) -> bool:
     """Say what became of the alleles; whether more of their REFs differ than --strict allows."""
     found = ", ".join(f"{name} {n}" for name, n in counts.statuses.most_common() if n)
     say(
         f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: "
         f"{found or 'none'}"
     )
+    if counts.all_strange:
+        strange = first_few([contig for contig, n in counts.strange.items() if n])
+        say(
+            f"samvar: no record is on a contig of {genome.path} ({first_few(list(genome.lengths))}"
+            f"): they are on {strange}. Are the VCF and the FASTA of the same genome?"
+        )
     if counts.haplotypes:
         _tell_haplotypes(counts.haplotypes)
     if strict is None or counts.mismatch_share <= strict:
         return False
     say(
-        f"samvar: {100 * counts.mismatch_share:.2g} % of the REFs that could be compared differ "
-        f"from {fasta} (--strict={strict:g})"
+        f"samvar: {100 * counts.mismatch_share:.3g} % of the REFs that could be compared differ "
+        f"from {genome.path} (--strict={strict:g})"
     )
     return True
 

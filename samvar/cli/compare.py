@@ -18,7 +18,7 @@ from .options import (
 )
 
 
-@click.command()
+@click.command(short_help="Find RBPs whose effects are larger in one group of variants.")
 @click.argument("cases")
 @click.argument("controls")
 @table_option("RBPs, families and core sites")

@@ -125,5 +125,5 @@ def knockout(
             for row in rows:
                 to_stdout(row + "\n")
             return
-        with files.complete_file(output) as part, open(part, "w") as handle:
+        with files.new_file(output) as handle:
             handle.writelines(row + "\n" for row in rows)

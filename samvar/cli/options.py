@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,16 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SamvarError
-from ..files import STDOUT_CLOSED, check_writable, complete_file, text_lines, write
+from ..files import (
+    NO_ROOM,
+    STDOUT_CLOSED,
+    cannot_write,
+    check_writable,
+    new_file,
+    text_lines,
+    write,
+    writing,
+)
 
 if TYPE_CHECKING:
     from ..genomics.genes import Annotation, Choice
@@ -35,7 +45,8 @@ def say(message: str) -> None:
 def to_stdout(text: str) -> None:
     if sys.stdout is None:
         raise OSError(STDOUT_CLOSED)
-    click.echo(text, nl=False)
+    with writing("-"):
+        click.echo(text, nl=False)
 
 
 def write_json(path: str, content: dict | list) -> None:
@@ -91,6 +102,8 @@ def file_only(ctx, param, value):
 def different_files(*outputs: str | None, inputs: tuple[str | None, ...] = ()) -> None:
     """Refuse one file for two outputs, or for an input (or the index beside it) and an output."""
     of_inputs = {_identity(path + end) for path in inputs if path for end in ("", *INDEXES)}
+    if "-" in inputs:
+        of_inputs |= _stdin_file()
     taken = set(of_inputs)
     for output in outputs:
         if not output or output == "-" or (os.path.exists(output) and not os.path.isfile(output)):
@@ -109,6 +122,15 @@ def _identity(path: str) -> object:
     except OSError:
         return os.path.realpath(path)
     return about.st_dev, about.st_ino
+
+
+def _stdin_file() -> set[object]:
+    """The `_identity` of the file that stdin comes from, where it is one."""
+    try:
+        about = os.fstat(0)
+    except OSError:  # stdin is closed
+        return set()
+    return {(about.st_dev, about.st_ino)} if stat.S_ISREG(about.st_mode) else set()
 
 
 def check_outputs(*paths: str | None) -> None:
@@ -139,6 +161,16 @@ class LazyGroup(click.Group):
     def __init__(self, *args, modules: dict[str, str], **kwargs):
         super().__init__(*args, **kwargs)
         self._modules = modules
+
+    def main(self, *args, **kwargs):
+        """As a group's, but that help and version, too, say in a line when stdout is full."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as e:
+            if e.filename is not None or e.errno not in NO_ROOM:
+                raise
+            say(f"samvar: error: {cannot_write('-', e.errno)}")
+            sys.exit(EXIT_ERROR)
 
     def list_commands(self, ctx) -> list[str]:
         return list(self._modules)
@@ -287,12 +319,13 @@ def tell_unknown(regions, names, where: str) -> None:
     names = list(dict.fromkeys(names))
     near = list(dict.fromkeys(n for name in unknown for n in get_close_matches(name, names, 1)))
     say(
-        f"samvar: regions on contigs that are {where}: {_first_few(unknown)}; the contigs there: "
-        f"{_first_few(near + [n for n in names if n not in near])}"
+        f"samvar: regions on contigs that are {where}: {first_few(unknown)}; the contigs there: "
+        f"{first_few(near + [n for n in names if n not in near])}"
     )
 
 
-def _first_few(names: list[str]) -> str:
+def first_few(names: list[str]) -> str:
+    """Names, the first five of them, for a message."""
     return ", ".join(names[:5]) + ", ..." * (len(names) > 5)
 
 
@@ -304,9 +337,8 @@ def listed(transcripts: str):
     if transcripts in WELL_KNOWN:
         return transcripts
     try:
-        with open(transcripts, encoding="utf-8-sig") as lines:
-            ids = [line.strip() for line in lines]
-    except (OSError, UnicodeDecodeError) as e:
+        ids = [line.strip() for line in text_lines(transcripts)]
+    except OSError as e:
         raise SamvarError(
             f"--transcripts {transcripts} is none of {', '.join(WELL_KNOWN)}, and no file that can "
             f"be read: {e}"
@@ -325,13 +357,13 @@ def check_transcripts(transcripts: str, choice: Choice, genes: Annotation) -> No
     if len(unknown) == len(choice):
         raise SamvarError(
             f"--transcripts {transcripts}: {genes.path} has none of its {len(choice)} transcripts "
-            f"({_first_few(unknown)}); give ids of that annotation, one on each line, with or "
+            f"({first_few(unknown)}); give ids of that annotation, one on each line, with or "
             "without their version"
         )
     if unknown:
         say(
             f"samvar: --transcripts {transcripts}: {genes.path} lacks {len(unknown)} of its "
-            f"{len(choice)} transcripts: {_first_few(unknown)}"
+            f"{len(choice)} transcripts: {first_few(unknown)}"
         )
 
 
@@ -388,7 +420,7 @@ def open_table(path: str) -> Iterator[Callable[[Iterable[str]], None]]:
     if path == "-":
         yield lambda row: to_stdout("\t".join(row) + "\n")
         return
-    with complete_file(path) as part, open(part, "w") as handle:
+    with new_file(path) as handle:
         yield lambda row: print(*row, sep="\t", file=handle)
 
 

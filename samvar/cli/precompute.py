@@ -28,7 +28,7 @@ from .options import (
 )
 
 
-@click.command()
+@click.command(short_help="Score all SNVs and indels of one base, to be looked up.")
 @fasta_option
 @annotation_option
 @click.option(

@@ -27,7 +27,7 @@ from .options import (
 BOTH = "+-"
 
 
-@click.command()
+@click.command(short_help="Predict the splice sites of sequences or regions.")
 @click.argument("sequences", metavar="[SEQUENCES.fa|-]", required=False)
 @fasta_option_of(required=False)
 @click.option(

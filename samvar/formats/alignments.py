@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pysam
 
 from ..errors import JunctionError
-from ..files import complete_file
+from ..files import NO_ROOM, cannot_write, complete_file
 from ..genomics.junction import STRANDS, Junction
 from .vcf.bcf import feeder
 from .vcf.bgzf import BGZF_EOF
@@ -137,15 +137,19 @@ def alignment_writer(path: str, like: AlignmentReader) -> Iterator[Any]:
     a reader, to `write` records to; it appears when it is complete. Raises OSError where it cannot
     be written, BrokenPipeError where nobody reads stdout any more."""
     mode = "w" if path.endswith(".sam") else "wb"
+    name = path
     before = pysam.set_verbosity(0)  # htslib would say the same on stderr
     try:
         with ExitStack() as stack:
-            name = path if path == "-" else stack.enter_context(complete_file(path))
+            if path != "-":
+                name = stack.enter_context(complete_file(path))
             out = pysam.AlignmentFile(name, mode, template=like.file, add_sq_text=False)
             yield stack.enter_context(out)
     except OSError as e:
         if path == "-" and _reader_gone():
             raise BrokenPipeError from e
+        if e.filename == name and e.errno in NO_ROOM:  # of the file's end
+            raise OSError(cannot_write(path, e.errno)) from e
         if e.filename is None and "sam_write1" in str(e):
             raise OSError(f"cannot write {path}: {e}") from e
         raise

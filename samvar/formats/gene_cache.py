@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 import platformdirs
 
-from ..files import complete_file
+from ..files import new_file
 from ..genomics.genes import Exons, Gene, Rank, Transcript
 
 FORMAT = 11
@@ -32,7 +32,7 @@ def save(digest: str, genes: list[Gene], notes: tuple[str, ...]) -> None:
     with suppress(Exception):
         path = path_of(digest)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        with complete_file(path) as part, open(part, "wb") as handle:
+        with new_file(path, "wb") as handle:
             np.savez(handle, **_columns(genes, notes))  # type: ignore[arg-type]
 
 

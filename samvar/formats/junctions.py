@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from ..errors import JunctionError
-from ..files import GZIP, complete_file
+from ..files import BYTE_ORDER_MARK, CR_ALONE, GZIP, new_file, writing
 from ..genomics.junction import STRANDS, Junction
 from .alignments import AlignmentReader, is_alignments
 from .vcf.bgzf import BGZF_EOF, Bgzf, Tail
@@ -49,6 +49,8 @@ def open_junctions(path: str, fasta: str) -> Iterator[AlignmentReader | Iterator
             raise JunctionError(f"cannot read {name}: {e.strerror or e}") from e
         if not head:
             raise JunctionError(f"{name} is empty")
+        if head[:2] != GZIP and b"\0" not in head and _cr_alone(head):
+            raise JunctionError(f"{name}: {CR_ALONE}")
         bgzf = head[:2] == GZIP and head[12:14] == b"BC"
         if is_alignments(head, bgzf):
             reader = AlignmentReader(stream, head, bgzf, name, fasta)
@@ -66,10 +68,11 @@ def open_text(path: str) -> Iterator[Callable[[bytes], object]]:
     """A function that writes bytes to a file that appears when it is complete, compressed (BGZF)
     where its name ends in .gz; - is stdout."""
     if path == "-":
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
+        with writing(path):
+            yield sys.stdout.buffer.write
+            sys.stdout.buffer.flush()
         return
-    with complete_file(path) as part, open(part, "wb") as handle:
+    with new_file(path, "wb") as handle:
         if path.endswith(".gz"):
             packed = Bgzf(handle)
             yield packed.write
@@ -89,7 +92,9 @@ def read_rows(lines: Iterable[bytes], path: str, tail: Tail | None = None) -> It
     number = 0
     try:
         for number, line in enumerate(lines, 1):
-            text = line.decode(errors="replace").rstrip("\r\n")
+            text = line.decode(errors="replace").rstrip("\r\n").lstrip(BYTE_ORDER_MARK)
+            if "\r" in text:
+                raise JunctionError(f"{path}, line {number}: {CR_ALONE}")
             if not text.strip() or text.startswith(BED_HEADERS):
                 yield Row(line, ())
                 continue
@@ -106,6 +111,11 @@ def read_rows(lines: Iterable[bytes], path: str, tail: Tail | None = None) -> It
         raise JunctionError(f"{path} is truncated or damaged after line {number}: {e}") from e
     if tail and tail.last != BGZF_EOF:
         raise JunctionError(f"{path} is truncated: it ends without the BGZF end marker")
+
+
+def _cr_alone(head: bytes) -> bool:
+    """Whether a text that begins so has lines, and no LF at their ends."""
+    return b"\n" not in head and b"\r" in head
 
 
 def _is_sj(fields: list[str]) -> bool:

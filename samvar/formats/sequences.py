@@ -13,11 +13,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ..errors import SequenceError
-from ..files import GZIP
+from ..files import BYTE_ORDER_MARK, CR_ALONE, GZIP
 from ..genomics.genome import UNKNOWN, encode
 
 BLOCK = 1 << 16  # bytes of a line, and bases of a sequence, that are held together at most
 LETTERS = b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv"
+_MARK = BYTE_ORDER_MARK.encode()
 _DNA = bytes.maketrans(b"uU", b"tT")
 
 
@@ -136,6 +137,9 @@ def _blocks(lines: BinaryIO, path: str) -> Iterator[_Block]:
         while text := lines.readline(BLOCK):
             number += line_ended
             starts_line, line_ended = line_ended, text.endswith(b"\n")
+            text = text.removeprefix(_MARK) if starts_line else text
+            if b"\r" in text.rstrip():
+                raise SequenceError(f"{path}, line {number}: {CR_ALONE}")
             if starts_line and text.startswith(b">"):
                 if waiting:
                     yield _Block(None, bytes(waiting))

@@ -14,7 +14,7 @@ import numpy as np
 import pysam
 
 from ..errors import GenomeError
-from ..files import complete_file
+from ..files import CR_ALONE, complete_file
 
 GZIP = b"\x1f\x8b"
 UNKNOWN = 4
@@ -89,6 +89,30 @@ def _unreadable(path: str) -> str | None:
         return "is empty, or begins with blank lines"
     if not head.lstrip().startswith(b">"):
         return f"does not begin with > and a name, but with {head!r}: it is no FASTA"
+    return None
+
+
+def _uneven(path: str) -> str | None:
+    """Which sequence of a FASTA has lines that no index can count, in words; None where it is
+    compressed, or has none. Reads all of it."""
+    if _head(path).startswith(GZIP):
+        return None
+    name, width, ended = "", 0, False  # of the sequence; whether a line was shorter than its first
+    with open(path, "rb") as handle:
+        for number, line in enumerate(handle, 1):
+            bases = line.rstrip(b"\r\n")
+            if line.startswith(b">"):
+                name, width, ended = line[1:].decode(errors="replace").strip()[:40], 0, False
+            elif bases and (ended or (width and len(bases) > width)):
+                return (
+                    f"has lines of different lengths in the sequence {name!r} (line {number}): "
+                    f"make them alike, with: seqtk seq -l 60 {path} > new.fa"
+                )
+            else:
+                width = width or len(bases)
+                ended = len(bases) < width
+            if b"\r" in bases:
+                return f"has line ends that no index counts (line {number}): {CR_ALONE}"
     return None
 
 
@@ -186,7 +210,7 @@ class Genome:
                     "into a folder of "
                     "yours, or ask its owner to run: samtools faidx"
                 ) from e
-            if cause := _unreadable(path):
+            if cause := _unreadable(path) or _uneven(path):
                 raise GenomeError(f"FASTA {path} {cause}") from e
             raise GenomeError(
                 f"cannot index or read FASTA {path} ({e}). It must be plain or compressed with "
@@ -208,6 +232,8 @@ class Genome:
             zlib.error,
         ):  # a number that is none, or no block where one should be
             misplaced = "its first lines"
+        if misplaced and (cause := _unreadable(path)):
+            raise GenomeError(f"FASTA {path} {cause}")
         if misplaced:
             raise GenomeError(
                 f"the index {path}.fai does not fit the FASTA ({misplaced}): it is another "

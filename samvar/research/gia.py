@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from ..errors import SamvarError
-from ..files import complete_file
+from ..files import new_file
 from ..genomics.genome import UNKNOWN, encode
 from ..model.bundle import Bundle
 from ..model.sam import ACCEPTOR, DONOR, LSSI_SPAN, crop, one_hot
@@ -298,7 +298,7 @@ class State:
         return values
 
     def save(self, values: np.ndarray) -> None:
-        with complete_file(self.path) as part, open(part, "wb") as handle:
+        with new_file(self.path, "wb") as handle:
             np.savez(handle, identity=self._identity, values=values)
 
 

@@ -63,7 +63,7 @@ class Predictor:
     SNVs a call, or one other window: no digit depends on what else is scored. On a GPU windows
     announced by `ahead` are scored in `Batches`, while the workers take deltas apart. As a context
     manager it drops at the end what no worker has begun. Raises SamvarError when the device is not
-    there.
+    there, and where work is asked for once it is closed.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
@@ -77,6 +77,7 @@ class Predictor:
         where = device_of(device)
         self.batches = Batches(self.models, where) if where.type != "cpu" else None
         self._feeder = ThreadPoolExecutor(1, "samvar-device")
+        self._closed = False
 
     def __enter__(self) -> Predictor:
         return self
@@ -86,11 +87,17 @@ class Predictor:
 
     def close(self) -> None:
         """End the workers; what none of them has begun is dropped."""
+        self._closed = True
         self._feeder.shutdown(cancel_futures=True)
         self._workers.shutdown(cancel_futures=True)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SamvarError("the models are closed, and score no more: load them again")
+
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """function(item) of every item, in order, on the workers, which start at once."""
+        self._check_open()
         return self._workers.map(function, items)
 
     def run(self, function: Callable[[], R]) -> R:
@@ -99,6 +106,7 @@ class Predictor:
 
     def submit(self, function: Callable[[], R]) -> Future[R]:
         """Have a worker run a function."""
+        self._check_open()
         return self._workers.submit(function)
 
     def ahead(self, alleles: list[list[Window]], precision: str = "fp32") -> list[Scoring]:
@@ -112,6 +120,7 @@ class Predictor:
                 raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
             return [partial(self._exact_of, group) for group in groups]
         windows = [w for own in alleles for w in own]
+        self._check_open()
         batch = self._feeder.submit(self.batches.score, windows, precision)
         numbers = iter(range(len(windows)))
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..annotate import Options, genes_over, one_ahead
-from ..files import complete_file
+from ..files import new_file
 from ..formats.bigwig import KINDS, SIDES, bigwigs, track_files
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
@@ -81,8 +81,7 @@ def write_tracks(
     with ExitStack() as stack:
         lines = None
         if bed:
-            part = stack.enter_context(complete_file(bed))
-            lines = stack.enter_context(open(part, "w"))
+            lines = stack.enter_context(new_file(bed))
         tracks = None
         if bigwig:
             tracks = stack.enter_context(bigwigs(track_files(bigwig), list(lengths.items())))

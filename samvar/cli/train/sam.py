@@ -31,7 +31,7 @@ def fm(**options) -> None:
     run_training("fm", **options)
 
 
-@click.command()
+@click.command(short_help="Train the model of adjusted motifs (AM).")
 @lssi_option
 @click.option(
     "--start-from",

@@ -10,7 +10,7 @@ from ..options import say
 from .options import training_options
 
 
-@click.command()
+@click.command(short_help="Label windows of a dataset with teachers.")
 @training_options
 @click.option(
     "--teacher",

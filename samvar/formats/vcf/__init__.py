@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
 import io
 import os
@@ -15,15 +14,13 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import VcfError
-from ...files import STDOUT_CLOSED, complete_file
+from ...files import CR_ALONE, STDOUT_CLOSED, complete_file, new_file, writing
 from ..regions import Regions
 from .bcf import BcfWriter, check_first_record, feeder, is_bcf, text_of
 from .bgzf import BGZF_EOF, Tail
 from .indexed import fetched, record_count, write_index
 from .record import OWN_META, Record, declared, split_info
-from .text import CR_ALONE, TextWriter, has_joined_lines, not_a_header, numbered
-
-NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
+from .text import TextWriter, has_joined_lines, not_a_header, numbered, wrong_column
 
 
 class VcfReader:
@@ -165,6 +162,8 @@ class VcfReader:
                         f"{self.path}, line {number}: the #CHROM line has fewer than 8 columns "
                         "(separated by tabs)"
                     )
+                if wrong := wrong_column(line):
+                    raise VcfError(f"{self.path}, line {number}: {wrong}")
                 defined = {k: h for h in header for k in declared([h], b"INFO")}
                 if self._overwrite:
                     own = {k for k, text in self._shared.items() if text in defined.get(k, b"")}
@@ -281,30 +280,29 @@ def open_output(path: str, form: str, index: str | None = None) -> Iterator[Text
 
     Raises OSError when the path cannot be written.
     """
-    try:
-        with ExitStack() as stack:
-            if path == "-" and sys.stdout is None:
-                raise OSError(STDOUT_CLOSED)
-            if path == "-" and form in "bu" and sys.stdout.isatty():
-                raise OSError("stdout is a terminal, which BCF is not for; give -o FILE, or -O v")
-            name = "-" if path == "-" else stack.enter_context(complete_file(path))
-            stream = sys.stdout.buffer if name == "-" else stack.enter_context(open(name, "wb"))
-            writer: TextWriter | BcfWriter
-            if form in "bu":
-                writer = BcfWriter(stream, form, index)
-                stack.callback(writer.close)
-            else:
-                writer = TextWriter(stream, form == "z", index)
-            yield writer
-            writer.finish()
-            if isinstance(writer, BcfWriter) and os.path.isfile(name):
-                check_first_record(name, writer.first)
-            if index:
-                part = stack.enter_context(complete_file(f"{path}.{index}"))
-                write_index(name, part, index)
-                with suppress(FileNotFoundError):  # of a file that had this name before
-                    os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")
-    except OSError as e:  # of the stream's own end, too
-        if e.filename is None and e.errno in NO_ROOM:
-            raise OSError(f"cannot write {path}: {os.strerror(e.errno)}") from e
-        raise
+    if path == "-" and sys.stdout is None:
+        raise OSError(STDOUT_CLOSED)
+    if path == "-" and form != "v" and sys.stdout.isatty():
+        what = "compressed VCF" if form == "z" else "BCF"
+        raise OSError(f"stdout is a terminal, which {what} is not for; give -o FILE, or -O v")
+    with writing(path), ExitStack() as stack:
+        if path == "-":
+            name, stream = path, sys.stdout.buffer
+        else:
+            stream = stack.enter_context(new_file(path, "wb"))
+            name = stream.name
+        writer: TextWriter | BcfWriter
+        if form in "bu":
+            writer = BcfWriter(stream, form, index)
+            stack.callback(writer.close)
+        else:
+            writer = TextWriter(stream, form == "z", index)
+        yield writer
+        writer.finish()
+        if isinstance(writer, BcfWriter) and os.path.isfile(name):
+            check_first_record(name, writer.first)
+        if index:
+            part = stack.enter_context(complete_file(f"{path}.{index}"))
+            write_index(name, part, index)
+            with suppress(FileNotFoundError):  # of a file that had this name before
+                os.unlink(f"{path}.{'csi' if index == 'tbi' else 'tbi'}")

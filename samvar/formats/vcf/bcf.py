@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from contextlib import suppress
 from typing import BinaryIO
 
 from ...errors import VcfError
 from .bgzf import BGZF_EOF
+from .genotypes import samples
 from .record import Order, Record, declared
 
 BCF_MAGIC = b"BCF\x02"
@@ -220,9 +222,11 @@ def known_to_htslib(header: bytes) -> dict[bytes, set[bytes]]:
                 kept = (names.contigs, names.info, names.formats, names.filters)
                 return {k: {n.encode() for n in own} for k, own in zip(KINDS, kept)}
         except (OSError, ValueError) as e:
+            names = samples(header.rstrip(b"\n").rpartition(b"\n")[2])
+            twice = [name for name, n in Counter(names).items() if n > 1]
+            cause = f"two samples are called {twice[0]!r}" if twice else "it says above why"
             raise VcfError(
-                "htslib refuses the header (two samples of one name?): correct it, or write text "
-                "(-O v or -O z)"
+                f"htslib refuses the header ({cause}): correct it, or write text (-O v or -O z)"
             ) from e
 
 

@@ -38,7 +38,6 @@ class TextWriter:
         self._stream.flush()
 
 
-CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
 _JOINED = re.compile(rb"\r(?:#|[^\t\r\n]+\t[0-9]+\t)")
 _COLUMNS = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split()
 
@@ -46,6 +45,18 @@ _COLUMNS = "#CHROM POS ID REF ALT QUAL FILTER INFO FORMAT".split()
 def has_joined_lines(line: bytes) -> bool:
     """Whether a line holds another header line or record, after a CR without LF."""
     return b"\r" in line and bool(_JOINED.search(line))
+
+
+def wrong_column(line: bytes) -> str | None:
+    """Which of the eight columns that every #CHROM line names has another name; None where none."""
+    names = line.rstrip(b"\r\n").decode(errors="replace").split("\t")
+    for number, (name, expected) in enumerate(zip(names, _COLUMNS[:8]), 1):
+        if name != expected:
+            return (
+                f"column {number} of the #CHROM line is {name!r}, where a VCF has {expected}: the "
+                f"order is {' '.join(_COLUMNS[:8])}"
+            )
+    return None
 
 
 def not_a_header(path: str, number: int, line: bytes, begun: bool) -> str:
