@@ -47,11 +47,11 @@ from .predictor import Predictor, ScoredWindow
 from .tiles import Detected, Haplotype, alternative
 
 SAME = 1e-6  # a smaller change of an activation is rounding
+FEW = 4  # sites whose combinations are all looked at, in place of an integral
 STEPS = (4, 8, 16, 32)  # points of the integral, doubled until the parts sum to the whole
 COMPLETE = 1e-3  # ... as near as this,
 ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
-FEW = 4  # sites whose combinations are all looked at, in place of the integral
-ORDERS = 8  # in which sites are switched where they do not; half of them reversed
+ORDERS = 8  # in which sites are switched where they never do; half of them reversed
 BATCH = 8
 SPACING, OTHER, RESIDUAL = "SPACING", "OTHER", "RESIDUAL"
 
@@ -439,13 +439,13 @@ class Leg:
         )
         between = _probabilities(self.haplotype, states[1:-1], self.targets)
         p = np.concatenate((self.p_start[None], between, self.p_end[None]))  # (2^M, T)
-        others = np.arange(m)  # at end already, when an entry goes there
-        likely = np.array([1 / (m * comb(m - 1, k)) for k in others])  # any order of all M
+        # By how many others are at end already: the share of all orders in which just these are
+        share = np.array([1 / (m * comb(m - 1, others)) for others in range(m)])
         effects = np.zeros((len(self.p_start), m))
         for i in range(m):
-            without = combinations[~at_end[:, i]]
-            change = p[without | 1 << i] - p[without]
-            effects[:, i] = likely[at_end[without].sum(1)] @ change
+            before = combinations[~at_end[:, i]]
+            after = before + 2**i
+            effects[:, i] = share[at_end[before].sum(1)] @ (p[after] - p[before])
         return effects
 
     def integrated(self, near: Floats) -> Floats | None:

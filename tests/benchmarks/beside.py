@@ -25,6 +25,8 @@ sys.path.insert(0, HERE)
 from speed import Variant, machine, real_variants  # noqa: E402
 from startup import HEADER, cpu_seconds  # noqa: E402
 
+from samvar.files import write  # noqa: E402
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -48,8 +50,8 @@ def main() -> None:
     seconds: dict[str, list[float]] = {tree: [] for tree in trees}
     with tempfile.TemporaryDirectory() as folder:
         many, one = os.path.join(folder, "many.vcf"), os.path.join(folder, "one.vcf")
-        write(many, snvs[: args.snvs + 1])
-        write(one, snvs[:1])
+        write_vcf(many, snvs[: args.snvs + 1])
+        write_vcf(one, snvs[:1])
         for round_number in range(args.rounds + 1):
             for tree, (path, model) in trees.items():
                 inputs = ["-f", data("genome", "hg19.fa.gz"), "-a", table, "--model", model]
@@ -68,13 +70,11 @@ def main() -> None:
         models={tree: model for tree, (_, model) in trees.items()},
         machine=machine(),
     )
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    write(args.json, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 
-def write(path: str, snvs: list[Variant]) -> None:
+def write_vcf(path: str, snvs: list[Variant]) -> None:
     with open(path, "w") as f:
         f.write(HEADER)
         f.writelines(f"chr20\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\n" for pos, ref, alt in snvs)

@@ -24,6 +24,7 @@ from statistics import median
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from speed import machine, model  # noqa: E402
 
+from samvar.files import write  # noqa: E402
 from samvar.genomics.genome import Genome, decode  # noqa: E402
 
 HEADER = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -77,9 +78,7 @@ def main() -> None:
         for name in commands
     }
     result = dict(commands=found, rounds=args.rounds, machine=machine(), model=model())
-    with open(args.json, "w") as f:
-        json.dump(result, f, indent=1)
-        f.write("\n")
+    write(args.json, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
 

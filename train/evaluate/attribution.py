@@ -5,7 +5,7 @@
 
 Over the measured variants in reach (dev halves; no label is looked at), every delta of at least
 --least: completeness of the parts as `samvar explain` finds them and as `samvar annotate` does;
-and, of the single sites, correlation and agreement in sign of the integrated gradient with the
+and, of the single sites, correlation and agreement in sign of the effect with the
 knock-out, and how often the strongest part is the strongest knock-out.
 """
 
