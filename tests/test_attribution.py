@@ -222,7 +222,8 @@ def test_knock_outs_are_edits_on_the_plain_path(setting, strand, change):
 def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, monkeypatch):
     """Complete all the same, and near the integral where that settles."""
     window, scored, deltas = prepared(setting, "+", change)
-    monkeypatch.setattr(attribution, "FEW", 0)
+    monkeypatch.setattr(attribution, "SOME", 0)
+    monkeypatch.setattr(attribution, "FEW", 1)
     monkeypatch.setattr(attribution, "STEPS", ())
     for a in attribute(setting[1], scored, deltas, 0.0):
         assert abs(a.residual) < 1e-5
@@ -238,39 +239,73 @@ def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, 
 
 
 class Game:
-    """A haplotype whose two probabilities are a product and a maximum of four entries."""
+    """A haplotype whose two probabilities are a function of six entries each."""
 
-    asked = 0
+    ENTRIES = [(0, 1), (0, 3), (1, 0), (2, 1), (2, 2), (2, 3)]
+
+    def __init__(self, *functions):
+        self.functions, self.asked = functions, 0
 
     def probabilities(self, stretch):
         self.asked += len(stretch)
-        a, b, c, d = stretch[:, [0, 0, 1, 2], [1, 3, 0, 2]].T
-        return torch.stack((0.1 + a * (b + 0.5) * d, torch.maximum(a, 2 * c) / 4), 1)[:, :, None]
+        entries = stretch[:, *np.array(self.ENTRIES).T].T
+        return torch.stack([f(*entries) for f in self.functions], 1)[:, :, None]
+
+    def leg(self, moving):
+        """A leg on which so many of the entries change."""
+        start = torch.full((3, 4), 0.4)
+        end = start.clone()
+        for entry, value in list(zip(self.ENTRIES, (0.9, 0.1, 0.6, 0.7, 0.2, 0.5)))[:moving]:
+            end[entry] = value
+        targets = attribution.Targets(np.array([0, 1]), np.array([0, 0]))
+        ends = (self.probabilities(u[None])[0, :, 0].double().numpy() for u in (start, end))
+        self.asked = 0
+        return attribution.Leg(attribution.Frame.ALT, self, start, end, targets, *ends)
+
+    def shapley(self, leg):
+        """By their definition: the mean over all orders."""
+        values = np.zeros((2, len(leg.moved)))
+        orders = list(itertools.permutations(range(len(leg.moved))))
+        for order in orders:
+            u, before = leg.start.clone(), leg.p_start
+            for k in order:
+                u[self.ENTRIES[k]] = leg.end[self.ENTRIES[k]]
+                after = self.probabilities(u[None])[0, :, 0].double().numpy()
+                values[:, k] += (after - before) / len(orders)
+                before = after
+        self.asked = 0
+        return values
 
 
-@pytest.mark.parametrize("moving", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("moving", range(7))
 def test_few_sites_share_a_change_as_over_all_orders(moving):
-    entries = [(0, 1), (0, 3), (1, 0), (2, 2)]
-    start, end = torch.full((3, 4), 0.4), torch.full((3, 4), 0.4)
-    for entry, value in list(zip(entries, (0.9, 0.1, 0.6, 0.7)))[:moving]:
-        end[entry] = value
-    game = Game()
-    targets = attribution.Targets(np.array([0, 1]), np.array([0, 0]))
-    first, last = (game.probabilities(u[None])[0, :, 0].double().numpy() for u in (start, end))
-    leg = attribution.Leg(attribution.Frame.ALT, game, start, end, targets, first, last)
-    expected = np.zeros((2, moving))
-    orders = list(itertools.permutations(range(moving)))
-    for order in orders:
-        u, before = start.clone(), first
-        for k in order:
-            u[entries[k]] = end[entries[k]]
-            after = game.probabilities(u[None])[0, :, 0].double().numpy()
-            expected[:, k] += (after - before) / len(orders)
-            before = after
-    game.asked = 0
-    assert [(e.channel, e.column) for e in leg.moved] == entries[:moving]
+    game = Game(
+        lambda a, b, c, d, e, f: 0.1 + a * (b + 0.5) * d * e - f**2 / 5,
+        lambda a, b, c, d, e, f: torch.maximum(a * f, 2 * c * d) / 4 + b * e,
+    )
+    leg = game.leg(moving)
+    expected = game.shapley(leg)
+    assert [(e.channel, e.column) for e in leg.moved] == game.ENTRIES[:moving]
     assert leg.effects(np.zeros(2)) == pytest.approx(expected, abs=1e-6)
-    assert game.asked == max(2**moving - 2, 0)
+    looked_at_twice = 2 * moving if moving > 3 else 0
+    assert game.asked == max(2**moving - 2, 0) + looked_at_twice
+
+
+@pytest.mark.parametrize("moving", [4, 5, 6])
+def test_sites_that_act_in_pairs_are_looked_at_first_and_last_alone(moving):
+    """Exact then; with a weak product of three within the tolerance, which is asked of the sum."""
+    pairs = lambda a, b, c, d, e, f: a * b - c * d + e * f + a * f - b  # noqa: E731
+    threes = lambda a, b, c, d, e, f: pairs(a, b, c, d, e, f) + a * b * c / 10  # noqa: E731
+    game = Game(pairs, threes)
+    leg = game.leg(moving)
+    expected = game.shapley(leg)
+    found = leg.effects(np.array([1e-6, 0.01]))
+    assert game.asked == 2 * moving
+    assert found[0] == pytest.approx(expected[0], abs=1e-6)
+    left = np.abs(found[1].sum() - (leg.p_end - leg.p_start)[1])
+    assert 1e-4 < left < 0.01
+    assert found[1] == pytest.approx(expected[1], abs=left)
+    assert leg.effects(np.array([1e-6, left / 2])) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.slow

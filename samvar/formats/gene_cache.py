@@ -1,13 +1,15 @@
 """Parsed annotations in the user's cache folder, named by the checksum of the file they came
-from."""
+from. An annotation has hundreds of thousands of transcripts, of which a run looks at few: they are
+made when they are looked at."""
 
 from __future__ import annotations
 
 import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 import numpy as np
 import platformdirs
@@ -65,7 +67,8 @@ def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
         np.load(handle, allow_pickle=False) as columns,
     ):
         text = {k: json.loads(columns[k].tobytes()) for k in (*TEXTS, "transcript", "notes")}
-        transcripts = _transcripts(columns, text["transcript"])
+        transcripts = Columns.of(columns, text["transcript"])
+        ends = np.cumsum(columns["n_transcripts"])
         genes = [
             Gene(
                 name,
@@ -74,32 +77,88 @@ def load(digest: str) -> tuple[list[Gene], tuple[str, ...]] | None:
                 strand,
                 span[0],
                 span[1],
-                tuple(next(transcripts) for _ in range(n)),
+                KeptTranscripts(transcripts, first, end),
                 origin,
                 None if paralog < 0 else bool(paralog),
             )
-            for name, symbol, contig, strand, origin, span, paralog, n in zip(
+            for name, symbol, contig, strand, origin, span, paralog, first, end in zip(
                 *(text[name] for name in TEXTS),
                 columns["span"].tolist(),
                 columns["paralog"].tolist(),
-                columns["n_transcripts"].tolist(),
+                (ends - columns["n_transcripts"]).tolist(),
+                ends.tolist(),
             )
         ]
         return genes, tuple(text["notes"])
     return None
 
 
-def _transcripts(columns, names: list[str]) -> Iterator[Transcript]:
-    exons, end = columns["exons"], 0
-    ranks = list(Rank)
-    for name, n, cds_start, cds_end, phase, rank, differs in zip(
-        names,
-        columns["n_exons"].tolist(),
-        *columns["cds"].T.tolist(),
-        columns["phase"].tolist(),
-        columns["rank"].tolist(),
-        columns["differs"].tolist(),
-    ):
-        start, end = end, end + 2 * n
-        own = Exons.of_bounds(exons[start:end].tobytes())
-        yield Transcript(name, own, cds_start, cds_end, phase, ranks[rank], differs)
+class Columns(NamedTuple):
+    """What is kept of the transcripts: a value for each; `exons` start, end, start, end, ... of all
+    of them, those of the i-th up to `exon_ends[i]`."""
+
+    names: list[str]
+    cds: np.ndarray
+    phase: np.ndarray
+    rank: np.ndarray
+    differs: np.ndarray
+    exons: np.ndarray
+    exon_ends: np.ndarray
+
+    @classmethod
+    def of(cls, kept, names: list[str]) -> Columns:
+        cds, phase, rank, differs, exons = (
+            kept[name] for name in ("cds", "phase", "rank", "differs", "exons")
+        )
+        return cls(names, cds, phase, rank, differs, exons, np.cumsum(2 * kept["n_exons"]))
+
+    def transcript(self, i: int) -> Transcript:
+        """The i-th one."""
+        first = self.exon_ends[i - 1] if i else 0
+        cds_start, cds_end = self.cds[i].tolist()
+        return Transcript(
+            self.names[i],
+            Exons.of_bounds(self.exons[first : self.exon_ends[i]].tobytes()),
+            cds_start,
+            cds_end,
+            int(self.phase[i]),
+            Rank(int(self.rank[i])),
+            bool(self.differs[i]),
+        )
+
+
+class KeptTranscripts(Sequence[Transcript]):
+    """Those of a gene, [first, end) of the columns; equal to a tuple of the same ones, and pickled
+    as one."""
+
+    __slots__ = ("_columns", "_first", "_end", "_made")
+
+    def __init__(self, columns: Columns, first: int, end: int):
+        self._columns, self._first, self._end = columns, first, end
+        self._made: tuple[Transcript, ...] | None = None
+
+    def _all(self) -> tuple[Transcript, ...]:
+        if self._made is None:
+            self._made = tuple(map(self._columns.transcript, range(self._first, self._end)))
+        return self._made
+
+    def __len__(self) -> int:
+        return self._end - self._first
+
+    def __getitem__(self, i):
+        return self._all()[i]
+
+    def __iter__(self) -> Iterator[Transcript]:
+        return iter(self._all())
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, (KeptTranscripts, tuple)) and self._all() == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __reduce__(self):
+        return tuple, (self._all(),)

@@ -139,7 +139,7 @@ class Gene:
     strand: str
     start: int
     end: int
-    transcripts: tuple[Transcript, ...]
+    transcripts: Sequence[Transcript]
     origin: str = ""
     paralog: bool | None = None
 
@@ -153,7 +153,7 @@ class Gene:
         if choice == "chosen":
             return (self.chosen,)
         if choice == "all":
-            return self.transcripts
+            return tuple(self.transcripts)
         if choice == "mane":
             return tuple(t for t in self.transcripts if t.rank >= Rank.MANE_CLINICAL)
         return tuple(t for t in self.transcripts if not choice.isdisjoint(t.names))

@@ -10,7 +10,7 @@ from .genome import UNKNOWN, Genome, encode, reverse_complement
 
 GT_AG = encode("GTAG").tolist()
 SPLICED = GT_AG, encode("GCAG").tolist(), encode("ATAC").tolist()
-CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, at most; from how many on to refuse
+CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, about; from how many on to refuse
 
 
 def check_introns(genome: Genome, annotation: Annotation) -> str:
@@ -20,10 +20,11 @@ def check_introns(genome: Genome, annotation: Annotation) -> str:
     warning for the user (else an empty text).
     """
     spliced = known = 0
-    placed = [(g, genome.contig(g.contig)) for g in annotation.genes if len(g.chosen.exons) > 1]
-    genes = [(gene, contig) for gene, contig in placed if contig is not None]
+    placed = [(g, contig) for g in annotation.genes if (contig := genome.contig(g.contig))]
+    some = placed[:: max(len(placed) // CHECKED, 1)]
+    genes = [(g, contig) for g, contig in some if len(g.chosen.exons) > 1]
     per_gene = -(-CHECKED // max(len(genes), 1))
-    for gene, contig in genes[:: -(-len(genes) // CHECKED) or 1]:
+    for gene, contig in genes:
         for (_, start), (end, _) in list(zip(gene.chosen.exons, gene.chosen.exons[1:]))[:per_gene]:
             ends = np.concatenate(
                 (genome.codes(contig, start, start + 2), genome.codes(contig, end - 2, end))

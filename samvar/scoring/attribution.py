@@ -14,13 +14,15 @@ An SNV, or alleles of equal length, need the last leg alone.
 
 A leg is shared out among the sites that change on it by how many they are:
 
-    up to FEW  each one's mean change over all orders in which they may go from ref to alt (Shapley
-               values, Lundberg & Lee, NeurIPS 2017), from all their combinations; they sum to the
-               change exactly
-    more       integrated gradients along the straight line (Sundararajan et al., ICML 2017): near
-               the Shapley values, for fewer looks at the model
+    up to SOME  each one's mean change over all orders in which they may go from ref to alt (Shapley
+                values, Lundberg & Lee, NeurIPS 2017): the mean of what it does as the first one to
+                go and as the last one. That is exact where sites act alone or in pairs, and then
+                sums to the change
+    ... where it does not, sites act in threes or more: up to FEW, from all their combinations
+    more        integrated gradients along the straight line (Sundararajan et al., ICML 2017): near
+                the Shapley values, for fewer looks at the model
     ... where attention jumps from one site to another on the way, the probability is a step that no
-               sum of gradients can follow: Shapley values over several orders drawn at random
+                sum of gradients can follow: Shapley values over several orders drawn at random
 
 Everything is done for each seed by itself. A site of the mean is what lies at the same place of the
 same channel in any seed; where a seed has no change there, its effect is 0.
@@ -47,7 +49,8 @@ from .predictor import Predictor, ScoredWindow
 from .tiles import Detected, Haplotype, alternative
 
 SAME = 1e-6  # a smaller change of an activation is rounding
-FEW = 4  # sites whose combinations are all looked at, in place of an integral
+SOME = 12  # sites that are looked at as the first and the last one to change
+FEW = 6  # ... and in all their combinations, where that does not come near enough
 STEPS = (4, 8, 16, 32)  # points of the integral, doubled until the parts sum to the whole
 COMPLETE = 1e-3  # ... as near as this,
 ROUGHLY = 0.05  # ... or, for many alleles, as this share of the delta
@@ -418,10 +421,32 @@ class Leg:
     def effects(self, near: Floats) -> Floats:
         """(T, M): what each entry that changes contributes to the change of each target's
         probability; they sum to that within `near` (T,)."""
-        if len(self.moved) <= FEW:
+        m = len(self.moved)
+        if 3 < m <= SOME:  # of fewer these are all combinations
+            first, last = self.first_and_last
+            effects = (first + last) / 2
+            if self._sums(effects, near):
+                return effects
+        if m <= FEW:
             return self.combined()
         integrated = self.integrated(near)
         return self.switched() if integrated is None else integrated
+
+    def _sums(self, effects: Floats, near: Floats) -> bool:
+        """Whether effects (T, M) come within `near` (T,) of what the targets change by."""
+        return bool((np.abs(effects.sum(1) - (self.p_end - self.p_start)) <= near).all())
+
+    @cached_property
+    def first_and_last(self) -> tuple[Floats, Floats]:
+        """(T, M) each: what each entry does when it goes from start to end while all others are at
+        start, and when all others are at end."""
+        m = len(self.moved)
+        states = torch.cat((self.start.repeat(m, 1, 1), self.end.repeat(m, 1, 1)))
+        for row, (channel, column) in enumerate(self.moved):
+            states[row, channel, column] = self.end[channel, column]
+            states[m + row, channel, column] = self.start[channel, column]
+        p = _probabilities(self.haplotype, states, self.targets).T
+        return p[:, :m] - self.p_start[:, None], self.p_end[:, None] - p[:, m:]
 
     def combined(self) -> Floats:
         """(T, M): Shapley values, from all combinations of entries at start and entries at end."""
@@ -460,9 +485,9 @@ class Leg:
             total = torch.zeros(len(whole), *change.shape, device=change.device)
             for node, weight in zip(torch.split(nodes + 0.5, BATCH), torch.split(weights, BATCH)):
                 total += self._gradients(node, weight)
-            effects = (total * change).double()
-            if (np.abs(effects.sum((1, 2)).cpu().numpy() - whole) <= near).all():
-                return self._of_moved(effects.cpu().numpy())
+            effects = self._of_moved((total * change).double().cpu().numpy())
+            if self._sums(effects, near):
+                return effects
         return None
 
     def _gradients(self, nodes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -497,20 +522,8 @@ class Leg:
     def knockouts(self) -> Floats:
         """(T, M): what each target's change loses when one entry alone is put back: in alt to what
         it is in ref; a deleted one is taken out of ref."""
-        if self.frame is Frame.ALT:
-            return self.p_end[:, None] - self._with_one(self.end, self.start)
-        return self._with_one(self.start, self.end) - self.p_start[:, None]
-
-    def _with_one(self, stretch: torch.Tensor, other: torch.Tensor) -> Floats:
-        """(T, M): probabilities of the targets with one entry of a stretch as it is in another."""
-        p = np.zeros((len(self.p_start), len(self.moved)))
-        for i in range(0, len(self.moved), BATCH):
-            batch = self.moved[i : i + BATCH]
-            edited = stretch.repeat(len(batch), 1, 1)
-            for row, (channel, column) in enumerate(batch):
-                edited[row, channel, column] = other[channel, column]
-            p[:, i : i + BATCH] = _probabilities(self.haplotype, edited, self.targets).T
-        return p
+        first, last = self.first_and_last
+        return last if self.frame is Frame.ALT else first
 
     def _of_moved(self, values: Floats) -> Floats:
         """(T, C, W) -> (T, M)."""
