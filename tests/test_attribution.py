@@ -248,7 +248,8 @@ class Game:
 
     def probabilities(self, stretch):
         self.asked += len(stretch)
-        entries = stretch[:, *np.array(self.ENTRIES).T].T
+        channels, columns = np.array(self.ENTRIES).T
+        entries = stretch[:, channels, columns].T
         return torch.stack([f(*entries) for f in self.functions], 1)[:, :, None]
 
     def leg(self, moving):

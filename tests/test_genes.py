@@ -1,11 +1,13 @@
 import gzip
 import hashlib
 import os
+import pickle
 import threading
 
 import pytest
 
 from samvar.errors import AnnotationError
+from samvar.formats import gene_cache
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Rank, Transcript
 
@@ -805,3 +807,25 @@ def test_the_note_of_a_transcript_without_exons_gives_its_id(tmp_path):
     assert annotation.notes == (
         "1 genes or transcripts without exon, CDS or UTR rows are left out (N)",
     )
+
+
+def test_kept_transcripts_are_made_when_looked_at_and_travel_alone(tmp_path, monkeypatch):
+    """A run looks at few genes of an annotation, and sends single ones to other processes."""
+    monkeypatch.setattr("samvar.formats.annotation.CACHED_FROM", 0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    genes = [(f"G{i}", "chr1", "+-"[i % 2], [(100 * i + 1, 100 * i + 40)]) for i in range(50)]
+    path = toy.gtf(str(tmp_path / "g.gtf"), *genes)
+    read = load_annotation(path, cache=True).genes
+    made = []
+    make = gene_cache.Columns.transcript
+    monkeypatch.setattr(
+        gene_cache.Columns, "transcript", lambda self, i: made.append(i) or make(self, i)
+    )
+    kept = load_annotation(path, cache=True).genes
+    assert not made
+    assert kept[3].chosen == read[3].chosen
+    assert len(made) == 1
+    travelled = pickle.dumps(kept[4])
+    assert len(travelled) < 1000
+    assert pickle.loads(travelled) == read[4] == kept[4]
+    assert kept == read and [hash(g) for g in kept] == [hash(g) for g in read]
