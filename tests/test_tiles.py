@@ -100,6 +100,39 @@ def test_scores_are_those_of_the_plain_path(
     assert len(windows) > n and changed > n / 2
 
 
+@pytest.mark.parametrize("name", ["toy, short frames", "default"])
+def test_more_positions_around_a_scored_variant_are_those_of_a_wider_window(
+    genome, tmp_path, name, monkeypatch
+):
+    """Whether the change reaches beyond the frames that have been scored, or does not."""
+    if name == "default":
+        predictor, distance, further, n = Predictor(load_bundle(name)), 50, 200, 12
+    else:
+        predictor = predictor_of(tmp_path / "k", seeds=(0, 1), flank=0, channels=16)
+        distance, further, n = 3, 60, 80
+    flank = predictor.bundle.flank
+    windows, wider = [], []
+    for pos, ref, alt in variants(np.random.default_rng(3), n):
+        variant = normalise(genome, "c", pos, ref, alt)
+        for gene in GENES:
+            if gene.start < variant.span[1] and variant.span[0] < gene.end:
+                of_gene = genome, gene, variant
+                windows.append(make_window(*of_gene, distance, flank, predictor.reach))
+                wider.append(make_window(*of_gene, further, flank, predictor.reach))
+    expected = [predictor.exact(window) for window in wider]
+    scored = scored_together(predictor, windows)
+    if name == "default":  # whose changes reach less far than its frames: nothing is made again
+        monkeypatch.setattr(tiles.Haplotype, "h", None)
+        monkeypatch.setattr(tiles.Reference, "detect", None)
+    changed = 0
+    for known, window, wide in zip(scored, wider, expected):
+        found = predictor.widened(known, window)
+        np.testing.assert_allclose(found.ref, wide.ref, atol=1e-6)
+        np.testing.assert_allclose(found.alt, wide.alt, atol=1e-6)
+        changed += wide.ref.shape != wide.alt.shape or (wide.ref != wide.alt).any()
+    assert changed > n / 2
+
+
 def snvs(genome, predictor, positions):
     """Windows of one SNV at each position, on either strand."""
     return [

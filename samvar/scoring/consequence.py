@@ -185,7 +185,7 @@ def consequences(
         wide = make_window(
             window.genome, window.gene, window.variant, REACH, window.flank, window.reach
         )
-        scored = _overlaid(predictor.exact(wide), scored)
+        scored = _overlaid(predictor.widened(scored, wide), scored)
     line = Line.of(scored, deltas.gaps)
     return tuple(consequence(line, t, minimum) for t in touched)
 

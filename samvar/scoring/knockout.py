@@ -66,8 +66,8 @@ class EditableAllele:
             window,
             predictor.bundle.layout,
             detected,
-            mean([u[..., margin - h.first : h.length - margin - h.first] for h, u in detected]),
-            mean([h.probabilities(u) for h, u in detected]),
+            mean([u[..., margin - h.first : h.length - margin - h.first] for h, u, _ in detected]),
+            mean([h.probabilities(u) for h, u, _ in detected]),
         )
 
     def without(self, entries: list[Entry]) -> Floats:
@@ -101,7 +101,7 @@ class EditableAllele:
         """(edits, 2, n): probabilities after each edit. `apply` makes it in a bottleneck (C, L), in
         transcript orientation, whose compared positions start at column `first`."""
         total = np.zeros((len(edits), *self.probability.shape))
-        for allele, u in self.detected:
+        for allele, u, _ in self.detected:
             first = self.window.flank - allele.first
             for i in range(0, len(edits), BATCH):
                 batch = edits[i : i + BATCH]

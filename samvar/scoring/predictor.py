@@ -143,6 +143,13 @@ class Predictor:
         (scored,) = self._alike([window])
         return scored
 
+    def widened(self, scored: ScoredWindow, window: Window) -> ScoredWindow:
+        """`window`, which has more compared positions of a scored one, as `exact` scores it."""
+        if not scored.detected:
+            return self.exact(window)
+        (wide,) = self._read([window], [d.widened(window) for d in scored.detected])
+        return wide
+
     def _exact_of(self, group: list[list[Window]]) -> list[list[ScoredWindow]]:
         """The windows of each allele, those of SNVs together."""
         snvs, n = [w for own in group for w in own if _of_snv(w)], self._rows
@@ -154,14 +161,19 @@ class Predictor:
         rows = windows + windows[-1:] * (self._rows - len(windows))
         return self._alike(rows)[: len(windows)]
 
-    @torch.no_grad()
     def _alike(self, windows: list[Window]) -> list[ScoredWindow]:
         """Windows that lie alike (`Haplotype`), in one call."""
-        detected = [alternative(reference, *windows) for reference in self.references]
-        of_seeds = [_probabilities(d) for d in detected]
-        ref, alt = (torch.stack(of_side, 1).cpu().numpy() for of_side in zip(*of_seeds))
+        with torch.no_grad():
+            detected = [alternative(reference, *windows) for reference in self.references]
+        return self._read(windows, detected)
+
+    @torch.no_grad()
+    def _read(self, windows: list[Window], detected: Iterable[Detected]) -> list[ScoredWindow]:
+        """Windows that lie alike, and their alternative alleles under each model."""
+        of_ref, of_alt, made = zip(*map(_probabilities, detected))
+        ref, alt = (torch.stack(of_side, 1).cpu().numpy() for of_side in (of_ref, of_alt))
         return [
-            ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in detected))
+            ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
             for i, (w, r, a) in enumerate(zip(windows, ref, alt))
         ]
 
@@ -188,20 +200,25 @@ def _of_snv(window: Window) -> bool:
     return one and window.frame_length <= SHORT
 
 
-def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor]:
-    """(windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation."""
-    alt, stretch = detected
+def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor, Detected]:
+    """(windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation; and what was
+    given, with `h` where it has been made."""
+    alt, stretch, h_alt = detected
     reference, n = alt.reference, len(stretch)
     h, near = alt.reference_states()
-    if alt.shift:
-        return reference.read(h, near), reference.read(*alt.states(stretch))
-    same = (stretch == alt.unedited()).flatten(1).all(1)
+    same = stretch.new_zeros(n, dtype=torch.bool)
+    if not alt.shift:
+        same = (stretch == alt.unedited()).flatten(1).all(1)
     if n == 1 and same:  # nothing to compute
         p = reference.read(h, near)
-        return p, p
-    h_alt, near_alt = alt.states(stretch)
+        return p, p, detected
+    if h_alt is None:
+        h_alt = alt.h(stretch)
+    near_alt, made = alt.near(stretch), detected._replace(h=h_alt)
+    if alt.shift:
+        return reference.read(h, near), reference.read(h_alt, near_alt), made
     both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, n)
-    return both[:n], torch.where(same[:, None, None], both[:n], both[n:])
+    return both[:n], torch.where(same[:, None, None], both[:n], both[n:]), made
 
 
 def _return_memory() -> None:

@@ -194,8 +194,11 @@ class Haplotype:
         return self.reached[0], self.length - self.reached[1]
 
     def states(self, stretch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `Reference.read` takes: h (B, 80, length), and the bottleneck around the compared
-        positions."""
+        """What `Reference.read` takes: `h` and `near`."""
+        return self.h(stretch), self.near(stretch)
+
+    def h(self, stretch: torch.Tensor) -> torch.Tensor:
+        """(B, 80, length): the input of the LSTM."""
         reference = self.reference
         config = reference.model.config
         near, far = stack_reach(config.stack_widths), config.attention_reach
@@ -203,13 +206,17 @@ class Haplotype:
         h = self.reached
         g = max(self.first - far - near, h[0] - near), min(self.last + far + near, h[1] + near)
         v = max(self.first - near, g[0] - far), min(self.last + near, g[1] + far)
-        u = self._spliced("bottleneck", stretch, (self.first, self.last))
+        u = self.spliced("bottleneck", stretch, (self.first, self.last))
         new_v = reference.first_stack(u(v[0] - near, v[1] + near))
-        new_g = reference.gate(self._spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
-        new_h = reference.second_stack(self._spliced("g", new_g, g)(h[0] - near, h[1] + near))
-        whole = self._spliced("h", new_h, h)(0, self.length)
-        beyond = self.windows[0].flank - far
-        return whole, u(beyond, self.length - beyond)
+        new_g = reference.gate(self.spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
+        new_h = reference.second_stack(self.spliced("g", new_g, g)(h[0] - near, h[1] + near))
+        return self.spliced("h", new_h, h)(0, self.length)
+
+    def near(self, stretch: torch.Tensor) -> torch.Tensor:
+        """(B, C, n + 2 reach of attention): the bottleneck around the n compared positions."""
+        beyond = self.windows[0].flank - self.reference.model.config.attention_reach
+        u = self.spliced("bottleneck", stretch, (self.first, self.last))
+        return u(beyond, self.length - beyond)
 
     def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
         """`states` of the reference, in frames of its own length."""
@@ -222,7 +229,7 @@ class Haplotype:
         """(windows, C, last - first + shift): what the reference holds in place of the stretch."""
         return self._reference("bottleneck", self.first, self.last + self.shift)
 
-    def _spliced(
+    def spliced(
         self, stage: str, new: torch.Tensor, place: tuple[int, int]
     ) -> Callable[[int, int], torch.Tensor]:
         """Function (first, last) -> columns of the frame after `stage`, those at `place` being
@@ -249,16 +256,36 @@ class Haplotype:
 
 
 class Detected(NamedTuple):
-    """Haplotypes that lie alike, and the bottleneck (windows, C, last - first) of the stretch that
-    is their own."""
+    """Haplotypes that lie alike, the bottleneck (windows, C, last - first) of the stretch that is
+    their own, and, where it has been made, the LSTM's input `h` (windows, 80, length)."""
 
     haplotype: Haplotype
     bottleneck: torch.Tensor
+    h: torch.Tensor | None = None
 
     def of(self, row: int) -> Detected:
         """One of them."""
-        alone = replace(self.haplotype, windows=self.haplotype.windows[row : row + 1])
-        return Detected(alone, self.bottleneck[row : row + 1])
+        own = slice(row, row + 1)
+        alone = replace(self.haplotype, windows=self.haplotype.windows[own])
+        return Detected(alone, self.bottleneck[own], None if self.h is None else self.h[own])
+
+    def widened(self, window: Window) -> Detected:
+        """The same in `window`, which has more compared positions of the one here; nothing that
+        the change reaches is made again, unless it reaches beyond the frame here."""
+        own, (narrow,) = self.haplotype, self.haplotype.windows
+        more = narrow.origin - window.origin  # columns before the frame here
+        wide = replace(
+            own,
+            windows=(window,),
+            length=own.length + window.frame_length - narrow.frame_length,
+            first=own.first + more,
+            last=own.last + more,
+        )
+        reach = own.reference.model.config.aggregate_reach
+        if self.h is None or own.first < reach or own.length < own.last + reach:
+            return Detected(wide, self.bottleneck)
+        whole = wide.spliced("h", self.h, (more, more + own.length))(0, wide.length)
+        return Detected(wide, self.bottleneck, whole)
 
 
 def alternative(reference: Reference, *windows: Window, gaps: Sequence[Gap] = ()) -> Detected:
