@@ -1,12 +1,14 @@
 """The scripts of the SAM paper's controls: exon classes at one k, RNA maps, an aggregator that
 learns to read binary sites; on inputs with answers worked out by hand."""
 
+import json
 import os
 
 import numpy as np
 import pytest
 import torch
 
+from samvar.model.bundle import load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training.dataset import TRAIN, Dataset, TrainingGene
 from samvar.training.recipe import SamRecipe
@@ -153,3 +155,44 @@ def test_only_the_aggregator_learns_to_read_binary_sites():
     first, second = found["fm"]["topk"][0], found["am"]["topk"][0]
     assert found["difference"][0] == pytest.approx(second - first)
     assert 0 <= first <= 100 and found["fm"]["density"] > 0
+
+
+PAPER = os.path.join(os.path.dirname(__file__), "..", "train", "paper")
+
+
+def content(name):
+    with open(os.path.join(PAPER, "results", name)) as handle:
+        return json.load(handle)
+
+
+def told(values, digits):
+    return "{:.{d}f} ({:.{d}f}-{:.{d}f})".format(*values, d=digits)
+
+
+def test_the_page_says_what_the_results_say():
+    with open(os.path.join(PAPER, "README.md")) as handle:
+        page = handle.read()
+    maps = content("rna_maps.json")
+    signs = (
+        f"{told(maps[kind]['as_expected'], 0)} of {maps[kind]['tested']}" for kind in ("am", "fm")
+    )
+    assert f"| {', '.join(signs)} | 16 of 23 | `rna_maps.py` |" in page
+    proteins = maps["am"]["proteins"]
+    against = [
+        name
+        for name, own in proteins.items()
+        if own["sites"] >= 20 and own["mean"][0] * own["expected"] < 0
+    ]
+    assert sorted(against) == ["HNRNPK", "PCBP1", "SRSF4", "SRSF5"] and "HNRNPK and PCBP1" in page
+    assert f"{maps['am']['exons']} of the {maps['of_exons']} internal exons" in page
+    classes = content("exon_classes.json")
+    for name, sites in classes["sites"].items():
+        found = (told(classes[kind]["found"][name], 1) for kind in ("lssi", "fm", "am"))
+        assert (
+            f"({sites[0]} acceptors, {sites[1]} donors): LSSI, FM, AM | {', '.join(found)}" in page
+        )
+    assert {maps[kind]["sha256"] for kind in ("fm", "am")} == {
+        classes[kind]["sha256"] for kind in ("fm", "am")
+    }
+    for kind in ("fm", "am"):
+        assert maps[kind]["sha256"] == load_bundle(f"paper:{kind}").sha256
