@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import samvar
+from samvar.annotate import annotate
 from samvar.model.binding import BindingNet, BindingShape, save_binding
 from samvar.scoring.attribution import PartKind
 
@@ -190,6 +191,19 @@ def test_second_opinions_are_those_of_the_command(files, scorer, asked, tmp_path
     (rows,) = re.findall(r"SAMVAR_RBP=(\S*)", line)
     (row,) = (r.split("|") for r in rows.split(",") if "|AAA1|" in r)
     assert row[9:] == told.cells(site) and row[10] == "K562"
+
+
+def test_no_opinions_are_told_of_what_is_looked_up(scorer):
+    with pytest.raises(samvar.SamvarError, match="BIND and PEAK can't be told"):
+        annotate(
+            None,
+            None,
+            scorer.genome,
+            scorer.annotation,
+            scorer.predictor,
+            scores=object(),
+            opinions=object(),
+        )
 
 
 def test_the_wrong_files_are_named(files, tmp_path):
