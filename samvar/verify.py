@@ -227,10 +227,10 @@ def _of_source(told: str | None, source: Source) -> str | None:
     return f"{source.key}: the file was made with {before}, this one is {source.sha256}"
 
 
-Told = dict[tuple[str, ...], dict[str, str]]  # a cause (allele, gene, RBP, place) -> its columns
+ToldOf = dict[tuple[str, ...], dict[str, str]]  # a cause (allele, gene, RBP, place) -> its columns
 
 
-def _opinions(entries: dict[str, str], columns: Sequence[info.Column]) -> Told:
+def _opinions(entries: dict[str, str], columns: Sequence[info.Column]) -> ToldOf:
     """What the rows of SAMVAR_RBP have in these columns, which are their last ones."""
     names = [*info.RBP.columns(), *(column.name for column in columns)]
     rows = [row.split("|") for row in entries.get(info.RBP.key, "").split(",") if row]
@@ -243,7 +243,7 @@ def _opinions(entries: dict[str, str], columns: Sequence[info.Column]) -> Told:
     }
 
 
-def _of_opinions(record: Record, before: Told, after: Told) -> list[str]:
+def _of_opinions(record: Record, before: ToldOf, after: ToldOf) -> list[str]:
     """Which second opinions differ, of the rows and columns that both have."""
     return [
         f"{record.contig}:{record.pos} {info.RBP.key} {'|'.join(cause)}: {name} is {value}, asked "
