@@ -167,7 +167,7 @@ def annotate(
     the command line for the header, None to leave out what changes from run to run; `tables`
     are given each record with its alleles; `md5`: the header has the MD5 of every contig that has
     genes; `scores`: alleles are looked up there, and only others scored, for INFO and `tsv_table`;
-    `opinions`: rows of SAMVAR_RBP have their columns, too.
+    `opinions`: rows of SAMVAR_RBP have their columns, too, of which `scores` have none.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
     WrongBuildError when the files do not belong together, SamvarError where the scores were made
@@ -177,6 +177,8 @@ def annotate(
     if scores:
         if options.phased or options.spliceai_compat or predictor.batches:
             raise SamvarError("no haplotypes, SpliceAI fields or a GPU's digits can be looked up")
+        if opinions:
+            raise SamvarError("BIND and PEAK can't be told of alleles that are looked up")
         scores.check(identity(genome, annotation, predictor, options.text()))
     known = [c for c in genome.lengths if annotation.contigs.find(c)] if md5 else []
     hashed = {contig: genome.md5(contig) for contig in known}

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from . import info
-from .formats.peaks import Peaks
+from .formats.peaks import Peaks, read_peaks
+from .genomics.genome import Genome
 from .genomics.region_types import region_types
 from .genomics.window import Place, Window
-from .model.binding import BindingModel
+from .model.binding import BindingModel, load_binding
 from .model.sam import one_hot
 from .scoring.attribution import Part, PartKind
 
@@ -71,23 +71,28 @@ class Source(NamedTuple):
     sha256: str
 
 
+def _one_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "samvar-binding", torch.set_num_threads, (1,))
+
+
 @dataclass(frozen=True, eq=False)
 class Opinions:
-    """Whom to ask. To be used as a context manager, so that its thread ends."""
+    """Whom to ask. To be closed, or used as a context manager, so that its thread ends: one of one
+    intra-op thread, as the workers that score, for the same digits."""
 
     model: BindingModel | None = None
     peaks: Peaks | None = None
+    _thread: ThreadPoolExecutor = field(init=False, repr=False, default_factory=_one_thread)
 
     def __enter__(self) -> Opinions:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
+        self.close()
 
-    @cached_property
-    def _thread(self) -> ThreadPoolExecutor:
-        """Of one intra-op thread, as the workers that score: the same digits."""
-        return ThreadPoolExecutor(1, "samvar-binding", torch.set_num_threads, (1,))
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
 
     @property
     def columns(self) -> tuple[info.Column, ...]:
@@ -132,6 +137,18 @@ class Opinions:
         return self.peaks.cell_lines(
             site.protein, contig, strand, site.place.position, info.NEAR_PEAK
         )
+
+
+def load_opinions(binding: str | None, peaks: str | None, genome: Genome) -> Opinions | None:
+    """Those that are asked for; None where none are. `binding`: default or a folder, `peaks`: a
+    file or a folder. Raises BundleError or PeakError where they cannot be read, or the peaks are
+    not of this genome's build."""
+    if not binding and not peaks:
+        return None
+    found = read_peaks(peaks) if peaks else None
+    if found:
+        found.check(genome)
+    return Opinions(load_binding(binding) if binding else None, found)
 
 
 def site_of(part: Part) -> Site | None:

@@ -16,7 +16,8 @@ from .genomics.genome import Genome
 from .genomics.introns import check_introns
 from .genomics.stop_codons import with_stop_codons
 from .model.bundle import load_bundle
-from .scoring.effects import ScoredAllele
+from .opinions import Opinions, Told, load_opinions
+from .scoring.effects import GeneEffect, ScoredAllele
 from .scoring.predictor import Predictor
 from .views.explanation import Explanation, explain
 
@@ -29,21 +30,26 @@ def load(
     device: str = "cpu",
     threads: int = 1,
     allow_annotation_mismatch: bool = False,
+    binding: str | None = None,
+    peaks: str | None = None,
 ) -> Scorer:
     """What `samvar annotate -f FASTA -a ANNOTATION --model MODEL` reads, ready to score.
 
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
-    of the annotation do not look like introns in the FASTA. Raises SamvarError when a file cannot
-    be read or they do not belong together.
+    of the annotation do not look like introns in the FASTA. `binding` (default or a folder) and
+    `peaks` (a file or a folder, of the FASTA's build): second opinions on causes, as those options
+    of `samvar annotate`. Raises SamvarError when a file cannot be read or they do not belong
+    together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)
     if not allow_annotation_mismatch:
         check_introns(genome, genes)
     genes = with_stop_codons(genome, genes)
-    return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options)
+    opinions = load_opinions(binding, peaks, genome)
+    return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options, opinions)
 
 
 class Scorer:
@@ -61,9 +67,10 @@ class Scorer:
         annotation: Annotation,
         predictor: Predictor,
         options: Options | None = None,
+        opinions: Opinions | None = None,
     ):
         self.genome, self.annotation, self.predictor = genome, annotation, predictor
-        self.options = options or Options()
+        self.options, self.opinions = options or Options(), opinions
 
     def score(self, contig: str, pos: int, ref: str, alt: str) -> ScoredAllele:
         """Status, deltas (probability) and their causes of one allele, as in a VCF: `pos` is
@@ -87,15 +94,33 @@ class Scorer:
     def explain(self, contig: str, pos: int, ref: str, alt: str) -> Explanation:
         """Everything about one allele: the landscape of sites around it in REF and ALT, and the
         causes of each delta of at least `options.rbp_min`, and always of the largest, with their
-        knock-outs. Coordinates and errors as in `score`."""
+        knock-outs, and the second opinions on them (`told` of each gene) that were asked for in
+        `load`. Coordinates and errors as in `score`."""
         allele = _allele((contig, pos, ref, alt))
         return self.predictor.run(
-            lambda: explain(self.genome, self.annotation, self.predictor, *allele, self.options)
+            lambda: explain(
+                self.genome,
+                self.annotation,
+                self.predictor,
+                *allele,
+                self.options,
+                opinions=self.opinions,
+            )
         )
+
+    def told(self, effect: GeneEffect) -> Told:
+        """Second opinions on the causes of an effect on a gene, one of what `score` gives:
+        `told(effect).on(part)` has the change of the log-odds of binding, and the cell lines with a
+        peak. Empty where none were asked for in `load`."""
+        if not self.opinions:
+            return Told((), {})
+        return self.opinions.of(effect.window, [p for cause in effect.causes for p in cause.parts])
 
     def close(self) -> None:
         """End the workers; what none of them has begun is dropped."""
         self.predictor.close()
+        if self.opinions:
+            self.opinions.close()
 
     def __enter__(self) -> Scorer:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -22,10 +22,13 @@ from .genomics.genes import Annotation
 from .genomics.genome import Genome
 from .genomics.haplotype import overlapping, place
 from .genomics.variant import Variant
+from .opinions import Opinions, Source
 from .scoring.attribution import ROUGHLY
 from .scoring.predictor import Predictor
 
 TOLERANCE = {"fp32": 2e-4, "bf16": 0.02}  # of a score: rounding, by the precision it was made with
+OF_BINDING = 2e-3  # of BIND: rounding
+CAUSE = "ALLELE", "SYMBOL", "RBP", "POS"  # the columns of SAMVAR_RBP that say which site it is
 
 
 class Report(NamedTuple):
@@ -78,11 +81,13 @@ def verify(
     annotation: Annotation,
     predictor: Predictor,
     sample: int = 100,
+    opinions: Opinions | None = None,
 ) -> Report:
     """Compare hashes, the bases of contigs whose MD5 the header has, and score a random sample of
     the annotated records again. Records may have been split since, or have lost rows of other
     alleles; every row about a record's own ALT is compared (of a file made with bf16, where the
-    sites of small deltas differ, its largest delta alone)."""
+    sites of small deltas differ, its largest delta alone). `opinions`: what the file was made with,
+    if its BIND and PEAK shall be compared, too, in all rows that both have."""
     header = provenance(reader)
     options = options_of(header["params"])
     scoring = options if predictor.batches else replace(options, precision="fp32")
@@ -93,6 +98,9 @@ def verify(
         of_transcripts = info.EVENT.key, info.HGVS.key, info.HAP.key
         compared = [key for key in compared if key not in of_transcripts]
     problems = _of_files(header, reader, genome, annotation, predictor)
+    asked = opinions.sources if opinions else []
+    problems += [p for source in asked if (p := _of_source(header.get(source.key), source))]
+    columns = told_columns(header)
     drawn = _Sample(reader, sample)
     problems += [
         f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"
@@ -102,11 +110,15 @@ def verify(
         alleles = list(
             spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
         )
-        after = parse(e.encode() for e in spine.encode(record, alleles, options))
+        now = spine.encode(record, alleles, options, opinions=opinions)
+        after = parse(e.encode() for e in now)
         if told := _own(info.HAP.key, before.get(info.HAP.key, ""), record):
             again = _in_cis(told, record, genome, annotation, predictor, scoring)
             after[info.HAP.key] = ",".join(_matched(told, again, options))
         problems += _of_record(record, before, after, compared, options)
+        if opinions and exact:
+            rows = [_opinions(e, own) for e, own in ((before, columns), (after, opinions.columns))]
+            problems += _of_opinions(record, *rows)
     return Report(problems, len(drawn.records))
 
 
@@ -197,6 +209,49 @@ def _of_files(
         for line in contigs
         if (name := attribute(line, "ID")) in genome.lengths
         and genome.md5(name) != attribute(line, "Md5")
+    ]
+
+
+def told_columns(header: dict[str, str]) -> list[info.Column]:
+    """What the rows of SAMVAR_RBP of a file with this `provenance` have more."""
+    return [c for key, c in (("binding", info.BIND), ("peaks", info.PEAK)) if key in header]
+
+
+def _of_source(told: str | None, source: Source) -> str | None:
+    """How what is asked differs from what the header says was asked."""
+    if told is None:
+        return f"{source.key}: the file was made without"
+    before = attribute(told, "Sha256")
+    if before == source.sha256:
+        return None
+    return f"{source.key}: the file was made with {before}, this one is {source.sha256}"
+
+
+ToldOf = dict[tuple[str, ...], dict[str, str]]  # a cause (allele, gene, RBP, place) -> its columns
+
+
+def _opinions(entries: dict[str, str], columns: Sequence[info.Column]) -> ToldOf:
+    """What the rows of SAMVAR_RBP have in these columns, which are their last ones."""
+    names = [*info.RBP.columns(), *(column.name for column in columns)]
+    rows = [row.split("|") for row in entries.get(info.RBP.key, "").split(",") if row]
+    cells = [dict(zip(names, row)) for row in rows]
+    return {
+        tuple(c.get(name, "") for name in CAUSE): {
+            column.name: c[column.name] for column in columns if column.name in c
+        }
+        for c in cells
+    }
+
+
+def _of_opinions(record: Record, before: ToldOf, after: ToldOf) -> list[str]:
+    """Which second opinions differ, of the rows and columns that both have."""
+    return [
+        f"{record.contig}:{record.pos} {info.RBP.key} {'|'.join(cause)}: {name} is {value}, asked "
+        f"again {after[cause][name]}"
+        for cause, told in before.items()
+        if cause in after
+        for name, value in told.items()
+        if name in after[cause] and not _same(value, after[cause][name], OF_BINDING)
     ]
 
 

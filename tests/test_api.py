@@ -10,8 +10,11 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 import samvar
+from samvar.annotate import annotate
+from samvar.model.binding import BindingNet, BindingShape, save_binding
 from samvar.scoring.attribution import PartKind
 
 from . import toy
@@ -151,6 +154,56 @@ def test_results_travel_to_another_process(scorer, files, tmp_path):
         [sys.executable, "-c", read], cwd=tmp_path, capture_output=True, text=True
     )
     assert said.stdout.split() == ["OK", str(results[0].max), "G"], said.stderr
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    """A model of binding that knows AAA1, of random weights, and a peak of it about G."""
+    folder = tmp_path_factory.mktemp("asked")
+    torch.manual_seed(0)
+    shape = BindingShape(channels=4, region_channels=2, hidden=4)
+    net = BindingNet(1, shape).eval()
+    save_binding(str(folder), net, ("AAA1",), dict(kind="binding", step=1, steps=1))
+    (folder / "peaks.bed").write_text("c\t500\t1400\tAAA1_K562\t0\t-\n")
+    return dict(binding=str(folder), peaks=str(folder / "peaks.bed"))
+
+
+def test_second_opinions_are_those_of_the_command(files, scorer, asked, tmp_path):
+    from click.testing import CliRunner
+
+    from samvar.cli import main
+
+    options = samvar.Options(rbp_min=0.0)
+    with samvar.load(*files, options, **asked) as asking:
+        (effect,) = asking.score(*snv(1010)).genes
+        told = asking.told(effect)
+        (view,) = asking.explain(*snv(1010)).genes
+    shown = [p for c in effect.causes for p in c.rows(options.rbp_max)]
+    (site,) = (p for p in shown if p.rbp == "AAA1")
+    core = next(p for p in shown if p.rbp == "LSSI_A")
+    assert told.on(site).binding and told.on(site).peak == ["K562"]
+    assert told.on(core) == (None, None) and view.told.on(site) == told.on(site)
+    assert scorer.told(effect).on(site) == (None, None) and scorer.told(effect).columns == ()
+    path = toy.vcf(tmp_path / "x.vcf", snv(1010))
+    command = ["annotate", path, "-f", files[0], "-a", files[1], "--model", files[2]]
+    more = ["--rbp-min", "0", "--binding", asked["binding"], "--peaks", asked["peaks"]]
+    line = CliRunner().invoke(main, [*command, *more]).stdout.splitlines()[-1]
+    (rows,) = re.findall(r"SAMVAR_RBP=(\S*)", line)
+    (row,) = (r.split("|") for r in rows.split(",") if "|AAA1|" in r)
+    assert row[9:] == told.cells(site) and row[10] == "K562"
+
+
+def test_no_opinions_are_told_of_what_is_looked_up(scorer):
+    with pytest.raises(samvar.SamvarError, match="BIND and PEAK can't be told"):
+        annotate(
+            None,
+            None,
+            scorer.genome,
+            scorer.annotation,
+            scorer.predictor,
+            scores=object(),
+            opinions=object(),
+        )
 
 
 def test_the_wrong_files_are_named(files, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 import samvar
+from samvar import info
 from samvar.cli import main
 
 from . import toy
@@ -76,6 +77,40 @@ def test_rows_are_those_of_the_flat_table(files, tmp_path):
     assert causes and all(f"|{c['EFFECT']:.4f}|{c['DELTA']}" in output for c in causes)
     events = [e for row in rows for e in row["EVENTS"] or ()]
     assert events and all(e in output for e in events)
+
+
+@pytest.mark.parametrize(
+    "peak, expected",
+    [
+        (("c", 500, 1400, "AAA1_K562", 0, "-"), ["K562"]),
+        (("c", 500, 1400, "AAA1_K562", 0, "+"), []),  # on the other strand
+        (("c", 500, 1400, "BBB2_K562", 0, "-"), None),
+    ],
+)
+def test_second_opinions_are_columns_of_the_causes_where_they_are_asked_for(
+    files, tmp_path, peak, expected
+):
+    from samvar.arrow import SCHEMA, schema_with, score_batch
+
+    peaks = tmp_path / "peaks.bed"
+    peaks.write_text("\t".join(map(str, peak)) + "\n")
+    allele = ("c", 1010, BASES[1009], OTHER[BASES[1009]])
+    options = samvar.Options(rbp_min=0.0)
+    plain = score_batch(batch([allele]), *files, options)
+    asked = score_batch(batch([allele]), *files, options, peaks=str(peaks))
+    assert asked.schema == schema_with([info.PEAK]) != SCHEMA == plain.schema
+    before, after = (
+        [c for row in found.to_pylist() for c in row["CAUSES"]] for found in (plain, asked)
+    )
+    assert before == [{k: v for k, v in c.items() if k != "PEAK"} for c in after]
+    told = {c["RBP"]: c["PEAK"] for c in after}
+    assert told["AAA1"] == expected and told["LSSI_A"] is None
+    vcf, parquet = toy.vcf(tmp_path / "x.vcf", allele), tmp_path / "x.parquet"
+    common = ["-f", files[0], "-a", files[1], "--model", files[2], "--rbp-min", "0"]
+    more = ["--parquet", str(parquet), "--peaks", str(peaks)]
+    assert CliRunner().invoke(main, ["annotate", vcf, *common, *more]).exit_code == 0
+    written = pq.read_table(parquet).drop_columns("ID")
+    assert written.equals(pa.Table.from_batches([asked]).drop_columns("ID"))
 
 
 def test_pieces_give_what_the_whole_gives(files):

@@ -676,7 +676,9 @@ def _without_last_columns(line):
 
 @pytest.mark.slow
 def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_path):
-    assert "12 records scored again" in run(examples, "verify", annotated, *MINIGENES).stderr
+    said = run(examples, "verify", annotated, *MINIGENES).stderr
+    assert "12 records scored again" in said and "BIND is not compared: give --binding" in said
+    assert "PEAK is not compared: give --peaks" in said
     with VcfReader(str(annotated)) as reader, VcfReader(str(annotated)) as again:
         group = Group.of("cases", reader)
         summary = Summary.of(again, ["TRA2A"], 3, 0.0)
@@ -686,6 +688,29 @@ def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_p
     run(examples, "annotate", annotated, *MINIGENES, "--overwrite", "-o", again)
     with open(again) as handle:
         assert "BIND" not in "".join(line for line in handle if "samvar_command" not in line)
+
+
+@pytest.mark.slow
+def test_verify_compares_them_where_it_is_given_what_they_were_made_with(
+    examples, asked, annotated, tmp_path
+):
+    said = run(examples, "verify", annotated, *MINIGENES, *asked).stderr
+    assert "12 records scored again" in said and "not compared" not in said
+    text = annotated.read_text()
+    (row,) = (r for r in causes(annotated, "enhancer_lost") if r[2] == "TRA2A" and r[4] == "3532")
+    edited = tmp_path / "edited.vcf"
+    edited.write_text(text.replace("|".join(row), "|".join([*row[:-2], "9.000", "no"])))
+    said = run(examples, "verify", edited, *MINIGENES, *asked, code=1).stderr
+    assert "|TRA2A|3532: BIND is 9.000, asked again " in said and "PEAK is no, asked again" in said
+    assert "(2 differences)" in said
+    assert run(examples, "verify", edited, *MINIGENES).exit_code == 0
+
+    other = bed(tmp_path / "peaks.bed", ("mini", 1, 9, "TRA2A_K562", 0, "-"))
+    said = run(examples, "verify", annotated, *MINIGENES, "--peaks", other, code=1).stderr
+    assert "peaks: the file was made with " in said and "PEAK is K562, asked again no" in said
+    plain = examples("minigenes.expected.vcf")
+    said = run(examples, "verify", plain, *MINIGENES, *asked, code=1).stderr
+    assert "binding: the file was made without" in said
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..annotate import Options, Table
+    from ..opinions import Opinions
 
 
 class OptionalValues(click.Command):
@@ -159,8 +160,11 @@ class Outputs:
         return form
 
     @contextmanager
-    def open_tables(self, options: Options) -> Iterator[list[Table]]:
-        """The tables that are asked for. Raises SamvarError where pyarrow is missing."""
+    def open_tables(
+        self, options: Options, opinions: Opinions | None = None
+    ) -> Iterator[list[Table]]:
+        """The tables that are asked for; `opinions`: those to be asked about causes. Raises
+        SamvarError where pyarrow is missing."""
         from ..annotate import tsv_table
 
         with ExitStack() as stack:
@@ -174,7 +178,7 @@ class Outputs:
                 tables.append(tsv_table(text))
             if self.parquet:
                 part = stack.enter_context(complete_file(self.parquet))
-                tables.append(stack.enter_context(arrow().parquet_table(part, options)))
+                tables.append(stack.enter_context(arrow().parquet_table(part, options, opinions)))
             yield tables
 
 
@@ -410,7 +414,7 @@ def annotate(
         check_transcripts(transcripts, chosen.transcripts, genes)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
         opinions = stack.enter_context(opinions_of(binding, peaks, genome))
-        tables = stack.enter_context(outputs.open_tables(chosen))
+        tables = stack.enter_context(outputs.open_tables(chosen, opinions))
         writer = stack.enter_context(open_output(output, form, write_index))
         command = None if no_version else shlex.join(["samvar", *sys.argv[1:]])
         loaded = time.monotonic()

@@ -10,7 +10,7 @@ import signal
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -480,15 +480,11 @@ def opinions_of(binding: str | None, peaks: str | None, genome: Genome) -> Itera
     if not binding and not peaks:
         yield None
         return
-    from ..formats.peaks import read_peaks
-    from ..model.binding import load_binding
-    from ..opinions import Opinions
+    from ..opinions import load_opinions
 
-    found = read_peaks(peaks) if peaks else None
-    if found:
-        found.check(genome)
-    with Opinions(load_binding(binding) if binding else None, found) as opinions:
-        yield opinions
+    with ExitStack() as stack:
+        opinions = load_opinions(binding, peaks, genome)
+        yield stack.enter_context(opinions) if opinions else None
 
 
 def check_plot(figure: str, needed: bool = True) -> None:

@@ -12,6 +12,7 @@ from .options import (
     device_option,
     fasta_option,
     of_build,
+    opinions_of,
     read_genes,
     say,
     user_errors,
@@ -36,9 +37,20 @@ from .options import (
     type=click.IntRange(0),
     help="Score this many records again, drawn at random.",
 )
+@click.option(
+    "--binding",
+    metavar="default|FOLDER",
+    help="Compare BIND, too, with this model of binding: that which the file was made with.",
+)
+@click.option(
+    "--peaks",
+    metavar="FOLDER|FILE",
+    type=click.Path(exists=True),
+    help="Compare PEAK, too, with these peaks: those which the file was made with.",
+)
 @device_option
 @user_errors
-def verify(vcf, fasta, annotation, model_name, records, device) -> None:
+def verify(vcf, fasta, annotation, model_name, records, binding, peaks, device) -> None:
     """Check that an annotated VCF is what these files give.
 
     VCF is an output of `samvar annotate`. Compares the checksums of model, reference and annotation
@@ -50,7 +62,7 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
-    from ..verify import attribute, provenance
+    from ..verify import attribute, provenance, told_columns
     from ..verify import verify as check
 
     with VcfReader(vcf) as reader:
@@ -58,8 +70,16 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
         genome, genes = Genome(fasta), read_genes(annotation)
         genes = of_build(genome, genes)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
-        with Predictor(load_bundle(model), device) as predictor:
-            report = check(reader, genome, genes, predictor, records)
+        with (
+            Predictor(load_bundle(model), device) as predictor,
+            opinions_of(binding, peaks, genome) as opinions,
+        ):
+            report = check(reader, genome, genes, predictor, records, opinions)
+    given = dict(BIND=("--binding", binding), PEAK=("--peaks", peaks))
+    for column in told_columns(header):
+        option, value = given[column.name]
+        if not value:
+            say(f"samvar: {column.name} is not compared: give {option}, as the file was made with")
     for problem in report.problems:
         say(f"samvar: {problem}")
     if report.problems:

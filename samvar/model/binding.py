@@ -70,8 +70,8 @@ class ResidualBlock(nn.Module):
         return torch.relu(x + self.layers(x))
 
 
-def _filters(channels: int, width: int) -> nn.Sequential:
-    """The first layer of a branch."""
+def filters(channels: int, width: int) -> nn.Sequential:
+    """The first layer of a branch: one-hot (N, 4, L) -> (N, C, L - width + 1)."""
     return nn.Sequential(nn.Conv1d(4, channels, width), nn.BatchNorm1d(channels), nn.ReLU())
 
 
@@ -82,8 +82,8 @@ class BindingNet(nn.Module):
         super().__init__()
         s = self.shape = shape
         both = s.channels + s.region_channels
-        self.of_bases = _filters(s.channels, s.width)
-        self.of_regions = _filters(s.region_channels, s.width) if s.region_channels else None
+        self.of_bases = filters(s.channels, s.width)
+        self.of_regions = filters(s.region_channels, s.width) if s.region_channels else None
         self.residual = ResidualBlock(both, s.dropout) if s.residual else None
         self.together = nn.Sequential(
             nn.MaxPool1d(s.pool),

@@ -10,15 +10,17 @@ differs in one base, is laid on it, and the bases are counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..genomics.genome import UNKNOWN, decode
-from ..model.binding import BindingNet
 from ..model.sam import one_hot
+
+# One-hot bases (N, 4, W) and region types (N, 4, W) -> what is predicted of each protein (N, P)
+Predicted = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 STEPS = 16  # points of the integral
 ROWS = 64  # windows a call
@@ -28,11 +30,12 @@ BASELINE = 0.25  # of each base: nothing is known of the sequence
 
 
 def integrated_gradients(
-    net: BindingNet, bases: torch.Tensor, regions: torch.Tensor, protein: int, steps: int = STEPS
+    net: Predicted, bases: torch.Tensor, regions: torch.Tensor, protein: int, steps: int = STEPS
 ) -> np.ndarray:
-    """What each base (N, W) adds to the log-odds of a protein (its index), against equal shares of
-    all four bases; region types (N, 4, W) stay as they are. The sum over a window is, but for the
-    steps of the integral, the log-odds less those of the baseline (Sundararajan et al., 2017)."""
+    """What each base (N, W) adds to what is predicted of a protein (its index), log-odds or an
+    intensity, against equal shares of all four bases; region types (N, 4, W) stay as they are. The
+    sum over a window is, but for the steps of the integral, the prediction less that of the
+    baseline (Sundararajan et al., 2017)."""
     baseline = BASELINE * bases.sum(1, keepdim=True).expand_as(bases)  # 0 where unknown
     change = bases - baseline
     total = torch.zeros_like(bases)
@@ -64,7 +67,7 @@ class ConsensusMotif(NamedTuple):
 
 
 def consensus_motif(
-    net: BindingNet, protein: str, column: int, codes: np.ndarray, regions: np.ndarray
+    net: Predicted, protein: str, column: int, codes: np.ndarray, regions: np.ndarray
 ) -> ConsensusMotif:
     """Of windows (N, W) that the model is sure of; `column`: the protein's."""
     parts = []

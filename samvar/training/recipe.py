@@ -39,6 +39,15 @@ def keep_lengths(recipe: object, *names: str) -> None:
             raise RecipeError(f"{name} must be one or more lengths, in bases")
 
 
+def keep_names(recipe: object, *names: str) -> None:
+    """Make tuples of these settings. Raises RecipeError where one is no list of names."""
+    for name in names:
+        values = tuple(getattr(recipe, name))
+        object.__setattr__(recipe, name, values)
+        if not all(isinstance(value, str) for value in values):
+            raise RecipeError(f"{name} must be a list of names")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Settings shared by every training command.
@@ -140,13 +149,43 @@ class BindingRecipe(Recipe):
             raise RecipeError("window must be bin and an even number of bases more")
         if not 0 <= self.dropout < 1:
             raise RecipeError("dropout must lie between 0 and 1")
-        for name in ("validation", "held_out", "held_out_genes", "proteins"):
-            names = tuple(getattr(self, name))
-            object.__setattr__(self, name, names)
-            if not all(isinstance(n, str) for n in names):
-                raise RecipeError(f"{name} must be a list of names")
+        keep_names(self, "validation", "held_out", "held_out_genes", "proteins")
         if both := sorted(set(self.validation) & set(self.held_out)):
             raise RecipeError(f"{', '.join(both)}: both validation and held_out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbesRecipe(Recipe):
+    """`samvar train probes`: intensities of RNA probes, by the network of ResidualBind.
+
+    `normalise`: clip (at the 99.9th percentile) or log (of what lies above the smallest); then
+    each experiment's mean becomes 0, its standard deviation 1. `experiments`: these alone, none:
+    all with `least` intensities in either set of probes. `kmer`: length of the patterns whose
+    global importance is told, over `backgrounds` probes.
+    """
+
+    experiments: tuple[str, ...] = ()
+    normalise: str = "clip"  # or "log"
+    held_out: float = 0.1  # share of the probes of set A that are validated on
+    least: int = 1000
+    batch: int = 256  # probes a step
+    channels: int = 96
+    width: int = 11  # bases that a filter of the first layer sees
+    pool: int = 10
+    hidden: int = 256
+    dropout: float = 0.3
+    kmer: int = 7
+    backgrounds: int = 20
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "channels", "width", "pool", "hidden", "kmer")
+        at_least(self, 2, "least", "batch", "backgrounds")
+        if self.normalise not in ("clip", "log"):
+            raise RecipeError(f"normalise must be clip or log, not {self.normalise!r}")
+        if not (0 < self.held_out < 1 and 0 <= self.dropout < 1):
+            raise RecipeError("held_out must lie strictly between 0 and 1, dropout may be 0")
+        keep_names(self, "experiments")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,3 +137,8 @@ python train/evaluate/cases.py "$data" --json "$out/cases.json"
 python train/evaluate/events.py "$data" --json "$out/events.json"
 python train/evaluate/calibration.py "$data" --model paper
 python train/evaluate/eclip.py "$data" --json "$out/eclip.json"
+
+# The SAM paper's controls
+python train/evaluate/exon_classes.py "$data" --model paper --json "$out/exon_classes.json"
+python train/evaluate/rna_maps.py "$data" --model paper --json "$out/rna_maps.json" --figure "$out/rna_maps.png"
+python train/evaluate/substitution.py "$out/data.npz" --model paper --json "$out/substitution.json"

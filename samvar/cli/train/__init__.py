@@ -15,6 +15,7 @@ COMMANDS = {
     "motifs": "samvar.cli.train.motifs",
     "am": "samvar.cli.train.sam",
     "binding": "samvar.cli.train.binding",
+    "probes": "samvar.cli.train.probes",
     "average": "samvar.cli.train.average",
     "evaluate": "samvar.cli.train.evaluate",
     "bundle": "samvar.cli.train.bundle",
