@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import index
@@ -38,15 +39,15 @@ def load(
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
-    of the annotation do not look like introns in the FASTA. `binding` (default or a folder) and
-    `peaks` (a file or a folder, of the FASTA's build): second opinions on causes, as those options
-    of `samvar annotate`. Raises SamvarError when a file cannot be read or they do not belong
-    together.
+    of the annotation do not look like introns in the FASTA; where they are too few to tell, there
+    is a warning. `binding` (default or a folder) and `peaks` (a file or a folder, of the FASTA's
+    build): second opinions on causes, as those options of `samvar annotate`. Raises SamvarError
+    when a file cannot be read or they do not belong together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)
-    if not allow_annotation_mismatch:
-        check_introns(genome, genes)
+    if not allow_annotation_mismatch and (doubt := check_introns(genome, genes)):
+        warnings.warn(doubt, stacklevel=2)
     genes = with_stop_codons(genome, genes)
     opinions = load_opinions(binding, peaks, genome)
     return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options, opinions)

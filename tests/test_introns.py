@@ -1,6 +1,8 @@
 """An annotation of another build than the FASTA is recognised by its introns."""
 
 import os
+import warnings
+from contextlib import nullcontext
 
 import pytest
 from click.testing import CliRunner
@@ -78,6 +80,18 @@ def test_the_warning_is_on_stderr_unless_the_user_allows(minigenes, tmp_path, op
     result = CliRunner().invoke(main, [*command, "--model", toy.bundle(tmp_path), *option])
     assert result.exit_code == 0
     assert ("samvar: only 0 of 2 introns" in result.stderr) == (not option)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_library_warns_unless_the_user_allows(minigenes, tmp_path, allowed):
+    fasta, annotation = minigenes(7)
+    few(annotation, "STRONG")
+    expected = nullcontext() if allowed else pytest.warns(UserWarning, match="only 0 of 2 introns")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with expected:
+            files = fasta, annotation, toy.bundle(tmp_path)
+            samvar.load(*files, allow_annotation_mismatch=allowed).close()
 
 
 @pytest.mark.slow
