@@ -105,8 +105,8 @@ EVENT = Field(
     "String",
     "What happens to the transcript, where a site changes by 0.05 or more, strongest first: EVENT, "
     + " ".join(k.value for k in Kind)
-    + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a premature STOP; NMD, yes, or "
-    "no and the exception, or why there is no FRAME; PROB, strength of the event from 0 to 1, no "
+    + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a STOP that is not the "
+    "annotated one; NMD, yes, or no and the exception, or why there is no FRAME; PROB, strength of the event from 0 to 1, no "
     "probability of it; predicted RNA. "
     "Format: ALLELE|SYMBOL|TRANSCRIPT|EVENT|EXON|START|END|SIZE|FRAME|STOP|NMD|PROB|RNA",
 )

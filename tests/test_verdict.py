@@ -156,7 +156,7 @@ def test_every_event_has_words(kind, exons, size, words):
     assert said.startswith(f"New donor (0.01 to 0.85): {words}")
 
 
-@pytest.mark.parametrize("decay", Decay)
+@pytest.mark.parametrize("decay", [d for d in Decay if d is not Decay.NO_STOP])
 def test_a_stop_is_told_with_its_decay(decay):
     message = Message(Frame.FRAMESHIFT, 61, decay)
     said = verdict(
@@ -164,6 +164,24 @@ def test_a_stop_is_told_with_its_decay(decay):
     )
     assert "frameshift, stop in codon 61, n" in said
     assert ("decay expected" in said) and ("no decay" in said) == (decay is not Decay.YES)
+
+
+@pytest.mark.parametrize(
+    "message, words",
+    [
+        (
+            Message(Frame.STOP_LOST, 61, Decay.YES),
+            "stop codon lost, the next one in codon 61, nonsense-mediated decay expected",
+        ),
+        (
+            Message(Frame.STOP_LOST, None, Decay.NO_STOP),
+            "stop codon lost, no stop codon up to the end",
+        ),
+    ],
+)
+def test_a_lost_stop_codon(message, words):
+    outcomes = consequence(outcome(Kind.EXON_SKIPPING, (LOST,), message=message))
+    assert f"90 bases, {words}." in verdict(deltas(DL=0.9), [], outcomes)
 
 
 @pytest.mark.parametrize("why", NoFrame)

@@ -224,14 +224,11 @@ def molecule_of(line: Line, transcript: Transcript) -> Molecule:
 
 
 def _outcome(reader: Reader, event: Event) -> Outcome:
-    line, molecule = reader.line, reader.molecule
-    first, last = sorted((line.place(event.span.start), line.place(event.span.stop - 1)))
-    rna = ""
-    if event.in_intron:
-        before, after = (molecule.exons[number - 1] for number in event.exons)
-        rna = reader.insertion(Span(before.stop - 1, after.start + 1), event.span)
-    elif event.kind is not Kind.INCREASED_EXON_INCLUSION:
-        rna = reader.deletion(event.span)
+    line = reader.line
+    more = event.kind is Kind.INCREASED_EXON_INCLUSION
+    there = line.bases(event.span, in_alt=event.in_intron or more).columns
+    first, last = sorted(line.place(int(column)) for column in there[[0, -1]])
+    rna = "" if more else reader.name(event.molecule, event.span)
     return Outcome(event, first, last, reader.read(event.molecule), rna)
 
 

@@ -24,6 +24,12 @@ _DECAY = {
     Decay.START_PROXIMAL: "no decay expected: close to the start",
     Decay.LONG_EXON: "no decay expected: in a long exon",
     Decay.SINGLE_EXON: "no decay expected: a single exon",
+    Decay.NO_STOP: "no stop codon up to the end",
+}
+_FRAME = {
+    Frame.IN_FRAME: "in frame",
+    Frame.FRAMESHIFT: "frameshift",
+    Frame.STOP_LOST: "stop codon lost",
 }
 _NO_FRAME = {
     NoFrame.NONCODING: "no coding sequence",
@@ -110,9 +116,10 @@ def _what(event: Event) -> str:
 def _reading(message: Message) -> str:
     if message.why:
         return _NO_FRAME[message.why]
-    parts = ["in frame" if message.frame is Frame.IN_FRAME else "frameshift"]
+    parts = [_FRAME[message.frame]] if message.frame else []
     if message.stop:
-        parts.append(f"stop in codon {message.stop}")
+        which = "the next one" if message.frame is Frame.STOP_LOST else "stop"
+        parts.append(f"{which} in codon {message.stop}")
     if message.decay:
         parts.append(_DECAY[message.decay])
     return ", ".join(parts)
