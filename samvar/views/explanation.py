@@ -25,7 +25,7 @@ from ..model.bundle import Background, Bundle, LearntMotif
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import FLOOR, Consequence, consequences
+from ..scoring.consequence import FLOOR, Consequence, consequences, lost_elsewhere
 from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
@@ -178,7 +178,8 @@ class GeneView:
 
     def _verdict(self, consequences: tuple[Consequence, ...]) -> str:
         assert self.deltas is not None
-        return verdict(self.deltas, self.causes or (), consequences, self.learnt)
+        elsewhere = lost_elsewhere(self.deltas, self.gene, consequences)
+        return verdict(self.deltas, self.causes or (), consequences, self.learnt, elsewhere)
 
     @property
     def gene(self) -> Gene:
