@@ -11,6 +11,7 @@ from .options import (
     annotation_option,
     device_option,
     fasta_option,
+    listed,
     of_build,
     read_genes,
     say,
@@ -36,15 +37,21 @@ from .options import (
     type=click.IntRange(0),
     help="Score this many records again, drawn at random.",
 )
+@click.option(
+    "--transcripts",
+    metavar="FILE",
+    help="The list that the file was annotated with (annotate --transcripts FILE); without it what "
+    "is of its transcripts is not compared.",
+)
 @device_option
 @user_errors
-def verify(vcf, fasta, annotation, model_name, records, device) -> None:
+def verify(vcf, fasta, annotation, model_name, records, transcripts, device) -> None:
     """Check that an annotated VCF is what these files give.
 
     VCF is an output of `samvar annotate`. Compares the checksums of model, reference and annotation
     with those in its header, and scores a random sample of its records again. The checksum of the
     reference covers the names and lengths of its contigs, and their bases if the file was made with
-    --md5. Exit code 1 where anything differs.
+    --md5. Exit code 1 where anything differs; what could not be compared is told.
     """
     from ..formats.vcf import VcfReader
     from ..genomics.genome import Genome
@@ -53,13 +60,16 @@ def verify(vcf, fasta, annotation, model_name, records, device) -> None:
     from ..verify import attribute, provenance
     from ..verify import verify as check
 
+    ids = None if transcripts is None else listed(transcripts)
     with VcfReader(vcf) as reader:
         header = provenance(reader)
         genome, genes = Genome(fasta), read_genes(annotation)
         genes = of_build(genome, genes)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         with Predictor(load_bundle(model), device) as predictor:
-            report = check(reader, genome, genes, predictor, records)
+            report = check(reader, genome, genes, predictor, records, ids)
+    for what in report.left_out:
+        say(f"samvar: not compared: {what}")
     for problem in report.problems:
         say(f"samvar: {problem}")
     if report.problems:
