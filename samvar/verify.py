@@ -267,10 +267,10 @@ def _abouts(entries: dict[str, str], record: Record) -> Counter[str]:
 
 class _Near:
     """The records of a file that may be partners of those drawn, which are among them: with an ALT
-    of a sample that has one of theirs, and `within` bases of their frames. With their numbers, in
-    order."""
+    of one of the `count` samples that has one of theirs, and `within` bases away. With their
+    numbers, in order."""
 
-    def __init__(self, path: str, drawn: list[_Drawn], within: int, samples: int):
+    def __init__(self, path: str, drawn: list[_Drawn], within: int, count: int):
         reach = within + MOST_SHIFT
         self.records: list[tuple[int, Record]] = []
         self._names: set[tuple[str, str]] = set()
@@ -278,7 +278,7 @@ class _Near:
         carriers: dict[str, set[int]] = defaultdict(set)  # of all that were drawn on a contig
         for _, record, _ in drawn:
             frames[record.contig].append((record.pos - reach, _end(record) + reach))
-            carriers[record.contig] |= genotypes(record, samples).calls.keys()
+            carriers[record.contig] |= genotypes(record, count).calls.keys()
         merged = {contig: merge(spans) for contig, spans in frames.items()}
         with VcfReader(path) as reader:
             for number, record in enumerate(reader):
@@ -287,7 +287,7 @@ class _Near:
                 if at < 0 or record.pos > spans[at][1]:
                     continue
                 self._names |= {(record.contig, _name(record, alt)) for alt in record.alts}
-                if not carriers[record.contig].isdisjoint(genotypes(record, samples).calls):
+                if not carriers[record.contig].isdisjoint(genotypes(record, count).calls):
                     self.records.append((number, record))
 
     def has_partners(self, record: Record, about: str) -> bool:

@@ -322,6 +322,18 @@ def test_a_placement_within_the_transcript_is_taken(genome):
         assert hgvs_c(short, normalise(genome, "chrc", 110, ref, alt), genome) == name
 
 
+@pytest.mark.parametrize("strand", "+-")
+def test_a_repeat_that_begins_before_the_transcript_is_an_insertion(tmp_path, strand):
+    """GC after CG|C: what it repeats is not all on the transcript, which begins at |."""
+    bases, variant = "CG" + "C" * 18, (3, "C", "CGC")
+    if strand == "-":
+        bases, variant = toy.revcomp(bases), (18, "G", "GCG")
+    genome = Genome(toy.fasta(tmp_path / "g.fa", c=bases))
+    exon = (2, 20) if strand == "+" else (0, 18)
+    short = TranscriptMap(Transcript("S", (exon,)), "c", strand)
+    assert hgvs_c(short, normalise(genome, "c", *variant), genome) == "S:n.1_2insGC"
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [

@@ -191,6 +191,8 @@ def _haplotypes(record: Record) -> tuple[str, ...]:
         key, _, rows = entry.decode(errors="replace").partition("=")
         for row in rows.split(",") if key == HAP else ():
             alt, _, partners, *_ = [*map(unquote, row.split("|")), "", ""]
+            if alt not in record.alts or not partners:
+                continue
             own = f"{record.pos}_{record.ref}_{alt}"
             places = [own, *partners.split(IN_CIS)]
             spelled = [f"{record.contig}:{p.replace('_', ':')}" for p in places]

@@ -498,11 +498,13 @@ def _change(transcript: TranscriptMap, variant: Variant, genome: Genome) -> str:
 
 
 def _insertion(transcript: TranscriptMap, v: Variant, genome: Genome) -> str:
-    """An insertion at its last placement: it repeats the bases before it, or lies between two."""
+    """An insertion at its last placement: it repeats the bases before it, as far as they are on the
+    transcript, or lies between two."""
     forward, width = transcript.strand == "+", len(v.alt)
     repeated = (v.start - width, v.start) if forward else (v.start, v.start + width)
     if np.array_equal(genome.codes(v.contig, *repeated), v.alt):
-        return _located(transcript, *repeated, "dup")
+        if name := _located(transcript, *repeated, "dup"):
+            return name
     v = _rightmost(transcript, v, margin=1)
     bases = v.alt if forward else reverse_complement(v.alt)
     return _located(transcript, v.start - 1, v.start + 1, f"ins{decode(bases)}")

@@ -167,7 +167,8 @@ class Reader:
         annotation may begin with, are known by where they stand."""
         assert self.coding is not None
         column = self.coding.start
-        if np.array_equal(self.before.codon(column), START):
+        whole = self.transcript.transcript.phase == 0
+        if whole and np.array_equal(self.before.codon(column), START):
             return np.array_equal(after.codon(column), START)
         return np.array_equal(after.codon_columns(column), self.before.codon_columns(column))
 
