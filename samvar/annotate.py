@@ -90,11 +90,16 @@ class Options:
         """As the header has them; what is of phased files alone only where it acts. Listed
         transcripts by a checksum of their ids."""
         told = dict(vars(self))
-        if not isinstance(self.transcripts, str):
-            ids = "\n".join(sorted(self.transcripts)).encode()
-            told["transcripts"] = LISTED + hashlib.sha256(ids).hexdigest()[:12]
+        told["transcripts"] = transcripts_text(self.transcripts)
         unused = () if self.phased else ("phased", "hap_min")
         return ",".join(f"{k}={v}" for k, v in told.items() if k not in unused)
+
+
+def transcripts_text(choice: Choice) -> str:
+    """A choice of transcripts as the header has it: listed ones by a checksum of their ids."""
+    if isinstance(choice, str):
+        return choice
+    return LISTED + hashlib.sha256("\n".join(sorted(choice)).encode()).hexdigest()[:12]
 
 
 class Allele(NamedTuple):
@@ -457,14 +462,28 @@ def joint_effect(
 ) -> GeneEffect | None:
     """What variants do to a gene together, which do not overlap and are in order of `place`; None
     where the model gives no finite number."""
-    distance, flank = options.distance, predictor.bundle.flank
-    window = make_window(genome, gene, joined(genome, parts), distance, flank, predictor.reach)
+    window = joint_window(genome, predictor, gene, parts, options)
     scored = predictor.exact(window)
     if not scored.finite:
         return None
-    near = [(p.span[0] - distance, p.span[1] + distance) for p in parts]
+    near = compared_near(parts, options)
     found = deltas.compute(window, scored.ref, scored.alt, options.mask, near)
     return GeneEffect(window, found, (), _outcomes(predictor, scored, found, options))
+
+
+def joint_window(
+    genome: Genome, predictor: Predictor, gene: Gene, parts: Sequence[Variant], options: Options
+) -> Window:
+    """What the models are shown of variants on one haplotype, which do not overlap and are in order
+    of `place`."""
+    variant, flank = joined(genome, parts), predictor.bundle.flank
+    return make_window(genome, gene, variant, options.distance, flank, predictor.reach)
+
+
+def compared_near(parts: Sequence[Variant], options: Options) -> list[tuple[int, int]]:
+    """[start, end) around each of the variants in which sites are compared."""
+    distance = options.distance
+    return [(p.span[0] - distance, p.span[1] + distance) for p in parts]
 
 
 def encode(

@@ -105,9 +105,9 @@ EVENT = Field(
     "String",
     "What happens to the transcript, where a site changes by 0.05 or more, strongest first: EVENT, "
     + " ".join(k.value for k in Kind)
-    + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a premature STOP; NMD, yes, or "
-    "no and the exception, or why there is no FRAME; PROB, strength of the event from 0 to 1, no "
-    "probability of it; predicted RNA. "
+    + "; EXON or intron, bases START to END, SIZE; FRAME; codon of a STOP that is not the "
+    "annotated one; NMD, yes, or no and the exception, or why there is no FRAME; PROB, strength of "
+    "the event from 0 to 1, no probability of it; predicted RNA. "
     "Format: ALLELE|SYMBOL|TRANSCRIPT|EVENT|EXON|START|END|SIZE|FRAME|STOP|NMD|PROB|RNA",
 )
 HAP = Field(
@@ -305,6 +305,8 @@ def evidence_lines(evidence: Evidence | None) -> list[str]:
     for (measure, group), own in evidence.ranges.items() if evidence else ():
         ranges = [
             f"{r.low:g}-{r.high:g} {r.ratio:.2g} ({r.lower:.2g}-{r.upper:.2g}) {own.level(r)}"
+            if r.measured
+            else f"{r.low:g}-{r.high:g} no variants were measured"
             for r in own.ranges
         ]
         told = "; ".join(text.rstrip() for text in ranges)

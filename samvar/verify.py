@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import random
 import re
+import sys
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -16,12 +20,14 @@ from . import annotate as spine
 from . import info
 from .annotate import Options
 from .errors import VcfError
+from .formats.loci import merge
 from .formats.vcf import VcfReader
+from .formats.vcf.genotypes import genotypes, samples
 from .formats.vcf.record import Record, split_info
-from .genomics.genes import Annotation
+from .genomics.genes import Annotation, Choice
 from .genomics.genome import Genome
 from .genomics.haplotype import overlapping, place
-from .genomics.variant import Variant
+from .genomics.variant import MOST_SHIFT, Variant
 from .opinions import Opinions, Source
 from .scoring.attribution import ROUGHLY
 from .scoring.predictor import Predictor
@@ -29,13 +35,17 @@ from .scoring.predictor import Predictor
 TOLERANCE = {"fp32": 2e-4, "bf16": 0.02}  # of a score: rounding, by the precision it was made with
 OF_BINDING = 2e-3  # of BIND: rounding
 CAUSE = "ALLELE", "SYMBOL", "RBP", "POS"  # the columns of SAMVAR_RBP that say which site it is
+OPTIONS = {info.BIND: "--binding", info.PEAK: "--peaks"}  # that give what is needed to compare them
+NO_CAUSES = 2.0  # as --rbp-min: no delta is as large
 
 
 class Report(NamedTuple):
-    """Problems found, a line each, and how many records were scored again."""
+    """Problems found, a line each, how many records were scored again, and what could not be
+    compared, a line each."""
 
     problems: list[str]
     rescored: int
+    left_out: list[str]
 
 
 def provenance(reader: VcfReader) -> dict[str, str]:
@@ -82,31 +92,45 @@ def verify(
     predictor: Predictor,
     sample: int = 100,
     opinions: Opinions | None = None,
+    transcripts: Choice | None = None,
 ) -> Report:
     """Compare hashes, the bases of contigs whose MD5 the header has, and score a random sample of
     the annotated records again. Records may have been split since, or have lost rows of other
     alleles; every row about a record's own ALT is compared (of a file made with bf16, where the
     sites of small deltas differ, its largest delta alone). `opinions`: what the file was made with,
-    if its BIND and PEAK shall be compared, too, in all rows that both have."""
+    if its BIND and PEAK shall be compared, too, in all rows that both have. `transcripts`: those
+    that the file was made with. Of haplotypes the genotypes are read once more, in a second pass
+    over the file."""
     header = provenance(reader)
     options = options_of(header["params"])
     scoring = options if predictor.batches else replace(options, precision="fp32")
     exact = options.precision == "fp32"
     compared = [f.key for f in (options.fields if exact else (info.MAX, info.STATUS))]
-    if str(options.transcripts).startswith(spine.LISTED):  # by a file that is not here
-        options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
-        of_transcripts = info.EVENT.key, info.HGVS.key, info.HAP.key
-        compared = [key for key in compared if key not in of_transcripts]
+    columns = told_columns(header)
+    left_out = _not_compared(columns, opinions, exact)
     problems = _of_files(header, reader, genome, annotation, predictor)
     asked = opinions.sources if opinions else []
     problems += [p for source in asked if (p := _of_source(header.get(source.key), source))]
-    columns = told_columns(header)
+    made_with = str(options.transcripts)
+    given = made_with if transcripts is None else spine.transcripts_text(transcripts)
+    if given != made_with:
+        problems.append(f"transcripts: the file was made with {made_with}, these are {given}")
+    if transcripts is not None and given == made_with:
+        options, scoring = (replace(o, transcripts=transcripts) for o in (options, scoring))
+    elif made_with.startswith(spine.LISTED):
+        options, scoring = (replace(o, transcripts="chosen") for o in (options, scoring))
+        of_transcripts = info.EVENT.key, info.HGVS.key, info.HAP.key
+        unknown = [key for key in compared if key in of_transcripts]
+        compared = [key for key in compared if key not in of_transcripts]
+        left_out.append(
+            f"{', '.join(unknown)}, which are of the transcripts that a file lists (--transcripts)"
+        )
     drawn = _Sample(reader, sample)
     problems += [
         f"{r.contig}:{r.pos}: no {info.STATUS.key} for {','.join(r.alts)}"
         for r in drawn.without_status
     ]
-    for record, before in tqdm(drawn.records, "scored again", disable=None, unit="record"):
+    for _, record, before in tqdm(drawn.records, "scored again", disable=None, unit="record"):
         alleles = list(
             spine.score(genome, annotation, predictor, spine.alleles_of(record), scoring)
         )
@@ -119,7 +143,26 @@ def verify(
         if opinions and exact:
             rows = [_opinions(e, own) for e, own in ((before, columns), (after, opinions.columns))]
             problems += _of_opinions(record, *rows)
-    return Report(problems, len(drawn.records))
+    if info.HAP.key in compared:
+        wrong, unclear = _of_genotypes(
+            reader, drawn.records, genome, annotation, predictor, scoring
+        )
+        problems += wrong
+        left_out += unclear
+    return Report(problems, len(drawn.records), left_out)
+
+
+def _not_compared(
+    columns: Sequence[info.Column], opinions: Opinions | None, exact: bool
+) -> list[str]:
+    """What a file has, and cannot be compared as things are."""
+    asked = opinions.columns if opinions else ()
+    left_out = [
+        f"{c.name}: give {OPTIONS[c]}, as the file was made with" for c in columns if c not in asked
+    ]
+    if not exact:
+        left_out.append(f"all but {info.MAX.key} and {info.STATUS.key}, as it was made with bf16")
+    return left_out
 
 
 def _in_cis(
@@ -183,6 +226,99 @@ def _spelled(partner: str) -> tuple[int, str, str]:
     """POS_REF_ALT."""
     pos, ref, alt = partner.split("_")
     return int(pos), ref, alt
+
+
+def _of_genotypes(
+    reader: VcfReader,
+    drawn: list[_Drawn],
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options,
+) -> tuple[list[str], list[str]]:
+    """Which rows of SAMVAR_HAP the drawn records have, or have not, against what the genotypes of
+    the file give: PARTNERS, COPIES, SAMPLE. And what could not be compared."""
+    names = samples(reader.header[-1])
+    told = {d.number: _abouts(d.before, d.record) for d in drawn}
+    known = set(map(info.escape, names))
+    strange = {about.rpartition("|")[2] for own in told.values() for about in own} - known
+    if not names or strange or reader.path == "stdin":
+        why = f"the file has no sample {', '.join(sorted(strange))}" if strange else ""
+        why = why or ("it has no samples" if not names else "stdin cannot be read twice")
+        return [], [f"{info.HAP.key} with the genotypes: {why}"]
+    near = _Near(reader.path, drawn, options.distance + predictor.bundle.flank, len(names))
+
+    def given(least: float) -> dict[int, Counter[str]]:
+        chosen = replace(options, hap_min=max(least, 0.0), rbp_min=NO_CAUSES)
+        every = [allele for _, r in near.records for allele in spine.alleles_of(r)]
+        scored = spine.score(genome, annotation, predictor, every, chosen)
+        stream = ((r, list(islice(scored, len(r.alts)))) for _, r in near.records)
+        found = spine.cis(genome, predictor, chosen, len(names)).of(stream)
+        return {
+            number: _abouts(parse(e.encode() for e in spine.encode(*own, names=names)), own[0])
+            for (number, _), own in zip(
+                near.records, ((r, alleles, chosen, joint) for r, alleles, joint in found)
+            )
+        }
+
+    tolerance = TOLERANCE[options.precision]
+    most, fewest = (given(options.hap_min + t) for t in (-tolerance, tolerance))
+    problems = []
+    for number, record, _ in drawn:
+        own, nothing = told[number], Counter[str]()
+        wrong = [a for a in own - most.get(number, nothing) if near.has_partners(record, a)]
+        missing = fewest.get(number, nothing) - own
+        where = f"{record.contig}:{record.pos} {record.ref} {','.join(record.alts)}"
+        by = "by the genotypes of the file"
+        problems += [f"{where}: {info.HAP.key} has {a}, which is none {by}" for a in wrong]
+        problems += [f"{where}: {info.HAP.key} lacks {a}, which is one {by}" for a in missing]
+    return problems, []
+
+
+def _abouts(entries: dict[str, str], record: Record) -> Counter[str]:
+    """What the rows of SAMVAR_HAP of a record's own ALTs are about."""
+    rows = _own(info.HAP.key, entries.get(info.HAP.key, ""), record)
+    return Counter(_about(row) for row in rows.split(",") if row)
+
+
+class _Near:
+    """The records of a file that may be partners of those drawn, which are among them: with an ALT
+    of one of the `count` samples that has one of theirs, and `within` bases away. With their
+    numbers, in order."""
+
+    def __init__(self, path: str, drawn: list[_Drawn], within: int, count: int):
+        reach = within + MOST_SHIFT
+        self.records: list[tuple[int, Record]] = []
+        self._names: set[tuple[str, str]] = set()
+        frames: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        carriers: dict[str, set[int]] = defaultdict(set)  # of all that were drawn on a contig
+        for _, record, _ in drawn:
+            frames[record.contig].append((record.pos - reach, _end(record) + reach))
+            carriers[record.contig] |= genotypes(record, count).calls.keys()
+        merged = {contig: merge(spans) for contig, spans in frames.items()}
+        with VcfReader(path) as reader:
+            for number, record in enumerate(reader):
+                spans = merged.get(record.contig, ()) if record.alts else ()
+                at = bisect_right(spans, (record.pos, sys.maxsize)) - 1
+                if at < 0 or record.pos > spans[at][1]:
+                    continue
+                self._names |= {(record.contig, _name(record, alt)) for alt in record.alts}
+                if not carriers[record.contig].isdisjoint(genotypes(record, count).calls):
+                    self.records.append((number, record))
+
+    def has_partners(self, record: Record, about: str) -> bool:
+        """Whether the file has all the partners that a row names."""
+        partners = unquote(about.split("|")[2]).split(info.PARTNER)
+        return all((record.contig, partner) in self._names for partner in partners)
+
+
+def _end(record: Record) -> int:
+    return record.pos + len(record.ref)
+
+
+def _name(record: Record, alt: str) -> str:
+    """An ALT as PARTNERS has it."""
+    return f"{record.pos}_{record.ref}_{alt}"
 
 
 def _of_files(
@@ -274,17 +410,24 @@ def _of_record(
     return problems
 
 
+class _Drawn(NamedTuple):
+    """The record of this number, from 0, with what its INFO had."""
+
+    number: int
+    record: Record
+    before: dict[str, str]
+
+
 class _Sample:
-    """`size` annotated records, each as likely, without samvar's INFO, with what they had; and up
-    to ten that have an ALT but no status."""
+    """`size` annotated records, each as likely; and up to ten that have an ALT but no status."""
 
     def __init__(self, reader: VcfReader, size: int):
         rng = random.Random(0)
-        self.records: list[tuple[Record, dict[str, str]]] = []
+        self.records: list[_Drawn] = []
         self.without_status: list[Record] = []
         seen = 0
         records = tqdm(reader, "read", total=reader.expected_records, disable=None, unit="record")
-        for record in records:
+        for number, record in enumerate(records):
             if not record.alts:
                 continue
             entries = parse(split_info(record.line)[1])
@@ -294,7 +437,7 @@ class _Sample:
             seen += 1
             at = len(self.records) if len(self.records) < size else rng.randrange(seen)
             if at < size:
-                self.records[at : at + 1] = [(record, entries)]
+                self.records[at : at + 1] = [_Drawn(number, record, entries)]
 
 
 def parse(entries) -> dict[str, str]:

@@ -677,8 +677,8 @@ def _without_last_columns(line):
 @pytest.mark.slow
 def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_path):
     said = run(examples, "verify", annotated, *MINIGENES).stderr
-    assert "12 records scored again" in said and "BIND is not compared: give --binding" in said
-    assert "PEAK is not compared: give --peaks" in said
+    assert "12 records scored again" in said and "not compared: BIND: give --binding" in said
+    assert "not compared: PEAK: give --peaks" in said
     with VcfReader(str(annotated)) as reader, VcfReader(str(annotated)) as again:
         group = Group.of("cases", reader)
         summary = Summary.of(again, ["TRA2A"], 3, 0.0)

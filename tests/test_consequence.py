@@ -324,6 +324,49 @@ def test_the_variants_own_stop_is_read(strand, tmp_path):
     assert message.frame is Frame.IN_FRAME and message.stop == (50 + 100 + 12) // 3 + 1
 
 
+ENDS_IN_EXON_3 = 150, 760  # 50, 100 and 60 bases: 70 codons
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "beyond, stop, decay",
+    [({1100 + 30: "TGA"}, 61, Decay.YES), ({}, None, Decay.NO_STOP)],
+)
+def test_the_stop_codon_is_skipped(strand, beyond, stop, decay, tmp_path):
+    """The coding bases that are lost are a multiple of three, which says nothing here."""
+    case = skipping(3, cds=ENDS_IN_EXON_3, text={757: "TAA"} | beyond)
+    message = case.strongest(strand, tmp_path).message
+    assert message == (Frame.STOP_LOST, stop, decay, None)
+
+
+@STRANDS
+@pytest.mark.parametrize("new", "CT")
+def test_the_variants_change_of_the_stop_codon_is_read(strand, new, tmp_path):
+    """TAA becomes TAC or TAT; the next stop in its frame is one that REF has in its 3' UTR, in
+    exon 5: 280 coding bases up to there, two more, codon 95. Exon 4 is skipped."""
+    stops = {757: "TAA", 1502: "TAG"}
+    case = skipping(4, cds=ENDS_IN_EXON_3, text=stops, at=759, new=new)
+    message = case.strongest(strand, tmp_path).message
+    assert message == (Frame.STOP_LOST, 95, Decay.LAST_EXON, None)
+    silent = skipping(4, cds=ENDS_IN_EXON_3, text=stops, at=759, new="G")
+    assert silent.strongest(strand, tmp_path).message.why is NoFrame.UTR3  # TAG stops, too
+
+
+@STRANDS
+def test_a_shifted_frame_is_read_past_the_annotated_stop(strand, tmp_path):
+    case = skipping(3, text={1598: "TAA", 1602: "TAG"})
+    message = case.strongest(strand, tmp_path).message
+    assert message == (Frame.FRAMESHIFT, (300 + 102) // 3 + 1, Decay.LAST_EXON, None)
+
+
+@STRANDS
+@pytest.mark.parametrize("codon, why", [("ATG", NoFrame.START_LOST), ("CTG", None)])
+def test_the_variants_change_of_the_start_codon_is_read(strand, codon, why, tmp_path):
+    """ATG becomes ATA; of an annotation that begins otherwise nobody knows."""
+    case = skipping(2, text={150: codon}, at=152, new="A")
+    assert case.strongest(strand, tmp_path).message.why is why
+
+
 @STRANDS
 @pytest.mark.parametrize(
     "exon, cds, why",
@@ -350,6 +393,38 @@ def test_why_there_is_no_frame(strand, exon, cds, why, tmp_path):
 )
 def test_the_molecule_outside_the_coding_sequence(strand, cds, rna, tmp_path):
     assert skipping(3, cds=cds).strongest(strand, tmp_path).rna == rna
+
+
+@STRANDS
+def test_bases_that_a_deletion_takes_are_not_named_as_kept(strand, tmp_path):
+    """Ten bases of exon 3 and ten of intron 3 go; the next ten of the intron stay."""
+    sites = {(DONOR, 829): (0.9, 0.0), (DONOR, 849): (0.0, 0.9)}
+    case = Case(sites, text={818: "AGTA", 838: "GA"}, at=820, gone=20, new="")
+    outcome = case.strongest(strand, tmp_path)
+    assert (outcome.event.kind, outcome.event.size) == (Kind.PARTIAL_INTRON_RETENTION, 10)
+    assert outcome.rna == "r.(271_280delins280+11_280+20)"
+    ends = sorted(case.place(strand, p, p + 1)[0] for p in (840, 849))
+    assert [outcome.first.position, outcome.last.position] == ends
+
+
+@STRANDS
+def test_inserted_bases_are_told_by_their_letters(strand, tmp_path):
+    sites = {(ACCEPTOR, 700): (0.9, 0.0), (ACCEPTOR, 697): (0.0, 0.9)}
+    outcome = Case(sites, at=700, gone=0, new="GT").strongest(strand, tmp_path)
+    assert outcome.rna == "r.(150_151ins[151-3_151-1;gu])"
+    within = Case(sites, at=698, gone=0, new="A").strongest(strand, tmp_path)
+    assert within.rna == "r.(150_151ins[151-3;a;151-2_151-1])"
+
+
+@STRANDS
+def test_an_exon_that_the_variant_deletes_is_told_with_what_takes_its_place(strand, tmp_path):
+    text = {688: "AGTA", 838: "GA"}
+    new = {(ACCEPTOR, 900): (0.0, 0.9), (DONOR, 959): (0.0, 0.9)}
+    case = Case(new, text=text, at=690, gone=150, new="")
+    told = {o.event.kind: o.rna for o in case.says(strand, tmp_path).outcomes}
+    assert told[Kind.PSEUDOEXON] == "r.(151_280delins280+71_280+130)"
+    elsewhere = Case(new, text=text, at=660, gone=20, new="").strongest(strand, tmp_path)
+    assert elsewhere.rna == "r.(280_281ins280+71_280+130)"
 
 
 # -------------------------------------------------------------------------------- the line

@@ -14,6 +14,7 @@ from samvar.genomics.variant import Variant
 from samvar.model.bundle import load_bundle, write_manifest
 from samvar.model.evidence import FILE, Evidence, Group, Measure, Range, Ranges, to_dict
 from samvar.scoring.groups import group_of
+from samvar.views.sureness import Sureness
 
 from . import toy
 
@@ -45,6 +46,8 @@ def script(monkeypatch):
 def test_the_whole_interval_must_reach_a_level(lower, upper, level):
     own = Range(0.0, 1.0, (lower * upper) ** 0.5, lower, upper, 9, 9)
     assert Ranges((own,), 5, 5).level(own) == level
+    unmeasured = own._replace(changing=0, others=0)
+    assert Ranges((own, unmeasured), 5, 5).level(unmeasured) == ""
     assert Ranges((own,), 4, 9).level(own) == Ranges((own,), 9, 4).level(own) == ""
 
 
@@ -133,9 +136,9 @@ def world(tmp_path):
     return model, vcf, ["-f", fasta, "-a", table, "--model", model]
 
 
-def add(model, **changes):
+def add(model, low=MIDDLE, **changes):
     """Evidence for the exonic variants of a bundle."""
-    ranges = {(m, Group.EXONIC): Ranges((MIDDLE, HIGH), 9, 8) for m in Measure}
+    ranges = {(m, Group.EXONIC): Ranges((low, HIGH), 9, 8) for m in Measure}
     content = {"am": to_dict(Evidence(87, ranges), load_bundle(model).sha256) | changes}
     with open(os.path.join(model, FILE), "w") as f:
         json.dump(content, f)
@@ -199,3 +202,27 @@ def test_too_few_genes_are_told(world):
     add(model, measures=content["am"]["measures"])
     text = run("explain", variant_of(vcf), *files)
     assert "from too few genes for a level of evidence (4; 5 are needed)." in text
+
+
+def test_where_nothing_was_measured_no_ratio_is_told(world, tmp_path):
+    model, vcf, files = world
+    variant, page = variant_of(vcf), tmp_path / "p.html"
+    add(model, low=MIDDLE._replace(ratio=1.0, lower=0.4, upper=2.2, changing=0, others=0))
+    text = run("explain", variant, *files, "--html", str(page))
+    for shown in (text, page.read_text()):
+        assert "exonic: no variants with values from 0 to 0.5 were measured." in shown
+        assert "0.4 to 2.2" not in shown
+    (gene,) = json.loads(run("explain", variant, *files, "--json", "-"))["genes"]
+    first = gene["evidence"][0]
+    assert (first["ratio"], first["lower"], first["upper"], first["level"]) == (None,) * 4
+    assert (first["changing"], first["others"]) == (0, 0)
+    assert 'LikelihoodRatios="0-0.5 no variants were measured; 0.5-1' in run(
+        "annotate", vcf, *files
+    )
+
+
+def test_it_is_told_which_level_counts():
+    group, ranges = Group.EXONIC, Ranges((MIDDLE, HIGH), 9, 8)
+    said = {m: Sureness(m, group, 0.9, HIGH, ranges).text for m in Measure}
+    counts = "the level of SAMVAR_MAX counts"
+    assert counts in said[Measure.PROB] and counts not in said[Measure.MAX]

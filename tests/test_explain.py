@@ -372,6 +372,53 @@ def test_look_up_in_a_vcf(files, tmp_path):
     assert "--vcf" in run("rs1", *files, code=1).stderr
 
 
+def test_a_haplotype_is_explained_as_annotate_scores_it(files, tmp_path):
+    """A deletion and an SNV, which an annotated file names for each other."""
+    ref, deleted = BASES[999:1004], BASES[999]
+    other = 1010, BASES[1009], OTHER[BASES[1009]]
+    lines = [
+        "\t".join(["c", str(pos), name, r, a, ".", ".", ".", "GT", "0|1"])
+        for name, (pos, r, a) in (("rs1", (1000, ref, deleted)), ("rs2", other))
+    ]
+    vcf, out = toy.vcf(tmp_path / "x.vcf", *lines, columns="\tFORMAT\tS"), tmp_path / "out.vcf"
+    args = ["annotate", vcf, *files, "-o", str(out), "--phased", "--hap-min", "0"]
+    assert CliRunner().invoke(main, args).exit_code == 0
+    rows = re.search("SAMVAR_HAP=([^;\t]+)", out.read_text())[1].split(",")
+    haplotype = f"c:1000:{ref}:{deleted}+c:1010:{other[1]}:{other[2]}"
+    assert f"samvar explain {haplotype} -f " in run("rs1", *files, "--vcf", out).stderr
+    page, figure = tmp_path / "h.html", tmp_path / "h.svg"
+    written = ["--json", "-", "--html", page, "--svg", figure]
+    told = json.loads(run(haplotype, *files, "-D", "50", *written).stdout)
+    genes = {g["symbol"]: g for g in told["genes"]}
+    assert rows and len(told["in_cis"]) == 1
+    for row in rows:
+        _, symbol, _, _, _, *values = row.split("|")
+        deltas = genes[symbol]["deltas"].values()
+        assert [d["value"] for d in deltas] == pytest.approx([*map(float, values[:4])], abs=1e-3)
+        assert genes[symbol]["evidence"] == []
+        for cause in genes[symbol]["attributed"]:
+            parts = sum(p["effect"] for p in cause["parts"])
+            assert parts + cause["residual"] == pytest.approx(cause["value"], abs=1e-3)
+    title = f"c:1000 {ref}>{deleted} + c:1010 {other[1]}>{other[2]}"
+    assert title in run(haplotype, *files).stdout
+    short = escape(f"c:1000 {ref}>{deleted} + 1010 {other[1]}>{other[2]}")
+    assert short in page.read_text() and short in figure.read_text()
+    assert title in run("rs1+rs2", *files, "--vcf", vcf).stdout
+
+
+@pytest.mark.parametrize(
+    "second, why",
+    [
+        (f"c:1002:{BASES[1001]}:{OTHER[BASES[1001]]}", "must not overlap"),
+        (f"c:100:{BASES[99]}:{OTHER[BASES[99]]}", "has no score: NO_GENE"),
+        (f"c:1400:{BASES[1399]}:{OTHER[BASES[1399]]}", "within 80 bases of each other"),
+    ],
+)
+def test_what_is_no_haplotype_says_why(files, second, why):
+    first = f"c:1000:{BASES[999:1004]}:{BASES[999]}"
+    assert why in run(f"{first}+{second}", *files, "-D", "50", code=1).stderr
+
+
 def test_families_group_related_proteins():
     names = {name for bundle in ("default", "paper") for name in load_bundle(bundle).layout.motifs}
     groups = {}

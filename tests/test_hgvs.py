@@ -131,6 +131,8 @@ def test_known_names(genome, locator, name, pos, ref, alt):
         ("P.2:n.20+1G>A", "P.2:c.19+1G>A"),
         ("P.2:c.20-29T>A", "P.2:c.19+2T>A"),  # from the farther end of the intron
         ("c:g.14_15insC", "P.2:c.3_4insC"),
+        ("P.2(PPP1):c.3G>T (p.Met1Ile)", "P.2:c.3G>T"),
+        ("P.2:c.3G>T (p.Met1?)\n", "P.2:c.3G>T"),
     ],
 )
 def test_other_ways_to_write_them(locator, name, same):
@@ -171,7 +173,9 @@ def test_an_annotation_without_versions(genome):
         ("P.2:c.-2G>T", "39 bases of coding sequence, 1 before and 10 after"),
         ("P.2:n.51G>T", "has 50 bases"),
         ("P.2:n.-1G>T", "no - or"),
-        ("P.2:c.18+1G>T", "no intron"),
+        ("P.2:c.18+1G>T", "no intron after"),
+        ("P.2:c.18-1G>T", "no intron before"),
+        ("P.2:c.20+1G>T", "no intron after"),
         ("P.2:c.19+31G>T", "intron 1 of P.2 has 30 bases"),
         ("N.1:c.3G>T", "N.1 is not coding in the annotation"),
         ("P.2:c.8_6del", "first position comes after its last"),
@@ -184,7 +188,9 @@ def test_an_annotation_without_versions(genome):
         ("P.2:c.(6_8)del", "not exact"),
         ("P.2:c.6+?_8del", "not exact"),
         ("P.2:c.?del", "not exact"),
-        ("P.2:c.6=", "no equal"),
+        ("P.2:c.6=", "= says that nothing changes here"),
+        ("P.2:c.3G > T", "no blanks within"),
+        ("P.2:c.3G>T P.2:c.6del", "no blanks within"),
         ("P.2:c.6A[4]", "no repeat"),
         ("P.2:c.[3G>T;6del]", "one change at a time"),
         ("P.2:p.Arg3Gly", "c., n. and g., not p"),
@@ -314,6 +320,18 @@ def test_a_placement_within_the_transcript_is_taken(genome):
     assert BASES[110:112] == "TT"
     for ref, alt, name in (("CT", "C", "S:n.101del"), ("C", "CT", "S:n.101dup")):
         assert hgvs_c(short, normalise(genome, "chrc", 110, ref, alt), genome) == name
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_a_repeat_that_begins_before_the_transcript_is_an_insertion(tmp_path, strand):
+    """GC after CG|C: what it repeats is not all on the transcript, which begins at |."""
+    bases, variant = "CG" + "C" * 18, (3, "C", "CGC")
+    if strand == "-":
+        bases, variant = toy.revcomp(bases), (18, "G", "GCG")
+    genome = Genome(toy.fasta(tmp_path / "g.fa", c=bases))
+    exon = (2, 20) if strand == "+" else (0, 18)
+    short = TranscriptMap(Transcript("S", (exon,)), "c", strand)
+    assert hgvs_c(short, normalise(genome, "c", *variant), genome) == "S:n.1_2insGC"
 
 
 @pytest.mark.parametrize(
@@ -508,6 +526,17 @@ def test_annotate_a_list(files, tmp_path):
             "A|PPP1|P.2|c.19+1G>A",
             "GCAT|PPP1|P.2|c.29_31dup",
         ]
+
+
+def test_a_list_has_titles_of_clinvar_and_no_genotypes(files, tmp_path):
+    listed = tmp_path / "names"
+    listed.write_text("P.2(PPP1):c.3G>T (p.Met1Ile)\nP.2:c.6A > T\n")
+    result = CliRunner().invoke(main, ["annotate", "--hgvs", str(listed), *files])
+    assert result.exit_code == 3 and "line 2: P.2:c.6A > T: a description has no" in result.stderr
+    (line,) = records(result.stdout)
+    assert line[2] == "P.2(PPP1):c.3G>T"
+    phased = CliRunner().invoke(main, ["annotate", "--hgvs", str(listed), *files, "--phased"])
+    assert phased.exit_code == 2 and "genotypes of a VCF" in phased.stderr
 
 
 def test_names_on_the_transcripts_asked_for(files, tmp_path):

@@ -429,23 +429,34 @@ def test_which_overlap(first, second, overlap):
 
 
 def check_verified(args, text, folder):
-    """`samvar verify` accepts the rows of SAMVAR_HAP, and none that says something else."""
+    """`samvar verify` accepts the rows of SAMVAR_HAP, and none that says something else; nor that
+    one is missing."""
     rows = re.findall(r"SAMVAR_HAP=([^;\t\n]+)", text)
     assert len(rows) == 2
     cells = rows[0].split("|")
     cells[5] = f"{(float(cells[5]) + 0.5) % 1:.4f}"
     other_partner = rows[0].replace(f"|{rows[0].split('|')[2]}|", "|7_C_A|")
-    for told, code in (
-        (rows[0], 0),
-        ("|".join(cells), 1),
-        (other_partner, 1),
-        (rows[0].replace("_", "-"), 1),
+    out = folder / "out.vcf"
+
+    def verified(entry):
+        out.write_text(text.replace(f"SAMVAR_HAP={rows[0]}", entry, 1))
+        return CliRunner().invoke(main, ["verify", str(out), *args[2:-1]])
+
+    assert "|1|S|" in rows[0]
+    for told, code, says in (
+        (rows[0], 0, " verified: "),
+        ("|".join(cells), 1, "SAMVAR_HAP is"),
+        (other_partner, 1, "SAMVAR_HAP is"),
+        (rows[0].replace("_", "-"), 1, "SAMVAR_HAP is"),
+        (rows[0].replace("|1|S|", "|2|S|"), 1, "none by the genotypes"),
+        (rows[0].replace("|1|S|", "|1|X|"), 0, "not compared: SAMVAR_HAP with the genotypes"),
     ):
-        out = folder / "out.vcf"
-        out.write_text(text.replace(f"SAMVAR_HAP={rows[0]}", f"SAMVAR_HAP={told}", 1))
-        result = CliRunner().invoke(main, ["verify", str(out), *args[2:-1]])
+        result = verified(f"SAMVAR_HAP={told}")
         assert result.exit_code == code, result.stderr
-        assert ("SAMVAR_HAP is" in result.stderr) == bool(code)
+        assert says in result.stderr
+        assert ("not compared" in result.stderr) == ("|X|" in told)
+    without = verified("X=1")
+    assert without.exit_code == 1 and "SAMVAR_HAP lacks" in without.stderr
 
 
 def test_rows_of_genes_with_one_symbol_are_verified(worlds, tmp_path):

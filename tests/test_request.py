@@ -6,7 +6,7 @@ import pysam
 import pytest
 
 from samvar.errors import SamvarError
-from samvar.formats.request import Description, Region, WrittenVariant, asked_for
+from samvar.formats.request import Description, Haplotype, Region, WrittenVariant, asked_for
 
 from . import toy
 
@@ -48,6 +48,54 @@ def test_variants_and_regions(text, expected):
 def test_what_needs_a_vcf_says_so(text):
     with pytest.raises(SamvarError, match="--vcf FILE"):
         asked_for(text, ["c", HLA])
+
+
+ONE, TWO = WrittenVariant("c", 7, "A", ("G",)), WrittenVariant("c", 9, "CT", ("C",))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("c:7:A:G+c:9:CT:C", (ONE, TWO)),
+        ("c:7:A:G + c:9:CT:C", (ONE, TWO)),
+        ("c:7:A:G+c:9:CT:C+c:7:A:G", (ONE, TWO, ONE)),
+        ("NM_1.2:c.5+3A>G+c:9:CT:C", (Description("NM_1.2:c.5+3A>G"), TWO)),
+        (
+            "NM_1.2:c.5+3_5+9del+NM_1.2:c.7T>C (p.X)",
+            (Description("NM_1.2:c.5+3_5+9del"), Description("NM_1.2:c.7T>C")),
+        ),
+    ],
+)
+def test_variants_of_a_haplotype(text, expected):
+    assert asked_for(text, ["c"]) == Haplotype(expected)
+
+
+@pytest.mark.parametrize("text", ["NM_1.2:c.5+3A>G", "c+d:7:A:G"])
+def test_a_plus_may_be_part_of_one_variant(text):
+    asked = asked_for(text, ["c", "c+d"])
+    assert asked in (Description(text), [WrittenVariant("c+d", 7, "A", ("G",))])
+
+
+@pytest.mark.parametrize("text", ["c:7:A:G+c:9-12", "c:7:A:G,T+c:9:CT:C"])
+def test_a_haplotype_is_of_single_variants(text):
+    with pytest.raises(SamvarError, match="must be one variant with one ALT"):
+        asked_for(text, ["c"])
+
+
+def test_a_haplotype_of_records(vcf):
+    ids = asked_for("rs1+rs3", ["c"], vcf)
+    assert ids == Haplotype((variant("c", 26, "A", "T")[0], variant("c", 27, "A", "T")[0]))
+    mixed = asked_for("c:22+c:9:CT:C", ["c"], vcf)
+    assert mixed == Haplotype((variant("c", 22, "A", "C")[0], TWO))
+
+
+def test_a_record_tells_its_haplotypes(tmp_path):
+    rows = "G|S|9_CT_C+12_A_T|1|X|0.1,G|S|9_CT_C+12_A_T|2|Y|0.1,T|S|9_CT_C|1|X|0.3,"
+    rows += "C|S|9_CT_C|1|X|0.3"  # of an ALT that has a record of its own now
+    path = toy.vcf(tmp_path / "x.vcf", f"c\t7\trs1\tA\tG,T\t.\t.\tDP=3;SAMVAR_HAP={rows}")
+    ((*_, haplotypes),) = asked_for("rs1", ["c"], path)
+    assert haplotypes == ("c:7:A:G+c:9:CT:C+c:12:A:T", "c:7:A:T+c:9:CT:C")
+    assert all(asked_for(h, ["c"]).variants for h in haplotypes)
 
 
 @pytest.mark.parametrize("text", ["c:9-3", "c:0-3"])

@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 
 from samvar.genomics.align import Alignment
+from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.window import Place
 from samvar.model.bundle import LearntMotif
 from samvar.scoring.attribution import Attribution, Part, PartKind
-from samvar.scoring.consequence import ACCEPTOR, DONOR, Consequence, Event, Kind, Outcome, Site
+from samvar.scoring.consequence import (
+    ACCEPTOR,
+    DONOR,
+    Consequence,
+    Event,
+    Kind,
+    Outcome,
+    Site,
+    lost_elsewhere,
+)
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.line import Span
 from samvar.scoring.message import Decay, Frame, Message, Molecule, NoFrame
@@ -156,7 +166,7 @@ def test_every_event_has_words(kind, exons, size, words):
     assert said.startswith(f"New donor (0.01 to 0.85): {words}")
 
 
-@pytest.mark.parametrize("decay", Decay)
+@pytest.mark.parametrize("decay", [d for d in Decay if d is not Decay.NO_STOP])
 def test_a_stop_is_told_with_its_decay(decay):
     message = Message(Frame.FRAMESHIFT, 61, decay)
     said = verdict(
@@ -166,6 +176,24 @@ def test_a_stop_is_told_with_its_decay(decay):
     assert ("decay expected" in said) and ("no decay" in said) == (decay is not Decay.YES)
 
 
+@pytest.mark.parametrize(
+    "message, words",
+    [
+        (
+            Message(Frame.STOP_LOST, 61, Decay.YES),
+            "stop codon lost, the next one in codon 61, nonsense-mediated decay expected",
+        ),
+        (
+            Message(Frame.STOP_LOST, None, Decay.NO_STOP),
+            "stop codon lost, no stop codon up to the end",
+        ),
+    ],
+)
+def test_a_lost_stop_codon(message, words):
+    outcomes = consequence(outcome(Kind.EXON_SKIPPING, (LOST,), message=message))
+    assert f"90 bases, {words}." in verdict(deltas(DL=0.9), [], outcomes)
+
+
 @pytest.mark.parametrize("why", NoFrame)
 def test_it_is_said_why_there_is_no_frame(why):
     message = Message(why=why)
@@ -173,3 +201,22 @@ def test_it_is_said_why_there_is_no_frame(why):
         deltas(DL=0.9), [], consequence(outcome(Kind.EXON_SKIPPING, (LOST,), message=message))
     )
     assert "frame" not in said and "benign" not in said.lower()
+
+
+@pytest.mark.parametrize(
+    "more, users", [(1, "L0"), (2, "L0 and L1"), (6, "L0, L1, L2, L3 and 2 more")]
+)
+def test_the_site_of_other_transcripts_is_lost(more, users):
+    short = Transcript("S", ((10, 50), (150, 201)))
+    longer = [Transcript(f"L{i}", ((10, 201), (300, 400))) for i in range(more)]
+    gene = Gene("G", "G", "c", "+", 10, 400, (short, *longer))
+    nothing = (Consequence(short, (), 0.0, (), 500),)
+    lost = deltas(DL=0.99)
+    for looked_at in (nothing, ()):  # of a transcript that the variant does not touch
+        elsewhere = lost_elsewhere(lost, gene, looked_at)
+        said = verdict(lost, [], looked_at, elsewhere=elsewhere)
+        assert said == (f"Donor at 201 loses 0.99. It is no splice site of S, but one of {users}.")
+    assert lost_elsewhere(lost, gene, (Consequence(longer[0], (), 0.0, (), 500),)) is None
+    assert lost_elsewhere(deltas(AL=0.99), gene, nothing) is None  # of no transcript
+    assert lost_elsewhere(deltas(DG=0.99), gene, nothing) is None
+    assert lost_elsewhere(lost, gene, consequence(SKIPPED)) is None

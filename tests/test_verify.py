@@ -117,6 +117,26 @@ def change(path, edit):
         f.write(edit(text))
 
 
+def test_listed_transcripts_are_compared_with_their_list_alone(made):
+    folder, files, _ = made
+    ids, others, out = (folder / name for name in ("ids", "others", "listed.vcf"))
+    ids.write_text("G.1\n")
+    others.write_text("G.1\nG.2\n")
+    args = ["annotate", str(folder / "x.vcf"), *files, "-o", str(out), "--rbp-min", "2"]
+    assert run(*args, "--transcripts", str(ids), "--event-min", "0").exit_code == 0
+    without = run("verify", str(out), *files)
+    assert without.exit_code == 0
+    assert "not compared: SAMVAR_EVENT, which are of the transcripts" in without.stderr
+    given = run("verify", str(out), *files, "--transcripts", str(ids))
+    assert given.exit_code == 0 and "not compared" not in given.stderr
+    wrong = run("verify", str(out), *files, "--transcripts", str(others))
+    assert wrong.exit_code == 1 and "transcripts: the file was made with listed:" in wrong.stderr
+    change(out, lambda text: re.sub(r"SAMVAR_EVENT=[^;\t\n]+", "X=1", text))
+    assert run("verify", str(out), *files).exit_code == 0
+    altered = run("verify", str(out), *files, "--transcripts", str(ids))
+    assert altered.exit_code == 1 and "SAMVAR_EVENT" in altered.stderr
+
+
 def test_another_annotation_is_found(made):
     _, files, out = made
     change(files[3], lambda text: text.replace("G", "H", 1))

@@ -276,14 +276,15 @@ def _form_of_name(output: str) -> str | None:
     "--tsv",
     metavar="FILE",
     callback=file_only,
-    help="Also write the scores as a tab-separated table; gzipped where the name ends in .gz.",
+    help="Also write the scores as a tab-separated table; gzipped where the name ends in .gz. It "
+    "has each ALT alone, no haplotypes.",
 )
 @click.option(
     "--parquet",
     metavar="FILE",
     callback=file_only,
-    help="Also write scores, events and causes as a Parquet table. Needs pyarrow: pip install "
-    "'samvar[arrow]'.",
+    help="Also write scores, events and causes of each ALT alone as a Parquet table. Needs "
+    "pyarrow: pip install 'samvar[arrow]'.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace the INFO fields of an earlier run of samvar."
@@ -383,6 +384,8 @@ def annotate(
 
     if hgvs and vcf != "-":
         raise click.UsageError("give a VCF or --hgvs FILE, not both")
+    if hgvs and options["phased"]:
+        raise click.UsageError("--phased needs the genotypes of a VCF, which --hgvs FILE has not")
     outputs = Outputs(output, output_type, write_index, tsv, parquet, stats)
     named = None if transcripts in WELL_KNOWN else transcripts
     given = None if hgvs else vcf

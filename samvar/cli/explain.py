@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from .options import (
@@ -63,6 +65,12 @@ def _second(model: str, compare: str) -> str:
         return compare
     name = model.removesuffix(":am").removesuffix(":fm")
     return f"{name}:{compare}"
+
+
+def _of_haplotype(haplotype: str, fasta: str, annotation: str) -> str:
+    """How to explain a haplotype that a record names."""
+    command = shlex.join(["samvar", "explain", haplotype, "-f", fasta, "-a", annotation])
+    return f"on one haplotype with others it does something else (SAMVAR_HAP): {command}"
 
 
 @click.command()
@@ -154,6 +162,7 @@ def explain(
       NM_...:c....     a variant in HGVS nomenclature (c., n. or g.)
       CHR:START-END    a region of up to 2,000 bases: its splice sites and motif sites
       CHR:POS or ID    with --vcf: the records of that file at this place, or with this ID
+      A+B              variants of one haplotype, each in one of these forms
 
     HGVS is mapped with the annotation's transcripts (pip install 'samvar[hgvs]'); a gene's symbol
     stands for its chosen transcript. The text goes to stdout. PNG and PDF need matplotlib: pip
@@ -165,8 +174,8 @@ def explain(
     from tqdm import tqdm
 
     from .. import files
-    from ..annotate import Options
-    from ..formats.request import Description, Region, WrittenVariant, asked_for
+    from ..annotate import Allele, Options
+    from ..formats.request import Description, Haplotype, Region, WrittenVariant, asked_for
     from ..genomics.hgvs import Locator
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
@@ -186,13 +195,24 @@ def explain(
     genome, genes = genome_and_genes(fasta, annotation)
     check_transcripts(transcripts, chosen, genes)
     asked = asked_for(what, genome.lengths, vcf)
-    notes: tuple[str, ...] = ()
-    if isinstance(asked, Description):
-        variant = Locator(genome, genes).locate(asked.text)
-        notes = variant.notes
-        for note in notes:
-            say(f"samvar: {note}")
-        asked = [WrittenVariant(variant.contig, variant.pos, variant.ref, (variant.alt,))]
+    notes: list[str] = []
+
+    def written(variant: WrittenVariant | Description) -> WrittenVariant:
+        """With its description mapped."""
+        if isinstance(variant, WrittenVariant):
+            return variant
+        found = Locator(genome, genes).locate(variant.text)
+        notes.extend(found.notes)
+        return WrittenVariant(found.contig, found.pos, found.ref, (found.alt,))
+
+    together: list[WrittenVariant] = []  # on one haplotype
+    if isinstance(asked, Haplotype):
+        together = list(map(written, asked.variants))
+    elif not isinstance(asked, Region):
+        asked = list(map(written, [asked] if isinstance(asked, Description) else asked))
+        notes += [_of_haplotype(h, fasta, annotation) for v in asked for h in v.haplotypes]
+    for note in notes:
+        say(f"samvar: {note}")
     options = Options(distance=distance, rbp_min=rbp_min, transcripts=chosen, event_min=event_min)
     torch.set_num_threads(1)  # as each worker of `annotate`: the same digits
     names = [model_name] + ([_second(model_name, compare)] if compare else [])
@@ -202,6 +222,13 @@ def explain(
         with Predictor(bundle) as predictor, opinions_of(binding, peaks, genome) as opinions:
             if isinstance(asked, Region):
                 own = [explanation.explain_region(genome, genes, predictor, *asked)]
+            elif isinstance(asked, Haplotype):
+                parts = [Allele(v.contig, v.pos, v.ref, v.alts[0]) for v in together]
+                own = [
+                    explanation.explain_haplotype(
+                        genome, genes, predictor, parts, options, opinions
+                    )
+                ]
             else:
                 alleles = [(v.contig, v.pos, v.ref, alt) for v in asked for alt in v.alts]
                 shown = tqdm(
@@ -232,4 +259,4 @@ def explain(
         )
     if html:
         abouts = [About.of(bundle, genome, genes) for bundle in bundles]
-        files.write(html, page(found, abouts, notes))
+        files.write(html, page(found, abouts, tuple(notes)))

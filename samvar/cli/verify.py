@@ -11,6 +11,7 @@ from .options import (
     annotation_option,
     device_option,
     fasta_option,
+    listed,
     of_build,
     opinions_of,
     read_genes,
@@ -48,23 +49,32 @@ from .options import (
     type=click.Path(exists=True),
     help="Compare PEAK, too, with these peaks: those which the file was made with.",
 )
+@click.option(
+    "--transcripts",
+    metavar="FILE",
+    help="The list that the file was annotated with (annotate --transcripts FILE); without it what "
+    "is of its transcripts is not compared.",
+)
 @device_option
 @user_errors
-def verify(vcf, fasta, annotation, model_name, records, binding, peaks, device) -> None:
+def verify(
+    vcf, fasta, annotation, model_name, records, binding, peaks, transcripts, device
+) -> None:
     """Check that an annotated VCF is what these files give.
 
     VCF is an output of `samvar annotate`. Compares the checksums of model, reference and annotation
     with those in its header, and scores a random sample of its records again. The checksum of the
     reference covers the names and lengths of its contigs, and their bases if the file was made with
-    --md5. Exit code 1 where anything differs.
+    --md5. Exit code 1 where anything differs; what could not be compared is told.
     """
     from ..formats.vcf import VcfReader
     from ..genomics.genome import Genome
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
-    from ..verify import attribute, provenance, told_columns
+    from ..verify import attribute, provenance
     from ..verify import verify as check
 
+    ids = None if transcripts is None else listed(transcripts)
     with VcfReader(vcf) as reader:
         header = provenance(reader)
         genome, genes = Genome(fasta), read_genes(annotation)
@@ -74,12 +84,9 @@ def verify(vcf, fasta, annotation, model_name, records, binding, peaks, device) 
             Predictor(load_bundle(model), device) as predictor,
             opinions_of(binding, peaks, genome) as opinions,
         ):
-            report = check(reader, genome, genes, predictor, records, opinions)
-    given = dict(BIND=("--binding", binding), PEAK=("--peaks", peaks))
-    for column in told_columns(header):
-        option, value = given[column.name]
-        if not value:
-            say(f"samvar: {column.name} is not compared: give {option}, as the file was made with")
+            report = check(reader, genome, genes, predictor, records, opinions, ids)
+    for what in report.left_out:
+        say(f"samvar: not compared: {what}")
     for problem in report.problems:
         say(f"samvar: {problem}")
     if report.problems:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..errors import HgvsError
 from ..files import text_lines
 from ..genomics.genome import Genome
-from ..genomics.hgvs import Located, Locator
+from ..genomics.hgvs import Located, Locator, bare
 
 
 class Described(NamedTuple):
@@ -30,7 +30,7 @@ def read_list(path: str, locator: Locator) -> Listed:
     left out. Raises OSError when it cannot be read, HgvsError when no line of it can be mapped."""
     described, faults = [], []
     for number, line in enumerate(text_lines(path, lenient=True), 1):
-        text = line.strip()
+        text = bare(line)
         if not text or text.startswith("#"):
             continue
         try:

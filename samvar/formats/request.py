@@ -6,14 +6,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from tqdm import tqdm
 
 from ..errors import RequestError, SamvarError
 from ..genomics.genome import contig_key
-from ..genomics.hgvs import is_description
+from ..genomics.hgvs import bare, is_description
 from .vcf import VcfReader
-from .vcf.record import Record
+from .vcf.record import Record, split_info
+
+HAP = "SAMVAR_HAP"  # INFO field of annotate --phased
 
 _POSITION = "[0-9][0-9,]*"
 _PLACE = re.compile(rf"(.+):({_POSITION})")
@@ -31,12 +34,14 @@ class Region(NamedTuple):
 
 
 class WrittenVariant(NamedTuple):
-    """A variant as it was written; `pos` is 1-based."""
+    """A variant as it was written; `pos` is 1-based. `haplotypes`: of a record that samvar has
+    annotated, those on which it does something else, each as a `Haplotype` is asked for."""
 
     contig: str
     pos: int
     ref: str
     alts: tuple[str, ...]
+    haplotypes: tuple[str, ...] = ()
 
 
 class Place(NamedTuple):
@@ -52,18 +57,27 @@ class Description(NamedTuple):
     text: str
 
 
+class Haplotype(NamedTuple):
+    """Variants that lie on one haplotype, the written ones with one ALT each."""
+
+    variants: tuple[WrittenVariant | Description, ...]
+
+
+IN_CIS = "+"  # between the variants of a haplotype
+
 Reading = Region | WrittenVariant | Place
 
 
 def asked_for(
     text: str, contigs: Iterable[str], vcf: str | None = None
-) -> Region | Description | list[WrittenVariant]:
+) -> Region | Description | Haplotype | list[WrittenVariant]:
     """A region CHR:START-END, or variants: CHR:POS:REF:ALT, an HGVS description, or with a VCF its
-    records that have an ALT and either the text as an ID or the place CHR:POS.
+    records that have an ALT and either the text as an ID or the place CHR:POS. Several variants
+    joined by + are a haplotype.
 
-    Names may hold colons. So an ID of the VCF comes first, then what reads as a place on a contig
-    of the FASTA (`contigs`) or of the VCF, then HGVS. Raises RequestError when the text is none of
-    these, SamvarError when the VCF has no such record, or a region ends before it starts.
+    Names may hold colons and +. So an ID of the VCF comes first, then what reads as a place on a
+    contig of the FASTA (`contigs`) or of the VCF, then HGVS. Raises RequestError when the text is
+    none of these, SamvarError when the VCF has no such record, or a region ends before it starts.
     """
     readings = _readings(text)
     known = set(map(contig_key, contigs))
@@ -77,8 +91,10 @@ def asked_for(
             return named
         known.update(contig_key(v.contig) for v in there)
     on_known = [r for r in readings if contig_key(r.contig) in known]
+    if not on_known and (pieces := _in_cis(text, vcf is not None)):
+        return Haplotype(tuple(_one(asked_for(piece, contigs, vcf), piece) for piece in pieces))
     if not on_known and is_description(text):
-        return Description(text.strip())
+        return Description(bare(text))
     chosen = next(iter(on_known + readings), None)
     if isinstance(chosen, Region):
         if not 1 <= chosen.start <= chosen.end:
@@ -96,6 +112,31 @@ def asked_for(
     if not there:
         raise SamvarError(f"{vcf} has no record {text} with an ALT")
     return there
+
+
+def _in_cis(text: str, ids: bool) -> list[str]:
+    """The variants that are joined by +, which HGVS has in places, too (c.100+1G>A); with `ids`
+    each may be an ID. Nothing where they are not several."""
+    pieces: list[str] = []
+    for piece in text.split(IN_CIS):
+        if pieces and ":" not in piece:
+            pieces[-1] += IN_CIS + piece
+        else:
+            pieces.append(piece)
+    if ":" not in pieces[0]:
+        pieces = text.split(IN_CIS) if ids else []
+    return [piece.strip() for piece in pieces] if len(pieces) > 1 and all(pieces) else []
+
+
+def _one(
+    asked: Region | Description | Haplotype | list[WrittenVariant], text: str
+) -> WrittenVariant | Description:
+    """The one variant that a part of a haplotype is."""
+    if isinstance(asked, Description):
+        return asked
+    if isinstance(asked, list) and len(asked) == 1 and len(asked[0].alts) == 1:
+        return asked[0]
+    raise RequestError(f"{text!r} of a haplotype must be one variant with one ALT")
 
 
 def _readings(text: str) -> list[Reading]:
@@ -131,7 +172,9 @@ def _records(
     for record in records:
         if not record.alts:
             continue
-        variant = WrittenVariant(record.contig, record.pos, record.ref, record.alts)
+        variant = WrittenVariant(
+            record.contig, record.pos, record.ref, record.alts, _haplotypes(record)
+        )
         if text in _ids(record):
             named.append(variant)
         if place and record.pos == place.pos:
@@ -139,6 +182,22 @@ def _records(
                 there.append(variant)
     exact = [v for v in there if place and v.contig == place.contig]
     return named, exact or there
+
+
+def _haplotypes(record: Record) -> tuple[str, ...]:
+    """What the rows of SAMVAR_HAP that a record may have are about, each once."""
+    found = []
+    for entry in split_info(record.line)[1]:
+        key, _, rows = entry.decode(errors="replace").partition("=")
+        for row in rows.split(",") if key == HAP else ():
+            alt, _, partners, *_ = [*map(unquote, row.split("|")), "", ""]
+            if alt not in record.alts or not partners:
+                continue
+            own = f"{record.pos}_{record.ref}_{alt}"
+            places = [own, *partners.split(IN_CIS)]
+            spelled = [f"{record.contig}:{p.replace('_', ':')}" for p in places]
+            found.append(IN_CIS.join(spelled))
+    return tuple(dict.fromkeys(found))
 
 
 def _ids(record: Record) -> set[str]:

@@ -168,6 +168,10 @@ class Gene:
                 downstream.add(start)
         return (downstream, upstream) if self.strand == "+" else (upstream, downstream)
 
+    def with_site(self, kind: int, position: int) -> tuple[Transcript, ...]:
+        """Transcripts of which a position (0-based) is an acceptor (`kind` 0) or a donor (1)."""
+        return tuple(t for t in self.transcripts if position in self.sites((t,))[kind])
+
     def introns(self) -> set[tuple[int, int]]:
         """[start, end) on the genome of the introns of all transcripts."""
         return {

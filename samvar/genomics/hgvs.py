@@ -19,6 +19,7 @@ from .variant import Variant, normalise
 STOPS = frozenset(("TAA", "TAG"))  # TGA may be selenocysteine
 EXAMPLES = "NM_000059.4:c.8165C>G, NM_000059.4:c.67+3_67+6del or chr13:g.32363367C>G"
 _DESCRIPTION = re.compile(r"[^\s:]+:[a-z]\.\S+")
+_PROTEIN = re.compile(r"\s+\(p\.[^\s]*\)$")  # ends a title of ClinVar
 
 # what is missing from an incomplete description, by the first of these forms that it has
 _MISSING = (
@@ -87,7 +88,13 @@ class Edit(NamedTuple):
 
 def is_description(text: str) -> bool:
     """Whether a text has the form REFERENCE:c.CHANGE, with any letter for the c."""
-    return bool(_DESCRIPTION.fullmatch(text.strip()))
+    return bool(_DESCRIPTION.fullmatch(bare(text)))
+
+
+def bare(text: str) -> str:
+    """A description without blanks around it, or the protein's change that a title of ClinVar has
+    behind it: NM_000059.4(BRCA2):c.8165C>G (p.Thr2722Arg)."""
+    return _PROTEIN.sub("", text.strip())
 
 
 def require_parser() -> None:
@@ -121,16 +128,19 @@ class Locator:
                 self._by_stem[without_version(transcript.id)].add(transcript.id)
 
     def locate(self, text: str) -> Located:
-        """The variant that a description names. Raises HgvsError, which begins with the text, where
-        the description cannot be read or is none that samvar maps, the annotation does not have the
-        transcript or this version of it, that differs from the genome, it has no such position, or
-        the description names other bases than the FASTA has."""
+        """The variant that a description (`bare`, or as it was written) names. Raises HgvsError,
+        which begins with the text, where the description cannot be read or is none that samvar
+        maps, the annotation does not have the transcript or this version of it, that differs from
+        the genome, it has no such position, or the description names other bases than the FASTA
+        has."""
         try:
-            return self._locate(text.strip())
+            return self._locate(bare(text))
         except HgvsError as e:
             raise HgvsError(f"{text.strip()}: {e}") from e
 
     def _locate(self, text: str) -> Located:
+        if len(text.split()) > 1:
+            raise HgvsError("a description has no blanks within; give one at a time")
         model = _parsed(text)
         system = model.get("coordinate_system")
         if system is None:
@@ -343,6 +353,8 @@ def _edit(model: dict[str, Any], text: str) -> Edit:
         form = f"{text}>{other}" if len(unchanged) == 1 else EXAMPLES
         raise HgvsError(f"it does not say what {unchanged} becomes: write such as {form}")
     kind, location = change["type"], change["location"]
+    if kind == "equal":
+        raise HgvsError("= says that nothing changes here: there is no variant to be scored")
     if kind not in (
         "substitution",
         "deletion",
@@ -486,11 +498,13 @@ def _change(transcript: TranscriptMap, variant: Variant, genome: Genome) -> str:
 
 
 def _insertion(transcript: TranscriptMap, v: Variant, genome: Genome) -> str:
-    """An insertion at its last placement: it repeats the bases before it, or lies between two."""
+    """An insertion at its last placement: it repeats the bases before it, as far as they are on the
+    transcript, or lies between two."""
     forward, width = transcript.strand == "+", len(v.alt)
     repeated = (v.start - width, v.start) if forward else (v.start, v.start + width)
     if np.array_equal(genome.codes(v.contig, *repeated), v.alt):
-        return _located(transcript, *repeated, "dup")
+        if name := _located(transcript, *repeated, "dup"):
+            return name
     v = _rightmost(transcript, v, margin=1)
     bases = v.alt if forward else reverse_complement(v.alt)
     return _located(transcript, v.start - 1, v.start + 1, f"ins{decode(bases)}")

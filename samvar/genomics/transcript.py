@@ -131,7 +131,8 @@ class TranscriptMap:
         first = within == 0
         intron = number if place.offset > 0 else number - 1
         if not (last if place.offset > 0 else first) or not 1 <= intron <= len(self.introns):
-            raise ValueError(f"{self.id} has no intron {'after' if last else 'before'} this base")
+            side = "after" if place.offset > 0 else "before"
+            raise ValueError(f"{self.id} has no intron {side} this base")
         at += place.offset if self.strand == "+" else -place.offset
         if self.intron_of(at) != intron:
             start, end = self.introns[intron - 1]

@@ -46,6 +46,11 @@ class Range(NamedTuple):
     changing: int
     others: int
 
+    @property
+    def measured(self) -> bool:
+        """Whether there are variants in it at all; without them the ratio says nothing."""
+        return self.changing + self.others > 0
+
 
 class Ranges(NamedTuple):
     """All ranges of a measure in a group, and how many genes have variants of either outcome."""
@@ -71,8 +76,8 @@ class Ranges(NamedTuple):
 
     def level(self, r: Range) -> str:
         """The level that the whole interval reaches, "supporting for" or "moderate against" and so
-        on; "" where it reaches none."""
-        if self.enough:
+        on; "" where it reaches none, or nothing was measured."""
+        if self.enough and r.measured:
             for name, odds in LEVELS.items():
                 if r.lower >= odds:
                     return f"{name} for"

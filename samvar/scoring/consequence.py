@@ -22,16 +22,16 @@ A site that has not been scored is taken to be used by both alleles.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 
-from ..genomics.genes import Transcript
+from ..genomics.genes import Gene, Transcript
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place, make_window
-from .deltas import Deltas
+from .deltas import NAMES, SIGN, SITE_OF, Deltas
 from .line import Line, Span
 from .message import Message, Molecule, Reader
 from .predictor import Predictor, ScoredWindow
@@ -159,6 +159,27 @@ class Consequence(NamedTuple):
     searched: int
 
 
+class LostElsewhere(NamedTuple):
+    """A splice site is lost that a `transcript` does not have, but its `users`."""
+
+    transcript: Transcript
+    users: tuple[Transcript, ...]
+
+
+def lost_elsewhere(
+    deltas: Deltas, gene: Gene, consequences: Sequence[Consequence]
+) -> LostElsewhere | None:
+    """Where the largest delta is the loss of a site of other transcripts than the first that was
+    looked at (the chosen one where none was), and no event of that one is told."""
+    top = max(deltas.named, key=lambda d: d.value)
+    kind = NAMES.index(top.name)
+    if top.value < FLOOR or SIGN[kind] > 0 or (consequences and consequences[0].outcomes):
+        return None
+    transcript = consequences[0].transcript if consequences else gene.chosen
+    users = gene.with_site(SITE_OF[kind], top.place.position) if not top.place.offset else ()
+    return LostElsewhere(transcript, users) if users and transcript not in users else None
+
+
 def strength(moved: float) -> float:
     """Probability that moves -> strength of the event, in [0, 1], monotone. The one place for a
     calibration."""
@@ -224,14 +245,11 @@ def molecule_of(line: Line, transcript: Transcript) -> Molecule:
 
 
 def _outcome(reader: Reader, event: Event) -> Outcome:
-    line, molecule = reader.line, reader.molecule
-    first, last = sorted((line.place(event.span.start), line.place(event.span.stop - 1)))
-    rna = ""
-    if event.in_intron:
-        before, after = (molecule.exons[number - 1] for number in event.exons)
-        rna = reader.insertion(Span(before.stop - 1, after.start + 1), event.span)
-    elif event.kind is not Kind.INCREASED_EXON_INCLUSION:
-        rna = reader.deletion(event.span)
+    line = reader.line
+    more = event.kind is Kind.INCREASED_EXON_INCLUSION
+    there = line.bases(event.span, in_alt=event.in_intron or more).columns
+    first, last = sorted(line.place(int(column)) for column in there[[0, -1]])
+    rna = "" if more else reader.name(event.molecule, event.span)
     return Outcome(event, first, last, reader.read(event.molecule), rna)
 
 

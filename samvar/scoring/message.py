@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..genomics.genome import encode
+from ..genomics.genome import decode, encode
 from ..genomics.hgvs import numbered
 from ..genomics.transcript import TranscriptMap
 from .line import Line, Span
 
+START = encode("ATG")
 STOPS = np.stack([encode(codon) for codon in ("TAA", "TAG", "TGA")])
 NEAR_JUNCTION = 50  # bases; a stop so near before the last junction escapes decay
 NEAR_START = 150  # bases from the start codon, within which a stop escapes
 LONG_EXON = 400  # bases; a stop in a longer exon escapes
-UNTOLD = "r.(?)"  # where an end of what changes lies within an insertion
+UNTOLD = "r.(?)"  # where what changes reaches an end of the transcript
 
 
 class Molecule(NamedTuple):
@@ -46,15 +47,17 @@ class Molecule(NamedTuple):
 
 
 class Frame(Enum):
-    """Whether the bases that the coding sequence loses or gains are a multiple of three."""
+    """Whether the bases that the coding sequence loses or gains are a multiple of three; or that
+    reading goes on to where the annotated stop codon was, and that is gone."""
 
     IN_FRAME = "in_frame"
     FRAMESHIFT = "frameshift"
+    STOP_LOST = "stop_lost"
 
 
 class Decay(Enum):
-    """Whether nonsense-mediated decay is to be expected of a premature stop: yes, or the exception
-    that it falls under."""
+    """Whether nonsense-mediated decay is to be expected of a stop that is not the annotated one:
+    yes, or the exception that it falls under."""
 
     YES = "yes"
     LAST_EXON = "no_last_exon"
@@ -62,6 +65,7 @@ class Decay(Enum):
     START_PROXIMAL = "no_start_proximal"
     LONG_EXON = "no_long_exon"
     SINGLE_EXON = "no_single_exon"
+    NO_STOP = "no_stop"
 
 
 class NoFrame(Enum):
@@ -78,8 +82,9 @@ class Message(NamedTuple):
     """What is read of a molecule.
 
     frame     None where `why` says that there is nothing to say of it
-    stop      codon of the first premature stop, the start codon being 1; None without one
-    decay     of a premature stop
+    stop      codon in which reading ends, the start codon being 1; None where that is the
+              annotated stop, or there is none
+    decay     of that stop
     why       there is no frame
     """
 
@@ -95,7 +100,8 @@ class Reader:
 
     coding  from the first base of the start codon to the last of the stop codon; None without
     before  the bases of `molecule` in REF
-    stops   columns of the stop codons in its frame, those for selenocysteine among them
+    end     column of the first base of the annotated stop codon; None where REF has none there
+    stops   columns of the stop codons before it in its frame: those for selenocysteine
     """
 
     line: Line
@@ -103,6 +109,7 @@ class Reader:
     molecule: Molecule
     coding: Span | None
     before: Spliced
+    end: int | None
     stops: frozenset[int]
 
     @classmethod
@@ -110,12 +117,17 @@ class Reader:
         before = Spliced.of(line, molecule, in_alt=False)
         cds = transcript.transcript.cds
         if not cds:
-            return cls(line, transcript, molecule, None, before, frozenset())
+            return cls(line, transcript, molecule, None, before, None, frozenset())
         first, last = sorted((line.column(cds[0][0]), line.column(cds[-1][1] - 1)))
-        begin = before.find(first)
-        assert begin is not None
+        begin, final = before.find(first), before.find(last)
+        assert begin is not None and final is not None
+        end = int(before.columns[final - 2])
         stops = before.stops(begin + transcript.transcript.phase)
-        return cls(line, transcript, molecule, Span(first, last + 1), before, frozenset(stops))
+        earlier = frozenset(stop for stop in stops if stop < end)
+        coding = Span(first, last + 1)
+        return cls(
+            line, transcript, molecule, coding, before, end if end in stops else None, earlier
+        )
 
     def read(self, molecule: Molecule) -> Message:
         """The message of a molecule of ALT, from the annotated start on."""
@@ -124,50 +136,87 @@ class Reader:
             return Message(why=NoFrame.SAME)
         if coding is None:
             return Message(why=NoFrame.NONCODING)
+        after = Spliced.of(self.line, molecule, in_alt=True)
         changed = np.setxor1d(_columns(self.molecule), _columns(molecule))
+        begin = after.find(coding.start)
+        if begin is None or not self._starts(after):
+            return Message(why=NoFrame.START_LOST)
         if changed.max() < coding.start:
             return Message(why=NoFrame.UTR5)
-        if changed.min() >= coding.stop:
+        first_codon = begin + self.transcript.transcript.phase
+        stops = after.stops(first_codon)
+        if changed.min() >= coding.stop and (self.end is None or self.end in stops):
             return Message(why=NoFrame.UTR3)
-        after = Spliced.of(self.line, molecule, in_alt=True)
-        begin, start_codon = after.find(coding.start), before.codon(coding.start)
-        if begin is None or not np.array_equal(after.codon(coding.start), start_codon):
-            return Message(why=NoFrame.START_LOST)
         shifted = (after.bases_in(coding) - before.bases_in(coding)) % 3
         frame = Frame.FRAMESHIFT if shifted else Frame.IN_FRAME
-        first_codon = begin + self.transcript.transcript.phase
-        stop = self._premature(after.stops(first_codon))
+        stop = next((s for s in stops if s not in self.stops), None)
+        if self.end is None:  # an annotation that ends before its stop codon
+            if stop is None or stop >= coding.stop - 3:
+                return Message(frame)
+        elif stop == self.end:
+            return Message(frame)
+        elif (stop is None or stop > self.end) and self._stop_lost(after, first_codon):
+            frame = Frame.STOP_LOST
         at = None if stop is None else after.find(stop)
         if at is None:
-            return Message(frame)
+            return Message(frame, decay=Decay.NO_STOP)
         return Message(frame, (at - first_codon) // 3 + 1, _decay(after, begin, at))
 
-    def _premature(self, stops: list[int]) -> int | None:
-        """The first stop that REF does not have, unless the annotated end comes before it."""
+    def _starts(self, after: Spliced) -> bool:
+        """Whether a molecule has the annotated start codon. Other first codons than ATG, which an
+        annotation may begin with, are known by where they stand."""
         assert self.coding is not None
-        for stop in stops:
-            if stop >= self.coding.stop - 3:
-                return None
-            if stop not in self.stops:
-                return stop
-        return None
+        column = self.coding.start
+        whole = self.transcript.transcript.phase == 0
+        if whole and np.array_equal(self.before.codon(column), START):
+            return np.array_equal(after.codon(column), START)
+        return np.array_equal(after.codon_columns(column), self.before.codon_columns(column))
 
-    def deletion(self, span: Span) -> str:
-        """HGVS of a molecule without the bases of a span, whose ends are exonic."""
-        ends = self._labels(span)
-        return f"r.({ends}del)" if ends else UNTOLD
+    def _stop_lost(self, after: Spliced, first_codon: int) -> bool:
+        """Whether a molecule has nothing of the annotated stop codon, or other bases there in its
+        frame."""
+        assert self.end is not None
+        at = after.find(self.end)
+        return at is None or (at - first_codon) % 3 == 0
 
-    def insertion(self, around: Span, span: Span) -> str:
-        """HGVS of a molecule with the intronic bases of a span between the ends of `around`."""
-        own, outer = self._labels(span), self._labels(around)
-        return f"r.({outer}ins{own})" if own and outer else UNTOLD
+    def name(self, molecule: Molecule, span: Span) -> str:
+        """HGVS of a molecule of ALT that differs from the transcript in the bases of a span. What
+        the variant changes elsewhere is not repeated; what it deletes or inserts right beside, or
+        within, is."""
+        after = Spliced.of(self.line, molecule, in_alt=True)
+        columns = np.union1d(self.before.columns, after.columns)
+        of_ref = np.isin(columns, self.before.columns, assume_unique=True)
+        of_alt = np.isin(columns, after.columns, assume_unique=True)
+        shared = np.flatnonzero(of_ref & of_alt)
+        following = int(np.searchsorted(columns[shared], span.start))
+        around = shared[max(following - 1, 0) : following + 1]
+        if not 0 < following < len(shared):
+            return UNTOLD
+        run = slice(around[0] + 1, around[1])
+        gone, new = columns[run][of_ref[run]], columns[run][of_alt[run]]
+        bases = f"ins{self._inserted(after, new)}" if len(new) else ""
+        if len(gone):
+            return f"r.({self._label(gone[0], gone[-1])}del{bases})"
+        return f"r.({self._label(*columns[around])}{bases})"
 
-    def _labels(self, span: Span) -> str:
-        """The ends of a span in the numbering of the transcript; "" where they have no number."""
-        ends = self.line.place(span.start), self.line.place(span.stop - 1)
-        places = [self.transcript.place(end.position) for end in ends if not end.offset]
+    def _inserted(self, after: Spliced, columns: np.ndarray) -> str:
+        """Bases that a molecule has and the transcript has not: those of the genome by their
+        places, those that the variant brings by their letters."""
+        brought = np.array([self.line.place(int(c)).offset > 0 for c in columns])
+        breaks = (np.diff(columns) != 1) | (brought[1:] != brought[:-1])
+        pieces = [
+            decode(after.bases(piece)).lower().replace("t", "u")
+            if self.line.place(int(piece[0])).offset
+            else self._label(piece[0], piece[-1])
+            for piece in np.split(columns, np.flatnonzero(breaks) + 1)
+        ]
+        return pieces[0] if len(pieces) == 1 else f"[{';'.join(pieces)}]"
+
+    def _label(self, first: int, last: int) -> str:
+        """Bases of the genome from one column to another, in the numbering of the transcript."""
+        places = [self.transcript.place(self.line.place(int(c)).position) for c in (first, last)]
         names = [numbered(self.transcript, place) for place in places if place]
-        return "_".join(dict.fromkeys(names)) if len(names) == 2 else ""
+        return "_".join(dict.fromkeys(names))
 
 
 class Spliced(NamedTuple):
@@ -197,9 +246,18 @@ class Spliced(NamedTuple):
         return int(last - first)
 
     def codon(self, column: int) -> np.ndarray:
+        """Codes of the three bases from that on."""
+        at = np.searchsorted(self.columns, column)
+        return self.codes[at : at + 3]
+
+    def codon_columns(self, column: int) -> np.ndarray:
         """Columns of the three bases from that on."""
         at = np.searchsorted(self.columns, column)
         return self.columns[at : at + 3]
+
+    def bases(self, columns: np.ndarray) -> np.ndarray:
+        """Codes of the bases of columns that it has."""
+        return self.codes[np.searchsorted(self.columns, columns)]
 
     def stops(self, begin: int) -> list[int]:
         """Columns of the first bases of all stop codons in the frame of base `begin`."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from ..errors import HgvsError, RequestError, SamvarError, WrongBuildError
-from ..formats.request import Description, Region, WrittenVariant, asked_for
+from ..formats.request import Description, Haplotype, Region, WrittenVariant, asked_for
 from ..genomics.genome import decode
 from ..genomics.hgvs import Locator
 from ..genomics.variant import Status
@@ -163,9 +163,12 @@ class Lookup:
 
     def _asked_for(self, query: str) -> Region | Description | list[WrittenVariant]:
         try:
-            return asked_for(query, self.scorer.genome.lengths)
+            asked = asked_for(query, self.scorer.genome.lengths)
         except RequestError as e:
             raise RequestError(f"{query!r} is none of these: {FORMS}") from e
+        if isinstance(asked, Haplotype):
+            raise RequestError(f"{query!r}: haplotypes are for `samvar explain`")
+        return asked
 
     def _place(self, query: str, region: Region, most: int) -> Place:
         """Raises SamvarError where the region is not in the FASTA, or longer than `most` bases."""

@@ -11,11 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..annotate import Allele, Options, examine, genes_over, status_of, windows
+from ..annotate import (
+    Allele,
+    Options,
+    compared_near,
+    examine,
+    genes_at,
+    genes_over,
+    joint_window,
+    status_of,
+    windows,
+)
 from ..errors import SamvarError
 from ..genomics.align import Alignment, take
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
+from ..genomics.haplotype import overlapping, place
 from ..genomics.hgvs import hgvs_c
 from ..genomics.transcript import TranscriptMap
 from ..genomics.variant import Status, Variant
@@ -25,7 +36,7 @@ from ..model.bundle import Background, Bundle, LearntMotif
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import FLOOR, Consequence, consequences
+from ..scoring.consequence import FLOOR, Consequence, consequences, lost_elsewhere
 from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
@@ -178,7 +189,8 @@ class GeneView:
 
     def _verdict(self, consequences: tuple[Consequence, ...]) -> str:
         assert self.deltas is not None
-        return verdict(self.deltas, self.causes or (), consequences, self.learnt)
+        elsewhere = lost_elsewhere(self.deltas, self.gene, consequences)
+        return verdict(self.deltas, self.causes or (), consequences, self.learnt, elsewhere)
 
     @property
     def gene(self) -> Gene:
@@ -277,6 +289,7 @@ class Explanation:
     genes: list[GeneView]
     background: Background | None
     model: str  # name and kind of the bundle
+    partners: tuple[Allele, ...] = ()  # further variants of a haplotype that is explained
 
     @property
     def learnt_causes(self) -> dict[str, LearntMotif]:
@@ -291,18 +304,22 @@ class Explanation:
 
     @property
     def title(self) -> str:
-        return (
-            f"{self.contig}:{self.pos} {self.ref}>{self.alt}"
-            if self.alt
-            else f"{self.contig}:{self.pos}-{self.end}"
-        )
+        if not self.alt:
+            return f"{self.contig}:{self.pos}-{self.end}"
+        return " + ".join(f"{a.contig}:{a.pos} {a.ref}>{a.alt}" for a in self._alleles)
 
     @property
     def short_title(self) -> str:
         """The title with long alleles cut short."""
         if not self.alt:
             return self.title
-        return f"{self.contig}:{self.pos} {shortened(self.ref)}>{shortened(self.alt)}"
+        named = (f"{a.pos} {shortened(a.ref)}>{shortened(a.alt)}" for a in self._alleles)
+        return f"{self.contig}:{' + '.join(named)}"
+
+    @property
+    def _alleles(self) -> tuple[Allele, ...]:
+        """Of a variant, or of all on a haplotype."""
+        return (Allele(self.contig, self.pos, self.ref, self.alt), *self.partners)
 
     @property
     def remark(self) -> str:
@@ -343,6 +360,50 @@ def explain(
     if opinions:
         views = [replace(view, told=_told(opinions, view)) for view in views]
     return _explanation(predictor, allele, status, views)
+
+
+def explain_haplotype(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    alleles: Sequence[Allele],
+    options: Options,
+    opinions: Opinions | None = None,
+) -> Explanation:
+    """Everything about what alleles do together that lie on one haplotype, as `annotate --phased`
+    scores them: in each gene those that lie in it. How sure a score is was measured on single
+    variants, and is not told. Raises SamvarError where one of them has no
+    score, they overlap, or do not lie within one frame."""
+    changes: list[Variant] = []
+    for allele in alleles:
+        change = examine(genome, annotation, allele, options)
+        if isinstance(change, Status):
+            where = f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
+            raise SamvarError(f"{where} has no score: {change.name}, {change.value}")
+        changes.append(change)
+    changes.sort(key=place)
+    first, last, within = changes[0], changes[-1], options.distance + predictor.bundle.flank
+    apart = any(c.contig != first.contig for c in changes)
+    if apart or last.span[1] - first.span[1] > within:
+        raise SamvarError(f"variants of a haplotype must lie within {within} bases of each other")
+    if overlapping(changes):
+        raise SamvarError("variants of a haplotype must not overlap, or be the same")
+    views, scored = [], []
+    parts_of: dict[int, tuple[Gene, list[Variant]]] = {}
+    for change in changes:
+        for gene in genes_at(genome, annotation, change, options):
+            parts_of.setdefault(id(gene), (gene, []))[1].append(change)
+    for gene, parts in parts_of.values():
+        window = joint_window(genome, predictor, gene, parts, options)
+        scored.append((predictor.exact(window), compared_near(parts, options)))
+    status = status_of([s for s, _ in scored])
+    if status is not Status.NONFINITE:
+        views = [_view(predictor, s, options, True, near) for s, near in scored]
+        views = [replace(view, sureness=()) for view in views]
+    if opinions:
+        views = [replace(view, told=_told(opinions, view)) for view in views]
+    own = _explanation(predictor, alleles[0], status, views)
+    return replace(own, partners=tuple(alleles[1:]))
 
 
 def _told(opinions: Opinions, view: GeneView) -> Told:
@@ -397,10 +458,16 @@ def model_label(bundle: Bundle) -> str:
     return f"{bundle.name} {bundle.kind.upper()}"
 
 
-def _view(predictor: Predictor, scored: ScoredWindow, options: Options, thorough: bool) -> GeneView:
-    """Deltas in one gene, why, and both alleles' landscapes."""
+def _view(
+    predictor: Predictor,
+    scored: ScoredWindow,
+    options: Options,
+    thorough: bool,
+    near: Sequence[tuple[int, int]] = (),
+) -> GeneView:
+    """Deltas in one gene, why, and both alleles' landscapes. `near`: as `deltas.compute`."""
     window = scored.window
-    found = scoring.compute(window, scored.ref, scored.alt, options.mask)
+    found = scoring.compute(window, scored.ref, scored.alt, options.mask, near)
     least = min(options.rbp_min, float(found.values.max()))
     share = 0.0 if thorough else attribution.ROUGHLY
     causes = attribution.attribute(predictor, scored, found, least, share, knockouts=thorough)

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from ..genomics.window import Window
 from ..model.evidence import Evidence, Group, Measure, Range, Ranges
-from ..scoring.consequence import Consequence
+from ..scoring.consequence import Consequence, lost_elsewhere
 from ..scoring.deltas import Deltas
 from ..scoring.groups import group_of
+
+UNMEASURED = dict(ratio=None, lower=None, upper=None)
 
 
 class Sureness(NamedTuple):
@@ -33,12 +35,16 @@ class Sureness(NamedTuple):
     def text(self) -> str:
         """In words."""
         r = self.range
+        about = f"{self.measure.value} {self.value:.2f}, {self.group.value}: "
+        values = f"values from {r.low:g} to {r.high:g}"
+        if not r.measured:
+            return f"{about}no variants with {values} were measured."
         none = "no level of evidence is reached" if self.ranges.enough else self.ranges.too_few
+        same = " It is the same prediction once more: the level of SAMVAR_MAX counts, not this one."
         return (
-            f"{self.measure.value} {self.value:.2f}, {self.group.value}: values from {r.low:g} to "
-            f"{r.high:g} have a likelihood ratio of {r.ratio:.2g} ({r.lower:.2g} to {r.upper:.2g})"
-            f" for an effect on splicing (measured variants: {r.changing} with one, {r.others} "
-            f"without): {self.level or none}."
+            f"{about}{values} have a likelihood ratio of {r.ratio:.2g} ({r.lower:.2g} to "
+            f"{r.upper:.2g}) for an effect on splicing (measured variants: {r.changing} with one, "
+            f"{r.others} without): {self.level or none}.{same * (self.measure is Measure.PROB)}"
         )
 
 
@@ -48,26 +54,29 @@ def sureness(
     deltas: Deltas,
     consequences: Sequence[Consequence],
 ) -> Iterator[Sureness]:
-    """Of the largest delta in a gene, and of the strongest event of its first transcript."""
+    """Of the largest delta in a gene, and of the strongest event of its first transcript, unless
+    the site that changes is one of other transcripts alone."""
     if evidence is None:
         return
     group = group_of(window.variant, [window.gene])
     largest = float(deltas.values.max())
-    strongest = next((c.strongest for c in consequences), 0.0)
-    for measure, value in ((Measure.MAX, largest), (Measure.PROB, strongest)):
+    values = {Measure.MAX: largest}
+    if not lost_elsewhere(deltas, window.gene, consequences):
+        values[Measure.PROB] = next((c.strongest for c in consequences), 0.0)
+    for measure, value in values.items():
         ranges = evidence.ranges.get((measure, group))
         if ranges:
             yield Sureness(measure, group, value, ranges.of(value), ranges)
 
 
 def to_dicts(found: Iterable[Sureness]) -> list[dict]:
-    """For JSON."""
+    """For JSON; ratio and interval None where no variants were measured."""
     return [
         dict(
             measure=s.measure.value,
             group=s.group.value,
             value=s.value,
-            **s.range._asdict(),
+            **s.range._asdict() | ({} if s.range.measured else UNMEASURED),
             level=s.level or None,
         )
         for s in found

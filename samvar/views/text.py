@@ -27,6 +27,7 @@ def to_dict(e: Explanation) -> dict:
         ref=e.ref,
         alt=e.alt,
         end=e.end,
+        in_cis=[a._asdict() for a in e.partners],
         status=e.status.name,
         model=e.model,
         genes=[_gene_dict(v, e.background) for v in e.genes],

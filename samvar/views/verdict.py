@@ -10,12 +10,21 @@ from ..genomics.window import Place
 from ..model.bottleneck import BRANCH_POINT_CORE, is_learnt
 from ..model.bundle import LearntMotif
 from ..scoring.attribution import Attribution, Part, PartKind
-from ..scoring.consequence import FLOOR, Consequence, Event, Kind, Outcome, Site
+from ..scoring.consequence import (
+    FLOOR,
+    Consequence,
+    Event,
+    Kind,
+    LostElsewhere,
+    Outcome,
+    Site,
+)
 from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
 from ..scoring.message import Decay, Frame, Message, NoFrame
 
 NO_STATEMENT = f"No change of any splice site above {FLOOR:g}: no statement."
 KEEPS = 0.3  # probability in ALT from which a site that an event gives up speaks against it
+MOST_NAMED = 4  # transcripts
 NAME = "acceptor", "donor"
 _DECAY = {
     Decay.YES: "nonsense-mediated decay expected",
@@ -24,6 +33,12 @@ _DECAY = {
     Decay.START_PROXIMAL: "no decay expected: close to the start",
     Decay.LONG_EXON: "no decay expected: in a long exon",
     Decay.SINGLE_EXON: "no decay expected: a single exon",
+    Decay.NO_STOP: "no stop codon up to the end",
+}
+_FRAME = {
+    Frame.IN_FRAME: "in frame",
+    Frame.FRAMESHIFT: "frameshift",
+    Frame.STOP_LOST: "stop codon lost",
 }
 _NO_FRAME = {
     NoFrame.NONCODING: "no coding sequence",
@@ -45,15 +60,16 @@ def verdict(
     causes: Iterable[Attribution],
     consequences: Sequence[Consequence],
     learnt: Mapping[str, LearntMotif] = MappingProxyType({}),
+    elsewhere: LostElsewhere | None = None,
 ) -> str:
     """One statement of an allele in one gene, of the first of its transcripts. `learnt`: as
-    `Bundle.learnt`."""
+    `Bundle.learnt`; `elsewhere`: as `lost_elsewhere` finds it."""
     if deltas.values.max() < FLOOR:
         return NO_STATEMENT
     causes = list(causes)
     outcomes = consequences[0].outcomes if consequences else ()
     if not outcomes:
-        return " ".join([_change_alone(deltas), *_cause(causes, None, deltas, learnt)])
+        return " ".join([_change_alone(deltas, elsewhere), *_cause(causes, None, deltas, learnt)])
     event = outcomes[0].event
     sentences = [
         f"{_site(event.sites[0])}: {_what(event)}, {_reading(outcomes[0].message)}.",
@@ -65,13 +81,19 @@ def verdict(
     return " ".join(sentences)
 
 
-def _change_alone(deltas: Deltas) -> str:
+def _change_alone(deltas: Deltas, elsewhere: LostElsewhere | None) -> str:
     """The largest delta, where no event follows from it."""
     top = max(deltas.named, key=lambda d: d.value)
     kind = NAMES.index(top.name)
     what = "gains" if SIGN[kind] > 0 else "loses"
     change = f"{NAME[SITE_OF[kind]].capitalize()} at {_at(top.place)} {what} {top.value:.2f}"
-    return f"{change}: no event that is strong enough to be named."
+    if elsewhere is None:
+        return f"{change}: no event that is strong enough to be named."
+    names = [t.id for t in elsewhere.users]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
+    *first, last = names[:MOST_NAMED] + more
+    users = f"{', '.join(first)} and {last}" if first else last
+    return f"{change}. It is no splice site of {elsewhere.transcript.id}, but one of {users}."
 
 
 def _at(place: Place) -> str:
@@ -110,9 +132,10 @@ def _what(event: Event) -> str:
 def _reading(message: Message) -> str:
     if message.why:
         return _NO_FRAME[message.why]
-    parts = ["in frame" if message.frame is Frame.IN_FRAME else "frameshift"]
+    parts = [_FRAME[message.frame]] if message.frame else []
     if message.stop:
-        parts.append(f"stop in codon {message.stop}")
+        which = "the next one" if message.frame is Frame.STOP_LOST else "stop"
+        parts.append(f"{which} in codon {message.stop}")
     if message.decay:
         parts.append(_DECAY[message.decay])
     return ", ".join(parts)
