@@ -708,6 +708,21 @@ def test_lines_are_pasted_and_one_of_them_opened(tab, site):
     assert rows.count() == 3
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_what_a_line_of_many_opens_comes_into_sight(tab, motion):
+    tab.set_viewport_size(dict(width=1200, height=700))
+    tab.emulate_media(reduced_motion=motion)
+    lines = ["mini:1500:G:A", *(f"nothing {i}" for i in range(40))]
+    tab.locator("#query").fill("\n".join(lines))
+    tab.keyboard.press("Enter")
+    tab.get_by_text("41 lines looked up").wait_for()
+    tab.locator("#batch tbody a").first.click()
+    tab.locator("#answer h1").wait_for()
+    top = "document.getElementById('answer').getBoundingClientRect().top"
+    tab.wait_for_function(f"{top} >= 0 && {top} < innerHeight / 2")
+    assert tab.evaluate("scrollY") > 700
+
+
 def test_a_query_is_cancelled(tab):
     tab.locator("#query").fill("mini:1001-2000")
     tab.keyboard.press("Enter")
