@@ -620,7 +620,8 @@ def test_a_variant_is_typed_and_its_answer_read(tab, site):
     assert answer.locator("h1").inner_text() == "mini:3527 TCTTCTTCTCTTCTTC>ACAACAACACAACAAC"
     assert answer.locator(".verdict").inner_text() == gene["verdict"]
     strongest = gene["attributed"][0]["parts"][0]
-    row = answer.get_by_role("row", name=f"{strongest['effect']:+.4f}").first
+    sign = -1 if gene["attributed"][0]["delta"].endswith("L") else 1
+    row = answer.get_by_role("row", name=f"{sign * strongest['effect']:+.4f}").first
     assert strongest["rbp"] in row.inner_text()
     assert gene["events"][0]["event"] in answer.inner_text()
     answer.get_by_text("Probabilities of all").click()
@@ -740,6 +741,24 @@ def test_the_page_fits_narrow_and_wide_windows(tab):
     for width in WIDTHS:
         tab.set_viewport_size(dict(width=width, height=800))
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_phone_shows_the_variant_first_and_print_leaves_the_raw_table_closed(tab):
+    tab.set_viewport_size(dict(width=390, height=800))
+    tab.locator("#query").fill(ENHANCER)
+    tab.keyboard.press("Enter")
+    answer = tab.locator("#answer")
+    answer.locator(".changed").first.wait_for()
+    figure = answer.locator("figure").first
+    box, variant = figure.bounding_box(), answer.locator(".changed").first.bounding_box()
+    assert box["x"] <= variant["x"] <= box["x"] + box["width"] - variant["width"]
+    tab.wait_for_timeout(1500)  # from then on it can be scrolled freely
+    figure.evaluate("f => f.scrollTo(0, 0)")
+    assert figure.evaluate("f => f.scrollLeft") == 0
+    tab.emulate_media(media="print")
+    seen = "d => d.lastElementChild.checkVisibility()"
+    assert not answer.locator("details.probabilities").first.evaluate(seen)
+    assert answer.locator(".about details").last.evaluate(seen)
 
 
 def test_the_page_of_the_api_works_offline(tab, site):

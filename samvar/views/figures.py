@@ -40,6 +40,7 @@ NEAR = 15  # columns within which the sites of one family are one label
 MOST_LABELS = 18  # of splice sites
 TOLD = 0.02  # change of a probability from which a site has a ghost of the other allele
 SMALL = 10.0
+CHANGED = "changed"  # name of the shape that shows which columns differ
 _OF_EVENT = {
     "gain": "gained",
     "loss": "lost",
@@ -258,7 +259,7 @@ class _Drawing:
         first, last = self.changed
         drawn, self.scene.items = self.scene.items, []
         x, width = self.edge(first), max(self.step * (last + 1 - first), 2.0)
-        self.scene.box(x, top, width, bottom - top, "change", name="changed")
+        self.scene.box(x, top, width, bottom - top, "change", name=CHANGED)
         self.scene.items = drawn[:index] + self.scene.items + drawn[index:]
 
     def _side_title(self, middle: float, *lines: str) -> None:
