@@ -120,6 +120,14 @@ def test_without_knock_outs_deltas_are_the_same(client):
         assert set(parts[0]) == {None} and None not in parts[1]
 
 
+@pytest.mark.parametrize(
+    "form", ["c:{} {}>{}", "c-{}-{}-{}", "c\t{}\trs1\t{}\t{}", "c {} . {} {} 50 PASS X=1;Y"]
+)
+def test_a_variant_may_be_spelled_as_others_do(client, form):
+    found = ask(client, form.format(950, BASES[949], OTHER[BASES[949]])).json()
+    assert found["explanations"] == ask(client, snv(950)).json()["explanations"]
+
+
 def test_an_exon_is_a_region(client):
     exon = ask(client, "G2:exon 1").json()["explanations"][0]
     region = ask(client, "c:1751-2000").json()["explanations"][0]  # 50 bases on either side

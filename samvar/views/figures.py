@@ -73,11 +73,16 @@ def write(
         ]
         return stacked(scenes, height and height * across / (width or WIDTH))
 
-    whole, scale = sheet(width or WIDTH), 1.0
-    while height and whole.height * scale > height + 1:
-        scale *= height / (whole.height * scale)
-        whole = sheet((width or WIDTH) / scale)
-    whole = whole.scaled(scale)
+    def fits(scale: float) -> bool:
+        return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1
+
+    scale, too_large = 1.0, 1.0
+    while not fits(scale):
+        scale, too_large = scale / 2, scale
+    for _ in range(6 * (scale < too_large)):
+        middle = (scale + too_large) / 2
+        scale, too_large = (middle, too_large) if fits(middle) else (scale, middle)
+    whole = sheet((width or WIDTH) / scale).scaled(scale)
     if form == "svg":
         files.write(path, svg(whole, label=", ".join(e.short_title for e in explanations)) + "\n")
     else:
