@@ -26,6 +26,7 @@ from .. import files
 from ..genomics.align import ABSENT
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
+from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE
 from ..scoring.attribution import PartKind
 from ..scoring.knockout import KINDS
 from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite
@@ -534,6 +535,8 @@ class _Drawing:
         effect = sum(c.effect for c in causes if c.target == target)
         count = f"{len(places)} " if len(places) > 1 else ""
         middle = sorted(map(self.x, places))[len(places) // 2]
+        if causes[0].core and name in (ACCEPTOR_CORE.name, DONOR_CORE.name):
+            name = "splice site"
         text = f"{count}{name}{_event(causes[0].event)} {effect:+.2f}"
         return Label(middle, text, _colour(effect))
 
