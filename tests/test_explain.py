@@ -250,7 +250,8 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     assert out[1].read_bytes().startswith(b"\x89PNG")
     page = out[2].read_text()
     unsure = re.findall(r"^ +([+-]0\.\d{4})\?", result.stdout, re.M)
-    assert re.findall(r"<td>([+-]0\.\d{4})\?", page) == unsure and (unsure or name != "snv")
+    told = re.findall(r"<td>[+-](0\.\d{4})\?", page)
+    assert told == [x[1:] for x in unsure] and (unsure or name != "snv")
     assert "<script" not in page and not re.search(
         r'(src|href)="(?!#)', page.replace('xmlns:xlink="', "")
     )
@@ -275,6 +276,24 @@ def test_text_svg_png_and_html(files, tmp_path, name):
     reader = Tags()
     reader.feed(page)
     assert not reader.open_tags and len(reader.ids) == len(set(reader.ids))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["snv", "deletion"])
+def test_effects_on_the_page_are_on_the_site_as_in_the_figure(files, tmp_path, name):
+    """Below 0 where they lower it, and they add up to what the probability changes by."""
+    page = tmp_path / "e.html"
+    run(variant(name), *files, "--rbp-min", 0, "--html", page)
+    seen = set()
+    why = r"<h3>Why (\w+ \w+) ([\d.]+)</h3><p.*?changes by ([+-][\d.]+)</p>.*?<table>(.*?)</table>"
+    for kind, value, change, table in re.findall(why, page.read_text()):
+        sign = -1 if kind.endswith("loss") else 1
+        assert float(change) == pytest.approx(sign * float(value))
+        rows = re.findall(r'<td>([+-][\d.]+)\??</td><td><span class="(raises|lowers)">', table)
+        assert all((float(effect) > 0) == (way == "raises") for effect, way in rows)
+        assert sum(float(effect) for effect, _ in rows) == pytest.approx(float(change), abs=2e-3)
+        seen.add(kind.split()[1])
+    assert seen == {"gain", "loss"}
 
 
 def test_region_form(files, tmp_path):

@@ -224,6 +224,29 @@ def test_everything_lies_within_the_picture(explained, allele, width):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [500, 1000])
+@pytest.mark.parametrize("allele", [NEW_DONOR, ("mini", 3565, "T", "G"), ("mini", 3473, "C", "A")])
+def test_sites_of_the_verdict_are_drawn_wherever_they_are(shipped, allele, width):
+    """Those beyond the compared positions behind a break of the axis, in their order."""
+    e = explanation.explain(*shipped, *allele, Options(distance=5))
+    (view,) = e.genes
+    sites = view.consequences[0].outcomes[0].event.sites
+    compared = {p for p, o in zip(view.columns.position, view.columns.offset) if not o}
+    far = [s for s in sites if s.place.position not in compared]
+    assert far and {s.place for s in far} == {s.place for s in view.far_sites}
+    picture = drawn(e, view, width=width)
+    labels = words(picture, "label")
+    for site in sites:
+        text = f"{site.ref:.2f} → {site.alt:.2f}"
+        assert any(label.endswith(text) for label in labels)
+    assert len(named(picture, "break")) == len(far)
+    ticks = [int(x) for x in words(picture, "tick")]
+    direction = view.window.direction
+    assert ticks == sorted(ticks, reverse=direction < 0)
+    assert width < 1000 or {s.place.position + 1 for s in far} <= set(ticks)
+
+
+@pytest.mark.slow
 def test_a_legend_tells_the_shapes(explained):
     e = explained(*NEW_DONOR)
     told = words(drawn(e, e.genes[0]), "legend")
@@ -280,6 +303,21 @@ def test_a_figure_in_the_form_and_size_that_are_asked_for(tmp_path):
     assert files[1].read_bytes().startswith(b"%PDF")
     wide = [int.from_bytes(x.read_bytes()[16:20], "big") for x in (files[2], png)]
     assert wide == [300, 600]
+
+
+@pytest.mark.slow
+def test_a_figure_that_needs_more_height_is_made_smaller(tmp_path):
+    variant, out = ":".join(map(str, NEW_DONOR)), tmp_path / "a.png"
+    told = run(variant, *FILES, "--figure", out, "--size", "4x3", "--dpi", 100).stderr
+    content = out.read_bytes()
+    assert [int.from_bytes(content[i : i + 4], "big") for i in (16, 20)] == [400, 300]
+    assert re.search(r"a.png: drawn at \d\d% of its size", told)
+    picture = tmp_path / "a.svg"
+    assert "% of its size" not in run(variant, *FILES, "--svg", picture, "--size", "8x12").stderr
+    run(variant, *FILES, "--svg", picture, "--size", "4x3")
+    for text in ElementTree.parse(picture).getroot().iter(f"{SVG}text"):
+        assert 0 < float(text.get("y")) < 3 * 96
+        assert all(0 < float(x) < 4 * 96 for x in text.get("x").split())
 
 
 @pytest.mark.parametrize(

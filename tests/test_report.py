@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from samvar.cli import main
 from samvar.formats.vcf import VcfReader
 from samvar.genomics.variant import Status
+from samvar.scoring.deltas import NAMES
 from samvar.views.report import Summary
 
 from . import toy
@@ -100,35 +101,139 @@ def test_every_allele_is_counted_with_its_status_and_the_reason(page, annotated)
         assert n == sum(float(low) <= float(v) < float(high) for v in values)
 
 
+def rows_of(page):
+    """The table of the strongest as it is downloaded: a dict for each row."""
+    heads = unescape(re.search(r'data-columns="(.*?)"', page)[1]).split("\t")
+    rows = [unescape(x).split("\t") for x in re.findall(r'data-tsv="(.*?)"', page)]
+    assert all(len(row) == len(heads) for row in rows)
+    return [dict(zip(heads, row)) for row in rows]
+
+
+def largest(row):
+    return max(float(row[f"DS_{delta}"]) for delta in NAMES)
+
+
 def test_the_strongest_alleles_stand_in_order_each_with_its_landscape(page, annotated):
-    values = [float(v) for _, e in infos(annotated) for v in e["SAMVAR_MAX"].split(",") if v != "."]
-    rows = cells(page, "top")
-    strongest = {}
-    for variant, _, _, largest, *_ in rows:
-        strongest[variant] = max(strongest.get(variant, 0.0), float(largest))
-    assert len(strongest) == sum(v >= LEAST for v in values) > 3
-    assert list(strongest.values()) == pytest.approx(
-        sorted((v for v in values if v >= LEAST), reverse=True), abs=1e-4
-    )
-    details = re.findall(r'<template id="detail-\d+">(.*?)</template>', page, re.S)
-    verdicts = re.findall(r'data-verdict="(.*?)"', page)
-    assert len(details) == len(verdicts) == len(rows)
-    for detail, verdict in zip(details, verdicts):
-        assert detail.count("<svg") == 1 and f'<p class="verdict">{verdict}</p>' in detail
-
-
-def test_regulators_are_counted_over_the_file(page, annotated):
-    alleles, rows = {}, Counter()
+    """Each in the gene that it changes most first; genes below --min after all of these."""
+    expected = {}
     for row, entries in infos(annotated):
-        for text in entries.get("SAMVAR_RBP", "").split(","):
-            if text and text.split("|")[2] in toy.RBPS:
-                alt, _, rbp, *_ = text.split("|")
-                alleles.setdefault(rbp, set()).add((row[1], alt))
-                rows[rbp] += 1
-    told = cells(page, "regulators")
-    assert {r[0]: int(r[1]) for r in told} == {rbp: len(found) for rbp, found in alleles.items()}
-    arrows = {r[0]: int(r[2].split()[1]) + int(r[3].split()[1]) for r in told}
-    assert arrows == rows and rows
+        for text in filter(None, entries.get("SAMVAR", "").split(",")):
+            alt, symbol, *_ = text.split("|")
+            deltas = [float(value) for value in text.split("|")[5:9]]
+            expected[row[1], alt, symbol] = deltas
+    rows = [row for row in rows_of(page) if row["DS_AG"]]
+    strongest = {}
+    for (pos, alt, _), deltas in expected.items():
+        strongest[pos, alt] = max(strongest.get((pos, alt), 0.0), *deltas)
+    kept = {key for key in expected if strongest[key[:2]] >= LEAST}
+    assert {(r["POS"], r["ALT"], r["SYMBOL"]) for r in rows} == kept
+    for row in rows:
+        told = [float(row[f"DS_{delta}"]) for delta in NAMES]
+        assert told == pytest.approx(expected[row["POS"], row["ALT"], row["SYMBOL"]], abs=2e-4)
+    order = [
+        (largest(r) < LEAST, -strongest[r["POS"], r["ALT"]], int(r["POS"]), -largest(r))
+        for r in rows
+    ]
+    assert order == sorted(order)
+    shared = [r for r in rows if r["POS"] == "930"]
+    assert [r["SYMBOL"] for r in shared] == ["G1", "G2"]
+    assert {"1170", "990"} <= {r["POS"] for r in rows if r["SYMBOL"] == "G2"}
+    details = re.findall(r'<template id="detail-\d+">(.*?)</template>', page, re.S)
+    assert len(details) == len(rows) > 10
+    for detail, row in zip(details, rows):
+        told = unescape(re.search(r'<p class="verdict">(.*?)</p>', detail)[1])
+        assert detail.count("<svg") == 1 and told == row["VERDICT"]
+
+
+def test_the_strongest_cause_may_be_the_core_site(page):
+    """Its effect is on the probability of the splice site, as in the detail; no RBP is named that
+    has less than a tenth of the delta."""
+    rows = [row for row in rows_of(page) if row["CAUSE"]]
+    assert {row["CAUSE"] for row in rows} == {"core site"}
+    assert {row["RBP"] for row in rows} == {""}  # AAA1 has 0.0001 of 0.0426 in one
+    gains = 0
+    for row in rows:
+        top = max(NAMES, key=lambda delta: float(row[f"DS_{delta}"]))
+        assert (float(row["CAUSE_EFFECT"]) > 0) == top.endswith("G")
+        gains += top.endswith("G")
+    assert 0 < gains < len(rows)
+
+
+def test_alleles_without_a_score_are_listed_with_the_reason(page, files, annotated, monkeypatch):
+    told = [(r["POS"], r["ALT"], r["STATUS"], r["VERDICT"]) for r in rows_of(page)]
+    reason = Status.SYMBOLIC.value, Status.REF_MISMATCH.value
+    assert told[-2:] == [
+        ("1290", "<DEL>", "SYMBOLIC", f"SYMBOLIC: {reason[0]}"),
+        ("1300", BASES[1299], "REF_MISMATCH", f"REF_MISMATCH: {reason[1]}"),
+    ]
+    choices = re.search(r'<select id="by-status">(.*?)</select>', page, re.S)[1]
+    assert re.findall("<option>(.*?)</option>", choices) == ["OK", "REF_MISMATCH", "SYMBOLIC"]
+    monkeypatch.setattr("samvar.views.report.MOST_UNSCORED", 1)
+    with VcfReader(str(annotated)) as reader:
+        summary = Summary.of(reader, toy.RBPS, 9, 0.0)
+    assert [u.status for u in summary.unscored] == [Status.SYMBOLIC]
+
+
+def test_regulators_are_counted_in_alleles_where_they_have_a_share(tmp_path):
+    """Not in sites, deltas or genes."""
+    deltas = "C|G1|G1|G1.1|+|0.5|0.4|0|0|1|1|1|1|.,C|G2|G2|G2.1|-|0.3|0|0|0|1|1|1|1|."
+    causes = [
+        *("C|G1|AAA1|gain|9|A|1|0.3|AG", "C|G1|AAA1|gain|8|A|1|0.1|AG"),
+        *("C|G2|AAA1|gain|7|A|1|0.1|AG", "C|G1|AAA1|loss|6|A|1|0.2|AL"),
+        *("C|G1|BBB2|loss|5|A|1|0.049|AG", "C|G2|BBB2|loss|5|A|1|-0.031|AG"),
+        "C|G1|LSSI_A|stronger|5|A|1|0.5|AG",
+    ]
+    told = f"SAMVAR_MAX=0.5;SAMVAR_STATUS=OK;SAMVAR={deltas};SAMVAR_RBP={','.join(causes)}"
+    vcf = tmp_path / "x.vcf"
+    vcf.write_text(
+        "##fileformat=VCFv4.2\n##contig=<ID=c>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        + "".join(f"c\t{pos}\t.\tA\tC\t.\t.\t{told}\n" for pos in (5, 6))
+    )
+    with VcfReader(str(vcf)) as reader:
+        summary = Summary.of(reader, toy.RBPS, 9, 0.0)
+    assert summary.regulators == [
+        ("AAA1", 2, 2, 2, pytest.approx(1.4)),
+        ("BBB2", 2, 0, 2, pytest.approx(0.062)),
+    ]
+
+
+def test_other_files_than_those_of_the_vcf_are_refused(files, annotated, tmp_path):
+    shifted = [("G1", "c", "+", [(301, 500), (705, 1200)]), GENES[1]]
+    other = [*files[:3], toy.gtf(tmp_path / "other.gtf", *shifted), *files[4:]]
+    out = tmp_path / "r.html"
+    args = "report", annotated, *other, "--min", LEAST, "-o", out
+    refused = invoke(*args, code=1).stderr
+    assert "made with another annotation" in refused and not out.exists()
+    told = invoke(*args, "--allow-other-files").stderr
+    assert "another annotation" in told and "another reference" not in told
+    assert "made with other files than the VCF" in out.read_text()
+
+
+@pytest.mark.parametrize("chosen", ["all", "mane", "list"])
+def test_verdicts_are_of_the_transcripts_that_the_file_has_events_of(tmp_path, chosen):
+    (tmp_path / "m").mkdir()
+    exons = [(301, 500), (701, 1200)], [(301, 500), (691, 760), (801, 1100)]
+    gtf = toy.gtf(tmp_path / "g.gtf", *((name, "c", "+", own) for name, own in zip("ab", exons)))
+    names = {'"a"': '"G1"', '"b"': '"G1"', '"a.1"': '"G1.1"', '"b.1"': '"G1.2"'}
+    with open(gtf) as f:
+        text = re.sub(r'"[\w.]+"', lambda m: names[m[0]], f.read())
+    with open(gtf, "w") as f:
+        f.write(text)
+    files = ["-f", toy.fasta(tmp_path / "g.fa", c=BASES), "-a", gtf]
+    files += ["--model", toy.bundle(tmp_path / "m")]
+    if chosen == "list":
+        (tmp_path / "list").write_text("G1.2\n")
+    vcf = toy.vcf(tmp_path / "x.vcf", ("c", 700, BASES[699], OTHER[BASES[699]]))
+    out, page = tmp_path / "out.vcf", tmp_path / "r.html"
+    listed = tmp_path / "list" if chosen == "list" else chosen
+    invoke("annotate", vcf, *files, "--transcripts", listed, "-o", out)
+    ((_, entries),) = infos(out)
+    of_file = [x.split("|")[2] for x in entries.get("SAMVAR_EVENT", "").split(",") if x]
+    invoke("report", out, *files, "--min", 0, "-o", page)
+    detail = re.search(r"<template.*?</template>", page.read_text(), re.S)[0]
+    events = detail.partition("<h3>Events</h3>")[2]
+    assert re.findall(r"<td>(G1\.\d)</td>", events) == of_file
+    assert {"all": {"G1.1", "G1.2"}, "mane": set(), "list": {"G1.2"}}[chosen] == set(of_file)
 
 
 def test_the_page_is_one_file_and_escapes_what_it_shows(page):

@@ -120,6 +120,14 @@ def test_without_knock_outs_deltas_are_the_same(client):
         assert set(parts[0]) == {None} and None not in parts[1]
 
 
+@pytest.mark.parametrize(
+    "form", ["c:{} {}>{}", "c-{}-{}-{}", "c\t{}\trs1\t{}\t{}", "c {} . {} {} 50 PASS X=1;Y"]
+)
+def test_a_variant_may_be_spelled_as_others_do(client, form):
+    found = ask(client, form.format(950, BASES[949], OTHER[BASES[949]])).json()
+    assert found["explanations"] == ask(client, snv(950)).json()["explanations"]
+
+
 def test_an_exon_is_a_region(client):
     exon = ask(client, "G2:exon 1").json()["explanations"][0]
     region = ask(client, "c:1751-2000").json()["explanations"][0]  # 50 bases on either side
@@ -620,7 +628,8 @@ def test_a_variant_is_typed_and_its_answer_read(tab, site):
     assert answer.locator("h1").inner_text() == "mini:3527 TCTTCTTCTCTTCTTC>ACAACAACACAACAAC"
     assert answer.locator(".verdict").inner_text() == gene["verdict"]
     strongest = gene["attributed"][0]["parts"][0]
-    row = answer.get_by_role("row", name=f"{strongest['effect']:+.4f}").first
+    sign = -1 if gene["attributed"][0]["delta"].endswith("L") else 1
+    row = answer.get_by_role("row", name=f"{sign * strongest['effect']:+.4f}").first
     assert strongest["rbp"] in row.inner_text()
     assert gene["events"][0]["event"] in answer.inner_text()
     answer.get_by_text("Probabilities of all").click()
@@ -708,6 +717,21 @@ def test_lines_are_pasted_and_one_of_them_opened(tab, site):
     assert rows.count() == 3
 
 
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_what_a_line_of_many_opens_comes_into_sight(tab, motion):
+    tab.set_viewport_size(dict(width=1200, height=700))
+    tab.emulate_media(reduced_motion=motion)
+    lines = ["mini:1500:G:A", *(f"nothing {i}" for i in range(40))]
+    tab.locator("#query").fill("\n".join(lines))
+    tab.keyboard.press("Enter")
+    tab.get_by_text("41 lines looked up").wait_for()
+    tab.locator("#batch tbody a").first.click()
+    tab.locator("#answer h1").wait_for()
+    top = "document.getElementById('answer').getBoundingClientRect().top"
+    tab.wait_for_function(f"{top} >= 0 && {top} < innerHeight / 2")
+    assert tab.evaluate("scrollY") > 700
+
+
 def test_a_query_is_cancelled(tab):
     tab.locator("#query").fill("mini:1001-2000")
     tab.keyboard.press("Enter")
@@ -725,6 +749,24 @@ def test_the_page_fits_narrow_and_wide_windows(tab):
     for width in WIDTHS:
         tab.set_viewport_size(dict(width=width, height=800))
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_phone_shows_the_variant_first_and_print_leaves_the_raw_table_closed(tab):
+    tab.set_viewport_size(dict(width=390, height=800))
+    tab.locator("#query").fill(ENHANCER)
+    tab.keyboard.press("Enter")
+    answer = tab.locator("#answer")
+    answer.locator(".changed").first.wait_for()
+    figure = answer.locator("figure").first
+    box, variant = figure.bounding_box(), answer.locator(".changed").first.bounding_box()
+    assert box["x"] <= variant["x"] <= box["x"] + box["width"] - variant["width"]
+    tab.wait_for_timeout(1500)  # from then on it can be scrolled freely
+    figure.evaluate("f => f.scrollTo(0, 0)")
+    assert figure.evaluate("f => f.scrollLeft") == 0
+    tab.emulate_media(media="print")
+    seen = "d => d.lastElementChild.checkVisibility()"
+    assert not answer.locator("details.probabilities").first.evaluate(seen)
+    assert answer.locator(".about details").last.evaluate(seen)
 
 
 def test_the_page_of_the_api_works_offline(tab, site):

@@ -1,9 +1,12 @@
 """The scatter-gather workflow of examples/snakemake gives what a single run gives; that of
 examples/nextflow is not run."""
 
+import configparser
 import gzip
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pysam
 import pytest
@@ -76,3 +79,28 @@ def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
     )
     assert gzip.decompress((tmp_path / "out.vcf.gz").read_bytes()) == single
     assert single.count(b"SAMVAR_STATUS=OK") == 6
+
+
+def test_what_is_installed_elsewhere_is_what_setup_cfg_names(examples):
+    """The recipe has every dependency, the container the extras of every command but ray's, the
+    module its environment; its test finds its files."""
+    root = Path(examples("..")).resolve()
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    names = [
+        re.match(r"[\w-]+", x)[0] for x in setup["options"]["install_requires"].split("\n") if x
+    ]
+    recipe = (root / "conda" / "meta.yaml").read_text().partition("  run:\n")[2]
+    of_recipe = re.findall(r"^    - ([\w-]+)", recipe.partition("\ntest:")[0], re.M)
+    assert set(of_recipe) == {"pytorch" if n == "torch" else n for n in names} | {"python"}
+    extras = set(setup["options.extras_require"]) - {"ray", "dev"}
+    (built,) = re.findall(r"/src\[([\w,]+)\]", (root / "Dockerfile").read_text())
+    assert set(built.split(",")) == extras
+    module = root / "examples" / "nextflow" / "modules" / "samvar" / "annotate"
+    script = (module / "main.nf").read_text()
+    (environment,) = re.findall(r'conda "\$\{moduleDir\}/(.*)"', script)
+    assert (module / environment).is_file() and "    container " in script
+    test = (module / "tests" / "main.nf.test").read_text()
+    (data,) = re.findall(r'data = "\$\{moduleDir\}/(.*)"', test)
+    files = re.findall(r"data \+ '(.*?)'", test)
+    assert len(files) == 3 and all((module / data / name).is_file() for name in files)

@@ -107,8 +107,8 @@ def _of_haplotype(haplotype: str, fasta: str, annotation: str) -> str:
     "--size",
     metavar="WIDTH[xHEIGHT]",
     callback=_inches,
-    help="Inches of the figure [default: 10.4, and the height that the content needs; more is "
-    "left empty].",
+    help="Inches of the figure [default: 10.4, and the height that the content needs]. What needs "
+    "more height than that is drawn smaller; less is left empty.",
 )
 @click.option(
     "--dpi",
@@ -249,7 +249,7 @@ def explain(
         write_json(json_file, content[0] if len(content) == 1 else content)
     width, height = size or (None, None)
     for path, kind in pictures:
-        figures.write(
+        scale = figures.write(
             found,
             path,
             kind,
@@ -257,6 +257,8 @@ def explain(
             height and height * PER_INCH,
             dpi,
         )
+        if scale < 1:
+            say(f"samvar: {path}: drawn at {scale:.0%} of its size to fit into --size")
     if html:
         abouts = [About.of(bundle, genome, genes) for bundle in bundles]
         files.write(html, page(found, abouts, tuple(notes)))

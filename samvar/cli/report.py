@@ -62,17 +62,27 @@ from .options import (
     help="Write the counts of statuses as custom content for MultiQC; the name must end in "
     "_mqc.json.",
 )
+@click.option(
+    "--allow-other-files",
+    is_flag=True,
+    help="Go on when model, FASTA or annotation are not those that the file was made with, which "
+    "the page says.",
+)
 @workers_option
 @user_errors
-def report(vcf, fasta, annotation, output, model_name, top, least, stats, threads) -> None:
+def report(
+    vcf, fasta, annotation, output, model_name, top, least, stats, allow_other_files, threads
+) -> None:
     """Write one page on an annotated VCF.
 
     VCF is an output of `samvar annotate`. The page shows what was scored and what not, how large
     the changes are, which regulators recur, and shows the strongest alleles in a table to be
-    sorted, filtered and downloaded, each with its verdict and landscape. It is one file, which
-    loads nothing from elsewhere. Needs jinja2: pip install 'samvar[report]'.
+    sorted, filtered and downloaded, each with its verdict and landscape, and lists alleles without
+    a score. Give the FASTA and the annotation that the VCF was made with. The page is one file,
+    which loads nothing from elsewhere. Needs jinja2: pip install 'samvar[report]'.
     """
     from .. import files
+    from ..errors import SamvarError
     from ..formats.vcf import VcfReader
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
@@ -90,14 +100,20 @@ def report(vcf, fasta, annotation, output, model_name, top, least, stats, thread
         genome, genes = genome_and_genes(fasta, annotation)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         bundle = load_bundle(model)
-        if attribute(header["model"], "Sha256") != bundle.sha256:
-            say(f"samvar: {vcf} was made with another model than {model}: scores may differ")
+        differ = reporting.differing(header, bundle, genome, genes)
+        if differ and not allow_other_files:
+            raise SamvarError(
+                f"{vcf} was made with another {', another '.join(differ)}: give what it was made "
+                "with, annotate it again, or go on with --allow-other-files"
+            )
+        for what in differ:
+            say(f"samvar: another {what}: verdicts and landscapes may not be those of {vcf}")
         summary = reporting.Summary.of(reader, bundle.layout.motifs, top, least)
-    options = reporting.options_from(header["params"])
+    options = reporting.options_from(header["params"], summary.transcripts)
     with Predictor(bundle, threads=threads) as predictor:
         table = list(reporting.rows(genome, genes, predictor, summary.strongest, options))
     name = os.path.basename(vcf)
-    page = reporting.page(name, summary, table, About.of(bundle, genome, genes))
+    page = reporting.page(name, summary, table, About.of(bundle, genome, genes), differ)
     files.write(output, page)
     if stats:
         files.write(stats, reporting.multiqc(name, summary))

@@ -3,6 +3,7 @@ regions, within bounds."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -21,10 +22,16 @@ from ..views.html import page, scan_page
 from ..views.scan import COLUMNS, Place, Scored, exon_place, scan_on_worker
 from ..views.text import to_dict
 
+OTHER_SPELLINGS = (  # of CHR:POS:REF:ALT: CHR:POS REF>ALT, CHR-POS-REF-ALT, a line of a VCF
+    re.compile(r"(\S+):([0-9,]+)\s+([A-Za-z]+)>([A-Za-z,]+)"),
+    re.compile(r"([^\s:-]+)-([0-9]+)-([A-Za-z]+)-([A-Za-z,]+)"),
+    re.compile(r"(\S+)\s+([0-9]+)\s+\S+\s+([A-Za-z]+)\s+([^\s>]+|<\S+>)(?:\s.*)?"),
+)
 PIECE = 20  # bases that are scanned before others have their turn
 AROUND = 50  # bases on either side of an exon that belong to it, as in `samvar scan`
 FORMS = (
-    "a variant CHR:POS:REF:ALT or in HGVS (NM_000059.4:c.8165C>G), a region CHR:START-END, or an "
+    "a variant CHR:POS:REF:ALT (or CHR:POS REF>ALT, CHR-POS-REF-ALT, a line of a VCF) or in HGVS "
+    "(NM_000059.4:c.8165C>G), a region CHR:START-END, or an "
     "exon GENE:exon N, as in BRCA1:exon 5"
 )
 NO_VARIANT = frozenset(  # of this genome: an error of whoever asks
@@ -147,7 +154,8 @@ class Lookup:
         return scan_page(scan.place, scan.scanned, picture, self.about._replace(date=today()))
 
     def _checked(self, query: str) -> str:
-        """The query without blanks around it. Raises RequestError where it is empty or too long."""
+        """The query without blanks around it, a variant as CHR:POS:REF:ALT. Raises RequestError
+        where it is empty or too long."""
         query = query.strip()
         if not query:
             raise RequestError(f"nothing is asked for: give {FORMS}")
@@ -155,7 +163,8 @@ class Lookup:
             raise RequestError(
                 f"the query has {len(query):,} characters; {self.bounds.characters:,} are allowed"
             )
-        return query
+        spellings = (form.fullmatch(query) for form in OTHER_SPELLINGS)
+        return next((":".join(m.groups()) for m in spellings if m), query)
 
     def _exon(self, query: str) -> Region | None:
         place = exon_place(query, self.scorer.genome, self.scorer.annotation, AROUND)

@@ -245,6 +245,19 @@ class GeneView:
         return sites
 
     @cached_property
+    def far_sites(self) -> list[SpliceSite]:
+        """Those of the verdict's event that lie beyond the compared positions."""
+        outcomes = self.consequences[0].outcomes if self.consequences else ()
+        compared = set(zip(self.columns.position.tolist(), self.columns.offset.tolist()))
+        annotated = self.gene.sites()
+        return [
+            SpliceSite(s.kind, s.place, s.ref, s.alt, s.exon, s.place.position in annotated[s.kind])
+            for outcome in outcomes[:1]
+            for s in outcome.event.sites
+            if s.place not in compared
+        ]
+
+    @cached_property
     def arrows(self) -> list[Cause]:
         """The strongest causes that have a place, weakest first: of each delta that is taken apart
         those with a share of `SHARE` or more, at most `MOST_OF_DELTA`; of a region the motif sites

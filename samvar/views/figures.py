@@ -10,6 +10,8 @@ Everything runs from the 5' to the 3' end of the transcript. From above:
     labels    of the causes
     bases     of both alleles, an insertion as a gap in REF, a deletion as a gap in ALT
     track     exons and introns, positions, legend
+
+Splice sites of the verdict that lie beyond stand to the sides, where the axis is broken.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from .. import files
 from ..genomics.align import ABSENT
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
+from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE
 from ..scoring.attribution import PartKind
 from ..scoring.knockout import KINDS
 from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite
@@ -40,6 +43,8 @@ NEAR = 15  # columns within which the sites of one family are one label
 MOST_LABELS = 18  # of splice sites
 TOLD = 0.02  # change of a probability from which a site has a ghost of the other allele
 SMALL = 10.0
+FAR = 0.08  # of the columns, that each site beyond a break of the axis takes
+CHANGED = "changed"  # name of the shape that shows which columns differ
 _OF_EVENT = {
     "gain": "gained",
     "loss": "lost",
@@ -55,21 +60,35 @@ def write(
     width: float | None = None,
     height: float | None = None,
     dpi: int = 160,
-) -> None:
+) -> float:
     """Write one picture, a landscape below the other, whole or not at all; of an explanation
     without genes it shows the status. `form`: svg, png or pdf; `width` and `height` in pixels of
-    CSS. Raises SamvarError where matplotlib is needed and missing."""
-    scenes = [
-        scene
-        for e in explanations
-        for scene in [draw(e, view, width or WIDTH) for view in e.genes]
-        or [remark(e, width or WIDTH)]
-    ]
-    whole = stacked(scenes, height)
+    CSS; what needs more height is drawn on a wider sheet and made smaller. Returns by how much, 1
+    where it is not. Raises SamvarError where matplotlib is needed and missing."""
+
+    def sheet(across: float) -> Scene:
+        scenes = [
+            scene
+            for e in explanations
+            for scene in [draw(e, view, across) for view in e.genes] or [remark(e, across)]
+        ]
+        return stacked(scenes, height and height * across / (width or WIDTH))
+
+    def fits(scale: float) -> bool:
+        return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1
+
+    scale, too_large = 1.0, 1.0
+    while not fits(scale):
+        scale, too_large = scale / 2, scale
+    for _ in range(6 * (scale < too_large)):
+        middle = (scale + too_large) / 2
+        scale, too_large = (middle, too_large) if fits(middle) else (scale, middle)
+    whole = sheet((width or WIDTH) / scale).scaled(scale)
     if form == "svg":
         files.write(path, svg(whole, label=", ".join(e.short_title for e in explanations)) + "\n")
     else:
         files.write(path, picture(whole, form, dpi))
+    return scale
 
 
 def stacked(scenes: list[Scene], height: float | None = None) -> Scene:
@@ -146,11 +165,21 @@ class _Drawing:
         self.scene, self.y = Scene(width), 8.0
         a = view.columns
         order = np.arange(len(a.position))[:: view.window.direction]
-        places = zip(a.position[order].tolist(), a.offset[order].tolist())
-        self.column = {Place(*place): i for i, place in enumerate(places)}
+        places = list(zip(a.position[order].tolist(), a.offset[order].tolist()))
+        self.before, self.after = self._far(places[0][0])
+        self.apart = max(round(FAR * len(places)), 1)
+        self.first = self.apart * len(self.before)
+        self.last = self.first + len(places) - 1
+        self.total = self.last + 1 + self.apart * len(self.after)
+        self.column = {Place(*place): i for i, place in enumerate(places, self.first)}
+        half = self.apart // 2
+        for i, site in enumerate(self.before):
+            self.column[site.place] = i * self.apart + half
+        for i, site in enumerate(self.after):
+            self.column[site.place] = self.last + 1 + i * self.apart + half
         self.changed = self._changed_columns()
         self.right = RIGHT
-        self.sites = [s for s in view.splice_sites if s.place in self.column]
+        self.sites = [*view.splice_sites, *self.before, *self.after]
         self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
         most = max([abs(c.effect) for c in self.arrows], default=0.0)
         self.thickest = most or 1.0
@@ -164,6 +193,14 @@ class _Drawing:
 
     def _sides(self) -> list[Landscape]:
         return [self.view.ref] + ([self.view.alt] if self.view.alt else [])
+
+    def _far(self, first: int) -> tuple[list[SpliceSite], list[SpliceSite]]:
+        """The sites beyond the columns, of which the first is at this position: those before and
+        those after them, as they are read."""
+        way = self.view.window.direction
+        far = sorted(self.view.far_sites, key=lambda s: s.place.position * way)
+        early = [s for s in far if s.place.position * way < first * way]
+        return early, far[len(early) :]
 
     def _changed_columns(self) -> tuple[int, int] | None:
         """First and last column that differ between the alleles, None in a region."""
@@ -179,20 +216,20 @@ class _Drawing:
             own = (a.position >= full.start) & (a.position < full.start + len(full.ref))
             gap |= own & (len(full.alt) > 0)
         at = np.flatnonzero(gap[:: self.view.window.direction])
-        return (int(at[0]), int(at[-1])) if len(at) else None
+        return (self.first + int(at[0]), self.first + int(at[-1])) if len(at) else None
 
     # ------------------------------------------------------------------------------------ the axis
 
     @property
     def step(self) -> float:
         """Pixels of a column."""
-        return (self.scene.width - LEFT - self.right) / len(self.column)
+        return (self.scene.width - LEFT - self.right) / self.total
 
     def x(self, place: Place) -> float:
         """Middle of a column."""
         return self.edge(self.column[place]) + self.step / 2
 
-    def edge(self, column: int) -> float:
+    def edge(self, column: float) -> float:
         """Where a column begins."""
         return LEFT + self.step * column
 
@@ -203,7 +240,7 @@ class _Drawing:
 
     def _make_room(self) -> None:
         """The right margin that the labels near it need."""
-        n, whole = len(self.column), self.scene.width
+        n, whole = self.total, self.scene.width
         for labels in (self._site_labels, self._cause_labels):
             for label in labels():
                 share = (label.x - LEFT) / (whole - LEFT - RIGHT)
@@ -246,6 +283,7 @@ class _Drawing:
         self._without_place()
         self._bases()
         self._track()
+        self._breaks(top)
         self._band(top, self.y, band)
         self._axis()
         self._legend()
@@ -258,7 +296,7 @@ class _Drawing:
         first, last = self.changed
         drawn, self.scene.items = self.scene.items, []
         x, width = self.edge(first), max(self.step * (last + 1 - first), 2.0)
-        self.scene.box(x, top, width, bottom - top, "change", name="changed")
+        self.scene.box(x, top, width, bottom - top, "change", name=CHANGED)
         self.scene.items = drawn[:index] + self.scene.items + drawn[index:]
 
     def _side_title(self, middle: float, *lines: str) -> None:
@@ -278,6 +316,7 @@ class _Drawing:
             self.scene.text(12, top + 10, name, size=14, bold=True, name="allele")
         self._side_title((top + foot) / 2 + 6, "probability", "of a", "splice site")
         present = set(zip(side.position.tolist(), side.offset.tolist()))
+        present.update((s.place.position, s.place.offset) for s in (*self.before, *self.after))
         for site in self.sites:
             self._site(site, foot, side is self.view.alt, tuple(site.place) in present)
         self.y = foot
@@ -496,6 +535,8 @@ class _Drawing:
         effect = sum(c.effect for c in causes if c.target == target)
         count = f"{len(places)} " if len(places) > 1 else ""
         middle = sorted(map(self.x, places))[len(places) // 2]
+        if causes[0].core and name in (ACCEPTOR_CORE.name, DONOR_CORE.name):
+            name = "splice site"
         text = f"{count}{name}{_event(causes[0].event)} {effect:+.2f}"
         return Label(middle, text, _colour(effect))
 
@@ -515,7 +556,8 @@ class _Drawing:
             if self.step >= LETTER:
                 bases = iter(side.bases[:: self.view.window.direction])
                 letters = "".join(next(bases) if there else "-" for there in present)
-                xs = tuple(self.edge(i) + self.step / 2 for i in range(len(letters)))
+                middle = self.first + 0.5
+                xs = tuple(self.edge(middle + i) for i in range(len(letters)))
                 size = min(self.step * 1.45, 11.0)
                 self.scene.items.append(Letters(xs, y, letters, size, name="bases"))
             else:
@@ -526,7 +568,8 @@ class _Drawing:
         """A line where an allele has bases, a dashed one where it has none."""
         for there, some in groupby(range(len(present)), key=lambda i: bool(present[i])):
             columns = list(some)
-            ends = (self.edge(columns[0]), y), (self.edge(columns[-1] + 1), y)
+            start, stop = self.first + columns[0], self.first + columns[-1] + 1
+            ends = (self.edge(start), y), (self.edge(stop), y)
             width, name = (4.0, "bases") if there else (1.0, "gap")
             self.scene.line(*ends, width=width, dashed=not there, name=name)
 
@@ -539,7 +582,7 @@ class _Drawing:
             ("exon", transcript.exons, 7.0),
         ):
             for number, (start, end) in enumerate(parts, 1):
-                inside = [i for p, i in self.column.items() if start <= p.position < end]
+                inside = [i for p, i in self._drawn() if start <= p.position < end]
                 if not inside:
                     continue
                 low, high = self.edge(min(inside)), self.edge(max(inside) + 1)
@@ -554,10 +597,28 @@ class _Drawing:
                     y = middle + 3 if half else middle - 3
                     x = (low + high) / 2
                     self.scene.text(x, y, text, size=SMALL, anchor="middle", name="track")
+        for site in (*self.before, *self.after):
+            x, half_way = self.x(site.place), 0.4 * self.apart * self.step
+            way = 1 if site.kind == 0 else -1  # to the exon
+            self.scene.line((x, middle), (x - way * half_way, middle), colour="faint")
+            self.scene.box(min(x, x + way * half_way), middle - 7, half_way, 14, "exon")
         self.scene.text(
             LEFT - 6, middle + 3, "transcript", size=SMALL, anchor="end", colour="faint"
         )
         self.y = middle + 12
+
+    def _drawn(self) -> list[tuple[Place, int]]:
+        """The compared places with their columns."""
+        return [(p, i) for p, i in self.column.items() if self.first <= i <= self.last]
+
+    def _breaks(self, top: float) -> None:
+        """Gaps of the axis, beside each site that stands beyond one."""
+        left = [self.edge((i + 1) * self.apart) - 4 for i in range(len(self.before))]
+        right = [self.edge(self.last + 1 + i * self.apart) + 4 for i in range(len(self.after))]
+        for x in (*left, *right):
+            self.scene.box(x - 3, top, 6, self.y - top + 1, "paper", name="break")
+            for side in (x - 3, x + 3):
+                self.scene.line((side, top), (side, self.y), colour="faint", dashed=True)
 
     def _axis(self) -> None:
         """Positions on the genome, and what they are."""
@@ -583,12 +644,14 @@ class _Drawing:
 
     def _ticks(self) -> list[int]:
         """Round positions (0-based) in the order in which they stand."""
-        positions = [p.position for p in self.column if not p.offset]
+        positions = [p.position for p, _ in self._drawn() if not p.offset]
         count = (self.end - LEFT) / 90
         rough = (max(positions) - min(positions)) / max(count, 1)
         magnitude = 10 ** int(np.floor(np.log10(max(rough, 1))))
         spacing = next(m for m in (1, 2, 5, 10) if m * magnitude >= rough) * magnitude
-        return [p for p in positions if (p + 1) % spacing == 0]
+        drawn = [p for p in positions if (p + 1) % spacing == 0]
+        before, after = ([s.place.position for s in far] for far in (self.before, self.after))
+        return [*before, *drawn, *after]
 
     # --------------------------------------------------------------------------------------- legend
 
@@ -643,6 +706,9 @@ class _Drawing:
         if self.view.alt:
             box = lambda x, y: self.scene.box(x - 7, y - 6, 14, 12, "change")  # noqa: E731
             yield "legend", "changed bases", box
+        if self.before or self.after:
+            gap = lambda x, y: self.scene.line((x, y - 6), (x, y + 6), dashed=True)  # noqa: E731
+            yield "legend", "the axis is broken", gap
 
 
 def clusters(causes: list[Cause], column: dict[Place, int]) -> list[list[Cause]]:

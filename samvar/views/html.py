@@ -18,11 +18,12 @@ from ..scoring.knockout import KINDS
 from .about import About
 from .explanation import WHAT, Explanation, GeneView, percentile
 from .families import families
-from .figures import WIDTH, draw
+from .figures import CHANGED, WIDTH, draw
 from .scan import Largest, Place, Scored
-from .scene import Scene, svg
+from .scene import Scene, Shape, svg
 
 MOST = 12  # rows of a table of causes
+MAY_BE_EMPTY = "knock-out", "percentile"  # columns of it that are left out then
 BESIDE = 720.0  # pixels of a figure that stands beside another one
 MOST_MOTIFS = 60  # rows of the motif table of a region
 MOST_SNVS = 30  # rows of the table of a scan
@@ -48,12 +49,17 @@ h3 { font-size: 1rem; margin-bottom: .2rem }
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line);
   white-space: nowrap }
-th { color: var(--faint); font-weight: 500 } code { font-size: .92em } .note { color: var(--faint) }
+th { color: var(--faint); font-weight: 500 } code { font-size: .92em; overflow-wrap: anywhere }
+.note { color: var(--faint) }
 .scroll { overflow-x: auto } figure { margin: 1rem 0 }
-figure svg { width: 100%; height: auto; min-width: 58rem; max-width: 72rem }
+.frame { position: relative; min-width: 58rem; max-width: 72rem }
+.frame svg { display: block; width: 100%; height: auto }
+figure.scroll { scroll-snap-type: x mandatory }
+.variant-here { position: absolute; top: 0; width: 1px; height: 1px; animation: here 1s }
+@keyframes here { from, to { scroll-snap-align: center } }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(41rem, 100%), 1fr));
   gap: 0 1.5rem }
-.beside > * { min-width: 0 } .beside figure svg { min-width: 41rem }
+.beside > * { min-width: 0 } .beside .frame { min-width: 41rem }
 tr { break-inside: avoid } figure { break-inside: avoid }
 dt { font-weight: 600; float: left; clear: left; min-width: 7.5rem; padding-right: .6rem }
 dd { margin: 0 0 .2rem 8.1rem }
@@ -61,27 +67,30 @@ dd { margin: 0 0 .2rem 8.1rem }
 .bar { display: inline-block; height: .7em; min-width: 1px; background: currentColor }
 summary { cursor: pointer; color: var(--faint) }
 @media screen and (max-width: 58rem) {
-  figure.scroll::before { content: "The figure goes on to the right."; color: var(--faint);
+  figure.scroll::before { content: "The figure goes on to the sides."; color: var(--faint);
     position: sticky; left: 0 }
 }
 @media print {
   body { margin: 0; max-width: none; font-size: 11px } .scroll { overflow: visible }
-  figure svg, .beside figure svg { min-width: 0 } th, td { padding-right: .5rem }
-  .bar { print-color-adjust: exact } details::details-content { content-visibility: visible }
+  .frame, .beside .frame { min-width: 0 } th, td { padding-right: .5rem }
+  .bar { print-color-adjust: exact }
+  details:not(.probabilities)::details-content { content-visibility: visible }
 }
 """
 
 COLUMNS = {
-    "effect": "share of the site in the change, probability; the effects and the residual add up "
-    "to it. ? after it: the model's seeds do not agree on the sign",
-    "does": "whether it raises or lowers the probability of the splice site, as in the figure",
+    "effect": "what the site does to the probability of the splice site, below 0 where it lowers "
+    "it, as in the figure; the effects and the residual add up to the change. ? after it: the "
+    "model's seeds do not agree on the sign. SAMVAR_RBP, JSON and the text count the effect on the "
+    "delta: of a loss with the other sign",
+    "does": "whether it raises or lowers the probability of the splice site",
     "site of": "protein whose motif it is, or a core score (LSSI), or SPACING, of sites that "
     "stand closer or farther apart; OTHER and RESIDUAL complete the sum",
     "event": "what the variant does to it",
     "position": "on the genome, 1-based, its centre; +n: the n-th inserted base",
     "sequence": "11 bases in the transcript's direction, of the allele that has more of it",
     "change": "of its activation, ALT less REF",
-    "knock-out": "what the change loses when this site alone is put back to REF",
+    "knock-out": "the same, by putting this site alone back to REF",
     "percentile": "of real variants whose strongest site of this protein does less; empty where "
     "too small to be counted",
 }
@@ -123,7 +132,7 @@ def scan_page(where: Place, scanned: Sequence[Scored], heat_map: Scene, about: A
         f"<section><h1>{escape(title)}</h1>",
         f'<p class="note">{len(scanned)} SNVs, as <code>samvar scan</code> scores them; rows by '
         f"status: {counted}.</p>",
-        f'<figure class="scroll">{svg(heat_map, on_page=True, label=title)}</figure>',
+        _figure(heat_map, title),
         "<h2>The SNVs that do most</h2>",
         table(SCAN_COLUMNS, [_scan_row(*change) for change in strongest]),
         f'<p class="note">{left} more do less, or have no score.</p>' if left else "",
@@ -140,7 +149,8 @@ def _scan_row(allele: Allele, largest: Largest) -> list[str]:
     cause = ""
     if "CAUSE" in row:
         event = str(row["CAUSE_EVENT"]).replace("_", " ")
-        cause = f"{row['CAUSE']} {event} at {row['CAUSE_POS']}, {row['CAUSE_EFFECT']:+.4f}"
+        effect = float(row["CAUSE_EFFECT"] or 0) * SIGN[NAMES.index(str(row["CAUSE_OF"]))]
+        cause = f"{row['CAUSE']} {event} at {row['CAUSE_POS']}, {effect:+.4f}"
     return [
         f'<code class="variant">{escape(":".join(map(str, allele)))}</code>',
         escape(str(row["SYMBOL"])),
@@ -182,11 +192,21 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
         ]
         parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
     width = BESIDE if titled else WIDTH
-    picture = svg(draw(e, view, width, headline=False), on_page=True, label=e.short_title)
-    parts.append(f'<figure class="scroll">{picture}</figure>')
+    parts.append(_figure(draw(e, view, width, headline=False), e.short_title))
     parts += [_cause_table(c, e, view.told) for c in view.causes or []]
     parts.append(_event_table(view) if view.deltas else _motif_table(view))
     return f"<div>{''.join(parts)}</div>"
+
+
+def _figure(scene: Scene, label: str) -> str:
+    """A picture that is as wide as the page, or can be scrolled; at first it shows the variant."""
+    changed = [item for item in scene.items if isinstance(item, Shape) and item.name == CHANGED]
+    here = ""
+    if changed:
+        middle = sum(x for x, _ in changed[0].points) / len(changed[0].points)
+        here = f'<span class="variant-here" style="left:{100 * middle / scene.width:.1f}%"></span>'
+    picture = svg(scene, on_page=True, label=label)
+    return f'<figure class="scroll"><div class="frame">{picture}{here}</div></figure>'
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -231,37 +251,41 @@ def _event_table(view: GeneView) -> str:
 
 
 def _cause_table(cause: Attribution, e: Explanation, told: Told | None) -> str:
-    rows = cause.rows(MOST)
+    rows, sign = cause.rows(MOST), float(SIGN[cause.delta])
     most = max((abs(p.effect) for p in rows), default=1) or 1
     cells = []
     for p in rows:
-        does = "raises" if p.effect * SIGN[cause.delta] > 0 else "lowers"
-        sign = "&#9650;" if does == "raises" else "&#9660;"
+        does = "raises" if p.effect * sign > 0 else "lowers"
+        way = "&#9650;" if does == "raises" else "&#9660;"
         bar = f'<span class="bar" style="width:{6 * abs(p.effect) / most:.2f}em"></span>'
         share = percentile(p, cause, e.background)
         cells.append(
             [
-                f"{p.effect:+.4f}{'?' * (p.agree < 1)}",
-                f'<span class="{does}">{sign} {does} {bar}</span>',
+                f"{p.effect * sign:+.4f}{'?' * (p.agree < 1)}",
+                f'<span class="{does}">{way} {does} {bar}</span>',
                 escape(p.rbp),
                 p.event.replace("_", " "),
                 place(p.position, p.offset),
                 f"<code>{p.site}</code>",
                 "" if p.change is None else f"{p.change:+.2f}",
-                "" if p.knockout is None else f"{p.knockout:+.4f}",
+                "" if p.knockout is None else f"{p.knockout * sign:+.4f}",
                 "" if share is None else f"{share:.1f}",
                 *map(escape, told.cells(p) if told else ()),
             ]
         )
     heads = [*COLUMNS, *(column.name for column in told.columns)] if told else list(COLUMNS)
-    if all(p.knockout is None for p in rows):
-        at = heads.index("knock-out")
-        heads, cells = heads[:at] + heads[at + 1 :], [c[:at] + c[at + 1 :] for c in cells]
-    grouped = ", ".join(f"{escape(n)} {x:+.3f}" for n, x in families(cause)[:5] if abs(x) >= 0.0005)
+    for name in MAY_BE_EMPTY:
+        at = heads.index(name)
+        if not any(row[at] for row in cells):
+            heads, cells = heads[:at] + heads[at + 1 :], [c[:at] + c[at + 1 :] for c in cells]
+    grouped = ", ".join(
+        f"{escape(n)} {x * sign:+.3f}" for n, x in families(cause)[:5] if abs(x) >= 0.0005
+    )
     kind = KINDS[SITE_OF[cause.delta]]
     return (
         f"<h3>Why {WHAT[NAMES[cause.delta]]} {cause.value:.4f}</h3>"
-        f'<p class="note">raises, lowers: the probability of the {kind}</p>'
+        f'<p class="note">effects on the probability of the {kind}, which changes by '
+        f"{cause.value * sign:+.4f}</p>"
         f'{table(heads, cells)}<p class="note">By family: {grouped}</p>{_learnt(e, rows)}'
     )
 
@@ -319,7 +343,7 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
         "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
         "strongest causes to the splice sites that they move: with a head where they raise a site, "
         "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
-        "than the figure: an event may have sites that are not drawn.</p>"
+        "than the figure: sites of its event that lie beyond stand behind a break of the axis.</p>"
         f"<h3>Columns</h3><dl>{columns}</dl>"
         f"{_trust(abouts, cases)}<h2>Origin</h2>{_origin(abouts)}</section>"
     )

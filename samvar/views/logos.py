@@ -523,5 +523,5 @@ def _card(logos: Logos, m: Motif) -> str:
         told = f"distance {distance} bits; {sites}, {shared} % shared; FM {fm} bits, AM {am} bits"
     return (
         f'<section id="{_anchor(m)}"><h2>{escape(m.rbp)}</h2><p class="note">{told}</p>'
-        f'<figure class="scroll">{svg}</figure></section>'
+        f'<figure class="scroll"><div class="frame">{svg}</div></figure></section>'
     )

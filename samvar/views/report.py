@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -13,27 +13,34 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from .. import info
-from ..annotate import Allele, Options
+from ..annotate import LISTED, Allele, Options
 from ..errors import SamvarError, VcfError
 from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..genomics.variant import Status
-from ..scoring.attribution import PartKind
+from ..model.bundle import Bundle
+from ..scoring.attribution import Part, PartKind
 from ..scoring.deltas import NAMES, SIGN
 from ..scoring.predictor import Predictor
-from ..verify import options_of, parse
+from ..verify import attribute, options_of, parse
 from .about import About
-from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all
+from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all, shortened
 from .html import STYLE, about_section, gene_section
 
+NAMED_SHARE = 0.1  # of a delta, that an RBP must have to be named for it
+TSV_COLUMNS = (
+    *("CHROM", "POS", "ID", "REF", "ALT", "STATUS", "SYMBOL"), *(f"DS_{n}" for n in NAMES),
+    *("EVENT", "CAUSE", "CAUSE_EFFECT", "RBP", "RBP_EFFECT", "VERDICT"),
+)  # fmt: skip
+MOST_UNSCORED = 1000  # alleles without a score that are listed
 BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8)  # lower ends of the bars of the distribution
 MOST_REGULATORS = 25
 
 
 class Regulator(NamedTuple):
-    """A motif over the file: in how many alleles it is a cause, how often it raises and lowers a
-    splice site there, and the sum of what it does (probability)."""
+    """A motif over the file: in how many alleles it is a cause with a share worth naming, in how
+    many of these it raises and lowers a splice site, and the sum of what it does (probability)."""
 
     name: str
     alleles: int
@@ -50,12 +57,22 @@ class Scored(NamedTuple):
     name: str
 
 
+class Unscored(NamedTuple):
+    """An allele of the file that has no score; `name`: the ID of its record, or nothing."""
+
+    allele: Allele
+    name: str
+    status: Status
+
+
 @dataclass
 class Summary:
     """What a file holds, counted record by record.
 
     bins        alleles by their largest delta, between the `BINS`
     top         the strongest `most` alleles whose largest delta is `least` or more
+    unscored    the first `MOST_UNSCORED` alleles without a score
+    transcripts those that the file has events of
     """
 
     most: int
@@ -66,6 +83,8 @@ class Summary:
     statuses: Counter[str] = field(default_factory=Counter)
     bins: list[int] = field(default_factory=lambda: [0] * len(BINS))
     top: list[tuple[float, int, Scored]] = field(default_factory=list)
+    unscored: list[Unscored] = field(default_factory=list)
+    transcripts: set[str] = field(default_factory=set)
     alleles: Counter[str] = field(default_factory=Counter)
     raises: Counter[str] = field(default_factory=Counter)
     lowers: Counter[str] = field(default_factory=Counter)
@@ -101,32 +120,41 @@ class Summary:
             return
         self.statuses.update(statuses)
         name = record.line.split(b"\t", 3)[2].decode(errors="replace")
-        for alt, value in zip(record.alts, entries.get(info.MAX.key, "").split(",")):
+        name = "" if name == "." else name
+        values = entries.get(info.MAX.key, "").split(",")
+        for alt, status, value in zip(record.alts, statuses, values):
+            allele = Allele(record.contig, record.pos, record.ref, alt)
             if value in ("", "."):
+                if len(self.unscored) < MOST_UNSCORED:
+                    self.unscored.append(Unscored(allele, name, Status[status]))
                 continue
             largest = float(value)
             self.bins[sum(largest >= low for low in BINS) - 1] += 1
             if largest >= self.least:
-                allele = Allele(record.contig, record.pos, record.ref, alt)
-                scored = Scored(largest, allele, "" if name == "." else name)
+                scored = Scored(largest, allele, name)
                 heapq.heappush(self.top, (largest, -next(order), scored))
                 if len(self.top) > self.most:
                     heapq.heappop(self.top)
-        self._count_regulators(entries.get(info.RBP.key, ""), motifs)
+        self.transcripts.update(row["TRANSCRIPT"] for row in _unpacked(info.EVENT, entries))
+        self._count_regulators(entries, motifs)
 
-    def _count_regulators(self, rows: str, motifs: frozenset[str]) -> None:
-        columns = info.RBP.columns()
-        seen = set()
-        for row in rows.split(",") if rows else ():
-            values = dict(zip(columns, map(unquote, row.split("|"))))
-            name = values["RBP"]
-            if name not in motifs:
-                continue
-            effect = float(values["EFFECT"]) * SIGN[NAMES.index(values["DELTA"])]
-            seen.add((values["ALLELE"], name))
-            (self.raises if effect > 0 else self.lowers)[name] += 1
-            self.totals[name] += abs(effect)
-        self.alleles.update(name for _, name in seen)
+    def _count_regulators(self, entries: dict[str, str], motifs: frozenset[str]) -> None:
+        deltas: dict[tuple[str, ...], float] = defaultdict(float)
+        for row in _unpacked(info.SCORE, entries):
+            for delta in NAMES:
+                key = row["ALLELE"], row["SYMBOL"], delta
+                deltas[key] = max(deltas[key], float(row[f"DS_{delta}"]))
+        raises: set[tuple[str, str]] = set()  # ALT, name
+        lowers: set[tuple[str, str]] = set()
+        for row in _unpacked(info.RBP, entries):
+            name, alt, delta = row["RBP"], row["ALLELE"], row["DELTA"]
+            effect = float(row["EFFECT"]) * SIGN[NAMES.index(delta)]
+            if name in motifs and abs(effect) >= NAMED_SHARE * deltas[alt, row["SYMBOL"], delta]:
+                (raises if effect > 0 else lowers).add((alt, name))
+                self.totals[name] += abs(effect)
+        self.alleles.update(name for _, name in raises | lowers)
+        self.raises.update(name for _, name in raises)
+        self.lowers.update(name for _, name in lowers)
 
     @property
     def strongest(self) -> list[Scored]:
@@ -143,26 +171,80 @@ class Summary:
         ]
 
 
-class Row(NamedTuple):
-    """A top allele in one gene: a line of the table, and what opens below it (HTML)."""
+def _unpacked(packed: info.Field, entries: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The rows of a packed field of a record, by column."""
+    columns, rows = packed.columns(), entries.get(packed.key)
+    for row in rows.split(",") if rows else ():
+        yield dict(zip(columns, map(unquote, row.split("|"))))
 
+
+class NamedCause(NamedTuple):
+    """A cause of a delta and what it does to the probability of the splice site; `name` "core site"
+    for the splice site's own score or another's."""
+
+    name: str
+    effect: float
+
+
+class Row(NamedTuple):
+    """An allele, of the strongest in one gene: a line of the table, and what opens below it (HTML);
+    `deltas` in the order of NAMES. Where it has no score its `remark` says why, and that is all."""
+
+    allele: Allele
     variant: str
     name: str
-    gene: str
-    largest: float
-    delta: str
-    event: str
-    rbp: str
-    effect: float | None
     status: str
-    verdict: str
-    detail: str
+    remark: str
+    gene: str = ""
+    deltas: tuple[float, ...] = ()
+    delta: str = ""
+    event: str = ""
+    cause: NamedCause | None = None
+    rbp: NamedCause | None = None
+    verdict: str = ""
+    detail: str = ""
+
+    @property
+    def largest(self) -> float:
+        """As SAMVAR_MAX is written."""
+        return round(max(self.deltas, default=0.0), 4)
+
+    @property
+    def tsv(self) -> str:
+        """The values of TSV_COLUMNS, between tabs."""
+        causes = [(c.name, f"{c.effect:.4f}") if c else ("", "") for c in (self.cause, self.rbp)]
+        values = (
+            *self.allele[:2], self.name, *self.allele[2:], self.status, self.gene,
+            *([f"{d:.4f}" for d in self.deltas] or [""] * len(NAMES)), self.event,
+            *causes[0], *causes[1], self.verdict or self.remark,
+        )  # fmt: skip
+        return "\t".join(" ".join(str(value).split()) for value in values)
 
 
-def options_from(params: str) -> Options:
-    """The options that the file was made with; the table says what happens to each gene's chosen
-    transcript."""
-    return replace(options_of(params), precision="fp32", transcripts="chosen")
+def options_from(params: str, transcripts: Iterable[str]) -> Options:
+    """The options that the file was made with. `transcripts` that it has events of are those whose
+    verdicts are shown where a list chose them, which is not here."""
+    options = options_of(params)
+    if str(options.transcripts).startswith(LISTED):
+        options = replace(options, transcripts=frozenset(transcripts))
+    return replace(options, precision="fp32")
+
+
+def differing(
+    header: dict[str, str], bundle: Bundle, genome: Genome, annotation: Annotation
+) -> list[str]:
+    """What of model, reference and annotation is not what the file was made with by its `header`
+    (`verify.provenance`)."""
+    return [
+        f"{what} (the file was made with {told or 'none'}, this one is {own})"
+        for what, key, own in (
+            ("model", "Sha256", bundle.sha256),
+            ("model", "Kind", bundle.kind),
+            ("reference", "Sha256", genome.digest()),
+            ("annotation", "Sha256", annotation.digest),
+        )
+        if (told := attribute(header[what], key)) != own
+    ]
 
 
 def rows(
@@ -172,60 +254,90 @@ def rows(
     top: Sequence[Scored],
     options: Options,
 ) -> Iterator[Row]:
-    """The top alleles explained, on the workers, in their order. They are worked on along the
-    genome: neighbours share tensors of the reference."""
+    """The top alleles explained, on the workers, in their order, each in the genes that it changes
+    most first. They are worked on along the genome: neighbours share tensors of the reference."""
     order = sorted(range(len(top)), key=lambda i: top[i].allele[:2])
     alleles = [top[i].allele for i in order]
     explained = explain_all(genome, annotation, predictor, alleles, options)
     done = {i: [_row(top[i], e, view) for view in e.genes] for i, e in zip(order, explained)}
     for i in range(len(top)):
-        yield from done[i]
+        yield from sorted(done[i], key=lambda row: -row.largest)
 
 
 def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
     assert view.deltas
     top = max(view.deltas.named, key=lambda d: d.value)
     outcomes = view.consequences[0].outcomes if view.consequences else ()
-    own = [c for c in view.causes or () if NAMES[c.delta] == top.name]
-    parts = [p for c in own for p in c.parts if p.kind is PartKind.MOTIF and abs(p.effect) >= MOVED]
-    part = parts[0] if parts else None
+    causes = [c for c in view.causes or () if NAMES[c.delta] == top.name]
+    placed = [p for c in causes for p in c.parts if p.kind in (PartKind.MOTIF, PartKind.CORE)]
+    shown = [p for p in placed if abs(p.effect) >= max(MOVED, NAMED_SHARE * top.value)]
+    rbps = [p for p in shown if p.kind is PartKind.MOTIF]
     sign = float(SIGN[NAMES.index(top.name)])
+
+    def named(parts: Sequence[Part]) -> NamedCause | None:
+        for part in parts[:1]:
+            name = "core site" if part.kind is PartKind.CORE else part.rbp
+            return NamedCause(name, part.effect * sign)
+        return None
+
     return Row(
+        scored.allele,
         e.short_title,
         scored.name,
+        e.status.name,
+        e.remark,
         view.gene.symbol,
-        top.value,
+        tuple(map(float, view.deltas.values)),
         WHAT[top.name],
         outcomes[0].event.kind.value.replace("_", " ") if outcomes else "none",
-        part.rbp if part else "",
-        part.effect * sign if part else None,
-        e.status.name,
+        named(shown),
+        named(rbps),
         view.verdict,
         gene_section(e, view),
     )
 
 
-def page(name: str, summary: Summary, table: Sequence[Row], about: About) -> str:
-    """The report as one self-contained HTML page. `name` of the file. Raises SamvarError without
-    jinja2."""
+def unscored_rows(summary: Summary) -> Iterator[Row]:
+    """The alleles without a score that are listed."""
+    for allele, name, status in summary.unscored:
+        variant = f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
+        yield Row(allele, variant, name, status.name, f"{status.name}: {status.value}")
+
+
+def page(
+    name: str, summary: Summary, table: Sequence[Row], about: About, differ: Sequence[str] = ()
+) -> str:
+    """The report as one self-contained HTML page. `name` of the file; `differ`: what is not what
+    the file was made with. Raises SamvarError without jinja2."""
     environment = _environment()
     template = environment.get_template("report.html.j2")
     statuses = [(s.name, summary.statuses[s.name], s.value) for s in Status]
     most = max([*summary.bins, 1])
     ends = [f"{low:g} to {high:g}" for low, high in zip(BINS, (*BINS[1:], 1))]
+    weak = [row for row in table if row.largest < summary.least]
+    rows = [row for row in table if row.largest >= summary.least] + weak
+    scored = sum(summary.bins)
     return template.render(
         name=name,
         style=STYLE,
+        differ=differ,
         summary=summary,
         statuses=[row for row in statuses if row[1]],
         bars=[(text, n, 100 * n / most) for text, n in zip(ends, summary.bins)],
-        rows=table,
-        choices={key: sorted({getattr(r, key) for r in table}) for key in CHOICES},
+        rows=[*rows, *unscored_rows(summary)],
+        strong=len(rows),
+        weak=len(weak),
+        left=summary.statuses.total() - scored - len(summary.unscored),
+        share=NAMED_SHARE,
+        columns="\t".join(TSV_COLUMNS),
+        choices=dict(
+            gene=sorted({r.gene for r in rows}),
+            event=sorted({r.event for r in rows}),
+            RBP=sorted({r.rbp.name for r in rows if r.rbp}),
+            status=sorted({r.status for r in rows} | {u.status.name for u in summary.unscored}),
+        ),
         about=about_section([about]),
     )
-
-
-CHOICES = ("gene", "event", "rbp", "status")  # columns that the table can be filtered by
 
 
 def need_jinja() -> None:

@@ -90,6 +90,20 @@ class Scene:
     def text(self, x: float, y: float, text: str, **more) -> None:
         self.items.append(Text(x, y, text, **more))
 
+    def scaled(self, by: float) -> Scene:
+        """The same, so many times as large."""
+        return Scene(self.width * by, self.height * by, [_scaled(item, by) for item in self.items])
+
+
+def _scaled(item: Shape | Text | Letters, by: float) -> Shape | Text | Letters:
+    if isinstance(item, Shape):
+        points = tuple((x * by, y * by) for x, y in item.points)
+        return item._replace(points=points, width=item.width * by)
+    item = item._replace(y=item.y * by, size=item.size * by)
+    if isinstance(item, Letters):
+        return item._replace(xs=tuple(x * by for x in item.xs))
+    return item._replace(x=item.x * by)
+
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Pixels that a text takes in the widest of the fonts it may be shown in."""

@@ -81,6 +81,14 @@ function end(own, ...content) {
 function showError(words) {
   $("error").textContent = words;
   $("error").hidden = false;
+  bringIntoSight($("error"));
+}
+
+function bringIntoSight(part) { // what is in the upper half of the window stays where it is
+  const { top } = part.getBoundingClientRect();
+  if (top >= 0 && top < innerHeight / 2) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  part.scrollIntoView({ behavior: still ? "instant" : "smooth" });
 }
 
 async function fetched(address, own, options = {}) {
@@ -113,6 +121,7 @@ async function lookUp(text, thorough) {
       asLink("The page alone, to save or print", apiAddress("page", text, thorough)),
       asLink("JSON", apiAddress("answer", text, thorough)));
     $("answer").focus({ preventScroll: true });
+    bringIntoSight($("links"));
     if (region) await scan(decodeURIComponent(region), own);
     end(own);
   } catch (error) {

@@ -2,6 +2,9 @@ process SAMVAR_ANNOTATE {
     tag "${meta.id} ${region}"
     label 'process_single'
 
+    conda "${moduleDir}/environment.yml"
+    container "samvar" // built with the Dockerfile of the repository
+
     input:
     tuple val(meta), path(vcf), path(index), val(order), val(region)
     tuple path(fasta), path(fai)
