@@ -28,6 +28,7 @@ from .genomics.genes import Annotation, Choice
 from .genomics.genome import Genome
 from .genomics.haplotype import overlapping, place
 from .genomics.variant import MOST_SHIFT, Variant
+from .model.bundle import Bundle
 from .opinions import Opinions, Source
 from .scoring.attribution import ROUGHLY
 from .scoring.predictor import Predictor
@@ -321,6 +322,31 @@ def _name(record: Record, alt: str) -> str:
     return f"{record.pos}_{record.ref}_{alt}"
 
 
+class Differing(NamedTuple):
+    """A file of another content: `what` it is, what the header tells of the one that was used, and
+    the `own` one."""
+
+    what: str
+    told: str
+    own: str
+
+
+def differing(
+    header: dict[str, str], bundle: Bundle, genome: Genome, annotation: Annotation
+) -> list[Differing]:
+    """Which of model, reference and annotation are not those of a file's `provenance`."""
+    return [
+        Differing(what, told, own)
+        for what, key, own in (
+            ("model", "Sha256", bundle.sha256),
+            ("model", "Kind", bundle.kind),
+            ("reference", "Sha256", genome.digest()),
+            ("annotation", "Sha256", annotation.digest),
+        )
+        if (told := attribute(header[what], key)) != own
+    ]
+
+
 def _of_files(
     header: dict[str, str],
     reader: VcfReader,
@@ -330,14 +356,8 @@ def _of_files(
 ) -> list[str]:
     """What of model, reference and annotation is not what the header says."""
     problems = [
-        f"{what}: the file was made with {attribute(header[what], key)}, this one is {now}"
-        for what, key, now in (
-            ("model", "Sha256", predictor.bundle.sha256),
-            ("model", "Kind", predictor.bundle.kind),
-            ("reference", "Sha256", genome.digest()),
-            ("annotation", "Sha256", annotation.digest),
-        )
-        if attribute(header[what], key) != now
+        f"{what}: the file was made with {told}, this one is {own}"
+        for what, told, own in differing(header, predictor.bundle, genome, annotation)
     ]
     contigs = [line.decode() for line in reader.header if line.startswith(b"##samvar_contig=")]
     return problems + [

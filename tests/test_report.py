@@ -236,6 +236,33 @@ def test_verdicts_are_of_the_transcripts_that_the_file_has_events_of(tmp_path, c
     assert {"all": {"G1.1", "G1.2"}, "mane": set(), "list": {"G1.2"}}[chosen] == set(of_file)
 
 
+def test_haplotypes_are_listed_once_each_as_explain_takes_them(files, tmp_path):
+    pairs = [(p, BASES[p - 1], OTHER[BASES[p - 1]]) for p in (695, 699, 1180, 1186)]
+    lines = [f"c\t{p}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t0|1" for p, ref, alt in pairs]
+    vcf, out, html = (tmp_path / name for name in ("x.vcf", "out.vcf", "r.html"))
+    columns = "CHROM POS ID REF ALT QUAL FILTER INFO FORMAT S".split()
+    vcf.write_text("\n".join(["##fileformat=VCFv4.2", "#" + "\t".join(columns), *lines]) + "\n")
+    invoke("annotate", vcf, *files, "--phased", "--hap-min", 1e-4, "-o", out)
+    told = [
+        dict(zip(("ALLELE", "SYMBOL", "PARTNERS"), row.split("|")))
+        for _, own in infos(out)
+        for row in own.get("SAMVAR_HAP", "").split(",")
+        if row
+    ]
+    assert told
+    invoke("report", out, *files, "--min", LEAST, "-o", html)
+    found = cells(html.read_text(), "haplotypes")
+    assert len(found) < len(told) and len({tuple(row[:2]) for row in found}) == len(found)
+    assert {row[1] for row in found} == {row["SYMBOL"] for row in told}
+    for request, gene, copies, largest, _ in found:
+        assert copies == "1"
+        invoke("explain", request, *files, "--json", tmp_path / "own.json")
+        own = json.loads((tmp_path / "own.json").read_text())
+        (view,) = (g for g in own["genes"] if g["symbol"] == gene)
+        deltas = [d["value"] for d in view["deltas"].values()]
+        assert float(largest.split()[0]) == pytest.approx(max(deltas), abs=1e-4)
+
+
 def test_the_page_is_one_file_and_escapes_what_it_shows(page):
     assert not re.search(r'(src|href)="(?!#)', page)
     assert "http" not in page.replace("http://www.w3.org/2000/svg", "")

@@ -86,7 +86,7 @@ def report(
     from ..formats.vcf import VcfReader
     from ..model.bundle import load_bundle
     from ..scoring.predictor import Predictor
-    from ..verify import attribute, provenance
+    from ..verify import attribute, differing, provenance
     from ..views import report as reporting
     from ..views.about import About
 
@@ -100,7 +100,10 @@ def report(
         genome, genes = genome_and_genes(fasta, annotation)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         bundle = load_bundle(model)
-        differ = reporting.differing(header, bundle, genome, genes)
+        differ = [
+            f"{what} (the file was made with {told or 'none'}, this one is {own})"
+            for what, told, own in differing(header, bundle, genome, genes)
+        ]
         if differ and not allow_other_files:
             raise SamvarError(
                 f"{vcf} was made with another {', another '.join(differ)}: give what it was made "

@@ -15,15 +15,15 @@ from urllib.parse import unquote
 from .. import info
 from ..annotate import LISTED, Allele, Options
 from ..errors import SamvarError, VcfError
+from ..formats.request import IN_CIS
 from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..genomics.variant import Status
-from ..model.bundle import Bundle
 from ..scoring.attribution import Part, PartKind
 from ..scoring.deltas import NAMES, SIGN
 from ..scoring.predictor import Predictor
-from ..verify import attribute, options_of, parse
+from ..verify import options_of, parse
 from .about import About
 from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all, shortened
 from .html import STYLE, about_section, gene_section
@@ -34,6 +34,7 @@ TSV_COLUMNS = (
     *("EVENT", "CAUSE", "CAUSE_EFFECT", "RBP", "RBP_EFFECT", "VERDICT"),
 )  # fmt: skip
 MOST_UNSCORED = 1000  # alleles without a score that are listed
+MOST_HAPLOTYPES = 200
 BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8)  # lower ends of the bars of the distribution
 MOST_REGULATORS = 25
 
@@ -65,6 +66,19 @@ class Unscored(NamedTuple):
     status: Status
 
 
+class Together(NamedTuple):
+    """What variants of one haplotype do together (SAMVAR_HAP): `request` as `samvar explain` takes
+    them, `copies` of the haplotype among the samples, the `largest` delta, which one (`delta`) and
+    the event."""
+
+    request: str
+    gene: str
+    copies: int
+    largest: float
+    delta: str
+    event: str
+
+
 @dataclass
 class Summary:
     """What a file holds, counted record by record.
@@ -72,6 +86,7 @@ class Summary:
     bins        alleles by their largest delta, between the `BINS`
     top         the strongest `most` alleles whose largest delta is `least` or more
     unscored    the first `MOST_UNSCORED` alleles without a score
+    haplotypes  what variants do together, the first `MOST_HAPLOTYPES`
     transcripts those that the file has events of
     """
 
@@ -84,6 +99,7 @@ class Summary:
     bins: list[int] = field(default_factory=lambda: [0] * len(BINS))
     top: list[tuple[float, int, Scored]] = field(default_factory=list)
     unscored: list[Unscored] = field(default_factory=list)
+    haplotypes: dict[tuple[str, str], Together] = field(default_factory=dict)
     transcripts: set[str] = field(default_factory=set)
     alleles: Counter[str] = field(default_factory=Counter)
     raises: Counter[str] = field(default_factory=Counter)
@@ -136,6 +152,10 @@ class Summary:
                 if len(self.top) > self.most:
                     heapq.heappop(self.top)
         self.transcripts.update(row["TRANSCRIPT"] for row in _unpacked(info.EVENT, entries))
+        for row in _unpacked(info.HAP, entries):
+            together = _together(record, row)
+            if len(self.haplotypes) < MOST_HAPLOTYPES:  # each stands with all of its variants
+                self.haplotypes[together.request, together.gene] = together
         self._count_regulators(entries, motifs)
 
     def _count_regulators(self, entries: dict[str, str], motifs: frozenset[str]) -> None:
@@ -176,6 +196,17 @@ def _unpacked(packed: info.Field, entries: dict[str, str]) -> Iterator[dict[str,
     columns, rows = packed.columns(), entries.get(packed.key)
     for row in rows.split(",") if rows else ():
         yield dict(zip(columns, map(unquote, row.split("|"))))
+
+
+def _together(record: Record, row: dict[str, str]) -> Together:
+    """What a row of SAMVAR_HAP of a record says."""
+    own = f"{record.pos}_{record.ref}_{row['ALLELE']}"
+    places = [place.split("_") for place in (own, *row["PARTNERS"].split(info.PARTNER))]
+    places.sort(key=lambda place: int(place[0]))
+    request = IN_CIS.join(":".join((record.contig, *place)) for place in places)
+    largest, delta = max((float(row[f"DS_{name}"]), WHAT[name]) for name in NAMES)
+    event = row["EVENT"].replace("_", " ")
+    return Together(request, row["SYMBOL"], int(row["COPIES"]), largest, delta, event)
 
 
 class NamedCause(NamedTuple):
@@ -228,23 +259,6 @@ def options_from(params: str, transcripts: Iterable[str]) -> Options:
     if str(options.transcripts).startswith(LISTED):
         options = replace(options, transcripts=frozenset(transcripts))
     return replace(options, precision="fp32")
-
-
-def differing(
-    header: dict[str, str], bundle: Bundle, genome: Genome, annotation: Annotation
-) -> list[str]:
-    """What of model, reference and annotation is not what the file was made with by its `header`
-    (`verify.provenance`)."""
-    return [
-        f"{what} (the file was made with {told or 'none'}, this one is {own})"
-        for what, key, own in (
-            ("model", "Sha256", bundle.sha256),
-            ("model", "Kind", bundle.kind),
-            ("reference", "Sha256", genome.digest()),
-            ("annotation", "Sha256", annotation.digest),
-        )
-        if (told := attribute(header[what], key)) != own
-    ]
 
 
 def rows(
@@ -327,6 +341,7 @@ def page(
         rows=[*rows, *unscored_rows(summary)],
         strong=len(rows),
         weak=len(weak),
+        most_haplotypes=MOST_HAPLOTYPES,
         left=summary.statuses.total() - scored - len(summary.unscored),
         share=NAMED_SHARE,
         columns="\t".join(TSV_COLUMNS),
