@@ -2,6 +2,7 @@
 plain path."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -259,7 +260,7 @@ class Game:
         for entry, value in list(zip(self.ENTRIES, (0.9, 0.1, 0.6, 0.7, 0.2, 0.5)))[:moving]:
             end[entry] = value
         targets = attribution.Targets(np.array([0, 1]), np.array([0, 0]))
-        ends = (self.probabilities(u[None])[0, :, 0].double().numpy() for u in (start, end))
+        ends = [self.probabilities(u[None])[0, :, 0].double().numpy() for u in (start, end)]
         self.asked = 0
         return attribution.Leg(attribution.Frame.ALT, self, start, end, targets, *ends)
 
@@ -290,6 +291,14 @@ def test_few_sites_share_a_change_as_over_all_orders(moving):
     assert leg.effects(np.zeros(2)) == pytest.approx(expected, abs=1e-6)
     looked_at_twice = 2 * moving if moving > 3 else 0
     assert game.asked == max(2**moving - 2, 0) + looked_at_twice
+
+
+@pytest.mark.parametrize("frame", attribution.Frame)
+def test_a_part_of_the_way_without_a_change_has_no_effects_and_no_knockouts(frame):
+    game = Game(lambda a, *_: a, lambda a, *_: a)
+    leg = replace(game.leg(0), frame=frame)
+    assert leg.effects(np.zeros(2)).shape == leg.knockouts().shape == (2, 0)
+    assert not game.asked
 
 
 @pytest.mark.parametrize("moving", [4, 5, 6])

@@ -441,6 +441,8 @@ class Leg:
         """(T, M) each: what each entry does when it goes from start to end while all others are at
         start, and when all others are at end."""
         m = len(self.moved)
+        if not m:
+            return np.zeros((len(self.p_start), 0)), np.zeros((len(self.p_start), 0))
         states = torch.cat((self.start.repeat(m, 1, 1), self.end.repeat(m, 1, 1)))
         for row, (channel, column) in enumerate(self.moved):
             states[row, channel, column] = self.end[channel, column]
