@@ -155,6 +155,9 @@ def test_files_of_regions(tmp_path):
     table.write_text("1\tx\n")
     with pytest.raises(RegionError, match="line 1"):
         Regions.read(str(table))
+    table.write_text('1\t3\t5\n"1"\t10\t15\n')
+    with pytest.raises(RegionError, match="line 2: take the quotation marks away"):
+        Regions.read(str(table))
     table.write_text("1\t10\t5\n")
     with pytest.raises(RegionError, match="line 1: the interval ends before"):
         Regions.read(str(table))

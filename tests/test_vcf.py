@@ -94,6 +94,7 @@ def test_header_lines_stand_before_chrom_with_its_line_end():
         ),
         (HEADER.replace(b"INFO", b"info"), "line 3: column 8 .* is 'info', where a VCF has INFO"),
         (HEADER + b"\t5\t.\tA\tC\t.\t.\t.\n", "line 4: CHROM is empty"),
+        (HEADER + b'"1\t5\t.\tA\tC\t.\t.\t."\n', "line 4: .* in quotation marks"),
         (HEADER + b"1\tfive\t.\tA\tC\t.\t.\t.\n", "line 4"),
         (HEADER + b"1\t1_0\t.\tA\tC\t.\t.\t.\n", "POS"),
         (HEADER + b"1\t10\t.\tA\tC\t.\t.\tSAMVAR_MAX=0.5\n", "already"),
@@ -274,6 +275,16 @@ def test_what_htslib_drops_of_a_header_is_not_declared(tmp_path, length):
     with pytest.raises(VcfError, match="contig 1 is not declared so that htslib understands it"):
         bcf(tmp_path / "x.bcf", [RECORD.replace(b"DP=3;X", b".")], header)
     assert not (tmp_path / "x.bcf").exists()
+
+
+@pytest.mark.parametrize("numbers", [(3, 7), (0, 5), (1, 0)])
+def test_numbers_of_contigs_in_another_bcf_do_not_count(tmp_path, numbers):
+    one, other = (b"##contig=<ID=%b,length=9,IDX=%d>\n" % c for c in zip((b"0", b"1"), numbers))
+    header = COLUMNS.replace(b"##INFO", one + other + b"##INFO")
+    header = re.sub(rb"##contig=<ID=1,length=9>\n", b"", header)
+    bcf(tmp_path / "x.bcf", [b"1\t5\t.\tA\tC\t.\t.\t.\n"], header)
+    with VcfReader(str(tmp_path / "x.bcf")) as reader:
+        assert [(r.contig, r.pos) for r in reader] == [("1", 5)]
 
 
 def test_genotypes_with_a_mark_before_the_first_allele_stay(tmp_path):

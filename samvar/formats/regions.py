@@ -75,6 +75,8 @@ class Regions:
             if not line.strip() or line.startswith(("#", "track", "browser")):
                 continue
             f = line.split()
+            if f[0].startswith('"'):
+                raise RegionError(f"{path}, line {number}: take the quotation marks away")
             if len(f) == 1 and not bed:
                 found.append(_interval(f[0], known))
             elif len(f) < 2 + bed or not all(

@@ -261,6 +261,11 @@ class VcfReader:
         contig, ref, alt = (fields[i].decode(errors="replace") for i in (0, 3, 4))
         if not contig:
             raise VcfError(f"{where}: CHROM is empty")
+        if contig.startswith('"'):
+            raise VcfError(
+                f"{where}: the record stands in quotation marks, as a spreadsheet writes it: take "
+                "them away"
+            )
         if has_joined_lines(line):
             raise VcfError(f"{where}: {CR_ALONE}")
         return Record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from .record import Order, Record, declared
 BCF_MAGIC = b"BCF\x02"
 LAST_POS = (1 << 31) - 1  # POS is a number of 32 bits
 KINDS = b"contig", b"INFO", b"FORMAT", b"FILTER"
+NUMBERED = re.compile(rb",IDX=[0-9]+(?=>$)", re.MULTILINE)  # of a BCF; htslib gives its own
 
 
 def is_bcf(head: bytes, bgzf: bool) -> bool:
@@ -107,6 +109,7 @@ class BcfWriter:
 
     def start(self, header: list[bytes]) -> None:
         text = b"".join(line for line in header if line.strip()).replace(b"\r\n", b"\n")
+        text = NUMBERED.sub(b"", text)
         if not text.startswith(b"##fileformat="):
             text = b"##fileformat=VCFv4.2\n" + text
         if not text.startswith(b"##fileformat=VCF"):
