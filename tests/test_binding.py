@@ -681,9 +681,9 @@ def test_what_reads_annotated_files_reads_the_columns(examples, annotated, tmp_p
     assert "not compared: PEAK: give --peaks" in said
     with VcfReader(str(annotated)) as reader, VcfReader(str(annotated)) as again:
         group = Group.of("cases", reader)
-        summary = Summary.of(again, ["TRA2A"], 3, 0.0)
+        summary = Summary.of(again, ["MOTIF_11"], 3, 0.0)
     assert ("rbp", "TRA2A") in group.effects
-    assert [regulator.name for regulator in summary.regulators] == ["TRA2A"]
+    assert [regulator.name for regulator in summary.regulators] == ["MOTIF_11"]
     again = tmp_path / "again.vcf"
     run(examples, "annotate", annotated, *MINIGENES, "--overwrite", "-o", again)
     with open(again) as handle:

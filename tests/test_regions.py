@@ -170,6 +170,15 @@ def test_files_of_regions(tmp_path):
         Regions.read(str(table))
 
 
+@pytest.mark.parametrize("last, info", [(5, b"."), (8, b"END=8")])
+def test_without_an_alt_the_variant_lies_behind_the_record(last, info):
+    """As bcftools has it, for which ALT `.` changes nothing of its bases."""
+    record = "1", 5, "A", (), info
+    for text, selected in ((f"1:{last}-{last}", False), (f"1:{last}-{last + 1}", True)):
+        assert (Regions.parse(text, "variant").first(*record) == 0) == selected
+        assert Regions.parse(text, "record").first(*record) == 0
+
+
 def test_regions_from_a_pipe(tmp_path):
     for data in (b"1\t10\t20\n", gzip.compress(b"1\t10\t20\n")):
         pipe = tmp_path / "pipe"

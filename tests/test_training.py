@@ -42,6 +42,7 @@ from samvar.training.recipe import (
     CnnRecipe,
     LssiRecipe,
     MotifRecipe,
+    ProbesRecipe,
     SamRecipe,
     TeachRecipe,
     load_recipe,
@@ -671,8 +672,8 @@ def test_shipped_recipes_are_valid():
                     "cnn.toml": CnnRecipe,
                     "cnn-plain.toml": CnnRecipe,
                 }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
-                if os.path.basename(root) == "binding":
-                    kind = BindingRecipe
+                of_folder = {"binding": BindingRecipe, "probes": ProbesRecipe}
+                kind = of_folder.get(os.path.basename(root), kind)
                 load_recipe(os.path.join(root, name), kind)
 
 

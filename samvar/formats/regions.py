@@ -126,7 +126,7 @@ class Regions:
         if self.overlap != "pos":
             end = span_end(pos, ref, alts, info, samples)
             if self.overlap == "variant":
-                start += min((_common(ref, a) for a in alts), default=0)
+                start += min((_common(ref, a) for a in alts), default=end - start)
                 if inserted := start >= end:
                     start, end = start - 1, start + 1
         i = bisect_right(self._starts[key], start) - 1
