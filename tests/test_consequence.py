@@ -1,6 +1,7 @@
 """Events of hand-made transcripts, on both strands: what happens, in which frame, where it stops,
 and what the molecule is called."""
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -44,6 +45,7 @@ class Case:
     at: int = 650
     gone: int = 1
     new: str = "G"
+    placement: int = 0  # which one of the gaps that the variant can be
 
     def bases(self):
         bases = list("C" * LENGTH)
@@ -66,7 +68,7 @@ class Case:
         start, _ = self.place(strand, self.at, self.at + self.gone)
         variant = Variant("c", start, codes(old), codes(new))
         window = make_window(genome, gene, variant, 500, 30, (10, 10))
-        gaps = placements(variant, window.direction)
+        gaps = placements(variant, window.direction)[self.placement :][:1]
         return Line.of(self.scored(window, strand), gaps), transcript
 
     def scored(self, window, strand):
@@ -365,6 +367,30 @@ def test_the_variants_change_of_the_start_codon_is_read(strand, codon, why, tmp_
     """ATG becomes ATA; of an annotation that begins otherwise nobody knows."""
     case = skipping(2, text={150: codon}, at=152, new="A")
     assert case.strongest(strand, tmp_path).message.why is why
+
+
+@STRANDS
+@pytest.mark.parametrize(
+    "gone, new, kept",
+    [
+        ("CAAATGCCG", "CAATGCCA", True),  # one A less before ATG, and another change
+        ("CAAATGCCG", "CAAAATGCCA", True),
+        ("AAATGC", "AAATGATGC", True),  # one more ATG
+        ("AAATGCC", "AAAGCC", False),
+        ("CAAATGCCG", "CAAAGCCA", False),
+        ("CAAATGC", "CAAAGC", False),
+    ],
+)
+def test_a_start_codon_that_a_gap_leaves_whole_is_not_lost(strand, gone, new, kept, tmp_path):
+    text = {150 - gone.index("ATG"): gone}
+    shared = len(os.path.commonprefix((gone, new)))
+    at, gone, new = min(text) + shared, len(gone) - shared, new[shared:]
+    without = skipping(2, text=text).strongest(strand, tmp_path).message
+    for placement in range(min(gone, len(new)) + 1):
+        case = skipping(2, text=text, at=at, gone=gone, new=new, placement=placement)
+        message = case.strongest(strand, tmp_path).message
+        assert (message.why is None) == kept
+        assert message.frame is (without.frame if kept else None)
 
 
 @STRANDS

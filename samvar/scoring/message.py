@@ -20,6 +20,7 @@ STOPS = np.stack([encode(codon) for codon in ("TAA", "TAG", "TGA")])
 NEAR_JUNCTION = 50  # bases; a stop so near before the last junction escapes decay
 NEAR_START = 150  # bases from the start codon, within which a stop escapes
 LONG_EXON = 400  # bases; a stop in a longer exon escapes
+LIKE, UNLIKE = 30, 3  # bases beside a start codon that are compared; of which so many may differ
 UNTOLD = "r.(?)"  # where what changes reaches an end of the transcript
 
 
@@ -138,8 +139,8 @@ class Reader:
             return Message(why=NoFrame.NONCODING)
         after = Spliced.of(self.line, molecule, in_alt=True)
         changed = np.setxor1d(_columns(self.molecule), _columns(molecule))
-        begin = after.find(coding.start)
-        if begin is None or not self._starts(after):
+        begin = self._start_of(after, molecule)
+        if begin is None:
             return Message(why=NoFrame.START_LOST)
         if changed.max() < coding.start:
             return Message(why=NoFrame.UTR5)
@@ -147,7 +148,8 @@ class Reader:
         stops = after.stops(first_codon)
         if changed.min() >= coding.stop and (self.end is None or self.end in stops):
             return Message(why=NoFrame.UTR3)
-        shifted = (after.bases_in(coding) - before.bases_in(coding)) % 3
+        coded = int(np.searchsorted(after.columns, coding.stop)) - begin
+        shifted = (coded - before.bases_in(coding)) % 3
         frame = Frame.FRAMESHIFT if shifted else Frame.IN_FRAME
         stop = next((s for s in stops if s not in self.stops), None)
         if self.end is None:  # an annotation that ends before its stop codon
@@ -162,15 +164,33 @@ class Reader:
             return Message(frame, decay=Decay.NO_STOP)
         return Message(frame, (at - first_codon) // 3 + 1, _decay(after, begin, at))
 
-    def _starts(self, after: Spliced) -> bool:
-        """Whether a molecule has the annotated start codon. Other first codons than ATG, which an
-        annotation may begin with, are known by where they stand."""
+    def _start_of(self, after: Spliced, molecule: Molecule) -> int | None:
+        """Where the bases of a molecule of ALT have the annotated start codon. Other first codons
+        than ATG, which an annotation may begin with, are known by where they stand. A gap that cuts
+        ATG may have another placement that leaves it whole: ATG then stands where all that is
+        gained or lost lies behind it, or before it, with the bases of REF on its other side."""
         assert self.coding is not None
         column = self.coding.start
-        whole = self.transcript.transcript.phase == 0
-        if whole and np.array_equal(self.before.codon(column), START):
-            return np.array_equal(after.codon(column), START)
-        return np.array_equal(after.codon_columns(column), self.before.codon_columns(column))
+        begin = after.find(column)
+        if self.transcript.transcript.phase or not _is(self.before.codon(column), START):
+            stays = _is(after.codon_columns(column), self.before.codon_columns(column))
+            return begin if stays else None
+        if begin is not None and _is(after.codon(column), START):
+            return begin
+        own = Spliced.of(self.line, molecule, in_alt=False)
+        at = own.find(column)
+        if at is None:
+            return None
+        later, grown = at + len(START), len(after.codes) - len(own.codes)
+        first = max(later - LIKE, 0)
+        if _is(after.codes[at:later], START) and _alike(
+            after.codes[first:], own.codes[first:later]
+        ):
+            return at
+        moved = at + grown
+        if moved >= 0 and _is(after.codes[moved : moved + len(START)], START):
+            return moved if _alike(after.codes[moved:], own.codes[at : at + LIKE]) else None
+        return None
 
     def _stop_lost(self, after: Spliced, first_codon: int) -> bool:
         """Whether a molecule has nothing of the annotated stop codon, or other bases there in its
@@ -265,6 +285,16 @@ class Spliced(NamedTuple):
         codons = self.codes[begin : begin + whole].reshape(-1, 3)
         ends = (codons[:, None] == STOPS).all(2).any(1)
         return [int(column) for column in self.columns[begin : begin + whole : 3][ends]]
+
+
+def _is(some: np.ndarray, other: np.ndarray) -> bool:
+    return np.array_equal(some, other)
+
+
+def _alike(codes: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether bases begin as is expected, but for a few single ones."""
+    given = codes[: len(expected)]
+    return len(given) == len(expected) and int((given != expected).sum()) <= UNLIKE
 
 
 def _columns(molecule: Molecule) -> np.ndarray:
