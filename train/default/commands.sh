@@ -47,8 +47,7 @@ for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device
 for name in am-11 am-12 am-13; do run $name panel soft-2 "$out/am-8"; done
 
 # The bundle, and what is said of its accuracy. Not run for want of time: the rest of train/evaluate/suite.sh (genes with
-# paralogs, alternative exons and measured entropy on test, ClinVar by region, what a decoder reads back), `samvar train
-# background`.
+# paralogs, alternative exons and measured entropy on test, ClinVar by region, what a decoder reads back).
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-8" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
         --temperature 2 -o "$@"
@@ -66,8 +65,12 @@ evaluate yardstick "$out/pairs" default --families 60
 bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.json" \
     --evaluation "$out/variants.json" --evaluation "$out/exons.json" --evaluation "$out/yardstick.json"
 
-# How sure a score is, and what causes and events are worth
+# How sure a score is, the scale of `samvar explain`'s percentiles, and what causes and events are worth
 python train/evaluate/calibration.py "$data" --model default
+vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
+samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
+    "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" \
+    -f "$data/genome/hg19.fa.gz" -a "$data/annotation/canonical.hg19.tsv.gz" $hg38 $hg38 --model weights/default
 evaluate cases "$data" --model default
 evaluate events "$data" --model default
 
