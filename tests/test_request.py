@@ -91,7 +91,8 @@ def test_a_haplotype_of_records(vcf):
 
 def test_a_record_tells_its_haplotypes(tmp_path):
     rows = "G|S|9_CT_C+12_A_T|1|X|0.1,G|S|9_CT_C+12_A_T|2|Y|0.1,T|S|9_CT_C|1|X|0.3,"
-    rows += "C|S|9_CT_C|1|X|0.3"  # of an ALT that has a record of its own now
+    rows += "C|S|9_CT_C|1|X|0.3,"  # of an ALT that has a record of its own now
+    rows += "G|S|elsewhere|1|X|0.3,G"  # not written by samvar
     path = toy.vcf(tmp_path / "x.vcf", f"c\t7\trs1\tA\tG,T\t.\t.\tDP=3;SAMVAR_HAP={rows}")
     ((*_, haplotypes),) = asked_for("rs1", ["c"], path)
     assert haplotypes == ("c:7:A:G+c:9:CT:C+c:12:A:T", "c:7:A:T+c:9:CT:C")

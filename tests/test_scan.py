@@ -144,7 +144,8 @@ def test_a_hidden_window_has_no_entries_on_either_strand(scorer, gene):
     (own,) = [g for g in scorer.annotation.genes if g.symbol == gene]
     window = region_window(scorer.genome, own, own.contig, 780, 920, scorer.predictor)
     allele = EditableAllele.make(scorer.predictor, window)
-    ((haplotype, bottleneck, _),) = allele.detected
+    (detected,) = allele.detected
+    haplotype, bottleneck = detected.haplotype, detected.bottleneck
     first = window.flank - haplotype.first
     for start, end in ((15, 35), (100, 140)):
         u = bottleneck.clone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -193,11 +194,18 @@ def _haplotypes(record: Record) -> tuple[str, ...]:
             alt, _, partners, *_ = [*map(unquote, row.split("|")), "", ""]
             if alt not in record.alts or not partners:
                 continue
-            own = f"{record.pos}_{record.ref}_{alt}"
-            places = [own, *partners.split(IN_CIS)]
-            spelled = [f"{record.contig}:{p.replace('_', ':')}" for p in places]
-            found.append(IN_CIS.join(spelled))
+            with suppress(ValueError):  # not written by samvar
+                found.append(spelled_in_cis(record, alt, partners))
     return tuple(dict.fromkeys(found))
+
+
+def spelled_in_cis(record: Record, alt: str, partners: str) -> str:
+    """An ALT of a record and its PARTNERS (POS_REF_ALT, joined by +) as a `Haplotype` is asked for,
+    in order of POS."""
+    own = f"{record.pos}_{record.ref}_{alt}"
+    places = [place.split("_") for place in (own, *partners.split(IN_CIS))]
+    places.sort(key=lambda place: int(place[0]))
+    return IN_CIS.join(":".join((record.contig, *place)) for place in places)
 
 
 def _ids(record: Record) -> set[str]:

@@ -306,7 +306,8 @@ class Way:
     def of_seed(cls, scored: ScoredWindow, seed: int, deltas: Deltas, wanted: list[int]) -> Way:
         """The way between the alleles' probabilities, where they are aligned with `deltas.gaps`."""
         window, gaps = scored.window, deltas.gaps
-        alt, after, _ = _alternative_at(scored.detected[seed], window, deltas)
+        placed = _alternative_at(scored.detected[seed], window, deltas)
+        alt, after = placed.haplotype, placed.bottleneck
         before = alt.unedited()[0]
         in_ref = Targets.of(window, deltas, wanted, Frame.REF)
         in_alt = Targets.of(window, deltas, wanted, Frame.ALT)

@@ -59,6 +59,9 @@ class EditableAllele:
             for reference in predictor.references
         )
 
+        def compared(allele: Haplotype) -> slice:
+            return slice(margin - allele.first, allele.length - margin - allele.first)
+
         def mean(parts: list[torch.Tensor]) -> Floats:
             return window.to_genome(np.mean([p[0].cpu().numpy() for p in parts], 0))
 
@@ -66,8 +69,8 @@ class EditableAllele:
             window,
             predictor.bundle.layout,
             detected,
-            mean([u[..., margin - h.first : h.length - margin - h.first] for h, u, _ in detected]),
-            mean([h.probabilities(u) for h, u, _ in detected]),
+            mean([d.bottleneck[..., compared(d.haplotype)] for d in detected]),
+            mean([d.haplotype.probabilities(d.bottleneck) for d in detected]),
         )
 
     def without(self, entries: list[Entry]) -> Floats:
@@ -101,7 +104,8 @@ class EditableAllele:
         """(edits, 2, n): probabilities after each edit. `apply` makes it in a bottleneck (C, L), in
         transcript orientation, whose compared positions start at column `first`."""
         total = np.zeros((len(edits), *self.probability.shape))
-        for allele, u, _ in self.detected:
+        for detected in self.detected:
+            allele, u = detected.haplotype, detected.bottleneck
             first = self.window.flank - allele.first
             for i in range(0, len(edits), BATCH):
                 batch = edits[i : i + BATCH]

@@ -20,7 +20,8 @@ STOPS = np.stack([encode(codon) for codon in ("TAA", "TAG", "TGA")])
 NEAR_JUNCTION = 50  # bases; a stop so near before the last junction escapes decay
 NEAR_START = 150  # bases from the start codon, within which a stop escapes
 LONG_EXON = 400  # bases; a stop in a longer exon escapes
-LIKE, UNLIKE = 30, 3  # bases beside a start codon that are compared; of which so many may differ
+COMPARED = 30  # bases at a start codon and beside it, by which it is known again
+MOST_OTHER = 3  # ... of which so many may be others
 UNTOLD = "r.(?)"  # where what changes reaches an end of the transcript
 
 
@@ -172,24 +173,23 @@ class Reader:
         assert self.coding is not None
         column = self.coding.start
         begin = after.find(column)
-        if self.transcript.transcript.phase or not _is(self.before.codon(column), START):
-            stays = _is(after.codon_columns(column), self.before.codon_columns(column))
+        if self.transcript.transcript.phase or not _same(self.before.codon(column), START):
+            stays = _same(after.codon_columns(column), self.before.codon_columns(column))
             return begin if stays else None
-        if begin is not None and _is(after.codon(column), START):
+        if begin is not None and _same(after.codon(column), START):
             return begin
         own = Spliced.of(self.line, molecule, in_alt=False)
         at = own.find(column)
         if at is None:
             return None
-        later, grown = at + len(START), len(after.codes) - len(own.codes)
-        first = max(later - LIKE, 0)
-        if _is(after.codes[at:later], START) and _alike(
-            after.codes[first:], own.codes[first:later]
-        ):
-            return at
-        moved = at + grown
-        if moved >= 0 and _is(after.codes[moved : moved + len(START)], START):
-            return moved if _alike(after.codes[moved:], own.codes[at : at + LIKE]) else None
+        later = at + len(START)
+        first = max(later - COMPARED, 0)
+        moved = max(at + len(after.codes) - len(own.codes), 0)
+        gap_behind = _alike(after.codes[first:], own.codes[first:later])
+        gap_before = _alike(after.codes[moved:], own.codes[at : at + COMPARED])
+        for place, possible in ((at, gap_behind), (moved, gap_before)):
+            if possible and _same(after.codes[place : place + len(START)], START):
+                return place
         return None
 
     def _stop_lost(self, after: Spliced, first_codon: int) -> bool:
@@ -287,14 +287,14 @@ class Spliced(NamedTuple):
         return [int(column) for column in self.columns[begin : begin + whole : 3][ends]]
 
 
-def _is(some: np.ndarray, other: np.ndarray) -> bool:
+def _same(some: np.ndarray, other: np.ndarray) -> bool:
     return np.array_equal(some, other)
 
 
 def _alike(codes: np.ndarray, expected: np.ndarray) -> bool:
     """Whether bases begin as is expected, but for a few single ones."""
     given = codes[: len(expected)]
-    return len(given) == len(expected) and int((given != expected).sum()) <= UNLIKE
+    return len(given) == len(expected) and int((given != expected).sum()) <= MOST_OTHER
 
 
 def _columns(molecule: Molecule) -> np.ndarray:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -170,8 +170,10 @@ class Predictor:
     @torch.no_grad()
     def _read(self, windows: list[Window], detected: Iterable[Detected]) -> list[ScoredWindow]:
         """Windows that lie alike, and their alternative alleles under each model."""
-        of_ref, of_alt, made = zip(*map(_probabilities, detected))
-        ref, alt = (torch.stack(of_side, 1).cpu().numpy() for of_side in (of_ref, of_alt))
+        of_seeds = [_probabilities(d) for d in detected]
+        ref = torch.stack([of_seed.ref for of_seed in of_seeds], 1).cpu().numpy()
+        alt = torch.stack([of_seed.alt for of_seed in of_seeds], 1).cpu().numpy()
+        made = [of_seed.detected for of_seed in of_seeds]
         return [
             ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
             for i, (w, r, a) in enumerate(zip(windows, ref, alt))
@@ -200,9 +202,17 @@ def _of_snv(window: Window) -> bool:
     return one and window.frame_length <= SHORT
 
 
-def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor, Detected]:
-    """(windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation; and what was
-    given, with `h` where it has been made."""
+class _OfSeed(NamedTuple):
+    """Probabilities (windows, 2, n) of ref and (windows, 2, m) of alt, in transcript orientation,
+    and what they are of, with `h` where it has been made."""
+
+    ref: torch.Tensor
+    alt: torch.Tensor
+    detected: Detected
+
+
+def _probabilities(detected: Detected) -> _OfSeed:
+    """By one model."""
     alt, stretch, h_alt = detected
     reference, n = alt.reference, len(stretch)
     h, near = alt.reference_states()
@@ -211,14 +221,14 @@ def _probabilities(detected: Detected) -> tuple[torch.Tensor, torch.Tensor, Dete
         same = (stretch == alt.unedited()).flatten(1).all(1)
     if n == 1 and same:  # nothing to compute
         p = reference.read(h, near)
-        return p, p, detected
+        return _OfSeed(p, p, detected)
     if h_alt is None:
         h_alt = alt.h(stretch)
     near_alt, made = alt.near(stretch), detected._replace(h=h_alt)
     if alt.shift:
-        return reference.read(h, near), reference.read(h_alt, near_alt), made
+        return _OfSeed(reference.read(h, near), reference.read(h_alt, near_alt), made)
     both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, n)
-    return both[:n], torch.where(same[:, None, None], both[:n], both[n:]), made
+    return _OfSeed(both[:n], torch.where(same[:, None, None], both[:n], both[n:]), made)
 
 
 def _return_memory() -> None:

@@ -179,8 +179,7 @@ class Haplotype:
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
         """Bottleneck (B, C, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
         of acceptor and donor, in transcript orientation; differentiable."""
-        h, near = self.states(stretch)
-        return self.reference.read(h, near, self.unreached)
+        return self.reference.read(self.h(stretch), self.near(stretch), self.unreached)
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -192,10 +191,6 @@ class Haplotype:
     def unreached(self) -> tuple[int, int]:
         """Columns before and after those."""
         return self.reached[0], self.length - self.reached[1]
-
-    def states(self, stretch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `Reference.read` takes: `h` and `near`."""
-        return self.h(stretch), self.near(stretch)
 
     def h(self, stretch: torch.Tensor) -> torch.Tensor:
         """(B, 80, length): the input of the LSTM."""
@@ -219,7 +214,7 @@ class Haplotype:
         return u(beyond, self.length - beyond)
 
     def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`states` of the reference, in frames of its own length."""
+        """`h` and `near` of the reference, in frames of its own length."""
         length = self.length + self.shift
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
         h = self._reference("h", 0, length)

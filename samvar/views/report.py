@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from .. import info
 from ..annotate import LISTED, Allele, Options
 from ..errors import SamvarError, VcfError
-from ..formats.request import IN_CIS
+from ..formats.request import spelled_in_cis
 from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
@@ -200,10 +200,7 @@ def _unpacked(packed: info.Field, entries: dict[str, str]) -> Iterator[dict[str,
 
 def _together(record: Record, row: dict[str, str]) -> Together:
     """What a row of SAMVAR_HAP of a record says."""
-    own = f"{record.pos}_{record.ref}_{row['ALLELE']}"
-    places = [place.split("_") for place in (own, *row["PARTNERS"].split(info.PARTNER))]
-    places.sort(key=lambda place: int(place[0]))
-    request = IN_CIS.join(":".join((record.contig, *place)) for place in places)
+    request = spelled_in_cis(record, row["ALLELE"], row["PARTNERS"])
     largest, delta = max((float(row[f"DS_{name}"]), WHAT[name]) for name in NAMES)
     event = row["EVENT"].replace("_", " ")
     return Together(request, row["SYMBOL"], int(row["COPIES"]), largest, delta, event)
