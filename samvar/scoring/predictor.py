@@ -18,7 +18,7 @@ from ..errors import SamvarError
 from ..genomics.window import Window
 from ..model.bundle import Bundle
 from ..model.device import device_of
-from ..model.sam import SAM
+from ..model.sam import for_scoring
 from .arrays import Floats
 from .batches import Batches
 from .tiles import Detected, Reference, alternative
@@ -69,11 +69,11 @@ class Predictor:
     def __init__(self, bundle: Bundle, device: str = "cpu", threads: int = 1):
         self.bundle = bundle
         _return_memory()
-        self.models: list[SAM] = [m.eval().requires_grad_(False) for m in bundle.models]
+        self.models = [for_scoring(m) for m in bundle.models]
         self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
         self._rows = ROWS if all(m.config.channels >= WIDE for m in self.models) else 1
-        self._workers = ThreadPoolExecutor(threads, "samvar", torch.set_num_threads, (1,))
+        self._workers = ThreadPoolExecutor(threads, "samvar", _begin)
         where = device_of(device)
         self.batches = Batches(self.models, where) if where.type != "cpu" else None
         self._feeder = ThreadPoolExecutor(1, "samvar-device")
@@ -229,6 +229,14 @@ def _probabilities(detected: Detected) -> _OfSeed:
         return _OfSeed(reference.read(h, near), reference.read(h_alt, near_alt), made)
     both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, n)
     return _OfSeed(both[:n], torch.where(same[:, None, None], both[:n], both[n:]), made)
+
+
+def _begin() -> None:
+    """Prepare a worker: one thread for each operation, and 0 where a number is too small for fp32
+    to hold well, as weights of far bases in attention often are: a CPU takes ten times as long for
+    those."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
 
 
 def _return_memory() -> None:

@@ -2,12 +2,14 @@
 """The speed of this tree next to that of another one, such as a worktree of an earlier commit.
 
     git worktree add OLD COMMIT
-    python tests/benchmarks/beside.py DATA OLD --json OUT [--snvs 300] [--rounds 3] [--model paper]
+    python tests/benchmarks/beside.py DATA OLD --json OUT [--snvs 300] [--rounds 3] [--model default]
+        [--apart]
 
 DATA holds vcf/, genome/ and annotation/. `samvar annotate` of the same SNVs of the 1000 Genomes
 chr20 file, one thread, by either tree in alternating rounds; a file with one SNV gives the time of
 the start, which is subtracted. CPU time, so that other work on the machine counts only as far as it
-slows the cores. --old-model names the bundle there, where it had another name.
+slows the cores. --apart: SNVs 1,000 bases or more from each other, as in a genome. --old-model
+names the bundle there, where it had another name.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from statistics import median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from speed import Variant, machine, real_variants  # noqa: E402
+from speed import Variant, apart, machine, real_variants  # noqa: E402
 from startup import HEADER, cpu_seconds  # noqa: E402
 
 from samvar.files import write  # noqa: E402
@@ -37,12 +39,14 @@ def main() -> None:
     parser.add_argument("--json", required=True)
     parser.add_argument("--snvs", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="paper")
+    parser.add_argument("--model", default="default")
     parser.add_argument("--old-model", default="default")
+    parser.add_argument("--apart", action="store_true")
     args = parser.parse_args()
     data = lambda *p: os.path.abspath(os.path.join(args.data, *p))  # noqa: E731
     table = data("annotation", "canonical.hg19.tsv.gz")
     snvs = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), table)["snv"]
+    snvs = apart(snvs) if args.apart else snvs
     trees = {
         "new": (os.path.dirname(os.path.dirname(HERE)), args.model),
         "old": (os.path.abspath(args.old), args.old_model),
@@ -65,6 +69,7 @@ def main() -> None:
         old_by_new=median(ratios),
         ratios=ratios,
         snvs=args.snvs,
+        apart=args.apart,
         old=commit(trees["old"][0]),
         new=commit(trees["new"][0]),
         models={tree: model for tree, (_, model) in trees.items()},
