@@ -2,8 +2,8 @@
 """The speed of this tree next to that of another one, such as a worktree of an earlier commit.
 
     git worktree add OLD COMMIT
-    python tests/benchmarks/beside.py DATA OLD --json OUT [--snvs 300] [--rounds 3] [--model default]
-        [--apart]
+    python tests/benchmarks/beside.py DATA OLD --json OUT [--snvs 300] [--rounds 3]
+        [--apart] [--model default]
 
 DATA holds vcf/, genome/ and annotation/. `samvar annotate` of the same SNVs of the 1000 Genomes
 chr20 file, one thread, by either tree in alternating rounds; a file with one SNV gives the time of
