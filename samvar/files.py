@@ -6,6 +6,7 @@ import codecs
 import errno
 import gzip
 import io
+import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -164,3 +165,12 @@ def write(path: str, content: str | bytes) -> None:
     written."""
     with new_file(path, "wb") as handle:
         handle.write(content if isinstance(content, bytes) else content.encode())
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """What a JSON file holds, {} where there is no such file."""
+    if not os.path.exists(path):
+        return {}
+    with open(path) as handle:
+        content: dict[str, Any] = json.load(handle)
+    return content

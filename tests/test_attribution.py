@@ -228,7 +228,7 @@ def test_where_the_integral_does_not_settle_sites_are_switched(setting, change, 
     monkeypatch.setattr(attribution, "STEPS", ())
     for a in attribute(setting[1], scored, deltas, 0.0):
         assert abs(a.residual) < 1e-5
-    monkeypatch.setattr(attribution, "ORDERS", 200)
+    monkeypatch.setattr(attribution, "ORDERS", 60)
     many = attribute(setting[1], scored, deltas, 0.0)
     monkeypatch.setattr(attribution, "STEPS", (64,))
     monkeypatch.setattr(attribution, "COMPLETE", 1.0)

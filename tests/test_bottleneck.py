@@ -85,7 +85,7 @@ def test_the_shipped_layout_is_two_core_sites_and_the_rbps():
 def test_scores_are_those_of_the_plain_path(genome, predictor, strand):
     w = window(genome, predictor, strand, 0, "GGATC")
     scored = predictor.score(w)
-    for found, plain in zip((scored.ref, scored.alt), toy.plain_scores(predictor.models, w)):
+    for found, plain in zip((scored.ref, scored.alt), toy.plain_scores(predictor.bundle.models, w)):
         np.testing.assert_allclose(found, plain, atol=1e-5)
 
 

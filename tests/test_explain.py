@@ -169,7 +169,7 @@ def test_probabilities_of_every_position_are_the_models(parts, files, tmp_path, 
     shown = windows(genome, annotation, predictor, change, options)
     assert len(told) == len(tables) == len(shown) == 2
     for window, found, table in zip(shown, told, tables):
-        sides = zip(("ref", "alt"), toy.plain_scores(predictor.models, window), (ref, alt))
+        sides = zip(("ref", "alt"), toy.plain_scores(predictor.bundle.models, window), (ref, alt))
         for side, plain, allele in sides:
             for kind, expected in zip(("acceptor", "donor"), plain.mean(0)):
                 there = [p for p in found[side][kind] if p is not None]

@@ -190,7 +190,7 @@ def test_damaged_fasta_and_index(files, tmp_path, seed, index):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_killed_run_leaves_no_file_or_a_whole_one(files, tmp_path, number):
     path = toy.vcf(
-        tmp_path / "x.vcf", *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 60_000
+        tmp_path / "x.vcf", *[("c", 10, BASES[9], "A" if BASES[9] != "A" else "C")] * 20_000
     )
     out = tmp_path / "out.vcf"
     command = [sys.executable, "-m", "samvar.cli", "annotate", path, *files, "-o", str(out)]

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from samvar.cli import main
 from samvar.errors import DatasetError, RecipeError
 from samvar.model.bundle import learnt_of
+from samvar.model.in_vivo import Bound, InVivo
 from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
 from samvar.training import likeness
 from samvar.training.card import card
@@ -385,17 +386,22 @@ def test_a_bundle_a_card_and_the_list_tell_what_learnt_motifs_look_like(tmp_path
             "am": {"MOTIF_01": dict(sites=50, consensus="YTAAC", nearest=[["SF1", 0.88]])}
         }
     }
-    motif = learnt_of(metrics, "am")["MOTIF_01"]
+    motif = learnt_of(metrics, "am", {})["MOTIF_01"]
     assert motif.text == "learnt, no known protein; sites YTAAC; most like SF1 (0.88)"
-    assert learnt_of(metrics, "fm") == {}
+    assert learnt_of(metrics, "fm", {}) == {}
     config = dict(
         name="x", kinds={}, flank=5, data=dict(train=dict(genes=1, bases=2, introns=3)),
         lesson=dict(teacher="T (GPL)", networks=2, windows=1500, edited=1000, digest="abcdef01"),
     )  # fmt: skip
     storage = dict(precision="fp32", windows=1, largest_error=0.0)
     text = card(config, metrics | dict(storage=storage))
-    assert "| MOTIF_01 | YTAAC | SF1 (0.88) |" in text
+    assert "| MOTIF_01 | YTAAC | SF1 (0.88) |  |" in text
     assert (
         "T (GPL): the mean of 2 networks. Its outputs alone were used, on 1,500 windows of train "
         "genes, 1,000 of them edited versions of another (soft labels abcdef01)." in text
     )
+    qki, none = Bound("QKI", 647, 3.57, 3.1, 4.0), Bound("SRSF9", 12, 1.1, 0.6, 1.7)
+    in_vivo = {"am": {"MOTIF_01": InVivo((qki,), ()), "SRSF9": InVivo((), (none,))}}
+    text = card(config, metrics | dict(storage=storage), in_vivo)
+    assert "| MOTIF_01 | YTAAC | SF1 (0.88) | QKI (3.6) |" in text
+    assert "| SRSF9 (am) | SRSF9 | 12 | 1.10 (0.60-1.70) |" in text

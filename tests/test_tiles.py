@@ -90,7 +90,7 @@ def test_scores_are_those_of_the_plain_path(
         ]
     changed = 0
     for scored in scored_together(predictor, windows):
-        expected = toy.plain_scores(predictor.models, scored.window)
+        expected = toy.plain_scores(predictor.bundle.models, scored.window)
         for found, plain in zip((scored.ref, scored.alt), expected):
             assert found.shape == plain.shape
             np.testing.assert_allclose(found, plain, atol=1e-5)
@@ -183,7 +183,7 @@ def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):
             for g in GENES
             if g.start < variant.span[1] and variant.span[0] < g.end
         ]
-    plain = [toy.plain_scores(predictor.models, w) for w in windows]
+    plain = [toy.plain_scores(predictor.bundle.models, w) for w in windows]
     predictor.batches = Batches(predictor.models, torch.device("cpu"))
     scored = scored_together(predictor, windows[:-3])
     scored += [predictor.score(w) for w in windows[-3:]]
@@ -228,7 +228,7 @@ def test_scores_of_the_shipped_bundle_are_those_of_the_plain_path(genome):
             window = make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
             scored = predictor.score(window)
             for found, plain in zip(
-                (scored.ref, scored.alt), toy.plain_scores(predictor.models, window)
+                (scored.ref, scored.alt), toy.plain_scores(predictor.bundle.models, window)
             ):
                 np.testing.assert_allclose(found, plain, atol=1e-5)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from .genes import Annotation, Gene, Transcript
 from .genome import Genome, decode, reverse_complement
@@ -19,9 +20,11 @@ CHECKED = 200  # coding transcripts that are looked at
 def with_stop_codons(genome: Genome, annotation: Annotation) -> Annotation:
     """The same annotation where its coding sequences mostly end with a stop codon; where they are
     mostly followed by one, each that is gets it."""
-    coding = [g for g in annotation.genes if g.chosen.coding and genome.contig(g.contig)]
+    known = [g for g in annotation.genes if genome.contig(g.contig)]
+    every = -(-len(known) // CHECKED) or 1
+    spread = (g for first in range(every) for g in known[first::every])
     ends = followed = 0
-    for gene in coding[:: -(-len(coding) // CHECKED) or 1]:
+    for gene in islice((g for g in spread if g.chosen.coding), CHECKED):
         own = TranscriptMap.of(gene)
         ends += _codon(genome, own, -3) in STOPS
         followed += _lacks_stop(genome, own)

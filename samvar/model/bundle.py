@@ -15,6 +15,7 @@ from .. import files
 from ..errors import BundleError
 from .bottleneck import Layout
 from .evidence import Evidence, evidence_of
+from .in_vivo import Bound, InVivo, in_vivo_of
 from .sam import SAM, Config, FixedMotifs
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(__file__)), "weights")
@@ -50,16 +51,19 @@ class Background:
 class LearntMotif:
     """What a motif without a protein of its own looks like: the `consensus` of its sites (IUPAC, 5'
     to 3'), and the proteins whose affinities tell these sites from any sequence best, with the area
-    under the ROC curve, the best first."""
+    under the ROC curve, the best first. `bound`: the proteins that bind its sites in cells."""
 
     consensus: str
     nearest: tuple[tuple[str, float], ...]
+    bound: tuple[Bound, ...] = ()
 
     @property
     def text(self) -> str:
         """In words."""
         proteins = ", ".join(f"{name} ({area:.2f})" for name, area in self.nearest)
-        return f"learnt, no known protein; sites {self.consensus or 'N'}; most like {proteins}"
+        told = f"learnt, no known protein; sites {self.consensus or 'N'}; most like {proteins}"
+        in_cells = ", ".join(b.text for b in self.bound)
+        return f"{told}; bound in cells by {in_cells}" if self.bound else told
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Bundle:
     train background`), `evidence`: how sure a score is, `calibration`: the temperature, relative to
     the models' own, at which site probabilities are shares of true sites among validation genes;
     None where the bundle has none for these models. `learnt`: what the motifs without a protein
-    look like, by name; of those with hardly any sites nothing is known.
+    look like, by name; of those with hardly any sites nothing is known. `in_vivo`: what binds the
+    sites of each motif in cells, {} where that was not measured.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Bundle:
     evidence: Evidence | None = None
     calibration: float | None = None
     learnt: dict[str, LearntMotif] = field(default_factory=dict)
+    in_vivo: dict[str, InVivo] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -150,6 +156,7 @@ def load_bundle(name: str) -> Bundle:
         members, metrics = config["kinds"][kind], metrics_of(folder)
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]
         sha256 = identity(config, kind)
+        in_vivo = in_vivo_of(folder, kind, sha256)
         return Bundle(
             config["name"],
             kind,
@@ -164,7 +171,8 @@ def load_bundle(name: str) -> Bundle:
             frozenset(nearly_silent(metrics, kind)),
             evidence_of(folder, kind, sha256),
             calibration_of(metrics, kind, sha256),
-            learnt_of(metrics, kind),
+            learnt_of(metrics, kind, in_vivo),
+            in_vivo,
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as e:
         raise BundleError(f"cannot load bundle {folder}: {e}") from e
@@ -172,11 +180,7 @@ def load_bundle(name: str) -> Bundle:
 
 def metrics_of(folder: str) -> dict:
     """What metrics.json of a bundle's folder says; nothing where there is none."""
-    path = os.path.join(folder, "metrics.json")
-    if not os.path.exists(path):
-        return {}
-    with open(path) as handle:
-        return json.load(handle)
+    return files.read_json(os.path.join(folder, "metrics.json"))
 
 
 def nearly_silent(metrics: dict, kind: str) -> list[str]:
@@ -186,11 +190,15 @@ def nearly_silent(metrics: dict, kind: str) -> list[str]:
     return [name for name, share in density.items() if share < NEARLY_SILENT]
 
 
-def learnt_of(metrics: dict, kind: str) -> dict[str, LearntMotif]:
+def learnt_of(metrics: dict, kind: str, in_vivo: dict[str, InVivo]) -> dict[str, LearntMotif]:
     """What the learnt motifs of a kind look like, by metrics.json."""
     found = metrics.get(LEARNT_MOTIFS, {}).get(kind, {})
     return {
-        name: LearntMotif(m["consensus"], tuple((protein, area) for protein, area in m["nearest"]))
+        name: LearntMotif(
+            m["consensus"],
+            tuple((protein, area) for protein, area in m["nearest"]),
+            in_vivo[name].bound if name in in_vivo else (),
+        )
         for name, m in found.items()
     }
 
@@ -218,12 +226,8 @@ def background_file(folder: str, kind: str) -> str:
 
 def background_of(folder: str, kind: str, sha256: str) -> Background | None:
     """The background of the models with this `identity`, None where the folder has none of them."""
-    path = background_file(folder, kind)
-    if not os.path.exists(path):
-        return None
-    with open(path) as handle:
-        content = json.load(handle)
-    if content["sha256"] != sha256:
+    content = files.read_json(background_file(folder, kind))
+    if content.get("sha256") != sha256:
         return None
     return Background(*(content[k] for k in ("n", "effects", "least_effect", "least_delta")))
 

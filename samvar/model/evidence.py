@@ -3,11 +3,12 @@ functionally tested variants, for one bundle's models alone."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
+
+from .. import files
 
 FILE = "evidence.json"  # of a bundle: by kind of its models
 LEVELS = {"strong": 18.7, "moderate": 4.33, "supporting": 2.08}  # odds, Tavtigian 2018
@@ -97,7 +98,7 @@ class Evidence:
 def evidence_of(folder: str, kind: str, sha256: str) -> Evidence | None:
     """The evidence of the models with this `identity`, None where the folder has none of them.
     Raises ValueError or KeyError where the file is not understood."""
-    content = read(folder).get(kind)
+    content = files.read_json(os.path.join(folder, FILE)).get(kind)
     if content is None or content["sha256"] != sha256:
         return None
     ranges = {
@@ -117,13 +118,3 @@ def to_dict(evidence: Evidence, sha256: str) -> dict[str, Any]:
         ranges = [r._asdict() for r in own.ranges]
         measures[measure.value][group.value] = own._asdict() | dict(ranges=ranges)
     return dict(sha256=sha256, n=evidence.n, measures=measures)
-
-
-def read(folder: str) -> dict[str, Any]:
-    """The file of a bundle, by kind; empty where there is none."""
-    path = os.path.join(folder, FILE)
-    if not os.path.exists(path):
-        return {}
-    with open(path) as handle:
-        content: dict[str, Any] = json.load(handle)
-    return content

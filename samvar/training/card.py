@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from .. import files
 from ..errors import BundleError
 from ..model import sam
-from ..model.bundle import LEARNT_MOTIFS, NEARLY_SILENT, nearly_silent, write_manifest
+from ..model.bundle import LEARNT_MOTIFS, NEARLY_SILENT, identity, nearly_silent, write_manifest
+from ..model.in_vivo import InVivo, in_vivo_of
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
@@ -37,7 +39,9 @@ def write_card(folder: str) -> None:
     manifest again. Raises BundleError where these do not have what a card says."""
     config, metrics = (_content(folder, name) for name in ("config.json", "metrics.json"))
     try:
-        text = card(config, metrics)
+        kinds = {kind: identity(config, kind) for kind in config["kinds"]}
+        in_vivo = {kind: in_vivo_of(folder, kind, sha256) for kind, sha256 in kinds.items()}
+        text = card(config, metrics, in_vivo)
     except KeyError as e:
         raise BundleError(
             f"config.json and metrics.json of {folder} have no {e}, which the card needs: bundle "
@@ -55,9 +59,11 @@ def _content(folder: str, name: str) -> dict:
         raise BundleError(f"cannot read {name} of bundle {folder}: {e}") from e
 
 
-def card(config: dict, metrics: dict) -> str:
+def card(
+    config: dict, metrics: dict, in_vivo: Mapping[str, Mapping[str, InVivo]] = MappingProxyType({})
+) -> str:
     """What the bundle was trained on, its numbers, what it is for and not for. `config` and
-    `metrics` are those of the bundle's folder."""
+    `metrics` are those of the bundle's folder; `in_vivo`: of each kind, as `in_vivo_of`."""
     sections = (
         _runs(config),
         _training_data(config["data"]),
@@ -74,7 +80,8 @@ def card(config: dict, metrics: dict) -> str:
         _limits(config, metrics),
         _deviations(),
         _beyond_the_paper(config),
-        _learnt_motifs(metrics),
+        _learnt_motifs(metrics, in_vivo),
+        _names_in_cells(in_vivo),
     )
     return "\n".join(section for section in sections if section) + "\n"
 
@@ -357,16 +364,35 @@ def _beyond_the_paper(config: dict) -> str:
     return "\n".join(["", "Beyond the paper", *lines]) if lines else ""
 
 
-def _learnt_motifs(metrics: dict) -> str:
+def _learnt_motifs(metrics: dict, in_vivo: Mapping[str, Mapping[str, InVivo]]) -> str:
     rows = []
-    for found in metrics.get(LEARNT_MOTIFS, {}).values():
+    for kind, found in metrics.get(LEARNT_MOTIFS, {}).items():
         for name, motif in found.items():
             nearest = ", ".join(f"{protein} ({area:.2f})" for protein, area in motif["nearest"])
-            rows.append(f"{name} | {motif['consensus']} | {nearest}")
+            known = in_vivo.get(kind, {}).get(name)
+            in_cells = ", ".join(b.text for b in known.bound) if known else ""
+            rows.append(f"{name} | {motif['consensus']} | {nearest} | {in_cells}")
     return _table(
-        "Learnt motifs: their sites in validation genes, and the proteins whose affinities tell "
-        "these from any sequence best (AUROC)",
-        "motif | consensus | nearest",
+        "Learnt motifs: their sites in validation genes, the proteins whose affinities tell these "
+        "from any sequence best (AUROC), and those in whose CLIP peaks sites lie more often than "
+        "expected (how many times as often)",
+        "motif | consensus | nearest | bound in cells by",
+        rows,
+    )
+
+
+def _names_in_cells(in_vivo: Mapping[str, Mapping[str, InVivo]]) -> str:
+    rows = [
+        f"{name} ({kind}) | {b.protein} | {b.sites} | "
+        f"{b.enrichment:.2f} ({b.lower:.2f}-{b.upper:.2f})"
+        for kind, motifs in in_vivo.items()
+        for name, known in sorted(motifs.items())
+        for b in known.own
+    ]
+    return _table(
+        "Names against CLIP: sites in the peaks of the protein itself, and how many times as many "
+        "as expected of exons or introns, and of G and C, like theirs (`evaluate/in_vivo.py`)",
+        "motif | protein | sites in its peaks | enrichment",
         rows,
     )
 

@@ -33,6 +33,7 @@ from ..genomics.variant import Status, Variant
 from ..genomics.window import Place, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, NO_MOTIF, Entry
 from ..model.bundle import Background, Bundle, LearntMotif
+from ..model.in_vivo import InVivo
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
@@ -173,6 +174,7 @@ class GeneView:
     consequences: tuple[Consequence, ...] = ()
     sureness: tuple[Sureness, ...] = ()
     learnt: Mapping[str, LearntMotif] = field(default_factory=dict)  # as `Bundle.learnt`
+    in_vivo: Mapping[str, InVivo] = field(default_factory=dict)  # as `Bundle.in_vivo`
     told: Told | None = None  # second opinions on the causes, where they were asked for
 
     @property
@@ -305,14 +307,27 @@ class Explanation:
     partners: tuple[Allele, ...] = ()  # further variants of a haplotype that is explained
 
     @property
+    def motif_notes(self) -> dict[str, str]:
+        """What is known of the motifs among the causes, in words: of a learnt one what it looks
+        like, of an RBP's whether the protein binds such sites in cells."""
+        notes = {}
+        for view in self.genes:
+            names = sorted({part.rbp for cause in view.causes or [] for part in cause.parts})
+            for name in names:
+                if name in view.learnt:
+                    notes[name] = view.learnt[name].text
+                elif name in view.in_vivo and view.in_vivo[name].own:
+                    notes[name] = view.in_vivo[name].text
+        return notes
+
+    @property
     def learnt_causes(self) -> dict[str, LearntMotif]:
-        """What the learnt motifs among the causes look like, as far as that is known."""
+        """The learnt motifs among the causes, as far as something is known of them."""
         return {
-            part.rbp: view.learnt[part.rbp]
+            name: view.learnt[name]
             for view in self.genes
-            for cause in view.causes or []
-            for part in sorted(cause.parts, key=lambda p: p.rbp)
-            if part.rbp in view.learnt
+            for name in self.motif_notes
+            if name in view.learnt
         }
 
     @property
@@ -489,8 +504,8 @@ def _view(
     transcripts = window.gene.selected(options.transcripts)
     outcomes = consequences(predictor, scored, found, transcripts, options.event_min)
     sure = tuple(sureness(predictor.bundle.evidence, window, found, outcomes))
-    learnt = predictor.bundle.learnt
-    return GeneView(window, ref, alt, found, causes, outcomes, sure, learnt)
+    known = predictor.bundle.learnt, predictor.bundle.in_vivo
+    return GeneView(window, ref, alt, found, causes, outcomes, sure, *known)
 
 
 def explain_region(

@@ -286,14 +286,14 @@ def _cause_table(cause: Attribution, e: Explanation, told: Told | None) -> str:
         f"<h3>Why {WHAT[NAMES[cause.delta]]} {cause.value:.4f}</h3>"
         f'<p class="note">effects on the probability of the {kind}, which changes by '
         f"{cause.value * sign:+.4f}</p>"
-        f'{table(heads, cells)}<p class="note">By family: {grouped}</p>{_learnt(e, rows)}'
+        f'{table(heads, cells)}<p class="note">By family: {grouped}</p>{_notes(e, rows)}'
     )
 
 
-def _learnt(e: Explanation, rows: Sequence[Part]) -> str:
-    """What the learnt motifs among the rows look like."""
+def _notes(e: Explanation, rows: Sequence[Part]) -> str:
+    """What is known of the motifs among the rows."""
     shown = {p.rbp for p in rows}
-    told = [f"{escape(n)}: {escape(m.text)}" for n, m in e.learnt_causes.items() if n in shown]
+    told = [f"{escape(n)}: {escape(note)}" for n, note in e.motif_notes.items() if n in shown]
     return f'<p class="note">{"<br>".join(told)}</p>' if told else ""
 
 

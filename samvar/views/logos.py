@@ -337,8 +337,9 @@ def listing(predictor: Predictor) -> list[str]:
     psams += [0] * (len(names) - len(psams))  # of learnt motifs
     lines = ["rbp\tpsams\tpercent_of_random_bases\tfamily\tremark"]
     for rbp, n, density in sorted(zip(names, psams, 100 * sites / RANDOM_BASES)):
-        remarks = [bundle.learnt[rbp].text] if rbp in bundle.learnt else []
-        remark = "; ".join(remarks + ["nearly silent"] * (rbp in bundle.silent))
+        in_cells = bundle.in_vivo[rbp].text if rbp in bundle.in_vivo else ""
+        looks = bundle.learnt[rbp].text if rbp in bundle.learnt else in_cells
+        remark = "; ".join([looks] * bool(looks) + ["nearly silent"] * (rbp in bundle.silent))
         lines.append(f"{rbp}\t{n}\t{density:.4f}\t{bundle.families.get(rbp, rbp)}\t{remark}")
     return lines
 

@@ -30,9 +30,14 @@ def to_dict(e: Explanation) -> dict:
         in_cis=[a._asdict() for a in e.partners],
         status=e.status.name,
         model=e.model,
+        motif_notes=e.motif_notes,
         genes=[_gene_dict(v, e.background) for v in e.genes],
         learnt_motifs={
-            name: dict(consensus=m.consensus, nearest=[dict(rbp=r, auroc=a) for r, a in m.nearest])
+            name: dict(
+                consensus=m.consensus,
+                nearest=[dict(rbp=r, auroc=a) for r, a in m.nearest],
+                bound_in_cells=[b._asdict() for b in m.bound],
+            )
             for name, m in e.learnt_causes.items()
         },
     )
@@ -199,8 +204,8 @@ def to_text(e: Explanation, check: bool = False, most: int = 12, named: bool = F
             if view.deltas is None
             else _causes_text(view, view.deltas, e.background, check, most)
         )
-    if e.learnt_causes:
-        lines += ["", *(f"{name}: {motif.text}" for name, motif in e.learnt_causes.items())]
+    if e.motif_notes:
+        lines += ["", *(f"{name}: {told}" for name, told in e.motif_notes.items())]
     return "\n".join(lines) + "\n"
 
 

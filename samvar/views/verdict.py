@@ -190,9 +190,15 @@ def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
         return "the splice site itself" if at_site else "another splice site nearby"
     if not is_learnt(part.rbp):
         return f"a site of {part.rbp} {happened}"
-    nearest = [name for name, _ in learnt[part.rbp].nearest[:2]] if part.rbp in learnt else []
-    like = f" (like those of {' and '.join(nearest)})" if nearest else ""
-    return f"a site of the learnt motif {part.rbp}{like} {happened}"
+    if part.rbp not in learnt:
+        return f"a site of the learnt motif {part.rbp} {happened}"
+    motif = learnt[part.rbp]
+    like = f"like those of {' and '.join(name for name, _ in motif.nearest[:2])}"
+    if motif.bound:
+        like += (
+            f"; such sites are bound in cells by {' and '.join(b.protein for b in motif.bound[:2])}"
+        )
+    return f"a site of the learnt motif {part.rbp} ({like}) {happened}"
 
 
 def _against(event: Event, consequence: Consequence) -> Iterator[str]:

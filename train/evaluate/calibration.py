@@ -43,7 +43,7 @@ from samvar.annotate import Options, score
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bundle import Bundle, load_bundle, write_manifest
-from samvar.model.evidence import FILE, Evidence, Group, Measure, Range, Ranges, read, to_dict
+from samvar.model.evidence import FILE, Evidence, Group, Measure, Range, Ranges, to_dict
 from samvar.scoring.effects import ScoredAllele
 from samvar.scoring.groups import group_of
 from samvar.scoring.predictor import Predictor
@@ -141,8 +141,9 @@ def main() -> None:
     args = parser.parse_args()
     bundle = load_bundle(args.model)
     found = evidence(measured(args.data, bundle))
-    content = read(bundle.folder) | {bundle.kind: to_dict(found, bundle.sha256)}
-    files.write(os.path.join(bundle.folder, FILE), json.dumps(content, indent=1) + "\n")
+    path = os.path.join(bundle.folder, FILE)
+    content = files.read_json(path) | {bundle.kind: to_dict(found, bundle.sha256)}
+    files.write(path, json.dumps(content, indent=1) + "\n")
     write_manifest(bundle.folder)
     for (measure, group), own in found.ranges.items():
         print(measure.value, group.value, own.genes_changing, own.genes_others)

@@ -17,6 +17,8 @@ shown       annotate's defaults would list that part
 chance      the share of the other cases' factors that would have been right here
 alike       as `factor`, but a learnt motif counts as each of the proteins that it is most like, too
             (the bundle's card names them); with a chance of its own
+in_cells    as `factor`, but a learnt motif counts as each of the proteins that bind its sites in
+            cells, by CLIP (the card names them, too); with a chance of its own
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Variant, normalise
 from samvar.genomics.window import make_window
-from samvar.model.bundle import LearntMotif, load_bundle
+from samvar.model.bundle import Bundle, load_bundle
 from samvar.scoring import attribution, deltas
 from samvar.scoring.predictor import Predictor
 
@@ -74,20 +76,28 @@ def reported(row: dict) -> set[tuple[str, str]]:
 def match(
     parts: list[attribution.Part],
     wanted: set[tuple[str, str]],
-    learnt: Mapping[str, LearntMotif] = MappingProxyType({}),
+    count_as: Mapping[str, list[str]] = MappingProxyType({}),
 ) -> dict | None:
     """The strongest wanted part that adds to the delta, or the strongest that does not; None where
-    none shows. `learnt`: motifs that count as their nearest proteins, too."""
+    none shows. `count_as`: motif -> proteins that it counts as, too."""
 
     def is_wanted(part: attribution.Part) -> bool:
-        nearest = [name for name, _ in learnt[part.rbp].nearest] if part.rbp in learnt else []
-        return any((name, part.event) in wanted for name in (part.rbp, *nearest))
+        names = part.rbp, *count_as.get(part.rbp, [])
+        return any((name, part.event) in wanted for name in names)
 
     found = [(i, p) for i, p in enumerate(parts, 1) if is_wanted(p) and round(p.effect, 4)]
     if not found:
         return None
     rank, part = min(found, key=lambda f: (f[1].effect < 0, f[0]))
     return dict(rank=rank, **show(part))
+
+
+def meanings(bundle: Bundle) -> dict[str, dict[str, list[str]]]:
+    """What learnt motifs count as, by name: those that they are like, and those that bind them."""
+    return dict(
+        alike_chance={k: [protein for protein, _ in m.nearest] for k, m in bundle.learnt.items()},
+        in_cells_chance={k: [b.protein for b in m.bound] for k, m in bundle.learnt.items()},
+    )
 
 
 def adds(factor: dict | None) -> bool:
@@ -151,7 +161,7 @@ def score(
         "pseudo-exon": gained and not known,
     }
     factor = match(parts, reported(row))
-    alike = match(parts, reported(row), predictor.bundle.learnt)
+    alike, in_cells = (match(parts, reported(row), m) for m in meanings(predictor.bundle).values())
     effect = row["published_effect"]
     return dict(
         name=row["name"],
@@ -170,6 +180,8 @@ def score(
         right=adds(factor),
         alike=alike,
         alike_right=adds(alike),
+        in_cells=in_cells,
+        in_cells_right=adds(in_cells),
         shown=adds(factor) and value >= Options.rbp_min and factor["rank"] <= Options.rbp_max,
     ), parts
 
@@ -204,8 +216,8 @@ def main() -> None:
     for row in rows:
         case, parts = score(row, *files[row["genome"]], predictor, args.distance)
         others = [r for r in rows if r["published_factor"] != row["published_factor"]]
-        for key, learnt in (("chance", {}), ("alike_chance", bundle.learnt)):
-            found = [adds(match(parts, reported(r), learnt)) for r in others]
+        for key, count_as in ({"chance": {}} | meanings(bundle)).items():
+            found = [adds(match(parts, reported(r), count_as)) for r in others]
             case[key] = round(sum(found) / len(found), 3)
         cases.append(case)
         print(
@@ -219,7 +231,8 @@ def main() -> None:
             case["factor"],
             sep="\t",
         )
-    count = {k: sum(c[k] for c in cases) for k in ("direction", "right", "shown", "alike_right")}
+    counted = "direction", "right", "shown", "alike_right", "in_cells_right"
+    count = {k: sum(c[k] for c in cases) for k in counted}
     count["direction_and_right"] = sum(c["direction"] and c["right"] for c in cases)
     wanted = {"skipping": -1, "inclusion": 1}
     count["exon_right"] = sum(
@@ -234,6 +247,7 @@ def main() -> None:
         exon_n=sum(c["exon"] is not None for c in cases),
         right_by_chance=round(sum(c["chance"] for c in cases), 2),
         alike_by_chance=round(sum(c["alike_chance"] for c in cases), 2),
+        in_cells_by_chance=round(sum(c["in_cells_chance"] for c in cases), 2),
         cases=cases,
     )
     print({k: v for k, v in result.items() if k != "cases"})

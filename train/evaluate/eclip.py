@@ -52,16 +52,18 @@ MIN_HITS = 10
 RESAMPLES = 200
 
 
-def read_peaks(folder: str, rbps: list[str], extend: int, extend5: int) -> tuple[dict, dict]:
+def read_peaks(
+    folder: str, rbps: list[str] | None = None, extend: int = 0, extend5: int = 0
+) -> tuple[dict, dict]:
     """({(contig, strand): [(rbp, start, end)]}, {rbp: names of its experiments}) of the proteins
-    among `rbps`."""
+    among `rbps`, or of all."""
     with open(os.path.join(folder, "metadata.tsv")) as f:
         meta = {row["File accession"]: row for row in csv.DictReader(f, delimiter="\t")}
     peaks, experiments = defaultdict(list), defaultdict(list)
     for path in sorted(glob.glob(os.path.join(folder, "*.bed.gz"))):
         accession = os.path.basename(path).removesuffix(".bed.gz")
         rbp = meta[accession]["Experiment target"].removesuffix("-human")
-        if rbp not in rbps:
+        if rbps is not None and rbp not in rbps:
             continue
         experiments[rbp].append(f"{accession} {meta[accession]['Biosample term name']}")
         with gzip.open(path, "rt") as f:
