@@ -40,8 +40,8 @@ def test_sites_are_expected_in_peaks_as_often_as_bases_of_their_stratum(script):
     active[0, [40, 50]] = True  # one of stratum 1 in a peak
     for gene in range(2):
         counts.add(gene, codes, stratum, [(0, -5, 20), (0, 40, 46)], active)
-    hits, enrichment = counts.enrichment()
-    assert hits.tolist() == [[12]]
+    hits, expected, enrichment = counts.enrichment()
+    assert hits.tolist() == [[12]] and expected == pytest.approx(np.array([[8.4]]), rel=1e-5)
     assert enrichment[:, 0, 0] == pytest.approx(6 / 4.2, rel=1e-5)
     found = script.summary(counts, ["RBFOX2"], ["RBFOX1"], {"RBFOX2": "RBFOX1/RBFOX2"})
     (own,) = found["RBFOX2"]["own"]
@@ -134,3 +134,13 @@ def test_the_list_of_motifs_tells_it(tmp_path):
     with Predictor(load_bundle(folder)) as predictor:
         row = next(r for r in logos.listing(predictor) if r.startswith(f"{name}\t"))
     assert "does not support the name" in row
+
+
+def test_a_protein_with_next_to_no_sites_is_not_listed(script):
+    """No site in its peaks: where six are expected that says something, where three are it does
+    not."""
+    counts = script.Counts(1, 1, 2)
+    counts.known[:, 0], counts.sites[0, 0, 0] = 1000, 30
+    counts.covered[0, :, 0] = 200, 100
+    found = script.summary(counts, ["X"], ["P", "Q"], {"X": "P/Q"})["X"]["own"]
+    assert [(b.protein, b.sites, b.enrichment) for b in found] == [("P", 0, 0.0)]

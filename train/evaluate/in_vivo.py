@@ -14,8 +14,9 @@ and how much of the 101 bases around it is G or C. A site is expected in a peak 
 known base of its stratum is. Enrichment: sites in peaks / expected; 95 % by bootstrap over genes.
 
 A protein binds a motif's sites where FEWEST of them lie in its peaks and the lower end of the
-interval is LEAST or more; those with the highest lower ends are named, NAMED at most. No model was
-chosen by it.
+interval is LEAST or more; those with the highest lower ends are named, NAMED at most. Of the
+proteins that a motif is named for those are listed of which TOLD sites lie in peaks, or are
+expected there. No model was chosen by it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ NEAR = (500, 200, 100, 50)  # bases from an exon
 GC = (0.35, 0.42, 0.5, 0.6)  # shares of G and C between strata
 AROUND = 50  # bases on either side in which G and C are counted
 LEAST, NAMED = 1.2, 3
+TOLD = 5  # sites in peaks, or expected there, for a protein to be listed at all
 RESAMPLES = 200
 TILE = 4096
 
@@ -70,9 +72,9 @@ class Counts:
             self.covered[gene, protein] = np.bincount(stratum[peak & known], minlength=strata)
             self.hits[gene, :, protein] = np.bincount(motif[peak[at]], minlength=len(active))
 
-    def enrichment(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sites in peaks (motifs, proteins), and how many times as many as expected that is
-        (1 + RESAMPLES, motifs, proteins): of the genes as they are, and of genes drawn again."""
+    def enrichment(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sites in peaks and expected ones (motifs, proteins), and the ratio of the two (1 +
+        RESAMPLES, motifs, proteins): of the genes as they are, and of genes drawn again."""
         genes = len(self.known)
         weights = np.random.default_rng(0).multinomial(genes, np.ones(genes) / genes, RESAMPLES)
         weights = np.concatenate((np.ones((1, genes)), weights)).astype(np.float32)
@@ -81,7 +83,8 @@ class Counts:
             share = np.nan_to_num(total(self.covered) / total(self.known)[:, None])
             expected = total(self.sites) @ share.transpose(0, 2, 1)
             hits = total(self.hits)
-            return hits[0].astype(int), np.where(expected > 0, hits / expected, np.nan)
+            ratio = np.where(expected > 0, hits / expected, np.nan)
+            return hits[0].astype(int), expected[0], ratio
 
 
 def strata(gene: Gene, codes: np.ndarray) -> np.ndarray:
@@ -126,7 +129,8 @@ def count(bundle: Bundle, genome: Genome, genes: list[Gene], peaks: dict, protei
 
 def summary(counts: Counts, names: list[str], proteins: list[str], families: dict) -> dict:
     """Of each motif with sites, as the bundle's file has it."""
-    hits, enrichment = counts.enrichment()
+    hits, expected, enrichment = counts.enrichment()
+    told = np.maximum(hits, expected) >= TOLD
     lower, upper = np.percentile(np.nan_to_num(enrichment[1:]), [2.5, 97.5], axis=0)
     found = {}
     for m, name in enumerate(names):
@@ -137,13 +141,14 @@ def summary(counts: Counts, names: list[str], proteins: list[str], families: dic
                 *(round(float(v[m, i]), 3) for v in (enrichment[0], lower, upper)),
             )
             for i, p in enumerate(proteins)
+            if told[m, i]
         ]
         if counts.sites[:, m].any():
             sure = [b for b in bound if b.sites >= FEWEST and b.lower >= LEAST]
             own = families.get(name, name).split("/")
             found[name] = dict(
                 bound=sorted(sure, key=lambda b: -b.lower)[:NAMED],
-                own=[b for b in bound if b.protein in own and np.isfinite(b.enrichment)],
+                own=[b for b in bound if b.protein in own],
             )
     return found
 

@@ -40,9 +40,10 @@ run lssi lssi introns
 run fm fm data --lssi "$out/lssi" --start-from "$human:fm"
 run am am data --lssi "$out/lssi" --start-from "$out/fm"
 
-# 4. A teacher of one's own, and its soft labels, for `am --soft-labels`
+# 4. A teacher of one's own, its soft labels, and an AM that learns from these, too
 run cnn cnn introns
 samvar train teach train/species/windows.toml -d "$out/data.npz" --teacher "$out/cnn" -o "$out/soft" --resume $one
+run am am-taught data --lssi "$out/lssi" --start-from "$out/fm" --soft-labels "$out/soft"
 
 # The human bundle as it is, and the models; no --no-paralogs, as the GFF3 does not tell of paralogs
 score() {  # SET CHROMOSOME TITLE OPTION ...
@@ -53,7 +54,7 @@ score() {  # SET CHROMOSOME TITLE OPTION ...
 evaluate() { score validation Chr2 "$@"; score test Chr4 "$@"; }  # TITLE OPTION ...
 evaluate human-fm --model "$human:fm"
 evaluate human-am --model "$human"
-for name in fm-plain fm am; do evaluate "$name" --run "$out/$name"; done
+for name in fm-plain fm am am-taught; do evaluate "$name" --run "$out/$name"; done
 score validation Chr2 cnn --run "$out/cnn"
 
 # A bundle for `samvar annotate --model FOLDER/a_thaliana`
