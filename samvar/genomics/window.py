@@ -3,7 +3,7 @@ strands, both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -84,6 +84,12 @@ class Window:
         """Index of a base among `length`, in genome order -> in transcript order; its own
         inverse."""
         return index if self.direction > 0 else length - 1 - index
+
+    @property
+    def locus(self) -> Hashable:
+        """What the reference's sequence along the gene depends on."""
+        gene = self.gene
+        return self.genome, self.variant.contig, gene.start, gene.end, gene.strand
 
     @property
     def origin(self) -> int:

@@ -771,18 +771,20 @@ class Aggregator(nn.Module):
                 g = g.index_copy(0, sites + start, passed * u[sites + start])
         return g
 
-    def read(self, h, core, same: tuple[int, int] = (0, 0), direct=None, kinds: int = 1):
+    def read(self, h, core, same: tuple[int, int] = (0, 0), direct=None, like=None):
         """h (N, 2 units, L), core scores (N, K, n) and direct effects (N, 2, n) of the middle n
         positions -> their log-probabilities (N, 3, n). The LSTM sees all L positions; each
         direction stops after the last one that is asked for. `same`: so many positions at the start
-        and at the end hold the same in rows i, i + kinds, i + 2 kinds ..., and are read once."""
+        and at the end hold the same in row i as in row `like[i]` (N,), which is one of the first
+        rows, or row 0, and are read there alone."""
         margin, n = (h.shape[-1] - core.shape[-1]) // 2, core.shape[-1]
         h = h.transpose(1, 2).float()
+        like = torch.zeros(len(h), dtype=torch.long, device=h.device) if like is None else like
         with torch.autocast(h.device.type, enabled=False):
             if margin:
                 before, after = (min(some, margin) for some in same)
-                forward = self._direction(h[:, : margin + n], "", before, kinds)[:, -n:]
-                backward = self._direction(h[:, margin:].flip(1), "_reverse", after, kinds)[:, -n:]
+                forward = self._direction(h[:, : margin + n], "", before, like)[:, -n:]
+                backward = self._direction(h[:, margin:].flip(1), "_reverse", after, like)[:, -n:]
                 memory = torch.cat((forward, backward.flip(1)), 2)
             else:
                 memory = self.lstm(h)[0]
@@ -800,7 +802,7 @@ class Aggregator(nn.Module):
                     out = out + F.pad(NO_SITE * (above_floor == 0), (1, 0))
             return torch.log_softmax(out, -1).transpose(1, 2)
 
-    def _direction(self, h, suffix: str, same: int, kinds: int):
+    def _direction(self, h, suffix: str, same: int, like):
         """h (N, L, 2 units) -> (N, L - same, units), one way of the LSTM."""
         weights = [
             getattr(self.lstm, f"{w}_l0{suffix}")
@@ -810,10 +812,11 @@ class Aggregator(nn.Module):
         def run(x, state):
             return torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, True)
 
+        kinds = int(like.max()) + 1
         state = (h.new_zeros(1, kinds, self.lstm.hidden_size),) * 2
         if same:
             state = run(h[:kinds, :same], state)[1:]
-        return run(h[:, same:], tuple(s.repeat(1, len(h) // kinds, 1) for s in state))[0]
+        return run(h[:, same:], tuple(s[:, like] for s in state))[0]
 
 
 # ---------------------------------------------------------------------------------------- the model

@@ -227,8 +227,11 @@ def _probabilities(detected: Detected) -> _OfSeed:
     near_alt, made = alt.near(stretch), detected._replace(h=h_alt)
     if alt.shift:
         return _OfSeed(reference.read(h, near), reference.read(h_alt, near_alt), made)
-    both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, n)
-    return _OfSeed(both[:n], torch.where(same[:, None, None], both[:n], both[n:]), made)
+    own = alt.frames()
+    like = torch.tensor([*range(len(h)), *own])
+    both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, like)
+    ref = both[own]
+    return _OfSeed(ref, torch.where(same[:, None, None], ref, both[len(h) :]), made)
 
 
 def _begin() -> None:

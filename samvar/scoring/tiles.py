@@ -56,8 +56,7 @@ class Reference:
         )
 
     def _tile(self, window: Window, stage: str, index: int) -> torch.Tensor:
-        gene = window.gene
-        key = window.genome, window.variant.contig, gene.start, gene.end, gene.strand, stage, index
+        key = window.locus, stage, index
         with self._lock:
             kept = self._kept.get(key)
             future: Future[torch.Tensor] = Future() if kept is None else kept
@@ -123,10 +122,10 @@ class Reference:
         h: torch.Tensor,
         near: torch.Tensor,
         same: tuple[int, int] = (0, 0),
-        kinds: int = 1,
+        like: torch.Tensor | None = None,
         everywhere: bool = False,
     ) -> torch.Tensor:
-        """h, `same` and `kinds` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of
+        """h, `same` and `like` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of
         attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor.
         `everywhere`: with gradients also of direct effects of entries that hold nothing."""
         reach = self.model.config.attention_reach
@@ -135,7 +134,7 @@ class Reference:
         direct = (aggregator.direct if everywhere else aggregator.direct_of_sites)(
             self._embed(near)
         )
-        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, kinds)
+        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, like)
         return log_p[:, 1:].exp()
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -213,12 +212,20 @@ class Haplotype:
         u = self.spliced("bottleneck", stretch, (self.first, self.last))
         return u(beyond, self.length - beyond)
 
+    def frames(self) -> list[int]:
+        """Which of the reference's frames is each window's: those of alleles of one place are one.
+        In the order in which they come, from 0."""
+        seen: dict[Hashable, int] = {}
+        return [seen.setdefault((w.locus, w.origin), len(seen)) for w in self.windows]
+
     def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`h` and `near` of the reference, in frames of its own length."""
+        """`h` and `near` of the reference, in frames of its own length, each frame once."""
+        own = self.frames()
+        once = replace(self, windows=tuple(self.windows[own.index(i)] for i in sorted({*own})))
         length = self.length + self.shift
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
-        h = self._reference("h", 0, length)
-        return h, self._reference("bottleneck", beyond, length - beyond)
+        h = once._reference("h", 0, length)
+        return h, once._reference("bottleneck", beyond, length - beyond)
 
     def unedited(self) -> torch.Tensor:
         """(windows, C, last - first + shift): what the reference holds in place of the stretch."""
