@@ -157,6 +157,26 @@ def test_events_and_names_of_the_default():
     assert f"in {alike} a learnt motif is most like such a factor, where {chance:.1f}" in text
 
 
+def test_names_in_cells():
+    motifs = content("weights", "default", "in_vivo.json")["am"]["motifs"]
+    cases = content(OURS, "cases.json")
+    text = " ".join(page("examples/explain.md").split())
+    own = {name: m["own"] for name, m in motifs.items() if m["own"]}
+    sure = {n: b for n, found in own.items() for b in found if b[3] > 1}
+    assert (
+        f"of the {len(own)} RBPs whose protein has CLIP, and sites enough to tell, {len(sure)}"
+        in text
+    )
+    named = ("RBFOX2", "PTBP1", "HNRNPC", "TRA2A", "TARDBP", "HNRNPA1", "SRSF1")
+    assert f"QKI {sure['QKI'][2]:.1f} times as many" in text
+    assert ", ".join(f"{n} {sure[n][2]:.1f}" for n in named) in text
+    for name, motif in (("PTBP1", "MOTIF_08"), ("TRA2A", "MOTIF_11")):
+        protein, _, enrichment, *_ = motifs[motif]["bound"][0]
+        assert protein == name and f"of {name} {enrichment:.1f} times" in text
+    right, chance = cases["in_cells_right"], cases["in_cells_by_chance"]
+    assert f"in {right} of the 21 cases ({chance:.1f} by chance)" in text
+
+
 def test_what_is_left_without_motif_sites():
     suite = content(RESULTS, "suite.json")
     am, fm = (

@@ -7,13 +7,17 @@ from torch.testing import assert_close
 from samvar.model.bottleneck import LSSI_FLOOR, Detection
 from samvar.model.sam import (
     LSSI,
+    NO_BRANCH_POINTS,
     BandedAttention,
     Config,
     FixedMotifs,
+    FoldedUnit,
     Norm,
     Sparse,
     Stack,
+    Unit,
     crop,
+    for_scoring,
     one_hot,
     stack_reach,
     warm_start_am,
@@ -330,3 +334,49 @@ def test_log_probabilities_are_finite_with_nothing_but_unknown_bases():
     left, right = m.config.reach
     out = m(torch.zeros(1, 4, 60 + left + right))
     assert torch.isfinite(out).all() and math.isclose(out.exp().sum().item(), 60, rel_tol=1e-5)
+
+
+@pytest.mark.parametrize("canonical", [True, False])
+def test_a_model_made_for_scoring_gives_the_same(canonical):
+    """With norms that have seen data; the trained model stays as it was."""
+    model = toy.model(branch_point=True, canonical=canonical, effect_bumps=3, learnt_motifs=2)
+    with torch.no_grad():
+        for norm in (m for m in model.modules() if isinstance(m, Norm) and m.affine):
+            for values in (norm.weight, norm.running_var):
+                values.uniform_(0.5, 2)
+            for values in (norm.bias, norm.running_mean):
+                values.uniform_(-1, 1)
+        x = toy.sequence(2, 300, 4)
+        expected = model(x)
+        made = for_scoring(model)
+        torch.testing.assert_close(made(x), expected, atol=1e-5, rtol=1e-5)
+        assert torch.equal(model(x), expected)
+    units = [u for m in made.modules() if isinstance(m, Stack) for u in m.units]
+    assert units and all(isinstance(u, FoldedUnit) for u in units)
+    assert not any(p.requires_grad for p in made.parameters())
+
+
+def test_gradients_pass_through_folded_units():
+    """As through the units themselves."""
+    unit = Unit(6, 3).eval()
+    with torch.no_grad():
+        unit.norm1.running_mean.uniform_(-1, 1)
+        unit.norm2.running_var.uniform_(0.5, 2)
+    found = []
+    for layer in (unit, FoldedUnit(unit)):
+        x = torch.randn(2, 6, 1, 20, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        layer(x).square().sum().backward()
+        found.append(x.grad)
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("canonical", [True, False])
+def test_branch_points_that_cannot_be_are_not_looked_at(canonical, monkeypatch):
+    model = toy.model(branch_point=True, canonical=canonical).eval()
+    x = toy.sequence(1, 200, 4)
+    with torch.no_grad():
+        model.lssi.branch_floor.fill_(NO_BRANCH_POINTS / 2)  # too high for any score, but looked at
+        expected = model.lssi(x)
+        model.lssi.branch_floor.fill_(NO_BRANCH_POINTS)
+        assert torch.equal(model.lssi(x), expected)
+        assert (expected[:, 2] == LSSI_FLOOR).all() and (expected[:, :2] > LSSI_FLOOR).any()

@@ -72,7 +72,7 @@ def variants(rng, n):
 
 
 @pytest.mark.parametrize(
-    "kind, flank, distance, n", [("am", 30, 50, 500), ("fm", 45, 10, 250), ("am", 0, 3, 150)]
+    "kind, flank, distance, n", [("am", 30, 50, 300), ("fm", 45, 10, 150), ("am", 0, 3, 100)]
 )
 def test_scores_are_those_of_the_plain_path(
     genome, tmp_path, kind, flank, distance, n, monkeypatch
@@ -169,6 +169,34 @@ def test_no_digit_of_an_snv_depends_on_its_neighbours(genome, tmp_path, name):
         alone = predictor.exact(before.window)
         np.testing.assert_allclose(alone.ref, before.ref, atol=1e-6)
         np.testing.assert_allclose(alone.alt, before.alt, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["toy16", "default"])
+def test_alleles_of_one_place_share_a_frame(genome, tmp_path, name):
+    """Three SNVs of one base on one strand and one elsewhere have two frames of the reference, in
+    either order, and not a digit is another."""
+    predictor = Predictor(load_bundle(name)) if name == "default" else toy_of(tmp_path, 16)
+    bases = "ACGT".replace(BASES[1049], "")
+    changes = [(1050, b) for b in bases] + [(1090, "ACGT".replace(BASES[1089], "")[0])]
+    windows = [
+        make_window(
+            genome,
+            GENES[0],
+            normalise(genome, "c", pos, BASES[pos - 1], alt),
+            50,
+            predictor.bundle.flank,
+            predictor.reach,
+        )
+        for pos, alt in changes
+    ]
+    for own, frames in ((windows, [0, 0, 0, 1]), (windows[::-1], [0, 1, 1, 1])):
+        scored = scored_together(predictor, own)
+        assert tiles.alternative(predictor.references[0], *own).haplotype.frames() == frames
+        for s in scored:
+            (alone,) = scored_together(predictor, [s.window])
+            assert np.array_equal(s.ref, alone.ref) and np.array_equal(s.alt, alone.alt)
+    assert np.array_equal(scored[1].ref, scored[2].ref)
+    assert any(not np.array_equal(s.ref, s.alt) for s in scored)
 
 
 def test_batches_of_whole_windows_give_the_same(genome, tmp_path, monkeypatch):

@@ -71,6 +71,8 @@ vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.b
 samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
     "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" \
     -f "$data/genome/hg19.fa.gz" -a "$data/annotation/canonical.hg19.tsv.gz" $hg38 $hg38 --model weights/default
+python train/evaluate/in_vivo.py "$data" --model default
+samvar train card weights/default
 evaluate cases "$data" --model default
 evaluate events "$data" --model default
 
@@ -91,5 +93,7 @@ of_large yardstick "$out/pairs" large --families 60
 large --evaluation "$out/large.topk.json" --evaluation "$out/large.test.json" --evaluation "$out/large.variants.json" \
     --evaluation "$out/large.exons.json" --evaluation "$out/large.yardstick.json"
 python train/evaluate/calibration.py "$data" --model large
+python train/evaluate/in_vivo.py "$data" --model large
+samvar train card weights/large
 of_large cases "$data" --model large
 of_large events "$data" --model large
