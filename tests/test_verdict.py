@@ -7,6 +7,7 @@ from samvar.genomics.align import Alignment
 from samvar.genomics.genes import Gene, Transcript
 from samvar.genomics.window import Place
 from samvar.model.bundle import LearntMotif
+from samvar.model.in_vivo import Bound
 from samvar.scoring.attribution import Attribution, Part, PartKind
 from samvar.scoring.consequence import (
     ACCEPTOR,
@@ -84,6 +85,14 @@ def test_only_what_was_searched_is_told():
 def test_how_a_cause_is_named(part, named):
     said = verdict(deltas(DL=0.8), [cause(3, 0.8, part)], consequence(SKIPPED), LEARNT)
     assert f"Cause: {named} (50% of the change)." in said
+
+
+def test_the_surest_protein_that_binds_a_learnt_motif_is_named():
+    bound = Bound("TRA2A", 507, 3.4, 3.0, 3.7), Bound("ZNF622", 2026, 2.0, 1.9, 2.2)
+    learnt = {"MOTIF_11": LearntMotif("GAAG", (("TRA2B", 0.8), ("SRSF1", 0.8)), bound)}
+    part = Part("MOTIF_11", "loss", 190, effect=0.4)
+    said = verdict(deltas(DL=0.8), [cause(3, 0.8, part)], consequence(SKIPPED), learnt)
+    assert "(like those of TRA2B and SRSF1; in cells TRA2A binds such sites) lost" in said
 
 
 def test_nothing_is_said_of_small_changes():

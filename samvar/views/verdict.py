@@ -195,9 +195,7 @@ def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
     motif = learnt[part.rbp]
     like = f"like those of {' and '.join(name for name, _ in motif.nearest[:2])}"
     if motif.bound:
-        like += (
-            f"; such sites are bound in cells by {' and '.join(b.protein for b in motif.bound[:2])}"
-        )
+        like += f"; in cells {motif.bound[0].protein} binds such sites"
     return f"a site of the learnt motif {part.rbp} ({like}) {happened}"
 
 
