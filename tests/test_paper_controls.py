@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
@@ -387,6 +388,58 @@ def test_a_larger_model_is_scored_on_the_same_bases():
     assert np.allclose(found[:, 700:], np.delete(whole, 450, 1), atol=1e-6)
     truth = np.stack([scores.labels == kind for kind in (ACCEPTOR, DONOR)]).astype(float)
     assert (accuracy(truth, scores) == 100).all()
+
+
+def test_windows_around_candidates_are_those_of_their_gene(tmp_path):
+    from eclip_trained import windows
+
+    bases = toy.random_bases(300, 1)
+    genome = Genome(toy.fasta(tmp_path / "g.fa", chr1=bases))
+    genes = load_annotation(
+        toy.gtf(
+            tmp_path / "g.gtf", ("A", "chr1", "+", [(51, 100)]), ("B", "chr1", "-", [(51, 100)])
+        )
+    ).genes
+    found = dict(gene=np.array([1, 0, 0]), at=np.array([10, 0, 49]))
+    codes = windows(genome, genes, found, np.array([2, 0, 1]), 3)
+    last, minus, first = ("".join("ACGTN"[c] for c in row) for row in codes)
+    assert first == "NNN" + bases[50:54] and last == bases[96:100] + "NNN"
+    assert [g.strand for g in genes] == ["+", "-"] and minus == toy.revcomp(bases[86:93])
+
+
+def test_negatives_are_of_the_same_protein_and_kind():
+    from eclip_trained import NEGATIVES, balanced
+
+    n = 4000
+    rng = np.random.default_rng(0)
+    found = dict(rbp=rng.integers(0, 2, n), kind=rng.integers(0, 2, n))
+    found["hit"] = (found["rbp"] == 1) & (found["kind"] == 0) & (rng.random(n) < 0.05)
+    use = np.arange(n) % 2 == 0
+    rows = balanced(found, use)
+    hits = found["hit"][rows].sum()
+    assert hits == (found["hit"] & use).sum() and len(rows) == (1 + NEGATIVES) * hits
+    assert use[rows].all() and set(found["rbp"][rows]) == {1} and set(found["kind"][rows]) == {0}
+
+
+def test_an_adjustment_learns_what_lies_beside_motifs_in_peaks():
+    from eclip_trained import Adjusted, scores, tensors, train
+
+    rng = np.random.default_rng(0)
+    n = 600
+    codes = rng.integers(0, 4, (n, 5)).astype(np.uint8)
+    found = dict(rbp=rng.integers(0, 2, n), affinity=rng.uniform(0.1, 1, n))
+    hit = codes[:, 0] == np.where(found["rbp"] == 0, 1, 2)  # a C before one, a G before the other
+    inputs = tensors(found, np.arange(n), codes)
+    label = torch.from_numpy(hit.astype(np.float32))
+    torch.manual_seed(0)
+    model = Adjusted(2, 16, (3,))
+    losses = train(model, (inputs, label), (inputs, label), epochs=12)
+    value = scores(model, inputs).numpy()
+    assert value.shape == (n,) and min(losses) < losses[0]
+    weaker = inputs[:2] + (inputs[2] - 1,)
+    lower = scores(model, weaker).numpy()
+    slope = model.slope.detach().numpy()[found["rbp"]]
+    assert np.allclose(value - lower, slope, atol=1e-4)
 
 
 PAPER = os.path.join(os.path.dirname(__file__), "..", "train", "paper")
