@@ -136,7 +136,7 @@ def compare(
         n=n,
         spearman=interval(np.append(own.mean(), drawn)),
         of_others=float((table.sum() - own.sum()) / max(n * (n - 1), 1)),
-        p=(1 + at_least) / (1 + PERMUTED),
+        p=float((1 + at_least) / (1 + PERMUTED)),
         same_sign=interval(np.sum(agree, 0)),
         proteins=proteins,
     )
