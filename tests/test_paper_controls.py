@@ -325,6 +325,8 @@ def test_features_count_the_sites_of_a_gene_around_a_base():
     assert BIN == 50 and own[1].tolist() == expected
     (first,) = features(np.array([505]), owner, sites, 2).reshape(1, 2, BINS)
     assert first.sum() == 1 and first[0, middle] == 1  # not those of the gene before
+    (apart,) = features(np.array([300]), owner, sites, 2, near=1).reshape(1, 2, BINS)
+    assert (own - apart)[:, middle].tolist() == [1, 1] and (own - apart).sum() == 2
 
 
 def test_a_classifier_finds_what_tells_sites_from_decoys():

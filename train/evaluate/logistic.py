@@ -9,7 +9,8 @@ one that the bundle was trained on. Sites: acceptors and donors whose core score
 model, for both) is above the floor. Decoys: for each site DECOYS other bases of the nearest core
 score, each taken once; sites without so many within CALIPER nats are left out. So the core score
 tells nothing, and what is around must. Features: the number of sites of each protein, strength left
-out, in BINS bins of BIN bases around the base. Logistic regression for acceptors and donors apart,
+out, in BINS bins of BIN bases around the base; `apart`: without those up to NEAR bases from it,
+whose motifs can see bases of the core site. Logistic regression for acceptors and donors apart,
 with a penalty on squared weights chosen among PENALTIES by FOLDS-fold cross-validation, whole genes
 in a fold. Trained on train genes, drawn until `--bases` are reached; AUROC on all validation genes,
 mean of acceptors and donors too; 95 %: bootstrap over genes, the same ones for both. The AM's
@@ -36,6 +37,7 @@ from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from samvar.training.evaluate import tiles
 
 BIN, BINS = 50, 8  # bases; half of the bins lie on either side
+NEAR = 30  # bases: 20 of an acceptor's core site and 10 of an adjusted motif
 DECOYS = 3
 CALIPER = 0.25
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
@@ -116,16 +118,22 @@ def examples(seen: Seen, kind: int) -> Examples:
 
 
 def features(
-    at: np.ndarray, gene: np.ndarray, sites: tuple[np.ndarray, np.ndarray], channels: int
+    at: np.ndarray,
+    gene: np.ndarray,
+    sites: tuple[np.ndarray, np.ndarray],
+    channels: int,
+    near: int = -1,
 ) -> np.ndarray:
-    """Number of sites (N, channels * BINS) around bases; `gene` (B,) keeps those of others out."""
+    """Number of sites (N, channels * BINS) around bases, more than `near` bases from them; `gene`
+    (B,) keeps those of others out."""
     half = BIN * BINS // 2
     place, channel = sites
     found = np.zeros((len(at), channels * BINS), np.float32)
     first, last = np.searchsorted(place, at - half), np.searchsorted(place, at + half)
     for row, (base, low, high) in enumerate(zip(at, first, last)):
-        own = gene[place[low:high]] == gene[base]
-        column = channel[low:high] * BINS + (place[low:high] - base + half) // BIN
+        distance = place[low:high] - base
+        own = (gene[place[low:high]] == gene[base]) & (np.abs(distance) > near)
+        column = channel[low:high] * BINS + (distance + half) // BIN
         np.add.at(found[row], column[own], 1)
     return found
 
@@ -171,6 +179,13 @@ def areas(own: Examples, value: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     return np.array([auroc(own.true[i], value[i]) for i in rows])
 
 
+def told(about: dict, found: dict[str, np.ndarray]) -> None:
+    """Add the areas of each and the difference."""
+    for name, values in found.items():
+        about[name] = interval(values)
+    about["am - fm"] = interval(found["am"] - found["fm"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -190,33 +205,32 @@ def main() -> None:
     train = look(models, data, np.sort(order[: 1 + int(np.searchsorted(total, args.bases))]))
     test = look(models, data, data.genes(VALIDATION))
     result: dict = dict(sha256={kind: b.sha256 for kind, b in bundles.items()})
-    found: dict[str, list[np.ndarray]] = {name: [] for name in (*models, "core")}
     n = int(test.gene.max()) + 1
     drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    for title, kind in TYPES.items():
-        learn, own = examples(train, kind), examples(test, kind)
-        about = result[title] = dict(
-            train=[int(learn.true.sum()), int((~learn.true).sum())],
-            validation=[int(own.true.sum()), int((~own.true).sum())],
-            genes=len(np.unique(own.gene)),
-            of_sites=int((test.labels == kind).sum()),
-        )
-        found["core"].append(areas(own, test.core[kind - 1, own.at], drawn))
-        about["core"] = interval(found["core"][-1])
-        for name in models:
-            x = features(learn.at, train.gene, train.sites[name], channels)
-            penalty = best_penalty(x, learn)
-            weight, _ = fit(x, learn.true, penalty)
-            value = features(own.at, test.gene, test.sites[name], channels) @ weight
-            found[name].append(areas(own, value, drawn))
-            about[name] = interval(found[name][-1])
-            about[f"{name}_penalty"] = penalty
-        about["am - fm"] = interval(found["am"][-1] - found["fm"][-1])
-        print(title, about, flush=True)
-    means = {name: np.mean(both, 0) for name, both in found.items()}
-    result["mean"] = {name: interval(own) for name, own in means.items()}
-    result["mean"]["am - fm"] = interval(means["am"] - means["fm"])
-    print(result["mean"], flush=True)
+    for setting, near in (("all", -1), ("apart", NEAR)):
+        result[setting] = {}
+        found: dict[str, list[np.ndarray]] = {name: [] for name in (*models, "core")}
+        for title, kind in TYPES.items():
+            learn, own = examples(train, kind), examples(test, kind)
+            about = result[setting][title] = dict(
+                train=[int(learn.true.sum()), int((~learn.true).sum())],
+                validation=[int(own.true.sum()), int((~own.true).sum())],
+                genes=len(np.unique(own.gene)),
+                of_sites=int((test.labels == kind).sum()),
+            )
+            found["core"].append(areas(own, test.core[kind - 1, own.at], drawn))
+            for name in models:
+                x = features(learn.at, train.gene, train.sites[name], channels, near)
+                penalty = best_penalty(x, learn)
+                weight, _ = fit(x, learn.true, penalty)
+                y = features(own.at, test.gene, test.sites[name], channels, near)
+                found[name].append(areas(own, y @ weight, drawn))
+                about[f"{name}_penalty"] = penalty
+            told(about, {name: own[-1] for name, own in found.items()})
+            print(setting, title, about, flush=True)
+        result[setting]["mean"] = {}
+        told(result[setting]["mean"], {name: np.mean(both, 0) for name, both in found.items()})
+        print(setting, result[setting]["mean"], flush=True)
     save(args.json, result)
 
 
