@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rebuild the bundle `paper`: bash train/paper/commands.sh DATA FOLDER
-# DATA holds genome/, annotation/, motifs/ and variants/; FOLDER receives the dataset, the runs and the evaluations.
+# DATA holds genome/, annotation/, motifs/, variants/, exons/, eclip/, tables/, teachers/ and vcf/; FOLDER receives the
+# dataset, the runs and the evaluations.
 # A stopped run goes on when the script is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -139,12 +140,13 @@ python train/evaluate/calibration.py "$data" --model paper
 python train/evaluate/eclip.py "$data" --model paper --json "$out/eclip.json"
 
 # The SAM paper's controls
+seeds=$data/teachers/openspliceai-mane
 python train/evaluate/exon_classes.py "$data" --model paper --json "$out/exon_classes.json"
 python train/evaluate/rna_maps.py "$data" --model paper --json "$out/rna_maps.json" --figure "$out/rna_maps.png"
 python train/evaluate/substitution.py "$out/data.npz" --model paper --json "$out/substitution.json"
 python train/evaluate/encode_maps.py "$data" --model paper --json "$out/encode_maps.json" --figure "$out/encode_maps.png"
 python train/evaluate/bound_alleles.py "$data" --model paper --json "$out/bound_alleles.json"
 python train/evaluate/logistic.py "$out/data.npz" --model paper --json "$out/logistic.json"
-python train/evaluate/openspliceai.py "$data" "$data"/teachers/openspliceai-mane/{2000nt,10000nt} --model paper \
-    --json "$out/openspliceai.json"
+python train/evaluate/openspliceai.py "$data" "$seeds/2000nt" --model paper --json "$out/openspliceai.json"
+python train/evaluate/openspliceai.py "$data" "$seeds/10000nt" --seeds 1 --model paper --json "$out/openspliceai-10000nt.json"
 python train/evaluate/eclip_trained.py "$data" --model paper --json "$out/eclip_trained.json"
