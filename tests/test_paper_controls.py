@@ -474,3 +474,45 @@ def test_the_page_says_what_the_results_say():
     assert f"{maps['am']['exons']} of the {maps['of_exons']} internal exons" in page
     for kind in ("fm", "am"):
         assert maps[kind]["sha256"] == load_bundle(f"paper:{kind}").sha256
+
+
+def test_the_table_of_controls_is_that_of_the_results():
+    with open(os.path.join(PAPER, "README.md")) as handle:
+        page = handle.read()
+    sums = {kind: load_bundle(f"paper:{kind}").sha256 for kind in ("fm", "am")}
+    classes, read = content("exon_classes.json"), content("substitution.json")
+    for title, digits in (("canonical exons", 1), ("alternative exons", 0), ("new exons", 0)):
+        own = ", ".join(told(classes[k]["found"][title], digits) for k in ("lssi", "fm", "am"))
+        assert f"| {own} |" in page
+    counts = [classes["sites"][k][0] for k in ("canonical exons", "alternative exons", "new exons")]
+    assert "({}, {} and {} of each site type".format(*counts) in page
+    after = read["after"]
+    assert f"| {told(after['fm']['topk'], 1)}, {told(after['am']['topk'], 1)} |" in page
+    both = [told(read[when]["difference"], 1) for when in ("before", "after")]
+    assert f"| {', '.join(both)} |" in page and read["loss"][1] > read["loss"][0]
+    areas = content("logistic.json")
+    mean, apart = areas["all"]["mean"], areas["apart"]["mean"]
+    assert f"| {told(mean['fm'], 3)}, {told(mean['am'], 3)} |" in page
+    assert f"| {told(mean['am - fm'], 3)}, {told(apart['am - fm'], 3)} |" in page
+    assert f"FM {told(apart['fm'], 3)}, AM {told(apart['am'], 3)}" in page
+    maps = content("encode_maps.json")
+    shown = (told(maps[kind]["spearman"], 2) for kind in ("am", "fm"))
+    assert f"over {maps['am']['n']} proteins: AM, FM | {', '.join(shown)} |" in page
+    assert f"p = {maps['am']['p']:.2f}" in page
+    alleles = content("bound_alleles.json")
+    own = [alleles[kind]["ASB"] for kind in ("am", "fm")]
+    signs = (f"{o['same_sign']} of {o['with_sign']}" for o in own)
+    assert f"AM, FM | {', '.join(signs)} |" in page and alleles["am"]["in_model"] == 0
+    wide, wider = content("openspliceai.json"), content("openspliceai-10000nt.json")
+    assert f"five seeds | {told(wide['topk']['2000nt'], 1)} |" in page
+    assert f"one seed | {told(wider['topk']['10000nt'], 1)} |" in page
+    assert len(wide["sha256"]["2000nt"]) == 5 and len(wider["sha256"]["10000nt"]) == 1
+    peaks = content("eclip_trained.json")
+    for kind in ("am", "am_e"):
+        own = (told(peaks[kind][k]["pooled"], 2) for k in ("exons", "introns"))
+        assert f"exons, introns | {', '.join(own)} |" in page
+    for result in (classes, maps, alleles):
+        assert all(result[kind]["sha256"] == own for kind, own in sums.items())
+    for result in (areas, wide, wider):
+        assert all(result["sha256"][kind] == own for kind, own in sums.items())
+    assert peaks["sha256"] == sums["am"]
