@@ -19,10 +19,12 @@ from samvar.formats.annotation import load_annotation
 from samvar.model.bundle import write_manifest
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention
 from samvar.training.checkpoint import save_run
+from samvar.training.cnn import GROUPS, DilatedResNet
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
 from samvar.training.sampling import Mixture
 
 from . import toy
+from .test_teach import as_openspliceai
 from .test_training import make_genome
 
 pytestmark = pytest.mark.slow
@@ -328,6 +330,59 @@ def test_accuracy_of_a_bundle_is_measured(data, tmp_path, monkeypatch):
         0 <= k <= 100 for k in [*single, result["validation, am, mean of the seeds"]["topk_mean"]]
     )
     assert {k.split(",")[0] for k in result} == {"validation", "test"}
+
+
+def bundle_of_both(folder):
+    """A bundle of a tiny FM and a tiny AM."""
+    folder.mkdir()
+    toy.bundle(folder, "fm")
+    kinds = json.loads((folder / "config.json").read_text())["kinds"]
+    toy.bundle(folder, "am")
+    config = json.loads((folder / "config.json").read_text())
+    config["kinds"] |= kinds
+    (folder / "config.json").write_text(json.dumps(config))
+    write_manifest(str(folder))
+    return str(folder)
+
+
+def test_a_larger_model_and_a_bundle_are_measured_on_the_same_genes(data, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = DilatedResNet(4, GROUPS[:2]).eval()
+    (tmp_path / "200nt").mkdir()
+    for seed in (1, 2):
+        torch.save(as_openspliceai(net), tmp_path / "200nt" / f"rs{seed}.pt")
+    monkeypatch.setattr("samvar.training.teach.check_convention", lambda *_: None)
+    run(
+        monkeypatch,
+        "train/evaluate/openspliceai.py",
+        data,
+        tmp_path / "200nt",
+        "--model",
+        bundle_of_both(tmp_path / "toy"),
+        "--json",
+        tmp_path / "o.json",
+    )
+    result = json.loads((tmp_path / "o.json").read_text())
+    topk = result["topk"]
+    assert set(topk) == {"fm", "lssi", "am", "200nt", "200nt - am"} and result["genes"] > 2
+    assert topk["200nt - am"][0] == pytest.approx(topk["200nt"][0] - topk["am"][0])
+    assert all(low <= value <= high for value, low, high in topk.values())
+    assert len(result["sha256"]["200nt"]) == 2
+
+
+def test_alleles_and_exons_out_of_reach_are_left_out(data, tmp_path, monkeypatch):
+    (data / "tables").mkdir(exist_ok=True)
+    with open(data / "tables" / "asb_exons.csv", "w") as f:
+        print("RBP,samp,dPSI,chr,start,end,strand,asb_Coordinate", end=",", file=f)
+        print("asb_Major allele,asb_Minor allele", file=f)
+        print("AAA1,ASB,-3.0,chr9,100,200,+,150,A,C", file=f)
+    out = tmp_path / "b.json"
+    bundle = bundle_of_both(tmp_path / "toy")
+    script = "train/evaluate/bound_alleles.py"
+    run(monkeypatch, script, data, "--model", bundle, "--json", out)
+    result = json.loads(out.read_text())
+    assert result["of_rows"] == 1 and result["am"]["rows"] == []
+    assert result["am"]["ASB"] == dict(rows=0, with_sign=0, snvs=0, same_sign=0)
 
 
 def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypatch):

@@ -124,6 +124,7 @@ def scan(
         for key, values in dict(
             rbp=rbp,
             gene=np.full(len(at), g),
+            at=at,
             kind=intron[at].astype(int),
             active=active[own],
             affinity=affinity[own],

@@ -56,9 +56,11 @@ class Exon(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """Of a site: its exon (index), its place in it from 0 to 1, log2 of p over p without."""
+    """Of a site: its exon (index), its centre in bases after the exon's first, its place in the
+    exon from 0 to 1, log2 of p over p without."""
 
     exon: int
+    at: int
     place: float
     value: float
 
@@ -68,17 +70,17 @@ def class_sign(protein: str) -> int:
     return int(protein.startswith(SR)) - int(protein.startswith(HNRNP))
 
 
-def internal_exons(data: Dataset) -> Iterator[Exon]:
-    """Acceptors with the donor that follows, at most LONGEST bases, known with EDGE around."""
+def internal_exons(data: Dataset, edge: int = EDGE) -> Iterator[Exon]:
+    """Acceptors with the donor that follows, at most LONGEST bases, known with `edge` around."""
     for gene in data.genes():
         labels = data.labels[data.offsets[gene] : data.offsets[gene + 1]]
         at = np.flatnonzero((labels == ACCEPTOR) | (labels == DONOR))
         for first, last in zip(at, at[1:]):
-            around = labels[max(first - EDGE, 0) : last + EDGE + 1]
+            around = labels[max(first - edge, 0) : last + edge + 1]
             if (
                 (labels[first], labels[last]) == (ACCEPTOR, DONOR)
                 and last - first < LONGEST
-                and len(around) == last - first + 1 + 2 * EDGE
+                and len(around) == last - first + 1 + 2 * edge
                 and not (around == IGNORE).any()
             ):
                 yield Exon(gene, int(first), int(last))
@@ -86,20 +88,27 @@ def internal_exons(data: Dataset) -> Iterator[Exon]:
 
 @torch.inference_mode()
 def effects(
-    model: SAM, data: Dataset, exons: list[Exon], strength: torch.Tensor, channels: list[int]
+    model: SAM,
+    data: Dataset,
+    exons: list[Exon],
+    strength: torch.Tensor,
+    channels: list[int],
+    edge: int = EDGE,
+    intron: int = 0,
 ) -> dict[int, list[Effect]]:
-    """Of each of these channels those of its exonic sites."""
-    edge = model.config.aggregate_reach
+    """Of each of these channels those of its sites in the exon and within `intron` bases of it;
+    `edge` bases of intron are scored on either side."""
+    reach = model.config.aggregate_reach
     found: dict[int, list[Effect]] = defaultdict(list)
     for number, exon in enumerate(tqdm(exons, disable=None, leave=False)):
         length = exon.last - exon.first + 1
-        window = exon.first - EDGE, exon.last + 1 + EDGE
+        window = exon.first - edge, exon.last + 1 + edge
         codes, _ = data.window(exon.gene, *window, *model.config.reach)
         seen = model.detect(one_hot(torch.from_numpy(codes[None])))
         motifs = (seen.motifs > 0) * strength[None, :, None]
-        start = edge + EDGE  # column of the exon's first base
-        inside = motifs[0, channels, start : start + length]
-        sites = [(channels[c], at) for c, at in inside.nonzero().tolist()]
+        start = reach + edge  # column of the exon's first base
+        inside = motifs[0, channels, start - intron : start + length + intron]
+        sites = [(channels[c], at - intron) for c, at in inside.nonzero().tolist()]
         if not sites:
             continue
         rows = [(None, None), *sites]
@@ -112,10 +121,10 @@ def effects(
                     own[channel, start + at] = 0
             core = seen.core.expand(len(some), -1, -1)
             log_p = model.aggregate(seen._replace(core=core, motifs=without)).double()
-            p.append(log_p[:, ACCEPTOR, EDGE] + log_p[:, DONOR, EDGE + length - 1])
+            p.append(log_p[:, ACCEPTOR, edge] + log_p[:, DONOR, edge + length - 1])
         mean = torch.cat(p) / (2 * np.log(2))
         for (channel, at), value in zip(sites, (mean[0] - mean[1:]).tolist()):
-            found[channel].append(Effect(number, at / max(length - 1, 1), value))
+            found[channel].append(Effect(number, at, at / max(length - 1, 1), value))
     return found
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Rebuild the bundle `paper`: bash train/paper/commands.sh DATA FOLDER
-# DATA holds genome/, annotation/, motifs/ and variants/; FOLDER receives the dataset, the runs and the evaluations.
+# DATA holds genome/, annotation/, motifs/, variants/, exons/, eclip/, tables/, teachers/ and vcf/; FOLDER receives the
+# dataset, the runs and the evaluations.
 # A stopped run goes on when the script is started again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -125,20 +126,27 @@ lssi lssi-3 data --start-from "$out/lssi-species"
 python train/evaluate/shapes.py "$out/data.npz" --lssi "$out/lssi-2" --out "$out/shapes" --json "$out/shapes.json"
 
 # How far the LSTM must see; what --transcript-extent changes
-python train/evaluate/frames.py "$data" --json "$out/frames.json"
-python train/evaluate/extent.py "$data" --json "$out/extent.json"
+python train/evaluate/frames.py "$data" --model paper --json "$out/frames.json"
+python train/evaluate/extent.py "$data" --model paper --json "$out/extent.json"
 
 # The scale of `samvar explain`'s percentiles, and what the causes are worth
 vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
 samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
     "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --model weights/paper
-python train/evaluate/attribution.py "$data" --least 0.05 --json "$out/attribution.json"
-python train/evaluate/cases.py "$data" --json "$out/cases.json"
-python train/evaluate/events.py "$data" --json "$out/events.json"
+python train/evaluate/attribution.py "$data" --model paper --least 0.05 --json "$out/attribution.json"
+python train/evaluate/cases.py "$data" --model paper --json "$out/cases.json"
+python train/evaluate/events.py "$data" --model paper --json "$out/events.json"
 python train/evaluate/calibration.py "$data" --model paper
-python train/evaluate/eclip.py "$data" --json "$out/eclip.json"
+python train/evaluate/eclip.py "$data" --model paper --json "$out/eclip.json"
 
 # The SAM paper's controls
+seeds=$data/teachers/openspliceai-mane
 python train/evaluate/exon_classes.py "$data" --model paper --json "$out/exon_classes.json"
 python train/evaluate/rna_maps.py "$data" --model paper --json "$out/rna_maps.json" --figure "$out/rna_maps.png"
 python train/evaluate/substitution.py "$out/data.npz" --model paper --json "$out/substitution.json"
+python train/evaluate/encode_maps.py "$data" --model paper --json "$out/encode_maps.json" --figure "$out/encode_maps.png"
+python train/evaluate/bound_alleles.py "$data" --model paper --json "$out/bound_alleles.json"
+python train/evaluate/logistic.py "$out/data.npz" --model paper --json "$out/logistic.json"
+python train/evaluate/openspliceai.py "$data" "$seeds/2000nt" --model paper --json "$out/openspliceai.json"
+python train/evaluate/openspliceai.py "$data" "$seeds/10000nt" --seeds 1 --model paper --json "$out/openspliceai-10000nt.json"
+python train/evaluate/eclip_trained.py "$data" --model paper --json "$out/eclip_trained.json"
