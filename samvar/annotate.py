@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
+from numbers import Integral
 from typing import NamedTuple, TextIO, TypeVar
 
 from tqdm import tqdm
@@ -77,6 +78,15 @@ class Options:
         for name in ("distance", "max_allele", "rbp_min", "rbp_max", "event_min", "hap_min"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        for name in ("distance", "max_allele", "rbp_max"):
+            if not isinstance(getattr(self, name), Integral):
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be a whole number")
+        if not isinstance(self.transcripts, str):
+            object.__setattr__(self, "transcripts", frozenset(self.transcripts))
+        elif self.transcripts not in ("chosen", "mane", "all"):
+            raise ValueError(
+                f"transcripts is {self.transcripts!r}: it must be chosen, mane, all or a set of ids"
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}: it must be fp32 or bf16")
 

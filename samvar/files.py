@@ -12,16 +12,46 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO
 
 STDOUT_CLOSED = "stdout is closed; give -o, or send it to a file or pipe"
 GZIP = b"\x1f\x8b"
+BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 BYTE_ORDER_MARK = "\ufeff"
 CR_ALONE = "lines end in CR alone; make the ends LF with: tr '\\r' '\\n'"
 UTF16 = b"\xff\xfe", b"\xfe\xff"
 NO_ROOM = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO
 BUFFER = 1 << 20  # bytes
 CHUNK = 1 << 16  # bytes that are split into lines at once: they stay in the processor's cache
+
+
+class Tail(io.RawIOBase):
+    """Reads through to a stream and remembers its last bytes, to recognise a truncated BGZF."""
+
+    def __init__(self, stream: BinaryIO, head: bytes = b""):
+        self._stream, self._head, self.last = stream, head, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        data = self._head[: len(buffer)] or self._stream.read(len(buffer)) or b""
+        self._head = self._head[len(data) :] if self._head else b""
+        self.last = (self.last + data)[-len(BGZF_EOF) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def is_bgzf(head: bytes) -> bool:
+    """Whether a file that begins with these 14 bytes is BGZF."""
+    return head[:2] == GZIP and head[12:14] == b"BC"
+
+
+def ends_whole(path: str) -> bool:
+    """Whether a file ends with the end marker of BGZF."""
+    with open(path, "rb") as handle:
+        handle.seek(-min(len(BGZF_EOF), os.path.getsize(path)), os.SEEK_END)
+        return handle.read() == BGZF_EOF
 
 
 def text_lines(path: str, lenient: bool = False) -> Iterator[str]:
@@ -36,8 +66,10 @@ def text_lines(path: str, lenient: bool = False) -> Iterator[str]:
 
 def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Iterator[str]:
     """`text_lines` of an open file, which stays open; `path` is its name in errors."""
-    packed = handle.peek(2)[:2] == GZIP
-    content = io.BufferedReader(gzip.GzipFile(fileobj=handle), BUFFER) if packed else handle
+    head = handle.peek(14)[:14]
+    tail = Tail(handle) if is_bgzf(head) else None
+    packed = head[:2] == GZIP
+    content = io.BufferedReader(gzip.GzipFile(fileobj=tail or handle), BUFFER) if packed else handle
     number = 0
     try:
         if content.peek(2)[:2] in UTF16:
@@ -52,6 +84,10 @@ def lines_of(handle: io.BufferedReader, path: str, lenient: bool = False) -> Ite
                 raise OSError(f"{path}, line {number}: this is not UTF-8 text")
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
         raise OSError(f"{path}, after line {number}: {e}") from e
+    if tail and tail.last != BGZF_EOF:
+        raise OSError(
+            f"{path} is truncated: it ends after line {number} without the BGZF end marker"
+        )
 
 
 def _blocks_of_lines(content: io.BufferedIOBase, errors: str) -> Iterator[list[str]]:

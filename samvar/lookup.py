@@ -15,7 +15,7 @@ import pysam
 
 from . import __version__, info
 from .errors import SamvarError, VcfError
-from .formats.vcf.bgzf import BGZF_EOF
+from .files import ends_whole
 from .formats.vcf.record import split_info
 from .genomics.genes import Annotation, Choice, Gene
 from .genomics.genome import Genome, decode
@@ -190,10 +190,8 @@ class Scores:
         if not indexes:
             raise SamvarError(f"{path} has no index: make one with bcftools index -m 9 {path}")
         try:
-            with open(path, "rb") as handle:
-                handle.seek(-min(len(BGZF_EOF), os.path.getsize(path)), os.SEEK_END)
-                if handle.read() != BGZF_EOF:
-                    raise SamvarError(f"{path} is truncated, or not compressed by bgzip")
+            if not ends_whole(path):
+                raise SamvarError(f"{path} is truncated, or not compressed by bgzip")
             self._file = pysam.TabixFile(path, index=indexes[0])
             self._header = list(self._file.header)
             contigs = set(self._file.contigs)

@@ -25,9 +25,10 @@ from .annotate import (
     start,
 )
 from .errors import SamvarError
+from .files import BGZF_EOF
 from .formats.loci import merge
 from .formats.regions import Regions
-from .formats.vcf.bgzf import BGZF_EOF, Bgzf
+from .formats.vcf.bgzf import Bgzf
 from .formats.vcf.indexed import record_count, write_index
 from .formats.vcf.record import Record
 from .genomics.genes import Annotation

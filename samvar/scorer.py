@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import index
-from typing import SupportsIndex
+from os import PathLike, fspath
+from typing import SupportsIndex, cast
 
 from . import annotate as spine
 from .annotate import Allele, Options
-from .errors import AlleleError
+from .errors import AlleleError, SamvarError
 from .formats.annotation import load_annotation
 from .genomics.genes import Annotation
 from .genomics.genome import Genome
@@ -24,15 +25,15 @@ from .views.explanation import Explanation, explain
 
 
 def load(
-    fasta: str,
-    annotation: str,
-    model: str = "default",
+    fasta: str | PathLike[str],
+    annotation: str | PathLike[str],
+    model: str | PathLike[str] = "default",
     options: Options | None = None,
     device: str = "cpu",
     threads: int = 1,
     allow_annotation_mismatch: bool = False,
-    binding: str | None = None,
-    peaks: str | None = None,
+    binding: str | PathLike[str] | None = None,
+    peaks: str | PathLike[str] | None = None,
 ) -> Scorer:
     """What `samvar annotate -f FASTA -a ANNOTATION --model MODEL` reads, ready to score.
 
@@ -42,15 +43,22 @@ def load(
     of the annotation do not look like introns in the FASTA; where they are too few to tell, there
     is a warning. `binding` (default or a folder) and `peaks` (a file or a folder, of the FASTA's
     build): second opinions on causes, as those options of `samvar annotate`. Raises SamvarError
-    when a file cannot be read or they do not belong together.
+    when a file cannot be read or they do not belong together, and where `options` or `threads`
+    cannot be.
     """
-    genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
+    if not isinstance(options, Options | None):
+        raise SamvarError(f"options must be samvar.Options(...), not {options!r}")
+    if threads < 1:
+        raise SamvarError(f"threads is {threads}: it must be 1 or more")
+    genome, genes = Genome(fspath(fasta)), load_annotation(fspath(annotation), cache=True)
     spine.check_annotation(genome, genes)
     if not allow_annotation_mismatch and (doubt := check_introns(genome, genes)):
         warnings.warn(doubt, stacklevel=2)
     genes = with_stop_codons(genome, genes)
-    opinions = load_opinions(binding, peaks, genome)
-    return Scorer(genome, genes, Predictor(load_bundle(model), device, threads), options, opinions)
+    of_binding, of_peaks = (None if x is None else fspath(x) for x in (binding, peaks))
+    opinions = load_opinions(of_binding, of_peaks, genome)
+    predictor = Predictor(load_bundle(fspath(model)), device, threads)
+    return Scorer(genome, genes, predictor, options, opinions)
 
 
 class Scorer:
@@ -139,6 +147,10 @@ def _allele(values: Iterable[object]) -> Allele:
     for name, text in (("contig", contig), ("ref", ref), ("alt", alt)):
         if not isinstance(text, str):
             raise AlleleError(f"allele {parts!r}: {name} must be a str, not {text!r}")
-    if isinstance(pos, bool) or not isinstance(pos, SupportsIndex) or index(pos) < 1:
+    try:
+        number = 0 if isinstance(pos, bool) else index(cast(SupportsIndex, pos))
+    except TypeError:
+        number = 0
+    if number < 1:
         raise AlleleError(f"allele {parts!r}: pos must be a whole number from 1 on, not {pos!r}")
-    return Allele(str(contig), index(pos), str(ref), str(alt))
+    return Allele(str(contig), number, str(ref), str(alt))

@@ -134,8 +134,11 @@ def _stdin_file() -> set[object]:
 
 
 def check_outputs(*paths: str | None) -> None:
-    """Raise OSError where an output (- for stdout) cannot be written, before any work is done."""
+    """Raise OSError where an output (- for stdout) cannot be written, before any work is done, and
+    UsageError where its name is empty, as of a shell's variable that is not set."""
     for path in paths:
+        if path == "":
+            raise click.UsageError("the name of an output file is empty")
         if path == "-" and sys.stdout is None:
             raise OSError(STDOUT_CLOSED)
         if path and path != "-":

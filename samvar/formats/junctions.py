@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from ..errors import JunctionError
-from ..files import BYTE_ORDER_MARK, CR_ALONE, GZIP, new_file, writing
+from ..files import BGZF_EOF, BYTE_ORDER_MARK, CR_ALONE, GZIP, Tail, new_file, writing
 from ..genomics.junction import STRANDS, Junction
 from .alignments import AlignmentReader, is_alignments
-from .vcf.bgzf import BGZF_EOF, Bgzf, Tail
+from .vcf.bgzf import Bgzf
 
 BLOCKS = 12  # columns of a BED with blocks
 SJ_COLUMNS = 9

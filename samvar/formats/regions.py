@@ -62,10 +62,10 @@ class Regions:
     @classmethod
     def read(cls, path: str, overlap: str = "record", names: Iterable[str] = ()) -> Regions:
         """From a file of CONTIG, FROM[, TO] (1-based, inclusive), or BED where the name ends in
-        .bed or .bed.gz."""
+        .bed or .bed.gz, in any case."""
         _refuse_exclusion(path)
         known = ContigNames(names)
-        bed = path.endswith((".bed", ".bed.gz"))
+        bed = path.lower().endswith((".bed", ".bed.gz"))
         found = []
         try:
             lines = list(text_lines(path))

@@ -14,9 +14,8 @@ import numpy as np
 import pysam
 
 from ..errors import GenomeError
-from ..files import CR_ALONE, complete_file
+from ..files import CR_ALONE, GZIP, complete_file, ends_whole, is_bgzf
 
-GZIP = b"\x1f\x8b"
 UNKNOWN = 4
 MD5_PIECE = 1 << 24  # bases read at a time
 _CODE = np.full(256, UNKNOWN, np.uint8)
@@ -82,7 +81,7 @@ def _unreadable(path: str) -> str | None:
     head = _head(path)
     if head.startswith(GZIP):
         bgzip = f"Uncompress it, or: gzip -dc {path} | bgzip > new.fa.gz"
-        return None if head[12:] == b"BC" else f"is compressed with gzip, not bgzip. {bgzip}"
+        return None if is_bgzf(head) else f"is compressed with gzip, not bgzip. {bgzip}"
     if head.startswith(b"\xef\xbb\xbf"):
         return r"starts with a byte order mark. Remove it: sed '1s/^\xEF\xBB\xBF//'"
     if not head.strip():
@@ -198,6 +197,11 @@ class Genome:
             raise GenomeError(f"FASTA file not found: {path}")
         if not os.access(path, os.R_OK):
             raise GenomeError(f"no permission to read FASTA {path}")
+        if is_bgzf(_head(path)) and not ends_whole(path):
+            raise GenomeError(
+                f"FASTA {path} is truncated: it ends without the BGZF end marker. Copy it again, "
+                "and remove its index (.fai, .gzi) if that was made of it"
+            )
         try:
             _make_index(path)
             self._fasta = pysam.FastaFile(path)
@@ -265,7 +269,7 @@ class Genome:
                 end = begin + full * int(width) + rest + (n > 0)
                 title = text.line_before(begin)
                 after = text.read(end, 1000).lstrip()
-                whole = len(text.read(max(end - 1, 0), 1)) == 1
+                whole = bool(text.read(max(end - 1, 0), 1).strip()) or not n
                 if title is None or title.split()[:1] != [name.encode()] or not whole:
                     return name
                 if after and not after.startswith(b">"):

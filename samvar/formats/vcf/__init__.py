@@ -14,10 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import VcfError
-from ...files import CR_ALONE, STDOUT_CLOSED, complete_file, new_file, writing
+from ...files import BGZF_EOF, CR_ALONE, STDOUT_CLOSED, Tail, complete_file, new_file, writing
 from ..regions import Regions
 from .bcf import BcfWriter, check_first_record, feeder, is_bcf, text_of
-from .bgzf import BGZF_EOF, Tail
 from .indexed import fetched, record_count, write_index
 from .record import OWN_META, Record, declared, split_info
 from .text import TextWriter, has_joined_lines, not_a_header, numbered, wrong_column
@@ -240,6 +239,11 @@ class VcfReader:
     def _record(self, number: int, line: bytes) -> Record:
         fields = line.split(b"\t", 8)
         where = f"{self.path}, line {number}" if number else self.path
+        if line.startswith(b"#"):
+            raise VcfError(
+                f"{where}: a header line after records: files were put one behind the other; join "
+                "them with bcftools concat"
+            )
         if len(fields) < 8:
             raise VcfError(
                 f"{where}: {len(fields)} columns, a VCF record has at least 8 (separated by tabs); "

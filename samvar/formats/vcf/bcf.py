@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import BinaryIO
 
 from ...errors import VcfError
-from .bgzf import BGZF_EOF
+from ...files import BGZF_EOF
 from .genotypes import samples
 from .record import Order, Record, declared
 

@@ -1,30 +1,12 @@
-"""BGZF: how it is written, and its end marker, which is missing from a truncated file."""
+"""BGZF: how it is written."""
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from typing import BinaryIO
 
-BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-
-
-class Tail(io.RawIOBase):
-    """Reads through to a stream and remembers its last bytes, to recognise a truncated BGZF."""
-
-    def __init__(self, stream: BinaryIO, head: bytes):
-        self._stream, self._head, self.last = stream, head, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer) -> int:
-        data = self._head[: len(buffer)] or self._stream.read(len(buffer)) or b""
-        self._head = self._head[len(data) :] if self._head else b""
-        self.last = (self.last + data)[-len(BGZF_EOF) :]
-        buffer[: len(data)] = data
-        return len(data)
+from ...files import BGZF_EOF
 
 
 class Bgzf:

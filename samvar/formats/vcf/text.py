@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from ...errors import VcfError
-from .bgzf import BGZF_EOF, Bgzf, Tail
+from ...files import BGZF_EOF, Tail
+from .bgzf import Bgzf
 from .record import Order, Record
 
 
