@@ -367,6 +367,68 @@ def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypa
         assert without["n_acceptor"] == own["n_acceptor"] and len(own["core_share"]) == 2
 
 
+def test_sites_of_learnt_motifs_are_of_no_protein(data):
+    import eclip
+
+    from samvar.genomics.genome import Genome
+
+    genome = Genome(str(data / "genome" / "hg38.fa.gz"))
+    genes = eclip.read_genes(genome, str(data / "annotation" / "refseq.hg38.bed12+gene.gz"))[:3]
+    model, (one, *_) = toy.model(learnt_motifs=2), toy.RBPS
+    peaks = {(g.contig, g.strand): [(one, 0, 10**9)] for g in genes}
+    found, known, covered = eclip.scan(model, toy.RBPS, [one], genome, genes, peaks)
+    assert found["active"].any() and set(found["rbp"]) == {0} and found["hit"].all()
+    assert (covered[:, 0] == known).all()
+
+
+def two_genes():
+    rng = np.random.default_rng(0)
+    return [
+        TrainingGene(
+            f"g{i}",
+            "c",
+            rng.integers(0, 4, 4000).astype(np.uint8),
+            acceptors=[1000, 2000],
+            donors=[900, 1100],
+            split=split,
+        )
+        for i, split in enumerate((TRAIN, VALIDATION))
+    ]
+
+
+def test_every_motif_has_a_mean_strength():
+    from topk import mean_strength
+
+    data = Dataset.from_genes(two_genes())
+    for learnt in (0, 2):
+        strength = mean_strength(toy.model(learnt_motifs=learnt), data, data.genes())
+        assert len(strength) == len(toy.RBPS) + learnt and (strength > 0).all()
+
+
+def test_the_sequence_is_read_back_from_all_motifs(tmp_path, monkeypatch):
+    Dataset.from_genes(two_genes()).save(str(tmp_path / "d.npz"))
+    (tmp_path / "toy").mkdir()
+    bundle = toy.bundle(tmp_path / "toy", learnt_motifs=2)
+    out = tmp_path / "r.json"
+    run(
+        monkeypatch,
+        "train/evaluate/reconstruct.py",
+        tmp_path / "d.npz",
+        "--model",
+        bundle,
+        "--steps",
+        20,
+        "--channels",
+        8,
+        "--threads",
+        1,
+        "--json",
+        out,
+    )
+    found = json.loads(out.read_text())["sites read back"]
+    assert found["n"] == 4000 and 0.2 < found["reconstructed"] < found["most_by_fano"]
+
+
 def test_growth_is_measured_on_as_many_records_as_asked_for(data, tmp_path, monkeypatch, capsys):
     from growth import snvs
 
