@@ -180,6 +180,7 @@ def test_the_share_of_a_lead(exons):
     lead, low, high = found["auroc"]["lead"]
     assert lead == pytest.approx(0.5) and low < lead < high
     assert found["auroc"]["share"][0] == pytest.approx(0.5)
+    assert "share" not in exons.share(rows, both[2], both[1], both[0])["auroc"]
 
 
 def test_each_region_has_what_is_said_on_the_same_rows(exons):
@@ -191,7 +192,7 @@ def test_each_region_has_what_is_said_on_the_same_rows(exons):
     said = np.array([[r.label + 0.1, -r.label] for r in rows])
     some = said.copy()
     some[:20] = np.nan
-    of = dict(default=said, paper=said[::-1], OpenSpliceAI=said, SpliceAI=some)
+    of = dict(default=said, paper=-said, OpenSpliceAI=said, SpliceAI=some)
     of["7-mers"] = np.where(np.arange(45)[:, None] < 44, said, np.nan)
     found = exons.told("S", rows, of)
     assert set(found) == {f"S: {r}{s}" for r in ("all", "exonic") for s in ("", ", sample")}

@@ -46,8 +46,7 @@ samvar train bundle --name taught --am "$out/am-7" -d "$out/panel.npz" --tempera
 for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device "$device"; done
 for name in am-11 am-12 am-13; do run $name panel soft-2 "$out/am-8"; done
 
-# The bundle, and what is said of its accuracy. Not run for want of time: the rest of train/evaluate/suite.sh (genes with
-# paralogs, alternative exons and measured entropy on test, ClinVar by region, what a decoder reads back).
+# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs.
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-8" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
         --temperature 2 -o "$@"
@@ -93,3 +92,19 @@ large --evaluation "$out/large.topk.json" --evaluation "$out/large.test.json" --
 python train/evaluate/calibration.py "$data" --model large
 of_large cases "$data" --model large
 of_large events "$data" --model large
+
+# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows. What they say stays in $out/scores. SpliceAI is
+# shown a sample, and so are all of ClinVar: they take a second a row
+beside() {  # JSON OPTION ...
+    python train/evaluate/exons.py "$data" default large paper --teacher "$seeds"/*.pt --peers "$out/peers" \
+        --scores "$out/scores" --json "$out/$1.json" "${@:2}"
+}
+beside beside --programs spliceai mmsplice --most-of-spliceai 40 --sets MFASS "FAS exon 6" CI-SpliceAI MaPSy
+beside beside.clinvar --programs mmsplice --most 100 --sets ClinVar
+
+# What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps, what a decoder reads back
+python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
+python train/evaluate/hexamers.py "$data" default large paper --json "$out/hexamers.json"
+evaluate eclip "$data" --model default --chroms chr1,chr3 --no-all --extend5 50
+evaluate rna_maps "$data" --model default
+evaluate reconstruct "$out/panel.npz" --model default

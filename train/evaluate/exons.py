@@ -26,9 +26,9 @@ windows. SpliceAI 1.3.1 sees 5,000 bases on either side, of which some may be un
 programs say of each row stays in --scores, and is read from there the next time.
 
 With a teacher and `paper` among the models: `share`, the part of the teacher's lead over `paper`
-that each other model takes, and the lead itself. --most: of each label in each region at most so
-many rows, drawn once. --most-of-spliceai, which takes a second for each: the same for SpliceAI
-alone; then "sample" has all predictors on those rows.
+that each other model takes, where the lead is clear of zero, and the lead itself. --most: of each
+label in each region at most so many rows, drawn once. --most-of-spliceai, which takes a second for
+each: the same for SpliceAI alone; then "sample" has all predictors on those rows.
 """
 
 from __future__ import annotations
@@ -385,10 +385,13 @@ def agreement(rows: list[Row], value: np.ndarray) -> dict:
     return found
 
 
-def correlation(
-    measured: np.ndarray, change: np.ndarray, cluster: list, of=spearman
-) -> list[float]:
-    """Spearman with its interval; or `of` these two."""
+def correlation(measured: np.ndarray, change: np.ndarray, cluster: list) -> list[float]:
+    """Spearman with its interval."""
+    return spread(spearman, measured, change, cluster)
+
+
+def spread(measure, measured: np.ndarray, change: np.ndarray, cluster: list) -> list[float]:
+    """`bootstrap` for values instead of labels."""
     numbers = {c: i for i, c in enumerate(dict.fromkeys(cluster))}
     members: list[list[int]] = [[] for _ in numbers]
     for i, c in enumerate(cluster):
@@ -397,39 +400,36 @@ def correlation(
     drawn = []
     for _ in range(1000):
         i = np.concatenate([members[j] for j in rng.integers(len(members), size=len(members))])
-        drawn.append(of(measured[i], change[i]))
+        drawn.append(measure(measured[i], change[i]))
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return [of(measured, change), float(low), float(high)]
+    return [measure(measured, change), float(low), float(high)]
 
 
 def share(rows: list[Row], base: np.ndarray, student: np.ndarray, teacher: np.ndarray) -> dict:
-    """The teacher's lead over `base`, and the part of it that the student takes; each predictor
-    (rows, 2). Intervals as in `agreement`, of the three together."""
+    """The teacher's lead over `base`, and the part of it that the student takes, where the lead is
+    clear of zero; each predictor (rows, 2). Intervals as in `agreement`, of the three together."""
     cluster = [row.cluster for row in rows]
     loss, change = np.stack([base, student, teacher], 2).transpose(1, 0, 2)
     label = np.array([bool(row.label) for row in rows])
     measured = np.array([row.measured for row in rows])
+    kinds: list[tuple] = []  # measure, its interval, truth, what is said of it
+    if rows[0].label is not None and min(label.sum(), (~label).sum()) >= MIN_OF_EACH:
+        kinds += [(measure, bootstrap, label, loss) for measure in (auroc, auprc)]
+    if len(np.unique(measured)) > 2:
+        kinds.append((spearman, spread, measured, change))
     found = {}
-    for measure in (auroc, auprc, spearman):
+    for measure, interval, truth, said in kinds:
 
-        def lead(truth, value, of=2, m=measure):
-            return m(truth, value[:, of]) - m(truth, value[:, 0])
+        def lead(truth, value, of=2, measure=measure):
+            return measure(truth, value[:, of]) - measure(truth, value[:, 0])
 
-        def part(truth, value):
+        def part(truth, value, lead=lead):
             whole = lead(truth, value)
-            return lead(truth, value, of=1) / whole if whole else np.nan
+            return lead(truth, value, of=1) / whole if whole else 0.0
 
-        if measure is spearman:
-            if len(np.unique(measured)) > 2:
-                found["spearman"] = dict(
-                    lead=correlation(measured, change, cluster, lead),
-                    share=correlation(measured, change, cluster, part),
-                )
-        elif rows[0].label is not None and min(label.sum(), (~label).sum()) >= MIN_OF_EACH:
-            found[measure.__name__] = dict(
-                lead=bootstrap(lead, label, loss, cluster),
-                share=bootstrap(part, label, loss, cluster),
-            )
+        own = found[measure.__name__] = dict(lead=interval(lead, truth, said, cluster))
+        if own["lead"][1] > 0:
+            own["share"] = interval(part, truth, said, cluster)
     return found
 
 
