@@ -16,13 +16,16 @@ import pytest
 import torch
 
 from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import encode
 from samvar.model.bundle import write_manifest
-from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention
+from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention, one_hot
 from samvar.training.checkpoint import save_run
+from samvar.training.cnn import GROUPS, DilatedResNet
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
 from samvar.training.sampling import Mixture
 
 from . import toy
+from .test_teach import as_openspliceai
 from .test_training import make_genome
 
 pytestmark = pytest.mark.slow
@@ -227,6 +230,65 @@ def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
     assert clinvar and "exonic" not in {r["class"] for r in clinvar}
     low, high = result["CI-SpliceAI functional"]["auroc"][1:]
     assert 0 <= low <= high <= 1
+
+
+def test_the_teacher_scores_the_same_rows(data, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = DilatedResNet(4, GROUPS[:1]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    run(
+        monkeypatch,
+        "train/evaluate/variants.py",
+        data,
+        "--teacher",
+        tmp_path / "net.pt",
+        "--json",
+        tmp_path / "v.json",
+        "--table",
+        tmp_path / "v.tsv.gz",
+    )
+    with gzip.open(tmp_path / "v.tsv.gz", "rt") as f:
+        rows = [r for r in csv.DictReader(f, delimiter="\t") if r["set"].startswith("MFASS")]
+    genes = load_annotation(str(data / "annotation" / "canonical.hg19.tsv.gz"))
+    bases = pysam.FastaFile(str(data / "genome" / "hg19.fa.gz"))
+    inner = [
+        r
+        for r in rows
+        for g in genes.overlapping(r["chrom"], int(r["pos"]) - 1, int(r["pos"]))
+        if g.start + 100 < int(r["pos"]) < g.end - 100
+    ]
+    for row in inner[:8]:
+        (gene,) = genes.overlapping(row["chrom"], int(row["pos"]) - 1, int(row["pos"]))
+        at = int(row["pos"]) - 1
+        ref = bases.fetch(row["chrom"], at - 90, at + 91)
+        alt = ref[:90] + row["alt"] + ref[91:]
+        if gene.strand == "-":
+            ref, alt = toy.revcomp(ref), toy.revcomp(alt)
+        x = one_hot(torch.from_numpy(np.stack([encode(ref), encode(alt)])))
+        with torch.no_grad():
+            p = net(x).exp()[:, [ACCEPTOR, DONOR]]
+        assert p.shape[-1] == 101
+        assert float(row["SAMVAR_MAX"]) == pytest.approx(float((p[1] - p[0]).abs().max()), rel=1e-4)
+
+
+def test_what_a_model_takes_of_its_teachers_lead(tmp_path, monkeypatch):
+    """The base has half of the positives on top, a model three quarters, the teacher all."""
+    said = dict(paper=20, default=30, teacher=40)
+    for name, found in said.items():
+        with gzip.open(tmp_path / f"{name}.tsv.gz", "wt") as f:
+            columns = "set chrom pos ref alt class label SAMVAR_MAX cluster"
+            print(*columns.split(), sep="\t", file=f)
+            for i in range(80):
+                score = "." if (i, name) == (79, "default") else float(i < found)
+                print("S", "chr2", i, "A", "C", "exonic", int(i < 40), score, i, sep="\t", file=f)
+    tables = [f"{name}={tmp_path / name}.tsv.gz" for name in said]
+    run(monkeypatch, "train/evaluate/leads.py", *tables, "--json", tmp_path / "l.json")
+    found = json.loads((tmp_path / "l.json").read_text())
+    assert set(found) == {"S: all", "S: exonic"} and found["S: all"]["n"] == 79
+    of = found["S: all"]
+    assert of["auroc"]["paper"][0] == 0.75 and of["auroc"]["teacher"][0] == 1
+    assert of["auroc: lead"][0] == 0.25
+    assert of["auroc: share"]["default"][0] == pytest.approx(0.5)
 
 
 def test_a_peer_is_compared_on_the_rows_that_both_score(tmp_path, monkeypatch):
