@@ -99,8 +99,8 @@ beside() {  # JSON OPTION ...
     python train/evaluate/exons.py "$data" default large paper --teacher "$seeds"/*.pt --peers "$out/peers" \
         --scores "$out/scores" --json "$out/$1.json" "${@:2}"
 }
-beside beside --programs spliceai mmsplice --most-of-spliceai 40 --sets MFASS "FAS exon 6" CI-SpliceAI MaPSy
-beside beside.clinvar --programs mmsplice --most 100 --sets ClinVar
+beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MFASS "FAS exon 6" CI-SpliceAI MaPSy
+beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
 
 # What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps, what a decoder reads back
 python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
