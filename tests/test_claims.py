@@ -197,6 +197,21 @@ def test_hexamers_of_the_default():
     assert cells("hexamers in exons, Spearman", ACCURACY) == expected
 
 
+def test_what_the_motif_sites_of_the_default_can_tell():
+    found = content(OURS, "entropy.json")["test, am"]
+    assert found["sha256"] == load_bundle("default").sha256
+    text = " ".join(page(ACCURACY).split())
+    bits = found["entropy_bits_per_base"], found["entropy_bits_per_base_nominal"]
+    assert "at most {:.2f} bits a base by their measured strength ({:.2f}".format(*bits) in text
+
+
+def test_signs_of_the_default():
+    found = content(OURS, "rna_maps.json")["am"]
+    assert found["sha256"] == load_bundle("default").sha256
+    count = "{:.0f} ({:.0f}-{:.0f})".format(*found["as_expected"])
+    assert f"in {count} of the {found['tested']} with 20 sites" in " ".join(page(ACCURACY).split())
+
+
 def test_sites_of_the_default_in_peaks():
     found = content(OURS, "eclip.json")
     assert found["sha256"] == load_bundle("default").sha256 and found["extend5"] == 50

@@ -46,7 +46,8 @@ samvar train bundle --name taught --am "$out/am-7" -d "$out/panel.npz" --tempera
 for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device "$device"; done
 for name in am-11 am-12 am-13; do run $name panel soft-2 "$out/am-8"; done
 
-# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs.
+# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs, what a decoder reads back, how
+# complete causes are (evaluate/reconstruct.py, attribution.py).
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-8" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
         --temperature 2 -o "$@"
@@ -102,9 +103,8 @@ beside() {  # JSON OPTION ...
 beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MFASS "FAS exon 6" CI-SpliceAI MaPSy
 beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
 
-# What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps, what a decoder reads back
+# What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps
 python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
 python train/evaluate/hexamers.py "$data" default large paper --json "$out/hexamers.json"
 evaluate eclip "$data" --model default --chroms chr1,chr3 --no-all --extend5 50
-evaluate rna_maps "$data" --model default
-evaluate reconstruct "$out/panel.npz" --model default
+evaluate rna_maps "$data" --model default --exons 1000

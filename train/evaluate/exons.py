@@ -72,9 +72,8 @@ OTHERS = {TEACHER, BASE, "SpliceAI", "MMSplice", "7-mers"}  # than students
 TOGETHER = 8  # sequences that a network is shown at once
 PROGRAMS = dict(spliceai=("SpliceAI", 5000), mmsplice=("MMSplice", 100))  # title, bases around
 
-Network = Callable[
-    [torch.Tensor], torch.Tensor
-]  # one-hot (N, 4, CONTEXT + L + CONTEXT) -> (N, 3, L)
+# one-hot (N, 4, CONTEXT + L + CONTEXT) -> probabilities (N, 3, L)
+Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True, order=True)
