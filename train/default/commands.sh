@@ -94,8 +94,8 @@ python train/evaluate/calibration.py "$data" --model large
 of_large cases "$data" --model large
 of_large events "$data" --model large
 
-# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows. What they say stays in $out/scores. SpliceAI is
-# shown a sample, and so are all of ClinVar: they take a second a row
+# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows; what they say stays in $out/scores. A sample of ClinVar,
+# and a sample of the rest for SpliceAI, which takes a second a row
 beside() {  # JSON OPTION ...
     python train/evaluate/exons.py "$data" default large paper --teacher "$seeds"/*.pt --peers "$out/peers" \
         --scores "$out/scores" --json "$out/$1.json" "${@:2}"
