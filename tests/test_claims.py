@@ -147,7 +147,8 @@ def areas(found):
 
 
 def beside():
-    return content(OURS, "beside.json") | content(OURS, "beside.clinvar.json")
+    names = ("beside.json", "beside.ci.json", "beside.clinvar.json")
+    return {title: of for name in names for title, of in content(OURS, name).items()}
 
 
 MODELS = ("default", "large", "paper", "OpenSpliceAI")

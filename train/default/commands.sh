@@ -94,13 +94,14 @@ python train/evaluate/calibration.py "$data" --model large
 of_large cases "$data" --model large
 of_large events "$data" --model large
 
-# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows; what they say stays in $out/scores. A sample of ClinVar,
-# and a sample of the rest for SpliceAI, which takes a second a row
+# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows; what they say stays in $out/scores. Of ClinVar a
+# sample, and of the sets that SpliceAI sees, too, a sample for it, since it takes a second a row
 beside() {  # JSON OPTION ...
     python train/evaluate/exons.py "$data" default large paper --teacher "$seeds"/*.pt --peers "$out/peers" \
         --scores "$out/scores" --json "$out/$1.json" "${@:2}"
 }
-beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MFASS "FAS exon 6" CI-SpliceAI MaPSy
+beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MaPSy MFASS "FAS exon 6"
+beside beside.ci --programs mmsplice --sets CI-SpliceAI
 beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
 
 # What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps

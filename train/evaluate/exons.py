@@ -69,7 +69,7 @@ FURTHEST = 50  # intronic bases from the exon
 REGIONS = ("acceptor", "tract", "branch point", "exonic", "donor", "deep")
 TEACHER, BASE = "OpenSpliceAI", "paper"
 OTHERS = {TEACHER, BASE, "SpliceAI", "MMSplice", "7-mers"}  # than students
-TOGETHER = 8  # sequences that a network is shown at once
+TOGETHER = 7  # substitutions that a network is shown at once
 PROGRAMS = dict(spliceai=("SpliceAI", 5000), mmsplice=("MMSplice", 100))  # title, bases around
 
 # one-hot (N, 4, CONTEXT + L + CONTEXT) -> probabilities (N, 3, L)
@@ -259,11 +259,11 @@ def of_network(network: Network, rows: list[Row], codes: dict[Exon, np.ndarray])
         return p[:, [ACCEPTOR, DONOR], [FLANK, FLANK + exon.end - exon.start - 1]]
 
     for exon, group in groupby(tqdm(rows, disable=None, leave=False), lambda row: row.exon):
-        (ref,) = sites(exon, [codes[exon]])
-        own = list(group)
+        plain, own = codes[exon], list(group)
         for first in range(0, len(own), TOGETHER):
-            some = [changed(row, codes[exon]) for row in own[first : first + TOGETHER]]
-            yield from ((*ref, *alt) for alt in sites(exon, some))
+            some = [changed(row, plain) for row in own[first : first + TOGETHER]]
+            ref, *alts = sites(exon, [plain, *some])  # in one call: what is the same stays the same
+            yield from ((*ref, *alt) for alt in alts)
 
 
 def of_program(name: str, peers: str, rows: list[Row], genome: Genome) -> Iterator:
