@@ -142,6 +142,90 @@ def test_areas_of_the_default(title, row):
     assert cells(title, ACCURACY) == expected
 
 
+def areas(found):
+    return f"{found['auroc'][0]:.3f}, {found['auprc'][0]:.3f}"
+
+
+def beside():
+    names = ("beside.json", "beside.ci.json", "beside.clinvar.json")
+    return {title: of for name in names for title, of in content(OURS, name).items()}
+
+
+MODELS = ("default", "large", "paper", "OpenSpliceAI")
+BESIDE = [t for line in page(ACCURACY).splitlines() if (t := line[2:].split(" |")[0]) in beside()]
+
+
+@pytest.mark.parametrize("title", BESIDE)
+def test_areas_beside_others(title):
+    """Region by region, all rows; in a sample SpliceAI, too."""
+    told = beside()[title]
+    others = ("SpliceAI",) if title.endswith("sample") else ()
+    some = next(iter(told.values()))
+    if "positive" in some:
+        first, shown = f"{some['n']:,} ({some['positive']})", areas
+    else:
+        first, shown = str(some["n"]), lambda found: f"{found['spearman'][0]:.2f}"
+    names = (*MODELS, *others, "MMSplice", "7-mers")
+    assert cells(title, ACCURACY) == [first, *(shown(told[n]) if n in told else "" for n in names)]
+
+
+MEASURES = dict(AUROC="auroc", AUPRC="auprc", Spearman="spearman")
+SHARES = [(r, m) for r in beside() for m in MEASURES if f"\n| {r}, {m} |" in page(ACCURACY)]
+
+
+@pytest.mark.parametrize("region, measure", SHARES)
+def test_shares_of_the_teachers_lead(region, measure):
+    ours, large = (beside()[region][m]["share"][MEASURES[measure]] for m in ("default", "large"))
+    assert cells(f"{region}, {measure}", ACCURACY) == [
+        area(ours["lead"]),
+        *("{:.2f} ({:.2f} to {:.2f})".format(*own["share"]) for own in (ours, large)),
+    ]
+
+
+@pytest.mark.parametrize("name", [*MODELS, "MMSplice", "7-mers"])
+def test_intervals_beside_others(name):
+    """Of exonic rows."""
+    regions = ("MFASS: exonic", "MaPSy: exonic", "FAS exon 6: exonic")
+    found = [beside()[region][name] for region in regions]
+    shown = [f[k] for f, k in zip(found, ("auprc", "auroc", "spearman"))]
+    title = {"OpenSpliceAI": "the teacher"}.get(name, name if name[0] in "M7" else f"`{name}`")
+    assert cells(f"{title}, exonic", ACCURACY) == [area(v) for v in shown]
+
+
+def test_hexamers_of_the_default():
+    found = content(OURS, "hexamers.json")
+    expected = [area(found[name]["spearman"]) for name in ("default", "large", "paper")]
+    assert cells("hexamers in exons, Spearman", ACCURACY) == expected
+
+
+def test_what_the_motif_sites_of_the_default_can_tell():
+    found = content(OURS, "entropy.json")["test, am"]
+    assert found["sha256"] == load_bundle("default").sha256
+    text = " ".join(page(ACCURACY).split())
+    bits = found["entropy_bits_per_base"], found["entropy_bits_per_base_nominal"]
+    assert "at most {:.2f} bits a base by their measured strength ({:.2f}".format(*bits) in text
+
+
+def test_signs_of_the_default():
+    found = content(OURS, "rna_maps.json")["am"]
+    assert found["sha256"] == load_bundle("default").sha256
+    count = "{:.0f} ({:.0f}-{:.0f})".format(*found["as_expected"])
+    assert f"in {count} of the {found['tested']} with 20 sites" in " ".join(page(ACCURACY).split())
+
+
+def test_sites_of_the_default_in_peaks():
+    found = content(OURS, "eclip.json")
+    assert found["sha256"] == load_bundle("default").sha256 and found["extend5"] == 50
+    text = " ".join(page(ACCURACY).split())
+    whole = found["sets"]["chr1,chr3"]["whole"]
+    for kind in ("exons", "introns"):
+        pooled, mean = (
+            "{:.2f} ({:.2f}-{:.2f})".format(*whole[kind][k]) for k in ("pooled", "mean")
+        )
+        rbps = whole[kind]["mean_rbps"]
+        assert f"{kind} {pooled}, mean of {rbps} proteins {mean}" in text
+
+
 def test_events_and_names_of_the_default():
     text = " ".join(page("train/default/README.md").split())
     events, cases = (

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import encode
 from samvar.model.bundle import write_manifest
-from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention
+from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention, one_hot
 from samvar.training.checkpoint import save_run
 from samvar.training.cnn import GROUPS, DilatedResNet
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
@@ -231,6 +232,65 @@ def test_measured_variants_are_scored_row_by_row(data, tmp_path, monkeypatch):
     assert 0 <= low <= high <= 1
 
 
+def test_the_teacher_scores_the_same_rows(data, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    net = DilatedResNet(4, GROUPS[:1]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    run(
+        monkeypatch,
+        "train/evaluate/variants.py",
+        data,
+        "--teacher",
+        tmp_path / "net.pt",
+        "--json",
+        tmp_path / "v.json",
+        "--table",
+        tmp_path / "v.tsv.gz",
+    )
+    with gzip.open(tmp_path / "v.tsv.gz", "rt") as f:
+        rows = [r for r in csv.DictReader(f, delimiter="\t") if r["set"].startswith("MFASS")]
+    genes = load_annotation(str(data / "annotation" / "canonical.hg19.tsv.gz"))
+    bases = pysam.FastaFile(str(data / "genome" / "hg19.fa.gz"))
+    inner = [
+        r
+        for r in rows
+        for g in genes.overlapping(r["chrom"], int(r["pos"]) - 1, int(r["pos"]))
+        if g.start + 100 < int(r["pos"]) < g.end - 100
+    ]
+    for row in inner[:8]:
+        (gene,) = genes.overlapping(row["chrom"], int(row["pos"]) - 1, int(row["pos"]))
+        at = int(row["pos"]) - 1
+        ref = bases.fetch(row["chrom"], at - 90, at + 91)
+        alt = ref[:90] + row["alt"] + ref[91:]
+        if gene.strand == "-":
+            ref, alt = toy.revcomp(ref), toy.revcomp(alt)
+        x = one_hot(torch.from_numpy(np.stack([encode(ref), encode(alt)])))
+        with torch.no_grad():
+            p = net(x).exp()[:, [ACCEPTOR, DONOR]]
+        assert p.shape[-1] == 101
+        assert float(row["SAMVAR_MAX"]) == pytest.approx(float((p[1] - p[0]).abs().max()), rel=1e-4)
+
+
+def test_what_a_model_takes_of_its_teachers_lead(tmp_path, monkeypatch):
+    """The base has half of the positives on top, a model three quarters, the teacher all."""
+    said = dict(paper=20, default=30, teacher=40)
+    for name, found in said.items():
+        with gzip.open(tmp_path / f"{name}.tsv.gz", "wt") as f:
+            columns = "set chrom pos ref alt class label SAMVAR_MAX cluster"
+            print(*columns.split(), sep="\t", file=f)
+            for i in range(80):
+                score = "." if (i, name) == (79, "default") else float(i < found)
+                print("S", "chr2", i, "A", "C", "exonic", int(i < 40), score, i, sep="\t", file=f)
+    tables = [f"{name}={tmp_path / name}.tsv.gz" for name in said]
+    run(monkeypatch, "train/evaluate/leads.py", *tables, "--json", tmp_path / "l.json")
+    found = json.loads((tmp_path / "l.json").read_text())
+    assert set(found) == {"S: all", "S: exonic"} and found["S: all"]["n"] == 79
+    of = found["S: all"]
+    assert of["auroc"]["paper"][0] == 0.75 and of["auroc"]["teacher"][0] == 1
+    assert of["auroc: lead"][0] == 0.25
+    assert of["auroc: share"]["default"][0] == pytest.approx(0.5)
+
+
 def test_a_peer_is_compared_on_the_rows_that_both_score(tmp_path, monkeypatch):
     rows = [
         ("chr2", label, ours, theirs)
@@ -420,6 +480,68 @@ def test_models_are_as_they_were_after_each_measurement(data, tmp_path, monkeypa
         assert 0 < own["density"] == read["density"] < 0.5
         without = result[f"validation, {kind} without motif sites"]
         assert without["n_acceptor"] == own["n_acceptor"] and len(own["core_share"]) == 2
+
+
+def test_sites_of_learnt_motifs_are_of_no_protein(data):
+    import eclip
+
+    from samvar.genomics.genome import Genome
+
+    genome = Genome(str(data / "genome" / "hg38.fa.gz"))
+    genes = eclip.read_genes(genome, str(data / "annotation" / "refseq.hg38.bed12+gene.gz"))[:3]
+    model, (one, *_) = toy.model(learnt_motifs=2), toy.RBPS
+    peaks = {(g.contig, g.strand): [(one, 0, 10**9)] for g in genes}
+    found, known, covered = eclip.scan(model, toy.RBPS, [one], genome, genes, peaks)
+    assert found["active"].any() and set(found["rbp"]) == {0} and found["hit"].all()
+    assert (covered[:, 0] == known).all()
+
+
+def two_genes():
+    rng = np.random.default_rng(0)
+    return [
+        TrainingGene(
+            f"g{i}",
+            "c",
+            rng.integers(0, 4, 4000).astype(np.uint8),
+            acceptors=[1000, 2000],
+            donors=[900, 1100],
+            split=split,
+        )
+        for i, split in enumerate((TRAIN, VALIDATION))
+    ]
+
+
+def test_every_motif_has_a_mean_strength():
+    from topk import mean_strength
+
+    data = Dataset.from_genes(two_genes())
+    for learnt in (0, 2):
+        strength = mean_strength(toy.model(learnt_motifs=learnt), data, data.genes())
+        assert len(strength) == len(toy.RBPS) + learnt and (strength > 0).all()
+
+
+def test_the_sequence_is_read_back_from_all_motifs(tmp_path, monkeypatch):
+    Dataset.from_genes(two_genes()).save(str(tmp_path / "d.npz"))
+    (tmp_path / "toy").mkdir()
+    bundle = toy.bundle(tmp_path / "toy", learnt_motifs=2)
+    out = tmp_path / "r.json"
+    run(
+        monkeypatch,
+        "train/evaluate/reconstruct.py",
+        tmp_path / "d.npz",
+        "--model",
+        bundle,
+        "--steps",
+        20,
+        "--channels",
+        8,
+        "--threads",
+        1,
+        "--json",
+        out,
+    )
+    found = json.loads(out.read_text())["sites read back"]
+    assert found["n"] == 4000 and 0.2 < found["reconstructed"] < found["most_by_fano"]
 
 
 def test_growth_is_measured_on_as_many_records_as_asked_for(data, tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import chain
 from typing import BinaryIO
 
 import numpy as np
@@ -96,10 +97,12 @@ def _uneven(path: str) -> str | None:
     compressed, or has none. Reads all of it."""
     if _head(path).startswith(GZIP):
         return None
-    name, width, ended = "", 0, False  # of the sequence; whether a line was shorter than its first
+    name, width, ended = "", 1, False  # of the sequence; whether a line was shorter than its first
     with open(path, "rb") as handle:
-        for number, line in enumerate(handle, 1):
+        for number, line in enumerate(chain(handle, [b">"]), 1):
             bases = line.rstrip(b"\r\n")
+            if line.startswith(b">") and not width:
+                return f"has no bases in the sequence {name!r} (before line {number}): remove it"
             if line.startswith(b">"):
                 name, width, ended = line[1:].decode(errors="replace").strip()[:40], 0, False
             elif bases and (ended or (width and len(bases) > width)):

@@ -45,7 +45,18 @@ from samvar.model.bundle import load_bundle
 PEERS = dict(
     spliceai=("spliceai==1.3.1", "tensorflow-cpu==2.15.1", "numpy<2", "setuptools<81", "biopython"),
     openspliceai=("openspliceai==0.0.7", f"torch=={torch.__version__.split('+')[0]}"),
+    mmsplice=(
+        "tensorflow-cpu==2.15.1",
+        "numpy<2",
+        "setuptools<81",
+        "pandas<2.2",
+        "kipoi",
+        "kipoiseq",
+        "pyranges<0.0.126",
+        "cyvcf2",
+    ),
 )
+WITHOUT_DEPENDENCIES = dict(mmsplice="mmsplice==2.4.0")  # which asks for the TensorFlow of GPUs
 INPUTS = ("dense", "exome_like", "genome_like")
 Variant = tuple[int, str, str]  # POS, REF, ALT
 HEADER = (
@@ -59,7 +70,10 @@ def install(folder: str, name: str = "spliceai") -> str:
     if not os.path.exists(os.path.join(bin, name)):
         try:
             subprocess.run([sys.executable, "-m", "venv", os.path.join(folder, name)], check=True)
-            subprocess.run([os.path.join(bin, "pip"), "install", "-q", *PEERS[name]], check=True)
+            pip = [os.path.join(bin, "pip"), "install", "-q"]
+            subprocess.run([*pip, *PEERS[name]], check=True)
+            if name in WITHOUT_DEPENDENCIES:
+                subprocess.run([*pip, "--no-deps", WITHOUT_DEPENDENCIES[name]], check=True)
         except (OSError, subprocess.CalledProcessError) as e:
             raise SystemExit(f"cannot install {name}: {e}; --alone runs samvar by itself") from e
     return os.path.join(bin, name)

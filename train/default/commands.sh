@@ -46,8 +46,8 @@ samvar train bundle --name taught --am "$out/am-7" -d "$out/panel.npz" --tempera
 for name in am-8 am-9 am-10; do run $name panel soft-2 "$out/taught:am" --device "$device"; done
 for name in am-11 am-12 am-13; do run $name panel soft-2 "$out/am-8"; done
 
-# The bundle, and what is said of its accuracy. Not run for want of time: the rest of train/evaluate/suite.sh (genes with
-# paralogs, alternative exons and measured entropy on test, ClinVar by region, what a decoder reads back).
+# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs, what a decoder reads back, how
+# complete causes are (evaluate/reconstruct.py, attribution.py).
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-8" -d "$out/panel.npz" --soft-labels "$out/soft-2" \
         --temperature 2 -o "$@"
@@ -97,3 +97,19 @@ python train/evaluate/in_vivo.py "$data" --model large
 samvar train card weights/large
 of_large cases "$data" --model large
 of_large events "$data" --model large
+
+# Teacher, SpliceAI, MMSplice and 7-mers beside them on the same rows; what they say stays in $out/scores. Of ClinVar a
+# sample, and of the sets that SpliceAI sees, too, a sample for it, since it takes a second a row
+beside() {  # JSON OPTION ...
+    python train/evaluate/exons.py "$data" default large paper --teacher "$seeds"/*.pt --peers "$out/peers" \
+        --scores "$out/scores" --json "$out/$1.json" "${@:2}"
+}
+beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MaPSy MFASS "FAS exon 6"
+beside beside.ci --programs mmsplice --sets CI-SpliceAI
+beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
+
+# What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps
+python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
+python train/evaluate/hexamers.py "$data" default large paper --json "$out/hexamers.json"
+evaluate eclip "$data" --model default --chroms chr1,chr3 --no-all --extend5 50
+evaluate rna_maps "$data" --model default --exons 1000

@@ -100,7 +100,8 @@ def scan(
 ):
     """Candidates of all genes, a dict of columns; known positions (G, 2) in exons and introns;
     those of them in peaks (G, R, 2)."""
-    index = np.array([rbps.index(n) if n in rbps else -1 for n in names])
+    index = np.full(model.motifs.channels, -1)  # learnt motifs come after `names`, of no protein
+    index[: len(names)] = [rbps.index(n) if n in rbps else -1 for n in names]
     columns, known, covered = defaultdict(list), [], []
     for g, gene in enumerate(tqdm(genes, disable=None, leave=False)):
         codes = genome.codes(genome.contig(gene.contig), gene.start, gene.end)

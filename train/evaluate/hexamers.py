@@ -80,7 +80,7 @@ def tabled(path: str) -> dict[str, tuple[float, int]]:
 @torch.inference_mode()
 def log_odds(network: Network, codes: np.ndarray) -> float:
     """Mean of both sites of the exon in the middle."""
-    p = network(one_hot(torch.from_numpy(codes)[None])).double().numpy()
+    p = network(one_hot(torch.from_numpy(codes)[None]))[0].double().numpy()
     sites = p[[ACCEPTOR, DONOR], [FLANK, p.shape[1] - FLANK - 1]].clip(1e-7, 1 - 1e-7)
     return float((np.log(sites) - np.log1p(-sites)).mean())
 

@@ -4,9 +4,9 @@
     python train/evaluate/reconstruct.py DATASET --model default --json OUT
 
 A decoder (three convolutions, 15 bases to either side) is trained on the train genes of a packed
-dataset to predict every base from the activations of the 79 RBPs alone, and is measured on whole
-validation genes. Beside it: always the commonest base, and what the entropy bound of the sites
-would allow at most (Fano's inequality).
+dataset to predict every base from the activations of the motif sites alone, and is measured on
+whole validation genes. Beside it: always the commonest base, and what the entropy bound of the
+sites would allow at most (Fano's inequality).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REACH, WIDTH, BATCH = (
 
 
 def decoder(motifs: int, channels: int) -> nn.Module:
-    """(N, 79, L + 2 REACH) -> logits of A, C, G, T (N, 4, L)."""
+    """(N, motifs, L + 2 REACH) -> logits of A, C, G, T (N, 4, L)."""
     return nn.Sequential(
         nn.Conv1d(motifs, channels, 11),
         nn.ReLU(),
@@ -84,7 +84,8 @@ def main() -> None:
     data, bundle = Dataset.load(args.dataset), load_bundle(args.model)
     model = bundle.models[0]
     before, after = 20 + REACH, 10 + REACH
-    net = decoder(len(bundle.rbps), args.channels)
+    motifs = model.motifs.channels  # of RBPs, and learnt ones
+    net = decoder(motifs, args.channels)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=args.steps)
     mixture = Mixture(WIDTH * BATCH, lengths=(WIDTH,))
@@ -108,8 +109,7 @@ def main() -> None:
             known += int(here.sum())
             counts += np.bincount(bases[here].numpy(), minlength=4)
             nonzero += int((found[..., REACH:-REACH] > 0).sum())
-    density = nonzero / known / len(bundle.rbps)
-    bits = entropy_bound(len(bundle.rbps), density, NOMINAL_ETA)
+    bits = entropy_bound(motifs, nonzero / known / motifs, NOMINAL_ETA)
     result = dict(
         bundle=bundle.name,
         kind=bundle.kind,

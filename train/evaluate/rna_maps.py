@@ -33,6 +33,7 @@ from exon_classes import interval
 from topk import SETS, mean_strength, read
 from tqdm import tqdm
 
+from samvar.errors import BundleError
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
 from samvar.training.dataset import IGNORE, Dataset
@@ -206,7 +207,10 @@ def main() -> None:
     exons = [every[i] for i in chosen]
     result: dict = dict(classes=dict(SR=SR, hnRNP=HNRNP), of_exons=len(every))
     for kind in ("am", "fm"):
-        bundle = load_bundle(f"{args.model}:{kind}")
+        try:
+            bundle = load_bundle(f"{args.model}:{kind}")
+        except BundleError:
+            continue  # it has no models of this kind
         model = bundle.models[0]
         strength = mean_strength(model, data, data.genes()[::10])
         channels = [i for i, name in enumerate(bundle.rbps) if class_sign(name)]

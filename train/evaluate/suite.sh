@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # All that is said of a bundle's accuracy, as one JSON for its card:
 #     bash train/evaluate/suite.sh DATA DATASET BUNDLE FOLDER [PAIRS]
-# DATA holds genome/, annotation/, variants/, exons/ and tables/; DATASET is the packed dataset that the bundle was
+# DATA holds genome/, annotation/, variants/, exons/, eclip/ and tables/; DATASET is the packed dataset that the bundle was
 # trained on; PAIRS are soft labels of single edits (train/teach/yardstick.toml).
 # FOLDER receives topk.json, variants.json, exons.json, reconstruct.json, with PAIRS yardstick.json, and suite.json, which
 # holds them all, for
 #     samvar train bundle ... --evaluation FOLDER/suite.json
+# and, not for the card, what the motifs of its AM know: hexamers.json, eclip.json and rna_maps.json.
 # A bundle whose core scores stand at more than 2 % of the bases is refused (exit 1): they are a way around the motifs.
 # ANY_CORE=1 lets it pass.
 set -euo pipefail
@@ -17,6 +18,9 @@ python "$here/variants.py" "$data" --model "$bundle" --json "$out/variants.json"
 python "$here/exons.py" "$data" "$bundle" --json "$out/exons.json"
 python "$here/reconstruct.py" "$dataset" --model "$bundle" --json "$out/reconstruct.json"
 if [ -n "$pairs" ]; then python "$here/yardstick.py" "$pairs" "$bundle" --families 60 --json "$out/yardstick.json"; fi
+python "$here/hexamers.py" "$data" "$bundle" --json "$out/hexamers.json"
+python "$here/eclip.py" "$data" --model "$bundle" --chroms chr1,chr3 --no-all --extend5 50 --json "$out/eclip.json"
+python "$here/rna_maps.py" "$data" --model "$bundle" --exons 1000 --json "$out/rna_maps.json"
 python - "$out" "$bundle" <<'PY'
 import json, os, sys
 folder, bundle = sys.argv[1:]

@@ -79,8 +79,8 @@ class Motifless(nn.Module):
 
 @torch.inference_mode()
 def mean_strength(model: SAM, data: Dataset, genes: np.ndarray) -> torch.Tensor:
-    """Mean activation of each RBP's sites."""
-    total, count = torch.zeros(2, model.motifs.fixed.mix.shape[0], dtype=torch.float64)
+    """Mean activation of the sites of each motif."""
+    total, count = torch.zeros(2, model.motifs.channels, dtype=torch.float64)
     for _, _, _, codes in tiles(data, genes, model.config.reach):
         motifs = model.detect(one_hot(torch.from_numpy(codes[None]))).motifs[0]
         total += motifs.sum(1)

@@ -2,6 +2,7 @@
 """AUROC and AUPRC of samvar's scores on measured variants, which no training ever sees.
 
     python train/evaluate/variants.py DATA --model default --json OUT [--table OUT.tsv.gz]
+    python train/evaluate/variants.py DATA --teacher SEED.pt ... --json OUT [--table OUT.tsv.gz]
 
 Sets (dev halves): MFASS (change of exon inclusion <= -0.5), CI-SpliceAI functional (affects
 splicing), ClinVar intronic (SNVs 3 to 50 bases from a canonical splice site, (likely) pathogenic
@@ -12,7 +13,8 @@ validation and test chromosomes only, and by class: indels, SNVs within a core s
 intronic SNVs. The score is SAMVAR_MAX, and for each set as a whole also that of --mask. Intervals:
 95 % bootstrap over exons (MFASS), transcripts (CI-SpliceAI) or genes (ClinVar), whose rows stay
 together. `--table`: every row with its class, score and cluster. No training saw a variant, but
-most lie in genes of the train chromosomes.
+most lie in genes of the train chromosomes. `--teacher`: the mean of OpenSpliceAI's seeds in the
+place of a bundle, on the same windows with its own context.
 """
 
 from __future__ import annotations
@@ -21,14 +23,45 @@ import argparse
 import gzip
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
+import torch
 from common import HELD_OUT, MIN_OF_EACH, SETS, Measured, auprc, auroc, bootstrap, measure, save
 
+from samvar.genomics.window import Window
 from samvar.model.bundle import load_bundle
-from samvar.scoring.predictor import Predictor
+from samvar.model.sam import ACCEPTOR, DONOR, one_hot
+from samvar.scoring.predictor import Predictor, ScoredWindow
+from samvar.training.cnn import load_openspliceai
 
 COLUMNS = ("set", "chrom", "pos", "ref", "alt", "class", "label", "SAMVAR_MAX", "cluster")
+
+
+class Teacher:
+    """OpenSpliceAI's seeds in the place of a `Predictor`."""
+
+    def __init__(self, paths: list[str]):
+        self.models = [load_openspliceai(path) for path in paths]
+        reach = self.models[0].reach
+        self.bundle, self.reach = SimpleNamespace(flank=0), (reach, reach)
+
+    @torch.inference_mode()
+    def score(self, window: Window) -> ScoredWindow:
+        haplotypes = []
+        for codes in (window.ref, window.alt):
+            x = one_hot(torch.from_numpy(codes.copy())[None])
+            p = torch.stack([m(x)[0, [ACCEPTOR, DONOR]].exp() for m in self.models])
+            haplotypes.append(window.to_genome(p.numpy()))
+        return ScoredWindow(window, *haplotypes)
+
+    def map(self, function, items) -> Iterator:
+        return map(function, items)
+
+    def close(self) -> None:
+        """As a `Predictor` has it: nothing to end."""
 
 
 def subsets(rows: list[Measured]) -> dict[str, list[Measured]]:
@@ -73,13 +106,20 @@ def main() -> None:
     )
     parser.add_argument("data", help="folder with genome/, annotation/ and variants/")
     parser.add_argument("--model", default="default")
+    parser.add_argument("--teacher", nargs="+", help="OpenSpliceAI state dicts")
     parser.add_argument("--json", required=True)
     parser.add_argument("--table", help="TSV.gz of every row")
     args = parser.parse_args()
-    bundle = load_bundle(args.model)
-    about = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256, score="SAMVAR_MAX")
+    predictor: Teacher | Predictor
+    if args.teacher:
+        predictor, about = Teacher(args.teacher), dict(model="OpenSpliceAI")
+    else:
+        bundle = load_bundle(args.model)
+        predictor = Predictor(bundle, threads=os.cpu_count() or 1)
+        about = dict(bundle=bundle.name, kind=bundle.kind, sha256=bundle.sha256)
+    about["score"] = "SAMVAR_MAX"
     result, lines = {}, []
-    with Predictor(bundle, threads=os.cpu_count() or 1) as predictor:
+    with closing(predictor):
         for chosen in SETS:
             rows = measure(args.data, chosen, predictor)
             scored = [m for m in rows if m.max is not None]
@@ -113,7 +153,7 @@ def main() -> None:
                     *(m.row[k] for k in ("chrom", "pos", "ref", "alt")),
                     m.kind,
                     int(m.label),
-                    "." if m.max is None else f"{m.max:.4f}",
+                    "." if m.max is None else f"{m.max:.6g}",
                     _named(m.cluster),
                 ]
                 for m in rows
