@@ -110,6 +110,8 @@ def _is_unicode(text: str) -> bool:
 
 def check_writable(path: str) -> None:
     """Raises OSError when no file of this name can be made."""
+    if not path:
+        raise FileNotFoundError("cannot write: the name of the file is empty")
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
@@ -122,6 +124,8 @@ def check_writable(path: str) -> None:
 def check_folder_writable(path: str) -> None:
     """Raises OSError when there is no folder of this name and none can be made, or no file can be
     made in it."""
+    if not path:
+        raise FileNotFoundError("cannot write: the name of the folder is empty")
     existing = os.path.realpath(path)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)

@@ -1,6 +1,7 @@
 """The library: `samvar.load`, and what its Scorer says."""
 
 import os
+import pathlib
 import pickle
 import re
 import subprocess
@@ -78,7 +79,9 @@ def test_what_cannot_be_scored_says_why(scorer):
     assert scorer.explain(*snv(50)).status is samvar.Status.NO_GENE
 
 
-@pytest.mark.parametrize("pos", ["850", 850.0, True, np.bool_(True), None, 0, -5, b"850"])
+@pytest.mark.parametrize(
+    "pos", ["850", 850.0, True, np.bool_(True), None, 0, -5, b"850", np.array([850])]
+)
 def test_a_position_that_is_no_whole_number_is_an_error(scorer, pos):
     contig, _, ref, alt = snv(850)
     for ask in (scorer.score, scorer.explain):
@@ -211,6 +214,18 @@ def test_the_wrong_files_are_named(files, tmp_path):
         samvar.load(toy.fasta(tmp_path / "o.fa", other=BASES), files[1], files[2])
     with pytest.raises(samvar.SamvarError, match="no weight bundle"):
         samvar.load(files[0], files[1], "nonesuch")
+
+
+def test_files_may_be_paths(files):
+    with samvar.load(*map(pathlib.Path, files)) as scorer:
+        assert scorer.score(*snv(850)).status is samvar.Status.OK
+
+
+def test_what_load_cannot_use_is_told_at_once(files):
+    with pytest.raises(samvar.SamvarError, match=r"options must be samvar.Options.*'distance': 50"):
+        samvar.load(*files, options={"distance": 50})
+    with pytest.raises(samvar.SamvarError, match="threads is 0: it must be 1 or more"):
+        samvar.load(*files, threads=0)
 
 
 def test_a_scorer_that_is_closed_says_so(files):

@@ -112,6 +112,21 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_work(
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("file")) == ["file"]
 
 
+@pytest.mark.parametrize("command", OUTPUTS, ids=" ".join)
+def test_an_output_without_a_name_is_refused_before_the_work(
+    command, inputs, tmp_path, monkeypatch
+):
+    """As where a variable of the shell is not set."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("samvar.genomics.genome.Genome", None)
+    monkeypatch.setattr("samvar.model.bundle.load_bundle", None)
+    monkeypatch.setattr("samvar.training.prepare.prepare", None)
+    before = sorted(tmp_path.iterdir())
+    result = CliRunner().invoke(main, [*command, "", *inputs * OUTPUTS[command]])
+    assert result.exit_code in (1, 2) and "is empty" in result.stderr, result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("option", ["--svg", "--html"])
 @pytest.mark.parametrize("missing", ["matplotlib", "logomaker"])
 def test_logos_without_an_extra_are_refused_before_the_work(

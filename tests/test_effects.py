@@ -103,7 +103,14 @@ def test_a_cpu_refuses_the_precision_that_it_does_not_have(parts):
 
 
 @pytest.mark.parametrize(
-    "option", [dict(precision="fp8"), dict(distance=-1), dict(rbp_min=float("nan"))]
+    "option",
+    [
+        dict(precision="fp8"),
+        dict(distance=-1),
+        dict(distance=50.5),
+        dict(rbp_min=float("nan")),
+        dict(transcripts="nope"),
+    ],
 )
 def test_options_that_cannot_be_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):

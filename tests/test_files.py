@@ -4,11 +4,12 @@ import gzip
 import os
 import threading
 
+import pysam
 import pytest
 
 from samvar.cli.options import listed, names_in
-from samvar.errors import RecipeError
-from samvar.files import CHUNK, text_lines
+from samvar.errors import RecipeError, RegionError
+from samvar.files import BGZF_EOF, CHUNK, text_lines
 from samvar.formats.regions import Regions
 from samvar.training.recipe import SamRecipe, load_recipe
 
@@ -87,6 +88,32 @@ def test_lenient_reading_keeps_the_line(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"caf\xe9\tb\n")
     assert list(text_lines(str(path), lenient=True)) == ["caf\ufffd\tb"]
+
+
+def test_truncated_bgzf_is_refused_also_at_the_end_of_a_block(tmp_path):
+    """Lines of whole blocks come, then the error; the end marker alone is missing. Plain gzip has
+    none."""
+    lines = [f"chr1\t{i}\t{i + 1}" for i in range(20_000)]  # several blocks
+    path = str(tmp_path / "x.bed.gz")
+    with pysam.BGZFile(path, "w") as f:
+        f.write("".join(f"{line}\n" for line in lines).encode())
+    assert list(text_lines(path)) == lines
+    with open(path, "rb") as f:
+        whole = f.read()
+    with open(path, "wb") as f:
+        f.write(whole.removesuffix(BGZF_EOF))
+    with pytest.raises(OSError, match="x.bed.gz is truncated: it ends after line 20000 without"):
+        list(text_lines(path))
+    with pytest.raises(RegionError, match="is truncated"):
+        Regions.read(path)
+
+
+@pytest.mark.parametrize("name", ["x.bed", "x.BED", "x.Bed.GZ"])
+def test_bed_counts_from_0_whatever_the_case_of_its_name(tmp_path, name):
+    path = tmp_path / name
+    pack = gzip.compress if name.endswith("GZ") else bytes
+    path.write_bytes(pack(b"chr1\t4\t9\n"))
+    assert Regions.read(str(path)).on("chr1") == [(4, 9)]
 
 
 def test_a_mark_is_no_part_of_a_name(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from samvar.errors import GenomeError
+from samvar.files import BGZF_EOF
 from samvar.genomics import variant
 from samvar.genomics.genome import ContigNames, Genome, decode, encode, reverse_complement
 from samvar.genomics.variant import Status, allele_status, normalise
@@ -145,12 +146,40 @@ def test_missing_index_is_made_and_missing_file_named(tmp_path):
         (b">a\nACGT\nAC\nACGT\n", r"different lengths in the sequence 'a' \(line 4\)"),
         (b">b\nAC\n>a x\nACGT\nAC\n\nACGT\n", r"in the sequence 'a x' \(line 7\)"),
         (b">a\rACGT\rAC\r", "lines end in CR alone"),
+        (b">a\nACGT\n>b\n", r"has no bases in the sequence 'b' \(before line 4\)"),
     ],
 )
 def test_what_is_no_fasta_is_told_by_its_beginning(tmp_path, content, cause):
     (tmp_path / "x.fa").write_bytes(content)
     with pytest.raises(GenomeError, match=cause):
         Genome(str(tmp_path / "x.fa"))
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_truncated_fasta_is_refused_before_an_index_is_made(tmp_path, index):
+    """Also where it ends with a whole block."""
+    path = str(tmp_path / "x.fa.gz")
+    with pysam.BGZFile(path, "w") as f:
+        f.write(b">a\n" + b"ACGT" * 50_000 + b"\n")
+    if index:
+        Genome(path)
+    with open(path, "rb") as f:
+        whole = f.read()
+    with open(path, "wb") as f:
+        f.write(whole.removesuffix(BGZF_EOF))
+    with pytest.raises(GenomeError, match="x.fa.gz is truncated.*Copy it again"):
+        Genome(path)
+    assert os.path.exists(path + ".fai") == index
+
+
+def test_an_index_that_ends_one_base_too_late_is_another_versions(tmp_path):
+    """The last sequence lost a base after the index was made."""
+    path = tmp_path / "x.fa"
+    path.write_bytes(b">a\nACGT\nACGT\n")
+    Genome(str(path))
+    path.write_bytes(b">a\nACGT\nACG\n")
+    with pytest.raises(GenomeError, match=r"does not fit the FASTA \(a\)"):
+        Genome(str(path))
 
 
 def test_gzip_that_is_not_bgzip_is_explained(tmp_path):

@@ -87,7 +87,7 @@ def motifs(
             raise click.UsageError(f"Missing option {name}.")
     different_files(table_file, html, inputs=(fasta, annotation))
     check_outputs(table_file, html)
-    if svg:
+    if svg is not None:
         check_folder_writable(svg)
     if svg or html:
         logos.style()  # raises an error when logomaker or matplotlib is missing

@@ -133,12 +133,18 @@ def _stdin_file() -> set[object]:
     return {(about.st_dev, about.st_ino)} if stat.S_ISREG(about.st_mode) else set()
 
 
+def check_named(*outputs: str | None) -> None:
+    """Raise UsageError where the name of an output is empty, as of a shell's variable that is not
+    set."""
+    if "" in outputs:
+        raise click.UsageError("the name of an output is empty")
+
+
 def check_outputs(*paths: str | None) -> None:
     """Raise OSError where an output (- for stdout) cannot be written, before any work is done, and
-    UsageError where its name is empty, as of a shell's variable that is not set."""
+    UsageError where it has no name."""
+    check_named(*paths)
     for path in paths:
-        if path == "":
-            raise click.UsageError("the name of an output file is empty")
         if path == "-" and sys.stdout is None:
             raise OSError(STDOUT_CLOSED)
         if path and path != "-":

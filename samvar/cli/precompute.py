@@ -12,6 +12,7 @@ from ..errors import SamvarError
 from .options import (
     WELL_KNOWN,
     annotation_option,
+    check_named,
     check_outputs,
     check_transcripts,
     different_files,
@@ -108,7 +109,8 @@ def precompute(
     from ..scoring.predictor import Predictor
     from ..views import tracks
 
-    outputs = [output, bed, *(track_files(bigwig).values() if bigwig else ())]
+    outputs = [output, bed, *(track_files(bigwig).values() if bigwig else [bigwig])]
+    check_named(*outputs)
     if not any(outputs):
         raise click.UsageError("give -o, --bed or --bigwig: there is nothing to write")
     if regions is not None and regions_file is not None:
