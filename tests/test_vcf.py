@@ -260,6 +260,11 @@ SAMPLES = COLUMNS.replace(b"INFO\n", b"INFO\tFORMAT\tS\n")
         (b"1\t5\t.\tA\tC\t.\t.\t.\n", SAMPLES, "has 8 columns, the header 10"),
         (b"1\t5\t.\tA\tC\t.\t.\tS=caf\xe9\n", COLUMNS, "is no UTF-8"),
         (b"1\t5\t.\tA\tC\t.\t.\t.\tGT\t0/x\n", SAMPLES, "htslib refuses it"),
+        (b"1\t5\t.\t\tC\t.\t.\t.\n", HEADER, "its REF is empty"),
+        (b"1\t5\t.\tA\t\t.\t.\t.\n", HEADER, "its ALT is empty"),
+        (b"1\t5\t.\tA\tC\t.\t\t.\n", HEADER, "its FILTER is empty"),
+        (b"1\t5\t.\tA\tC\tabc\t.\t.\n", HEADER, "QUAL is 'abc', no number"),
+        (b"1\t5\t.\tA\tC\t\t.\t.\n", HEADER, "QUAL is '', no number"),
     ],
 )
 def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
@@ -267,6 +272,24 @@ def test_what_would_be_lost_in_bcf_is_refused(tmp_path, line, header, reason):
         VcfError, match=f"^(the record at 1:5|a record) cannot be written as BCF: .*{reason}[^\t]*$"
     ):
         bcf(tmp_path / "x.bcf", [line], header)
+
+
+@pytest.mark.parametrize(
+    "quality", [b".", b"0", b"12.5", b"1e-3", b".5", b"7.", b"-1", b"inf", b"nan"]
+)
+def test_qualities_that_are_numbers_are_written(tmp_path, quality):
+    bcf(tmp_path / "x.bcf", [b"1\t5\t.\tA\tC\t" + quality + b"\t.\t.\n"])
+
+
+def test_a_second_header_is_told(tmp_path):
+    """As `cat` leaves it."""
+    path = tmp_path / "x.vcf"
+    path.write_bytes(2 * (HEADER + b"1\t5\t.\tA\tC\t.\t.\t.\n"))
+    with (
+        VcfReader(str(path)) as reader,
+        pytest.raises(VcfError, match="a header line after records.*bcftools concat"),
+    ):
+        list(reader)
 
 
 @pytest.mark.parametrize("length", [b'"9"', b".", b"nine"])

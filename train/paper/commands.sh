@@ -134,6 +134,8 @@ vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.b
 samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
     "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" $hg19 $hg38 $hg38 --model weights/paper
 python train/evaluate/attribution.py "$data" --model paper --least 0.05 --json "$out/attribution.json"
+python train/evaluate/in_vivo.py "$data" --model paper
+samvar train card weights/paper
 python train/evaluate/cases.py "$data" --model paper --json "$out/cases.json"
 python train/evaluate/events.py "$data" --model paper --json "$out/events.json"
 python train/evaluate/calibration.py "$data" --model paper

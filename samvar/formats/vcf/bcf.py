@@ -90,6 +90,9 @@ except pysam.SamtoolsError as error:
 """
 
 
+QUALITY = re.compile(rb"\.|[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?(inf|nan)", re.I)
+
+
 class BcfWriter:
     """Records to BCF through htslib; what a record uses must be declared in the header as htslib
     has read it, or VcfError is raised.
@@ -147,6 +150,14 @@ class BcfWriter:
         if (columns := line.count(b"\t")) != self._columns:
             raise VcfError(
                 f"{refused}: it has {columns + 1} columns, the header {self._columns + 1}"
+            )
+        _, _, _, ref, alt, quality, filters, _ = line.split(b"\t", 8)[:8]
+        empty = [n for n, v in ((b"REF", ref), (b"ALT", alt), (b"FILTER", filters)) if not v]
+        if empty:
+            raise VcfError(f"{refused}: its {empty[0].decode()} is empty")
+        if not QUALITY.fullmatch(quality):
+            raise VcfError(
+                f"{refused}: QUAL is {quality.decode(errors='replace')!r}, no number and not ."
             )
         self._check_declared(line)
         try:
