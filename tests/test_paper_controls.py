@@ -1,6 +1,6 @@
 """The scripts of the SAM paper's controls: exon classes at one k, RNA maps, an aggregator that
-learns to read binary sites, a logistic classifier, alleles that are bound less, a larger model on
-the same bases; on inputs with answers worked out by hand."""
+learns to read binary sites, a logistic classifier, alleles that are bound less, a larger model and
+maximum entropy on the same bases; on inputs with answers worked out by hand."""
 
 import gzip
 import json
@@ -392,6 +392,84 @@ def test_a_larger_model_is_scored_on_the_same_bases():
     assert (accuracy(truth, scores) == 100).all()
 
 
+def test_the_largest_entropy_has_the_marginals_and_no_more():
+    """Bases that are independent give their product; the pairs of a chain give the chain; bases of
+    which the third is the sum of two have pairs that are all equal, and so all sequences are."""
+    from maxent import largest_entropy, marginal
+
+    rng = np.random.default_rng(0)
+    a, b, c = rng.dirichlet(np.ones(4), 3)
+    product = np.einsum("i,j,k->ijk", a, b, c)
+    assert np.allclose(largest_entropy(100 * product), product, atol=1e-6)
+    step = rng.dirichlet(np.ones(4), (2, 4))
+    chain = np.einsum("i,ij,jk->ijk", a, *step)
+    assert np.allclose(largest_entropy(chain), chain, atol=1e-5)
+    i, j = np.indices((4, 4))
+    sums = np.zeros((4, 4, 4))
+    sums[i, j, (i + j) % 4] = 1
+    assert np.allclose(largest_entropy(sums), 1 / 64, atol=1e-6)
+    observed = rng.dirichlet(np.ones(256)).reshape((4,) * 4)
+    found = largest_entropy(observed)
+    for pair in ((0, 1), (1, 3), (0, 3)):
+        assert np.allclose(marginal(found, pair), marginal(observed, pair), atol=1e-6)
+    entropy = [-(p * np.log(p)).sum() for p in (found, observed)]
+    assert entropy[0] > entropy[1] + 0.01
+
+
+def test_the_pieces_of_an_acceptor_count_each_position_once():
+    """Where bases are independent, and the decoys' equal, the score is the sum over positions of
+    log2(p / 0.25)."""
+    from maxent import PIECES, MaxEnt, positions
+
+    for kind, width in ((ACCEPTOR, 21), (DONOR, 7)):
+        covered = np.zeros(width, int)
+        for (start, end), sign in PIECES[kind]:
+            covered[start:end] += sign
+        assert (covered == 1).all() and len(positions(kind)) == width
+    assert positions(DONOR).tolist() == [-2, -1, 0, 3, 4, 5, 6]
+    assert positions(ACCEPTOR).tolist() == [*range(-20, -2), 0, 1, 2]
+    rng = np.random.default_rng(0)
+    p = np.full((21, 4), 0.25)
+    p[[3, 5, 12, 20]] = [0.1, 0.5, 0.1, 0.3]
+    sites = np.stack([rng.choice(4, 60_000, p=own) for own in p], 1)
+    decoys = rng.integers(0, 4, (60_000, 21))
+    windows = decoys[:200]
+    expected = np.log2(p[np.arange(21), windows] / 0.25).sum(1)
+    found = MaxEnt(sites, decoys, ACCEPTOR).score(windows)
+    assert np.corrcoef(found, expected)[0, 1] > 0.97 and np.abs(found - expected).mean() < 0.4
+
+
+def test_introns_without_their_ends_are_not_learnt_from():
+    from maxent import bits, candidates, gt_ag
+
+    a, c, g, t, n = 0, 1, 2, 3, 4
+    codes = np.full(400, c, np.uint8)
+    sites = dict(acceptors=[100, 200, 300, 390], donors=[50, 150, 250, 350])
+    for donor in sites["donors"]:
+        codes[donor + 1 : donor + 3] = g, t
+    for acceptor in sites["acceptors"]:
+        codes[acceptor - 2 : acceptor] = a, g
+    codes[152] = c  # GC-AG
+    codes[300] = n  # an acceptor that is unknown
+    codes[30:33] = g, t, n  # a GT that is too near an unknown base
+    codes[9:11] = g, t
+    data = Dataset.from_genes([gene(codes, **sites), gene(codes[:60], [], [50])])
+    found = gt_ag(data, 0)
+    assert found[DONOR].tolist() == [50, 350] and found[ACCEPTOR].tolist() == [100, 390]
+    assert gt_ag(data, 1)[DONOR].size == 0
+    at, true, windows = candidates(data, 0, DONOR)
+    assert at.tolist() == [8, 50, 250, 350] and true.tolist() == [False, True, True, True]
+    assert windows.shape == (4, 7)
+
+    class Ones:
+        def score(self, windows):
+            return np.ones(len(windows))
+
+    scores = bits({ACCEPTOR: Ones(), DONOR: Ones()}, data, np.array([0]))
+    assert scores.shape == (2, 398) and np.flatnonzero(scores[1] == 1).tolist() == [8, 49, 249, 348]
+    assert np.isneginf(scores).sum() == 2 * 398 - 4 - 3
+
+
 def test_windows_around_candidates_are_those_of_their_gene(tmp_path):
     from eclip_trained import windows
 
@@ -506,6 +584,14 @@ def test_the_table_of_controls_is_that_of_the_results():
     wide, wider = content("openspliceai.json"), content("openspliceai-10000nt.json")
     assert f"five seeds | {told(wide['topk']['2000nt'], 1)} |" in page
     assert f"one seed | {told(wider['topk']['10000nt'], 1)} |" in page
+    entropy = content("maxent.json")
+    shown = ", ".join(told(entropy[k]["topk"], 1) for k in ("maxent", "lssi"))
+    assert f"MaxEnt, LSSI | {shown} | 21.6, 25.0 |" in page
+    assert f"MaxEnt less LSSI\n  {told(entropy['maxent - lssi'], 1)}," in page
+    assert entropy["sha256"] == sums["fm"] and entropy["bases"] == 3_942_711
+    assert entropy["lssi"]["topk"][0] == pytest.approx(
+        content("suite.json")["validation, LSSI of the fm alone"]["topk_mean"]
+    )
     assert len(wide["sha256"]["2000nt"]) == 5 and len(wider["sha256"]["10000nt"]) == 1
     peaks = content("eclip_trained.json")
     for kind in ("am", "am_e"):

@@ -42,6 +42,7 @@ from samvar.training.recipe import (
     CnnRecipe,
     LssiRecipe,
     MotifRecipe,
+    NfmRecipe,
     ProbesRecipe,
     SamRecipe,
     TeachRecipe,
@@ -672,7 +673,11 @@ def test_shipped_recipes_are_valid():
                     "cnn.toml": CnnRecipe,
                     "cnn-plain.toml": CnnRecipe,
                 }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
-                of_folder = {"binding": BindingRecipe, "probes": ProbesRecipe}
+                of_folder = {
+                    "binding": BindingRecipe,
+                    "probes": ProbesRecipe,
+                    "reads": NfmRecipe,
+                }
                 kind = of_folder.get(os.path.basename(root), kind)
                 load_recipe(os.path.join(root, name), kind)
 

@@ -1,4 +1,5 @@
-"""What a model of probe intensities has learnt: the global importance of all k-mers, and motifs.
+"""What a model of probe intensities, or of bound reads, has learnt: the global importance of all
+k-mers, and motifs. Such a model makes values (N, E) of one-hot bases (N, 4, L).
 
 Koo et al. (2021), equations 1 and 2: the importance of a k-mer is the mean over backgrounds of what
 is predicted with it embedded in the middle less what is predicted without. Backgrounds are probes
@@ -12,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn as nn
 from tqdm import tqdm
 
 from ..genomics.genome import UNKNOWN, encode
-from ..model.probes import ProbeNet
 from ..model.sam import one_hot
 from .binding import ConsensusMotif, consensus_motif
 from .gia import kmers
@@ -26,7 +27,7 @@ SURE = 300  # probes that a motif is made of
 
 class Importance(NamedTuple):
     """Of a k-mer (RNA letters): mean over the backgrounds, in standard deviations of the
-    experiment's intensities, and the standard error of that mean."""
+    experiment's intensities or as log-odds, and the standard error of that mean."""
 
     kmer: str
     mean: float
@@ -46,7 +47,7 @@ def shuffled_probes(codes: np.ndarray, n: int, seed: int) -> np.ndarray:
 
 @torch.inference_mode()
 def global_importance(
-    model: ProbeNet, backgrounds: np.ndarray, patterns: np.ndarray, device: torch.device
+    model: nn.Module, backgrounds: np.ndarray, patterns: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """(mean, standard error), each (K, E), of patterns (K, k) over backgrounds (n, L)."""
     model.eval()
@@ -73,7 +74,7 @@ def global_importance(
 
 
 def top_kmers(
-    model: ProbeNet, backgrounds: np.ndarray, k: int, most: int, device: torch.device
+    model: nn.Module, backgrounds: np.ndarray, k: int, most: int, device: torch.device
 ) -> list[list[Importance]]:
     """Of each experiment the k-mers of the largest global importance, the largest first."""
     names = kmers(k)
@@ -89,7 +90,7 @@ def top_kmers(
 
 
 def probe_motifs(
-    model: ProbeNet, experiments: Sequence[str], codes: np.ndarray, predicted: np.ndarray
+    model: nn.Module, experiments: Sequence[str], codes: np.ndarray, predicted: np.ndarray
 ) -> list[ConsensusMotif]:
     """The consensus motif of each experiment, from the probes (n, L) of which most is predicted
     (n, E). The model must be on the CPU."""

@@ -89,7 +89,7 @@ def plain(recipe: Recipe) -> dict:
 
 
 def save_run(folder: str, model: nn.Module, description: dict) -> None:
-    """`description` says the kind (lssi, motifs, cnn, probes, fm, am), the shape and, for SAM
+    """`description` says the kind (lssi, motifs, cnn, probes, nfm, fm, am), the shape and, for SAM
     models, the names of the RBPs."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     with complete_file(os.path.join(folder, "model.safetensors")) as part:
@@ -148,6 +148,8 @@ def load_run(
         raise RecipeError(f"{folder} is a run of a model of binding: annotate --binding takes it")
     if description["kind"] == "probes":
         raise RecipeError(f"{folder} is a run of a model of probes: only train probes takes it")
+    if description["kind"] == "nfm":
+        raise RecipeError(f"{folder} is a run of a neural motif: `prepare --motifs` takes its PSAM")
     if description["kind"] == "lssi":
         model = LSSI(description["channels"])
         model.load_state_dict(state)

@@ -189,6 +189,30 @@ class ProbesRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NfmRecipe(Recipe):
+    """`samvar train nfm`: a neural motif of one protein, learnt from its reads.
+
+    `most`: so many reads of each file, from its start. `held_out`: share of the reads that are
+    validated on, and of those that are tested. `kmer`: length of the patterns whose global
+    importance is told, over `backgrounds` reads.
+    """
+
+    most: int = 1_000_000
+    held_out: float = 0.1
+    batch: int = 512  # reads a step, half of them bound
+    channels: int = 32
+    kmer: int = 6
+    backgrounds: int = 20
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "most", "channels", "kmer")
+        at_least(self, 2, "batch", "backgrounds")
+        if not 0 < self.held_out < 0.5:
+            raise RecipeError("held_out must lie strictly between 0 and 0.5")
+
+
+@dataclass(frozen=True, kw_only=True)
 class MotifRecipe(Recipe):
     """`samvar train motifs`: motifs without a protein, learnt from a teacher's effects."""
 

@@ -149,6 +149,7 @@ python train/evaluate/substitution.py "$out/data.npz" --model paper --json "$out
 python train/evaluate/encode_maps.py "$data" --model paper --json "$out/encode_maps.json" --figure "$out/encode_maps.png"
 python train/evaluate/bound_alleles.py "$data" --model paper --json "$out/bound_alleles.json"
 python train/evaluate/logistic.py "$out/data.npz" --model paper --json "$out/logistic.json"
+python train/evaluate/maxent.py "$out/data.npz" --model paper --json "$out/maxent.json"
 python train/evaluate/openspliceai.py "$data" "$seeds/2000nt" --model paper --json "$out/openspliceai.json"
 python train/evaluate/openspliceai.py "$data" "$seeds/10000nt" --seeds 1 --model paper --json "$out/openspliceai-10000nt.json"
 python train/evaluate/eclip_trained.py "$data" --model paper --json "$out/eclip_trained.json"

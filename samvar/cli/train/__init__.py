@@ -16,6 +16,7 @@ COMMANDS = {
     "am": "samvar.cli.train.sam",
     "binding": "samvar.cli.train.binding",
     "probes": "samvar.cli.train.probes",
+    "nfm": "samvar.cli.train.nfm",
     "average": "samvar.cli.train.average",
     "evaluate": "samvar.cli.train.evaluate",
     "bundle": "samvar.cli.train.bundle",
