@@ -1,11 +1,12 @@
-"""Whether an annotation and a FASTA are of one genome build, by what introns begin and end with."""
+"""Whether an annotation and a FASTA are of one genome build, by where contigs end and what introns
+begin and end with."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..errors import WrongBuildError
-from .genes import Annotation
+from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, encode, reverse_complement
 
 GT_AG = encode("GTAG").tolist()
@@ -13,14 +14,44 @@ SPLICED = GT_AG, encode("GCAG").tolist(), encode("ATAC").tolist()
 CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, about; from how many on to refuse
 
 
-def check_introns(genome: Genome, annotation: Annotation) -> str:
-    """Of a sample of introns in known sequence half or more must be GT-AG, GC-AG or AT-AC.
+_WAY_OUT = (
+    "Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch (in "
+    "Python: allow_annotation_mismatch=True)"
+)
+Placed = list[tuple[Gene, str]]  # genes on contigs of the FASTA, and its name of the contig
 
-    Raises WrongBuildError where they are not; of fewer than `MIN_CHECKED` introns, returns a
-    warning for the user (else an empty text).
+
+def check_introns(genome: Genome, annotation: Annotation) -> str:
+    """Of genes on contigs of the FASTA no more than half may have exons beyond their contig's end.
+    Of a sample of their introns in known sequence half or more must be GT-AG, GC-AG or AT-AC.
+
+    Raises WrongBuildError where they do or are not; of fewer such genes, and of fewer than
+    `MIN_CHECKED` introns, returns a warning for the user (else an empty text).
     """
-    spliced = known = 0
     placed = [(g, contig) for g in annotation.genes if (contig := genome.contig(g.contig))]
+    seen = f"annotation {annotation.path}", f"FASTA {genome.path}"
+    doubts = _beyond(genome, placed, *seen), _wrong_introns(genome, placed, *seen)
+    return "; ".join(filter(None, doubts))
+
+
+def _beyond(genome: Genome, placed: Placed, annotation: str, fasta: str) -> str:
+    ends = genome.lengths
+    beyond = [
+        g.id for g, contig in placed if g.end > ends[contig] and not genome.is_circular(contig)
+    ]
+    if not beyond:
+        return ""
+    found = (
+        f"{len(beyond)} of {len(placed)} genes of {annotation} have exons beyond the end of their "
+        f"contig in {fasta} ({', '.join(beyond[:3])}{', ...' * (len(beyond) > 3)})"
+    )
+    if 2 * len(beyond) <= len(placed):
+        return f"{found}: is the annotation of the FASTA's genome build?"
+    raise WrongBuildError(f"{found}: they are of different genome builds. {_WAY_OUT}")
+
+
+def _wrong_introns(genome: Genome, placed: Placed, annotation: str, fasta: str) -> str:
+    spliced = known = 0
     some = placed[:: max(len(placed) // CHECKED, 1)]
     genes = [(g, contig) for g, contig in some if len(g.chosen.exons) > 1]
     per_gene = -(-CHECKED // max(len(genes), 1))
@@ -36,13 +67,12 @@ def check_introns(genome: Genome, annotation: Annotation) -> str:
     if spliced >= known / 2:
         return ""
     seen = (
-        f"{spliced} of {known} introns of annotation {annotation.path} begin and end in FASTA "
-        f"{genome.path} as introns do (GT-AG, GC-AG or AT-AC)"
+        f"{spliced} of {known} introns of {annotation} begin and end in {fasta} "
+        f"as introns do (GT-AG, GC-AG or AT-AC)"
     )
     if known < MIN_CHECKED:
         return f"only {seen}: is the annotation of the FASTA's genome build?"
     raise WrongBuildError(
         f"only {seen}: most likely they are of different genome builds, or coordinates are off by "
-        "one. Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch "
-        "(in Python: allow_annotation_mismatch=True)"
+        f"one. {_WAY_OUT}"
     )
