@@ -12,8 +12,6 @@ from .genome import UNKNOWN, Genome, encode, reverse_complement
 GT_AG = encode("GTAG").tolist()
 SPLICED = GT_AG, encode("GCAG").tolist(), encode("ATAC").tolist()
 CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, about; from how many on to refuse
-
-
 _WAY_OUT = (
     "Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch (in "
     "Python: allow_annotation_mismatch=True)"
