@@ -40,9 +40,10 @@ def load(
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
     of the annotation do not look like introns in the FASTA, or most genes have exons beyond the end
-    of their contig; where they are too few to tell, there is a warning. `binding` (default or a folder) and `peaks` (a file or a folder, of the FASTA's
-    build): second opinions on causes, as those options of `samvar annotate`. Raises SamvarError
-    when a file cannot be read or they do not belong together.
+    of their contig; where they are too few to tell, there is a warning. `binding` (default or a
+    folder) and `peaks` (a file or a folder, of the FASTA's build): second opinions on causes, as
+    those options of `samvar annotate`. Raises SamvarError when a file cannot be read or they do not
+    belong together.
     """
     genome, genes = Genome(fasta), load_annotation(annotation, cache=True)
     spine.check_annotation(genome, genes)

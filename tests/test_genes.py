@@ -84,6 +84,17 @@ def test_gtf_of_augustus_with_bare_ids_of_genes_and_transcripts(tmp_path):
     assert (gene.id, gene.chosen.id, gene.sites()) == ("g1", "g1.t1", ({40}, {19}))
 
 
+@pytest.mark.parametrize("bare", ['exon_id "E1";', 'note "Parent=x; y";', ""])
+@pytest.mark.parametrize("at", range(4))
+def test_an_exon_without_ids_may_stand_anywhere(tmp_path, bare, at):
+    """Also first, where the format is not plain yet."""
+    for ids in (T1, "ID=E;Parent=G"):
+        rows = gtf_rows("exon", CHAIN, ids)
+        annotation = found(tmp_path, [*rows[:at], *gtf_rows("exon", [(1, 9)], bare), *rows[at:]])
+        assert places(annotation) == [("G", list(CHAIN))]
+        assert annotation.notes == ("1 exons without a gene or transcript are left out (1:1-9)",)
+
+
 def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     text = (
         "##gff-version 3\n"

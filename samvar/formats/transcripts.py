@@ -71,6 +71,10 @@ def has_gtf_ids(attributes: str) -> bool:
     return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', attributes))
 
 
+def has_gff3_ids(attributes: str) -> bool:
+    return bool(re.search(r"(^|;)\s*(ID|Parent)=", attributes))
+
+
 _RANKS = {
     "MANE_Select": Rank.MANE_SELECT,
     "MANE_Plus_Clinical": Rank.MANE_CLINICAL,
