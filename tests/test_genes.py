@@ -500,6 +500,47 @@ def test_numbers_of_exons_that_start_again_are_copies(tmp_path, exons, numbers, 
     assert len(found(tmp_path, gtf + spanned).genes) == 1
 
 
+NESTED = (600, 650), (1000, 1100)  # in CHAIN's first intron
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_copies_whose_rows_overlap_are_parted_or_told(tmp_path, strand):
+    def gtf(intervals):
+        span = [(intervals[0][0], intervals[-1][1])]
+        rows = gtf_rows("transcript", span, T1, strand=strand)
+        rows += gtf_rows("exon", intervals[:: 1 if strand == "+" else -1], T1, strand=strand)
+        return rows + gtf_rows("CDS", intervals[1:2], T1, strand=strand)
+
+    def gff3(rows):
+        return [r.replace(T1, "ID=T" if "\ttranscript\t" in r else "Parent=T") for r in rows]
+
+    for rows in (gtf(CHAIN) + gtf(NESTED), gtf(NESTED) + gtf(CHAIN)):
+        for text in (rows, gff3(rows)):
+            annotation = found(tmp_path, text)
+            (gene,) = annotation.genes
+            parts = {tuple((s + 1, e) for s, e in t.exons): t.cds for t in gene.transcripts}
+            assert parts == {CHAIN: [(1181, 1303)], NESTED: [(999, 1100)]}
+            assert len(annotation.notes) == 1 and "at several places" in annotation.notes[0]
+        for text in (sorted(rows), gff3(sorted(rows))):
+            annotation = found(tmp_path, text)
+            assert places(annotation)[0][1] == sorted(CHAIN + NESTED)
+            assert annotation.notes == (
+                "1 ids of transcripts have rows at places that overlap; they are joined: copies? "
+                "(T)",
+            )
+
+
+@pytest.mark.parametrize("ids", [T1, "Parent=T"])
+def test_exons_of_one_id_on_both_strands_are_told(tmp_path, ids):
+    rows = gtf_rows("exon", CHAIN, ids)
+    rows[1] = rows[1].replace("\t+\t", "\t-\t")
+    annotation = found(tmp_path, rows)
+    assert [(g.strand, len(g.chosen.exons)) for g in annotation.genes] == [("+", 2), ("-", 1)]
+    assert annotation.notes == (
+        "1 ids of transcripts have exons on both strands; each strand is a transcript (T)",
+    )
+
+
 def test_exons_of_one_transcript_that_overlap_are_joined_and_told(tmp_path):
     for ids in (T1, "Parent=T"):
         annotation = found(tmp_path, gtf_rows("exon", CHAIN + ((500, 700),), ids))

@@ -20,6 +20,7 @@ from .transcripts import (
     put,
     rank_of,
     rows,
+    tell_both_strands,
 )
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
@@ -82,7 +83,9 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
         symbol = symbols.get(gene or transcript, _NO_NAME)
     inherit_strands(genes, drafts, notes)
     inherit_strands(drafts, drafts, notes)
-    yield from _genes(_with_genes(drafts), genes, symbols, notes)
+    drafts = _with_genes(drafts)
+    tell_both_strands(drafts, notes)
+    yield from _genes(drafts, genes, symbols, notes)
 
 
 class _Ids:
