@@ -189,6 +189,30 @@ def test_bed12_spliceai_and_canonical_agree(tmp_path):
     assert genes[2].origin == "chr1"
 
 
+@pytest.mark.parametrize("thick", [".\t.", "10\t.", ".\t60", "10\t10"])
+def test_bed12_without_thick_part_is_not_coding(tmp_path, thick):
+    text = f"chr1\t10\t60\tN1\t0\t+\t{thick}\t0\t2\t10,20,\t0,30,\tSYM\n"
+    (gene,) = load_annotation(write(tmp_path, text)).genes
+    assert gene.chosen.exons == ((10, 20), (40, 60)) and not gene.chosen.coding
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        "gene_id 'G'; transcript_id 'T';",
+        "gene_id \"G\"; transcript_id 'T';",
+        'gene_id "G" transcript_id "T"',
+        'gene_id "G"; transcript_id "T" exon_number 2;',
+        'gene_id "G; transcript_id "T";',
+    ],
+)
+def test_gtf_ids_not_in_double_quotes_before_a_semicolon_are_refused(tmp_path, ids):
+    with pytest.raises(AnnotationError, match="line 1: (gene|transcript)_id is not in double"):
+        found(tmp_path, gtf_rows("exon", CHAIN, ids))
+    with pytest.raises(AnnotationError, match="line 4: "):
+        found(tmp_path, gtf_rows("exon", CHAIN, T1) + gtf_rows("exon", CHAIN, ids))
+
+
 def test_overlap_by_interval_and_alias(tmp_path):
     annotation = load_annotation(write(tmp_path, GTF))
     hits = lambda *where: [g.start for g in annotation.overlapping(*where)]  # noqa: E731
@@ -253,6 +277,9 @@ CANONICAL = (
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "no whole number"),
+        ("1\t10\t61\tA\t0\t+\t10\t60\t0\t2\t10,20,\t0,30,\n", "line 1: blocks from 10 to 60"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,\t10,40,\n", "blocks from 20 to 70"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t1\t40,\t10,\n", "blocks from 20 to 60"),
         ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
         ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts"),
     ],

@@ -121,10 +121,11 @@ def _reader(lines: _Lines) -> Reader:
             return read_spliceai
         if line.startswith("#"):
             continue
+        # before GTF: a point for thickStart looks like its strand
+        if len(fields) >= 12 and fields[5] in {*STRANDS, "."} and fields[9].isdecimal():
+            return read_bed12
         if len(fields) >= 9 and fields[6] in {*STRANDS, ".", "?"}:
             return read_gtf if _is_gtf(line, text) else read_gff3
-        if len(fields) >= 12 and fields[5] in {*STRANDS, "."}:
-            return read_bed12
         raise AnnotationError(
             f"{lines.path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or "
             f"canonical exon table: line {lines.number} is {line[:60]!r}"

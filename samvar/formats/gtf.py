@@ -102,7 +102,10 @@ class _Ids:
             for match in _ATTRIBUTE.finditer(attributes):
                 key, quoted, bare = match.groups()
                 if key in ("gene_id", "transcript_id"):
-                    found.setdefault(key, quoted or (bare or "").strip())
+                    value = quoted or (bare or "").strip()
+                    if bare and value.startswith(("'", '"')):
+                        raise ValueError(f"{key} is not in double quotes before a semicolon")
+                    found.setdefault(key, value)
                     if len(found) == 2:
                         if match[0].endswith(";"):
                             self.beginning = attributes[: match.end()]
