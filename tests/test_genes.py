@@ -84,6 +84,17 @@ def test_gtf_of_augustus_with_bare_ids_of_genes_and_transcripts(tmp_path):
     assert (gene.id, gene.chosen.id, gene.sites()) == ("g1", "g1.t1", ({40}, {19}))
 
 
+@pytest.mark.parametrize("bare", ['exon_id "E1";', 'note "Parent=x; y";', ""])
+@pytest.mark.parametrize("at", range(4))
+def test_an_exon_without_ids_may_stand_anywhere(tmp_path, bare, at):
+    """Also first, where the format is not plain yet."""
+    for ids in (T1, "ID=E;Parent=G"):
+        rows = gtf_rows("exon", CHAIN, ids)
+        annotation = found(tmp_path, [*rows[:at], *gtf_rows("exon", [(1, 9)], bare), *rows[at:]])
+        assert places(annotation) == [("G", list(CHAIN))]
+        assert annotation.notes == ("1 exons without a gene or transcript are left out (1:1-9)",)
+
+
 def test_gff3_of_ncbi_style_with_tags_and_escapes(tmp_path):
     text = (
         "##gff-version 3\n"
@@ -178,6 +189,30 @@ def test_bed12_spliceai_and_canonical_agree(tmp_path):
     assert genes[2].origin == "chr1"
 
 
+@pytest.mark.parametrize("thick", [".\t.", "10\t.", ".\t60", "10\t10"])
+def test_bed12_without_thick_part_is_not_coding(tmp_path, thick):
+    text = f"chr1\t10\t60\tN1\t0\t+\t{thick}\t0\t2\t10,20,\t0,30,\tSYM\n"
+    (gene,) = load_annotation(write(tmp_path, text)).genes
+    assert gene.chosen.exons == ((10, 20), (40, 60)) and not gene.chosen.coding
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        "gene_id 'G'; transcript_id 'T';",
+        "gene_id \"G\"; transcript_id 'T';",
+        'gene_id "G" transcript_id "T"',
+        'gene_id "G"; transcript_id "T" exon_number 2;',
+        'gene_id "G; transcript_id "T";',
+    ],
+)
+def test_gtf_ids_not_in_double_quotes_before_a_semicolon_are_refused(tmp_path, ids):
+    with pytest.raises(AnnotationError, match="line 1: (gene|transcript)_id is not in double"):
+        found(tmp_path, gtf_rows("exon", CHAIN, ids))
+    with pytest.raises(AnnotationError, match="line 4: "):
+        found(tmp_path, gtf_rows("exon", CHAIN, T1) + gtf_rows("exon", CHAIN, ids))
+
+
 def test_overlap_by_interval_and_alias(tmp_path):
     annotation = load_annotation(write(tmp_path, GTF))
     hits = lambda *where: [g.start for g in annotation.overlapping(*where)]  # noqa: E731
@@ -242,6 +277,9 @@ CANONICAL = (
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,\t0,30,\n", "not blockCount"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,30,\t0,30,60\n", "not blockCount"),
         ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,-5,\t0,30,\n", "no whole number"),
+        ("1\t10\t61\tA\t0\t+\t10\t60\t0\t2\t10,20,\t0,30,\n", "line 1: blocks from 10 to 60"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t2\t10,20,\t10,40,\n", "blocks from 20 to 70"),
+        ("1\t10\t60\tA\t0\t+\t10\t60\t0\t1\t40,\t10,\n", "blocks from 20 to 60"),
         ('1\tA\texon\t60\t41\t.\t+\t.\tgene_id "A"; transcript_id "T";\n', "ends before it starts"),
         ("1\tA\texon\t60\t41\t.\t+\t.\tParent=A\n", "ends before it starts"),
     ],
@@ -487,6 +525,47 @@ def test_numbers_of_exons_that_start_again_are_copies(tmp_path, exons, numbers, 
         )
         assert len(annotation.notes) == (copies > 1)
     assert len(found(tmp_path, gtf + spanned).genes) == 1
+
+
+NESTED = (600, 650), (1000, 1100)  # in CHAIN's first intron
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_copies_whose_rows_overlap_are_parted_or_told(tmp_path, strand):
+    def gtf(intervals):
+        span = [(intervals[0][0], intervals[-1][1])]
+        rows = gtf_rows("transcript", span, T1, strand=strand)
+        rows += gtf_rows("exon", intervals[:: 1 if strand == "+" else -1], T1, strand=strand)
+        return rows + gtf_rows("CDS", intervals[1:2], T1, strand=strand)
+
+    def gff3(rows):
+        return [r.replace(T1, "ID=T" if "\ttranscript\t" in r else "Parent=T") for r in rows]
+
+    for rows in (gtf(CHAIN) + gtf(NESTED), gtf(NESTED) + gtf(CHAIN)):
+        for text in (rows, gff3(rows)):
+            annotation = found(tmp_path, text)
+            (gene,) = annotation.genes
+            parts = {tuple((s + 1, e) for s, e in t.exons): t.cds for t in gene.transcripts}
+            assert parts == {CHAIN: [(1181, 1303)], NESTED: [(999, 1100)]}
+            assert len(annotation.notes) == 1 and "at several places" in annotation.notes[0]
+        for text in (sorted(rows), gff3(sorted(rows))):
+            annotation = found(tmp_path, text)
+            assert places(annotation)[0][1] == sorted(CHAIN + NESTED)
+            assert annotation.notes == (
+                "1 ids of transcripts have rows at places that overlap; they are joined: copies? "
+                "(T)",
+            )
+
+
+@pytest.mark.parametrize("ids", [T1, "Parent=T"])
+def test_exons_of_one_id_on_both_strands_are_told(tmp_path, ids):
+    rows = gtf_rows("exon", CHAIN, ids)
+    rows[1] = rows[1].replace("\t+\t", "\t-\t")
+    annotation = found(tmp_path, rows)
+    assert [(g.strand, len(g.chosen.exons)) for g in annotation.genes] == [("+", 2), ("-", 1)]
+    assert annotation.notes == (
+        "1 ids of transcripts have exons on both strands; each strand is a transcript (T)",
+    )
 
 
 def test_exons_of_one_transcript_that_overlap_are_joined_and_told(tmp_path):

@@ -1,4 +1,5 @@
-"""An annotation of another build than the FASTA is recognised by its introns."""
+"""An annotation of another build than the FASTA is recognised by its introns, and by where contigs
+end."""
 
 import os
 import warnings
@@ -11,7 +12,7 @@ import samvar
 from samvar.cli import main
 from samvar.errors import WrongBuildError
 from samvar.formats.annotation import load_annotation
-from samvar.genomics.genome import Genome
+from samvar.genomics.genome import CircularGenome, Genome
 from samvar.genomics.introns import check_introns
 
 from . import toy
@@ -64,6 +65,50 @@ def test_of_few_shifted_introns_the_user_is_warned(minigenes, genes, introns):
     true = minigenes(0)[1]
     few(true, *genes)
     assert check_introns(Genome(fasta), load_annotation(true)) == ""
+
+
+@pytest.mark.parametrize("genes", [(), ("STRONG",)])
+def test_genes_that_most_lie_beyond_their_contig_are_refused(minigenes, genes):
+    fasta, annotation = minigenes(7400)
+    few(annotation, *genes or ("STRONG", "WEAK", "CRYPTIC"))
+    n = len(genes or "SWC")
+    with pytest.raises(WrongBuildError, match=f"{n} of {n} genes of annotation .*beyond the end"):
+        check_introns(Genome(fasta), load_annotation(annotation))
+    command = ["explain", "mini:1304:G:A", "-f", fasta, "-a", annotation]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1 and "(STRONG" in refused.stderr
+    assert "--allow-annotation-mismatch" in refused.stderr
+
+
+def test_of_few_genes_beyond_their_contig_the_user_is_warned(minigenes):
+    """The last base counts: a gene may end with its contig, but on a circle go on."""
+    fasta, annotation = minigenes(0)
+    end = Genome(fasta).lengths["mini"]
+    with open(annotation) as f:
+        text = f.read()
+
+    def doubt(last, genome=None):
+        with open(annotation, "w") as f:
+            f.write(text.replace("\t7093\t", f"\t{last}\t"))
+        return check_introns(genome or Genome(fasta), load_annotation(annotation))
+
+    assert doubt(end) == ""
+    assert doubt(end + 1, CircularGenome(fasta, ["mini"])) == ""
+    assert doubt(end + 1) == (
+        f"1 of 3 genes of annotation {annotation} have exons beyond the end of their contig in "
+        f"FASTA {fasta} (CRYPTIC): is the annotation of the FASTA's genome build?"
+    )
+
+
+def test_a_part_of_the_right_genome_is_no_other_build(minigenes):
+    """Three genes whose introns are right, and four that lie in what is not there."""
+    fasta, annotation = minigenes(0)
+    with open(annotation, "a") as f:
+        for i in range(4):
+            row = f"mini\tx\texon\t{9001 + i}\t9100\t.\t+\t.\t"
+            f.write(f'{row}gene_id "far{i}"; transcript_id "far{i}.1";\n')
+    doubt = check_introns(Genome(fasta), load_annotation(annotation))
+    assert doubt.startswith("4 of 7 genes of annotation ") and "(far0, far1, far2, ...)" in doubt
 
 
 def test_no_intron_is_no_doubt(tmp_path, minigenes):

@@ -12,7 +12,8 @@ import shutil
 import string
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 
 from ..errors import AnnotationError
 from ..files import BUFFER, lines_of
@@ -22,7 +23,7 @@ from .gene_tables import read_bed12, read_canonical, read_spliceai
 from .gff3 import read_gff3
 from .gtf import read_gtf
 from .loci import Notes
-from .transcripts import PIECES, STRANDS, has_gtf_ids, rows
+from .transcripts import PIECES, STRANDS, has_gff3_ids, has_gtf_ids, rows
 
 CACHED_FROM = 10_000  # lines of an annotation that is worth keeping parsed
 _USUAL = frozenset(string.ascii_letters + string.digits) - {"t", "b"}  # first letters of rows
@@ -110,7 +111,7 @@ class _Lines:
 
 def _reader(lines: _Lines) -> Reader:
     """What reads an annotation, by its first line that is no comment, or its header. GTF and GFF3
-    differ in the first exon: AUGUSTUS has bare ids in others."""
+    differ in exons: AUGUSTUS has bare ids in other rows."""
     text = iter(lines)
     for line in text:
         fields = line.split("\t")
@@ -120,10 +121,11 @@ def _reader(lines: _Lines) -> Reader:
             return read_spliceai
         if line.startswith("#"):
             continue
+        # before GTF: a point for thickStart looks like its strand
+        if len(fields) >= 12 and fields[5] in {*STRANDS, "."} and fields[9].isdecimal():
+            return read_bed12
         if len(fields) >= 9 and fields[6] in {*STRANDS, ".", "?"}:
             return read_gtf if _is_gtf(line, text) else read_gff3
-        if len(fields) >= 12 and fields[5] in {*STRANDS, "."}:
-            return read_bed12
         raise AnnotationError(
             f"{lines.path} is neither GTF, GFF3, BED12 with a gene column, nor a SpliceAI or "
             f"canonical exon table: line {lines.number} is {line[:60]!r}"
@@ -132,11 +134,9 @@ def _reader(lines: _Lines) -> Reader:
 
 
 def _is_gtf(first: str, others: Iterator[str]) -> bool:
-    _, kind, *_, own = next(rows([first]))
-    if kind in PIECES:
-        return has_gtf_ids(own)
-    try:
-        of_piece = (text for _, kind, *_, text in rows(others) if kind in PIECES)
-        return has_gtf_ids(next(of_piece, own))
-    except ValueError:
-        return has_gtf_ids(own)  # the reader names the line
+    """By the first exon, or part of one, that has an id; where none has, by the first row."""
+    with suppress(ValueError):  # the reader names the line
+        for _, kind, *_, text in rows(chain([first], others)):
+            if kind in PIECES and ((is_gtf := has_gtf_ids(text)) or has_gff3_ids(text)):
+                return is_gtf
+    return has_gtf_ids(first)

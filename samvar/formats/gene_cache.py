@@ -17,7 +17,7 @@ import platformdirs
 from ..files import new_file
 from ..genomics.genes import Exons, Gene, Rank, Transcript
 
-FORMAT = 11
+FORMAT = 12
 TEXTS = "id", "symbol", "contig", "strand", "origin"
 
 

@@ -23,7 +23,7 @@ def _numbers(text: str) -> list[int]:
 
 def read_bed12(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     """BED12, 0-based half-open, with the gene symbol in a 13th column (else the name is the
-    gene)."""
+    gene). Where thickStart or thickEnd is a point, nothing is coding."""
     grouped: dict[tuple[str, str, str, str], list[Transcript]] = defaultdict(list)
     for line in lines:
         if line.startswith("#"):
@@ -31,13 +31,19 @@ def read_bed12(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
         f = line.split("\t")
         if len(f) < 12:
             raise ValueError("not the twelve columns of BED12")
-        start, *thick = (_number(f[i]) for i in (1, 6, 7))
+        start, end = _number(f[1]), _number(f[2])
+        thick = (0, 0) if "." in f[6:8] else (_number(f[6]), _number(f[7]))
         sizes, offsets = _numbers(f[10]), _numbers(f[11])
         if not len(sizes) == len(offsets) == _number(f[9]):
             raise ValueError(f"blockSizes and blockStarts are not blockCount ({f[9]}) numbers")
         exons = merge(
             exons_of([start + o for o in offsets], [start + o + n for o, n in zip(offsets, sizes)])
         )
+        first, last = exons[0][0], exons[-1][1]
+        if (first, last) != (start, end):
+            raise ValueError(
+                f"blocks from {first} to {last}, chromStart and chromEnd {start}, {end}"
+            )
         cds = thick if thick[0] < thick[1] else (0, 0)
         symbol = f[12].strip() if len(f) > 12 and f[12].strip() else f[3]
         if f[5] in STRANDS:

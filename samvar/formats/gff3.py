@@ -20,6 +20,7 @@ from .transcripts import (
     inherit_strands,
     rank_of,
     rows,
+    tell_both_strands,
     with_version,
 )
 
@@ -52,6 +53,7 @@ def read_gff3(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
     drafts, features = _read_rows(lines, notes)
     inherit_strands(drafts, drafts, notes)
     _share_namesakes(drafts, features)
+    tell_both_strands(drafts, notes)
     parents = {(contig, f.parent) for (contig, _), f in features.items()}
     grouped: dict[Owner, list[Transcript]] = defaultdict(list)
     symbols: dict[str, str] = {}

@@ -20,6 +20,7 @@ from .transcripts import (
     put,
     rank_of,
     rows,
+    tell_both_strands,
 )
 
 _ATTRIBUTE = re.compile(r'\s*([^\s;]+)\s+(?:"([^"]*)"|([^;]*))\s*(?:;|$)')
@@ -82,7 +83,9 @@ def read_gtf(lines: Iterable[str], notes: Notes) -> Iterator[Gene]:
         symbol = symbols.get(gene or transcript, _NO_NAME)
     inherit_strands(genes, drafts, notes)
     inherit_strands(drafts, drafts, notes)
-    yield from _genes(_with_genes(drafts), genes, symbols, notes)
+    drafts = _with_genes(drafts)
+    tell_both_strands(drafts, notes)
+    yield from _genes(drafts, genes, symbols, notes)
 
 
 class _Ids:
@@ -99,7 +102,10 @@ class _Ids:
             for match in _ATTRIBUTE.finditer(attributes):
                 key, quoted, bare = match.groups()
                 if key in ("gene_id", "transcript_id"):
-                    found.setdefault(key, quoted or (bare or "").strip())
+                    value = quoted or (bare or "").strip()
+                    if bare and value.startswith(("'", '"')):
+                        raise ValueError(f"{key} is not in double quotes before a semicolon")
+                    found.setdefault(key, value)
                     if len(found) == 2:
                         if match[0].endswith(";"):
                             self.beginning = attributes[: match.end()]

@@ -15,6 +15,8 @@ class Notes:
 
     SPLIT = "ids of transcripts stand at several places of a contig; each place is a transcript"
     OVERLAP = "transcripts have exons that overlap, which are joined: copies under one id?"
+    JOINED = "ids of transcripts have rows at places that overlap; they are joined: copies?"
+    BOTH_STRANDS = "ids of transcripts have exons on both strands; each strand is a transcript"
     FEW_EXONS = "transcripts have CDS or UTR rows where no exon row lies; these count as exons"
     NO_EXONS = "genes or transcripts without exon, CDS or UTR rows are left out"
     NO_STRAND = "genes, transcripts or their parts without a strand are left out"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -69,6 +69,10 @@ def rows(lines: Iterable[str]) -> Iterator[Row]:
 
 def has_gtf_ids(attributes: str) -> bool:
     return bool(re.search(r'(gene_id|transcript_id)\s+"?[^=;]', attributes))
+
+
+def has_gff3_ids(attributes: str) -> bool:
+    return bool(re.search(r"(^|;)\s*(ID|Parent)=", attributes))
 
 
 _RANKS = {
@@ -187,6 +191,11 @@ class Draft:
         """The transcript, once for each place it has. Exons are those of exon rows, and CDS and UTR
         rows joined where no exon row lies."""
         own = self._pieces()
+        if _overlap(sorted(set(own.spans))):
+            if drafts := self._in_turn():
+                notes.add(Notes.SPLIT, name)
+                return [t for draft in drafts for t in draft.transcripts(name, strand, [], notes)]
+            notes.add(Notes.JOINED, name)
         numbers = own.exons
         if others := _without_exon(own.utrs + [c[:2] for c in own.coding], numbers):
             if numbers:
@@ -208,6 +217,20 @@ class Draft:
             )
             for copy in copies
         ]
+
+    def _in_turn(self) -> list[Draft]:
+        """Copies told one after the other: the row of each, and then its pieces, which begin and
+        end where it does. None, where that is not so."""
+        copies = [Draft()]
+        for packed, start, end in self._rows():
+            if packed & _KIND == SPAN:
+                copies.append(Draft())
+                copies[-1].rank, copies[-1].version = self.rank, self.version
+                copies[-1].differs = self.differs
+            copies[-1].numbers.extend((packed, start, end))
+        before, *copies = copies
+        whole = all(_around(copy.places(*PIECES)) == copy.places(SPAN) for copy in copies)
+        return copies if whole and not before.numbers else []
 
     def _pieces(self) -> _Pieces:
         pieces = _Pieces({}, [], [], [])
@@ -261,6 +284,11 @@ def _cds(
     end = max(row[1] for row in rows)
     kind = with_phase[0][2] if strand == "+" else max(with_phase, key=itemgetter(1))[2]
     return max(rows[0][0], first), min(end, last), kind - CODING
+
+
+def _around(pieces: list[Interval]) -> list[Interval]:
+    """From the first to the last of them."""
+    return [(min(pieces)[0], max(end for _, end in pieces))] if pieces else []
 
 
 def _overlap(exons: list[Interval]) -> bool:
@@ -354,6 +382,17 @@ def inherit_strands(
             put(drafts, (*key[:-1], *of_others), draft)
         elif not PIECES.isdisjoint(draft.kinds):
             notes.add(Notes.NO_STRAND, name)
+
+
+def tell_both_strands(drafts: Mapping[Any, Draft], notes: Notes) -> None:
+    """Of one id, exons on a strand that lie among those on the other one, and meet none of them: no
+    copies. Keys of `drafts` are (names..., contig, strand)."""
+    for key, draft in drafts.items():
+        if key[-1] == "+" and (other := drafts.get((*key[:-1], "-"))):
+            one, two = draft.places(*PIECES), other.places(*PIECES)
+            among = _overlap(sorted(_around(one) + _around(two)))
+            if among and not any(_meets(*piece, two) for piece in one):
+                notes.add(Notes.BOTH_STRANDS, next(filter(None, key)))
 
 
 def put(drafts: MutableMapping[Any, Draft], key: tuple[str, ...], draft: Draft) -> None:

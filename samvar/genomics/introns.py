@@ -1,26 +1,46 @@
-"""Whether an annotation and a FASTA are of one genome build, by what introns begin and end with."""
+"""Whether an annotation and a FASTA are of one genome build, by where contigs end and what introns
+begin and end with."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..errors import WrongBuildError
-from .genes import Annotation
+from .genes import Annotation, Gene
 from .genome import UNKNOWN, Genome, encode, reverse_complement
 
 GT_AG = encode("GTAG").tolist()
 SPLICED = GT_AG, encode("GCAG").tolist(), encode("ATAC").tolist()
 CHECKED, MIN_CHECKED = 200, 5  # introns that are looked at, about; from how many on to refuse
+_WAY_OUT = (
+    "Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch (in "
+    "Python: allow_annotation_mismatch=True)"
+)
+Placed = list[tuple[Gene, str]]  # genes on contigs of the FASTA, and its name of the contig
 
 
 def check_introns(genome: Genome, annotation: Annotation) -> str:
-    """Of a sample of introns in known sequence half or more must be GT-AG, GC-AG or AT-AC.
+    """Of a sample of the introns of genes on contigs of the FASTA, in known sequence, half or more
+    must be GT-AG, GC-AG or AT-AC. No more than half of these genes may have exons beyond their
+    contig's end, unless the introns show that the FASTA is a part of the right genome.
 
-    Raises WrongBuildError where they are not; of fewer than `MIN_CHECKED` introns, returns a
-    warning for the user (else an empty text).
+    Raises WrongBuildError where they are not or do; of fewer such genes, and of fewer than
+    `MIN_CHECKED` introns, returns a warning for the user (else an empty text).
     """
-    spliced = known = 0
     placed = [(g, contig) for g in annotation.genes if (contig := genome.contig(g.contig))]
+    seen = f"annotation {annotation.path}", f"FASTA {genome.path}"
+    spliced, known = _introns(genome, placed)
+    right = spliced >= known / 2
+    doubts = [] if right else [_wrong_introns(spliced, known, *seen)]
+    if beyond := _beyond(genome, placed):
+        sure = right and known >= MIN_CHECKED
+        doubts.append(_wrong_ends(beyond, len(placed), sure, *seen))
+    return "; ".join(doubts)
+
+
+def _introns(genome: Genome, placed: Placed) -> tuple[int, int]:
+    """Of a sample in known sequence: how many begin and end as introns do, and all."""
+    spliced = known = 0
     some = placed[:: max(len(placed) // CHECKED, 1)]
     genes = [(g, contig) for g, contig in some if len(g.chosen.exons) > 1]
     per_gene = -(-CHECKED // max(len(genes), 1))
@@ -33,16 +53,33 @@ def check_introns(genome: Genome, annotation: Annotation) -> str:
                 known += 1
                 oriented = ends if gene.strand == "+" else reverse_complement(ends)
                 spliced += oriented.tolist() in SPLICED
-    if spliced >= known / 2:
-        return ""
+    return spliced, known
+
+
+def _wrong_introns(spliced: int, known: int, annotation: str, fasta: str) -> str:
     seen = (
-        f"{spliced} of {known} introns of annotation {annotation.path} begin and end in FASTA "
-        f"{genome.path} as introns do (GT-AG, GC-AG or AT-AC)"
+        f"{spliced} of {known} introns of {annotation} begin and end in {fasta} "
+        f"as introns do (GT-AG, GC-AG or AT-AC)"
     )
     if known < MIN_CHECKED:
         return f"only {seen}: is the annotation of the FASTA's genome build?"
     raise WrongBuildError(
         f"only {seen}: most likely they are of different genome builds, or coordinates are off by "
-        "one. Give the annotation of the FASTA's build, or go on with --allow-annotation-mismatch "
-        "(in Python: allow_annotation_mismatch=True)"
+        f"one. {_WAY_OUT}"
     )
+
+
+def _beyond(genome: Genome, placed: Placed) -> list[str]:
+    """Ids of genes with exons beyond their contig's end."""
+    ends = genome.lengths
+    return [g.id for g, contig in placed if g.end > ends[contig] and not genome.is_circular(contig)]
+
+
+def _wrong_ends(beyond: list[str], genes: int, sure: bool, annotation: str, fasta: str) -> str:
+    found = (
+        f"{len(beyond)} of {genes} genes of {annotation} have exons beyond the end of their "
+        f"contig in {fasta} ({', '.join(beyond[:3])}{', ...' * (len(beyond) > 3)})"
+    )
+    if sure or 2 * len(beyond) <= genes:
+        return f"{found}: is the annotation of the FASTA's genome build?"
+    raise WrongBuildError(f"{found}: they are of different genome builds. {_WAY_OUT}")
