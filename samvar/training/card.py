@@ -37,11 +37,8 @@ splicing alone."""
 def write_card(folder: str) -> None:
     """Write CARD.md of the bundle in `folder` from its config.json and metrics.json, and the
     manifest again. Raises BundleError where these do not have what a card says."""
-    config, metrics = (_content(folder, name) for name in ("config.json", "metrics.json"))
     try:
-        kinds = {kind: identity(config, kind) for kind in config["kinds"]}
-        in_vivo = {kind: in_vivo_of(folder, kind, sha256) for kind, sha256 in kinds.items()}
-        text = card(config, metrics, in_vivo)
+        text = card_of(folder)
     except KeyError as e:
         raise BundleError(
             f"config.json and metrics.json of {folder} have no {e}, which the card needs: bundle "
@@ -49,6 +46,14 @@ def write_card(folder: str) -> None:
         ) from e
     files.write(os.path.join(folder, "CARD.md"), text)
     write_manifest(folder)
+
+
+def card_of(folder: str) -> str:
+    """The card that the bundle in `folder` should have."""
+    config, metrics = (_content(folder, name) for name in ("config.json", "metrics.json"))
+    kinds = {kind: identity(config, kind) for kind in config["kinds"]}
+    in_vivo = {kind: in_vivo_of(folder, kind, sha256) for kind, sha256 in kinds.items()}
+    return card(config, metrics, in_vivo)
 
 
 def _content(folder: str, name: str) -> dict:
