@@ -47,6 +47,7 @@ SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the m
 PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
+WELL_KNOWN = "chosen", "mane", "all"  # choices of transcripts by name
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a whole number")
         if not isinstance(self.transcripts, str):
             object.__setattr__(self, "transcripts", frozenset(self.transcripts))
-        elif self.transcripts not in ("chosen", "mane", "all"):
+        elif self.transcripts not in WELL_KNOWN and not self.transcripts.startswith(LISTED):
             raise ValueError(
                 f"transcripts is {self.transcripts!r}: it must be chosen, mane, all or a set of ids"
             )
