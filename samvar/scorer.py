@@ -40,8 +40,8 @@ def load(
     `annotation`: GTF, GFF3, BED12 + gene, or one of the tables of genes, gzipped or not. `model`: a
     bundled name or a folder, NAME:fm for its fixed-motif model. `device`: cpu, cuda or cuda:N.
     `threads`: workers, of one CPU thread each. `allow_annotation_mismatch`: go on when most introns
-    of the annotation do not look like introns in the FASTA, or most genes have exons beyond the end
-    of their contig; where they are too few to tell, there is a warning. `binding` (default or a
+    of the annotation do not look like introns in the FASTA; where they are too few to tell, or
+    genes have exons beyond the end of their contig, there is a warning. `binding` (default or a
     folder) and `peaks` (a file or a folder, of the FASTA's build): second opinions on causes, as
     those options of `samvar annotate`. Raises SamvarError when a file cannot be read or they do not
     belong together, and where `options` or `threads` cannot be.

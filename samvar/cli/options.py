@@ -217,8 +217,7 @@ allow_mismatch_option = click.option(
     is_flag=True,
     callback=_allow_mismatch,
     expose_value=False,
-    help="Go on when most introns of the annotation do not look like introns in the FASTA, or most "
-    "genes have exons beyond the end of their contig.",
+    help="Go on when most introns of the annotation do not look like introns in the FASTA.",
 )
 
 
@@ -301,8 +300,8 @@ def read_genes(annotation: str, cache: bool = True):
 
 
 def of_build(genome, genes) -> Annotation:
-    """The annotation, whose introns must be introns in the FASTA, and whose genes lie on it, unless
-    the user allows otherwise (where few do not, or they are too few to tell, stderr has a warning);
+    """The annotation, whose introns must be introns in the FASTA, unless the user allows otherwise
+    (where they are too few to tell, or genes do not lie on their contigs, stderr has a warning);
     with the stop codons it leaves out."""
     from ..genomics.introns import check_introns
     from ..genomics.stop_codons import with_stop_codons

@@ -21,21 +21,15 @@ Placed = list[tuple[Gene, str]]  # genes on contigs of the FASTA, and its name o
 
 def check_introns(genome: Genome, annotation: Annotation) -> str:
     """Of a sample of the introns of genes on contigs of the FASTA, in known sequence, half or more
-    must be GT-AG, GC-AG or AT-AC. No more than half of these genes may have exons beyond their
-    contig's end, unless the introns show that the FASTA is a part of the right genome.
+    must be GT-AG, GC-AG or AT-AC. Genes should not have exons beyond their contig's end.
 
-    Raises WrongBuildError where they are not or do; of fewer such genes, and of fewer than
-    `MIN_CHECKED` introns, returns a warning for the user (else an empty text).
+    Raises WrongBuildError where the introns are not; of fewer than `MIN_CHECKED` introns, and of
+    such genes, returns a warning for the user (else an empty text).
     """
     placed = [(g, contig) for g in annotation.genes if (contig := genome.contig(g.contig))]
     seen = f"annotation {annotation.path}", f"FASTA {genome.path}"
-    spliced, known = _introns(genome, placed)
-    right = spliced >= known / 2
-    doubts = [] if right else [_wrong_introns(spliced, known, *seen)]
-    if beyond := _beyond(genome, placed):
-        sure = right and known >= MIN_CHECKED
-        doubts.append(_wrong_ends(beyond, len(placed), sure, *seen))
-    return "; ".join(doubts)
+    doubts = _wrong_introns(*_introns(genome, placed), *seen), _wrong_ends(genome, placed, *seen)
+    return "; ".join(filter(None, doubts))
 
 
 def _introns(genome: Genome, placed: Placed) -> tuple[int, int]:
@@ -57,6 +51,8 @@ def _introns(genome: Genome, placed: Placed) -> tuple[int, int]:
 
 
 def _wrong_introns(spliced: int, known: int, annotation: str, fasta: str) -> str:
+    if spliced >= known / 2:
+        return ""
     seen = (
         f"{spliced} of {known} introns of {annotation} begin and end in {fasta} "
         f"as introns do (GT-AG, GC-AG or AT-AC)"
@@ -69,17 +65,20 @@ def _wrong_introns(spliced: int, known: int, annotation: str, fasta: str) -> str
     )
 
 
-def _beyond(genome: Genome, placed: Placed) -> list[str]:
-    """Ids of genes with exons beyond their contig's end."""
+def _wrong_ends(genome: Genome, placed: Placed, annotation: str, fasta: str) -> str:
     ends = genome.lengths
-    return [g.id for g, contig in placed if g.end > ends[contig] and not genome.is_circular(contig)]
-
-
-def _wrong_ends(beyond: list[str], genes: int, sure: bool, annotation: str, fasta: str) -> str:
-    found = (
-        f"{len(beyond)} of {genes} genes of {annotation} have exons beyond the end of their "
-        f"contig in {fasta} ({', '.join(beyond[:3])}{', ...' * (len(beyond) > 3)})"
+    beyond = [
+        g.id for g, contig in placed if g.end > ends[contig] and not genome.is_circular(contig)
+    ]
+    if not beyond:
+        return ""
+    likely = 2 * len(beyond) > len(placed)
+    return (
+        f"{len(beyond)} of {len(placed)} genes of {annotation} have exons beyond the end of their "
+        f"contig in {fasta} ({', '.join(beyond[:3])}{', ...' * (len(beyond) > 3)}): "
+        + (
+            "the FASTA is a part of the genome, or the annotation of another build"
+            if likely
+            else "is the annotation of the FASTA's genome build?"
+        )
     )
-    if sure or 2 * len(beyond) <= genes:
-        return f"{found}: is the annotation of the FASTA's genome build?"
-    raise WrongBuildError(f"{found}: they are of different genome builds. {_WAY_OUT}")
