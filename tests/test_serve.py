@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import escape
 from urllib.parse import urlencode
 
@@ -518,23 +518,26 @@ def get(address):
 
 @pytest.mark.parametrize("ending, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_at_once_and_nothing_is_left(tmp_path, ending, code):
-    """Also while a worker is busy."""
+    """Also while a worker is busy and queries wait."""
     files = "-f", f"{MINI}.fa", "-a", f"{MINI}.gtf", "--threads", 1
     long = "api/answer?knockouts=true&query=mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
+    asked, answered = 20, []
     with running(*files, folder=tmp_path) as (process, address):
         before = sorted(tmp_path.rglob("*"))
 
-        def leave():
-            with pytest.raises(OSError):
-                get(address + long)
+        def ask():
+            with suppress(OSError):
+                answered.append(get(address + long))
 
-        asking = in_thread(leave)
+        asking = [in_thread(ask) for _ in range(asked)]
         time.sleep(0.5)
         start = time.monotonic()
         process.send_signal(ending)
         assert process.wait(timeout=60) == code
         assert time.monotonic() - start < 2
-        asking.join()
+        for one in asking:
+            one.join()
+        assert len(answered) < asked
         stderr = process.stderr.read()
     assert "3527" not in stderr and "Traceback" not in stderr
     assert sorted(tmp_path.rglob("*")) == before
