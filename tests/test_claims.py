@@ -371,10 +371,19 @@ def test_accuracies_of_the_other_species(title, model):
     assert {r["sha256"] for r in results if "sha256" in r} <= known
 
 
-def test_accuracy_of_the_other_species_cnn():
-    found = content(ROOT, "train", "species", "results", "validation.cnn.json")
+@pytest.mark.parametrize(
+    "title, name",
+    [
+        ("`cnn`", "cnn"),
+        ("`fm`, once more", "fm"),
+        ("`am`, once more", "am"),
+        ("`am-taught`", "am-taught"),
+    ],
+)
+def test_accuracies_with_a_teacher_of_ones_own(title, name):
+    found = content(ROOT, "train", "species", "results", f"taught.{name}.json")
     path = os.path.join("train", "species", "README.md")
-    assert cells("`cnn`", path) == [accuracy(found)]
+    assert cells(title, path) == [accuracy(found)]
     assert f"{found['n_genes']} genes, {found['n_donor']} introns" in page(path)
 
 

@@ -45,6 +45,7 @@ run cnn cnn introns
 samvar train teach train/species/windows.toml -d "$out/data.npz" --teacher "$out/cnn" -o "$out/soft" --resume $one
 run am am-taught data --lssi "$out/lssi" --start-from "$out/fm" --soft-labels "$out/soft"
 
+# (train/species/results/: validation.NAME.json of fm, am, am-taught and cnn of that last round are taught.NAME.json)
 # The human bundle as it is, and the models; no --no-paralogs, as the GFF3 does not tell of paralogs
 score() {  # SET CHROMOSOME TITLE OPTION ...
     local json=$out/$1.$3.json
