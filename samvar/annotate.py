@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from numbers import Integral
-from typing import NamedTuple, TextIO, TypeVar
+from typing import NamedTuple, TextIO, TypeVar, get_args
 
 from tqdm import tqdm
 
@@ -21,7 +21,7 @@ from .formats.vcf.bcf import BcfWriter
 from .formats.vcf.genotypes import samples
 from .formats.vcf.record import Record, insert_header
 from .formats.vcf.text import TextWriter
-from .genomics.genes import Annotation, Choice, Gene
+from .genomics.genes import Annotation, Choice, Gene, WellKnown
 from .genomics.genome import Genome
 from .genomics.haplotype import joined
 from .genomics.variant import Status, Variant, allele_status, normalise
@@ -47,7 +47,6 @@ SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the m
 PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
-WELL_KNOWN = "chosen", "mane", "all"  # choices of transcripts by name
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
@@ -84,7 +83,9 @@ class Options:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be a whole number")
         if not isinstance(self.transcripts, str):
             object.__setattr__(self, "transcripts", frozenset(self.transcripts))
-        elif self.transcripts not in WELL_KNOWN and not self.transcripts.startswith(LISTED):
+        elif self.transcripts not in get_args(WellKnown) and not self.transcripts.startswith(
+            LISTED
+        ):
             raise ValueError(
                 f"transcripts is {self.transcripts!r}: it must be chosen, mane, all or a set of ids"
             )

@@ -62,7 +62,8 @@ class Rank(IntEnum):
     MANE_SELECT = 3
 
 
-Choice = Literal["chosen", "mane", "all"] | frozenset[str]  # which transcripts; or their ids
+WellKnown = Literal["chosen", "mane", "all"]
+Choice = WellKnown | frozenset[str]  # which transcripts; or their ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ...errors import VcfError
-from ...files import BGZF_EOF, CR_ALONE, STDOUT_CLOSED, Tail, complete_file, new_file, writing
+from ...files import (
+    BGZF_EOF,
+    CR_ALONE,
+    STDOUT_CLOSED,
+    Tail,
+    complete_file,
+    is_bgzf,
+    new_file,
+    writing,
+)
 from ..regions import Regions
 from .bcf import BcfWriter, check_first_record, feeder, is_bcf, text_of
 from .indexed import fetched, record_count, write_index
@@ -63,7 +72,7 @@ class VcfReader:
         self._feeder: Popen[bytes] | None = None
         self._hts: Any = None  # pysam's reader of BCF
         head = stream.read(18)
-        self._bgzf = head[:2] == b"\x1f\x8b" and head[12:14] == b"BC"
+        self._bgzf = is_bgzf(head)
         if self._bgzf:
             head += stream.read(1024)
         self._tail = Tail(stream, head)
