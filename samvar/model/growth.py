@@ -27,6 +27,8 @@ CHANNEL_AXES = {
         for sparse in ("main", "pre")
         for tensor in ("weight", "bias", "running_mean", "running_var")
     },
+    "motifs.main.threshold": (FIXED,),
+    "motifs.pre.threshold": (FIXED,),
 }
 # What reads the bottleneck
 READERS = tuple(name for name, axes in CHANNEL_AXES.items() if axes == (None, ALL))
@@ -80,7 +82,8 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     """Copy the weights of `source` into `model`, channel by channel, so that `model` says what
     `source` does: nothing reads the channels that `source` does not have, until training has it do
     so. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are
-    not touched."""
+    not touched, nor is what stands between affinities and sites, where candidates are counted in
+    another way."""
     n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
     learnt = source.motifs.channels - n_fixed
     first_learnt = len(model.core) + len(model.motifs.fixed.mix)
@@ -95,8 +98,15 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
         *((n_core + n_fixed + i, first_learnt + i) for i in of_learnt),
     ]
     ours, theirs = model.state_dict(), source.state_dict()
+    same_candidates = model.config.candidates_each == source.config.candidates_each
+    kept = "lssi.", "motifs.fixed."
+    if not same_candidates:
+        kept += "motifs.pre.", "motifs.main."
     for name, tensor in ours.items():
-        if name not in theirs or name.startswith(("lssi.", "motifs.fixed.")):
+        if name not in theirs or name.startswith(kept):
+            continue
+        if not (tensor.dim() and theirs[name].dim()):  # one threshold for all channels, or a count
+            tensor.fill_(theirs[name].double().mean().item())
             continue
         axes = CHANNEL_AXES.get(name, ())
         old, new = [], []
@@ -105,10 +115,7 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
             along = pairs[kind] if kind else [(i, i) for i in range(min(size, other))]
             old.append(torch.tensor([i for i, _ in along]))
             new.append(torch.tensor([j for _, j in along]))
-        if tensor.dim():
-            if axes[1:] == (ALL,):  # what reads the channels
-                tensor.zero_()
-            there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
-            tensor[torch.meshgrid(*new, indexing="ij")] = there
-        else:
-            tensor.copy_(theirs[name])
+        if axes[1:] == (ALL,):  # what reads the channels
+            tensor.zero_()
+        there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
+        tensor[torch.meshgrid(*new, indexing="ij")] = there

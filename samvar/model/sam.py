@@ -99,6 +99,8 @@ from .bottleneck import ACCEPTOR_CORE, BRANCH_POINT_CORE, DONOR_CORE, LSSI_FLOOR
 NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
 A, C, G, T = range(4)
 NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
+LEAST_AFFINITY = 1e-9  # those below are as good as none
+FOLLOW = 0.1  # of the way that a threshold moves to the batch's quantile
 LSSI_SPAN = {  # bases before and after the site's own base
     ACCEPTOR: (20, 2),
     DONOR: (2, 6),
@@ -130,6 +132,8 @@ class Config:
     core_needed: bool = False  # no splice site where its core score is at the floor
     branch_point: bool = False  # a third core model, of branch points
     candidates: float = 2.0  # AM: sites of fixed motifs that are adjusted, per site that is kept
+    candidates_each: bool = False  # AM: candidates of each RBP are counted for itself
+    least_share: float = 0.0  # of the density, that each RBP keeps; 0: there may be none
     faint_candidates: float = 0.0  # AM: weaker ones are adjusted in proportion to their strength
     learnt_motifs: int = 0  # motifs learnt from sequence alone
     learnt_channels: int = 64  # width of their network
@@ -163,6 +167,8 @@ BEYOND_THE_PAPER = (
     "core_needed",
     "branch_point",
     "candidates",
+    "candidates_each",
+    "least_share",
     "faint_candidates",
     "learnt_motifs",
     "learnt_channels",
@@ -311,9 +317,9 @@ class LSSI(nn.Module):
             return scores.clamp(min=LSSI_FLOOR)
         branch = scores[:, 2]
         if self.training:
-            follow_quantile(
-                self.branch_floor, scores[:, 2:].detach()[..., ::2], self.branch_density
-            )
+            some = scores[:, 2:].detach()[..., ::2]
+            q = quantile(some, torch.ones_like(some), self.branch_density)
+            self.branch_floor.lerp_(q, FOLLOW)
         branch = LSSI_FLOOR + F.relu(branch - self.branch_floor)
         return torch.cat([scores[:, :2].clamp(min=LSSI_FLOOR), branch.unsqueeze(1)], 1)
 
@@ -401,7 +407,7 @@ class Norm(nn.BatchNorm2d):
 
 class Sparse(nn.Module):
     """y = ReLU(norm(x) - t), with one t for all channels such that a share `density` of the values
-    stays above it.
+    stays above it; with `least`, lower where a channel would keep less than `least` x `density`.
 
     In training t follows the batch's quantile, t <- 0.9 t + 0.1 q, without gradient; at evaluation
     it is frozen. `density` is set by the trainer. The quantile is taken over every fourth position,
@@ -410,36 +416,60 @@ class Sparse(nn.Module):
 
     threshold: torch.Tensor
 
-    def __init__(self, channels: int, affine: bool):
+    def __init__(self, channels: int, affine: bool, least: float = 0.0):
         super().__init__()
         self.norm = Norm(channels, affine=affine)
-        self.register_buffer("threshold", torch.zeros(()))
-        self.density = 1.0
+        self.register_buffer("threshold", torch.zeros((channels, 1) if least else ()))
+        self.density, self.least = 1.0, least
 
     def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
         z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
         if self.training:
-            follow_quantile(self.threshold, z.detach()[..., ::4], self.density, known[:, 0, ::4])
+            z_known = z.detach()[..., ::4], known[..., ::4]
+            q = quantile(*z_known, self.density)
+            if self.least:
+                q = torch.minimum(q, quantile(*z_known, self.least * self.density, each=True))
+            self.threshold.lerp_(q, FOLLOW)
         return F.relu(z - self.threshold) * known
 
 
-def follow_quantile(
-    threshold: torch.Tensor, z: torch.Tensor, share: float, known: torch.Tensor | None = None
-) -> None:
-    """Move `threshold` a tenth of the way to where a share `share` of z (N, C, L) lies above it, at
-    positions that are `known` (N, L); the mean over ranks."""
-    values = (z if known is None else z.transpose(1, 2)[known > 0]).flatten()
-    k = min(max(int(round((1 - share) * values.numel())), 1), max(values.numel(), 1))
-    if not values.numel():
-        q = threshold.clone()
-    elif values.is_cuda or torch.are_deterministic_algorithms_enabled():  # faster there
-        q = values.sort().values[k - 1].clone()
+class Candidates(nn.Module):
+    """Of each RBP the share `density` of the bases with the highest affinities: by how many nats
+    these stand above the RBP's threshold. Thresholds move as those of `Sparse`."""
+
+    threshold: torch.Tensor
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("threshold", torch.zeros(channels, 1))
+        self.density = 1.0
+
+    def forward(self, f, known):  # affinities (N, R, L), known (N, 1, L) -> (N, R, L)
+        z = f.clamp(min=LEAST_AFFINITY).log()
+        if self.training:
+            q = quantile(z.detach()[..., ::4], known[..., ::4], self.density, each=True)
+            self.threshold.lerp_(q, FOLLOW)
+        return F.relu(z - self.threshold) * known
+
+
+def quantile(
+    z: torch.Tensor, known: torch.Tensor, share: float, each: bool = False
+) -> torch.Tensor:
+    """Where a share `share` of z (N, C, L) lies above, at positions that are `known` (N, 1, L), if
+    any is: over all channels, or (C, 1) of each; the mean over ranks."""
+    at = known[:, 0] > 0
+    values = z.transpose(1, 2)[at if at.any() else torch.ones_like(at)]  # (n, C)
+    values = values.T.contiguous() if each else values.flatten()
+    n = values.shape[-1]
+    k = min(max(int(round((1 - share) * n)), 1), n)
+    if values.is_cuda or torch.are_deterministic_algorithms_enabled():  # faster there
+        q = values.sort(-1).values[..., k - 1].clone()
     else:
         q = torch.kthvalue(values, k).values
     if _distributed():
         dist.all_reduce(q)
         q = q / dist.get_world_size()
-    threshold.lerp_(q, 0.1)
+    return q.unsqueeze(1) if each else q
 
 
 # -------------------------------------------------------------------------- panel f: residual stack
@@ -520,9 +550,9 @@ class Motifs(nn.Module):
         self.kind, self.channels = config.kind, n + config.learnt_motifs
         self.candidates, self.faint = config.candidates, config.faint_candidates
         self.fixed = fixed
-        self.main = Sparse(n, affine=True)
+        self.main = Sparse(n, affine=True, least=config.least_share)
         if config.kind == "am":
-            self.pre = Sparse(n, affine=False)
+            self.pre = Candidates(n) if config.candidates_each else Sparse(n, affine=False)
             self.adjust = Stack(4, n, config.channels, config.adjust_widths)
             self.adjust_crop = MOTIF_REACH - stack_reach(config.adjust_widths)
         self.learnt = None

@@ -269,6 +269,8 @@ class SamRecipe(Recipe):
     core_needed: bool = False
     branch_point: bool = False
     candidates: float = 2.0
+    candidates_each: bool = False
+    least_share: float = 0.0
     faint_candidates: float = 0.0
     learnt_motifs: int = 0
     effect_bumps: int = 0
@@ -306,6 +308,8 @@ class SamRecipe(Recipe):
         at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
         at_least(self, 1, "candidates", "soft_width")
+        if not 0 <= self.least_share < 1:
+            raise RecipeError("least_share must be 0 or between 0 and 1")
         for kind in ("learnt", "branch"):
             start, end = (getattr(self, f"{kind}_density_{when}") for when in ("start", "end"))
             if not 0 < end <= start <= 1:

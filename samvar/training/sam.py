@@ -293,7 +293,7 @@ class SamTask:
         )
 
     def status(self) -> dict[str, float]:
-        return dict(density=self.density, threshold=float(self.model.motifs.main.threshold))
+        return dict(density=self.density, threshold=float(self.model.motifs.main.threshold.mean()))
 
     def state(self) -> dict:
         return dict(density=self.density, target=self.target)
@@ -349,6 +349,8 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
         core_needed=recipe.core_needed,
         branch_point=recipe.branch_point,
         candidates=recipe.candidates,
+        candidates_each=recipe.candidates_each,
+        least_share=recipe.least_share,
         faint_candidates=recipe.faint_candidates,
         learnt_motifs=recipe.learnt_motifs,
         effect_bumps=recipe.effect_bumps,
