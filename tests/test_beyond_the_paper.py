@@ -14,7 +14,13 @@ from safetensors.torch import load_file, save_file
 from samvar.cli import main
 from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.bundle import load_bundle
-from samvar.model.growth import READERS, forget_branch_points, grow, shared_motifs
+from samvar.model.growth import (
+    READERS,
+    forget_branch_points,
+    grow,
+    shared_motifs,
+    with_silent_motifs,
+)
 from samvar.model.sam import LSSI, NO_SCORE, DirectEffects, FixedMotifs, LearntMotifs, one_hot
 from samvar.training.branch_points import best_matches, guess_branch_points
 from samvar.training.checkpoint import load_run
@@ -251,6 +257,30 @@ def test_a_grown_model_says_the_same():
         torch.testing.assert_close(big(x), small(x), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("change", [dict(candidates_each=True), dict(least_share=0.3)])
+def test_where_candidates_are_counted_otherwise_the_rest_is_taken_over(change):
+    small, big = toy.model(seed=1), toy.model(seed=2, **change)
+    grow(big, small, {0: 0, 1: 1, 2: 2})
+    ours, theirs = big.state_dict(), small.state_dict()
+    assert torch.equal(ours["aggregator.classes.weight"], theirs["aggregator.classes.weight"])
+    assert torch.equal(ours["motifs.adjust.leave.weight"], theirs["motifs.adjust.leave.weight"])
+    if "least_share" in change:
+        assert (ours["motifs.main.threshold"] == theirs["motifs.main.threshold"]).all()
+    again = toy.model(seed=3)
+    grow(again, big, {0: 0, 1: 1, 2: 2})
+    assert again.motifs.main.threshold.dim() == 0
+
+
+def test_silent_learnt_motifs_change_nothing():
+    model = toy.model()
+    wide = with_silent_motifs(model, 3)
+    with torch.no_grad():
+        x = toy.sequence(1, 300, 4)
+        assert wide.detect(x).motifs.shape[1] == 6
+        assert not wide.detect(x).motifs[:, 3:].any()
+        torch.testing.assert_close(wide(x), model(x), atol=1e-6, rtol=1e-6)
+
+
 def test_dead_branch_points_are_forgotten_and_nothing_reads_new_ones():
     model = toy.model(effect_bumps=3, branch_point=True)
     aggregator, x = model.aggregator, toy.sequence(1, 300, 4)
@@ -343,6 +373,31 @@ def test_a_run_grows_learns_from_a_teacher_and_resumes(
     refused = CliRunner().invoke(main, ["train", *map(str, args[:-1]), str(tmp_path / "soft"),
                                         "-o", str(tmp_path / "once"), "--resume"])  # fmt: skip
     assert refused.exit_code == 1 and "soft_labels" in refused.stderr
+
+
+def test_runs_with_and_without_learnt_motifs_make_one_bundle(packed, lssi, tmp_path):
+    """Of two that have other numbers of them it cannot be made."""
+    plain = RUN | dict(steps=2, label_weight=1.0, batch_bases=600, windows=[200])
+    plain |= dict(candidates_each=True, least_share=0.2, candidates=8.0)
+    for learnt in (0, 1, 2):
+        recipe = toml(tmp_path / f"{learnt}.toml", **plain, learnt_motifs=learnt, seed=learnt + 1)
+        train("am", recipe, "-d", packed, "-o", tmp_path / str(learnt), "--lssi", lssi)
+
+    def bundle(*runs):
+        runs = (option for run in runs for option in ("--am", str(tmp_path / str(run))))
+        return CliRunner().invoke(main, ["train", "bundle", "--name", "x", *runs, "-d", str(packed),
+                                         "-o", str(tmp_path / "x")])  # fmt: skip
+
+    refused = bundle(0, 1, 2)
+    assert refused.exit_code == 1 and "learnt_motifs must be one number" in refused.stderr
+    made = bundle(0, 2)
+    assert made.exit_code == 0, made.stderr
+    silent, other = load_bundle(str(tmp_path / "x")).models
+    alone = load_run(str(tmp_path / "0"))[0]
+    with torch.no_grad():
+        x = toy.sequence(2, 1400, 4)
+        assert silent.motifs(x).shape == other.motifs(x).shape
+        torch.testing.assert_close(silent(x).exp(), alone(x).exp(), atol=2e-3, rtol=0)  # fp16
 
 
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):

@@ -9,6 +9,7 @@ from samvar.model.sam import (
     LSSI,
     NO_BRANCH_POINTS,
     BandedAttention,
+    Candidates,
     Config,
     FixedMotifs,
     FoldedUnit,
@@ -108,6 +109,46 @@ def test_sparse_layer_keeps_the_asked_share_and_freezes_at_evaluation():
     t = layer.threshold.clone()
     a, b = layer(torch.rand(1, 5, 100), known[:1, :, :100]), layer.threshold
     assert a.shape == (1, 5, 100) and torch.equal(t, b)
+
+
+def test_a_channel_that_others_crowd_out_keeps_its_least_share():
+    """The last of five is never among the highest values."""
+    torch.manual_seed(0)
+    kept = {}
+    for least in (0.0, 0.5):
+        layer = Sparse(5, affine=True, least=least)
+        layer.density = 0.1
+        with torch.no_grad():
+            layer.norm.bias[-1] = -9
+            for _ in range(80):
+                y = layer(torch.rand(4, 5, 500), torch.ones(4, 1, 500))
+        kept[least] = (y > 0).float().mean((0, 2))
+    assert kept[0.0][-1] == 0 and abs(kept[0.5][-1] - 0.05) < 0.02
+    assert_close(kept[0.5][:4], kept[0.0][:4], atol=0.02, rtol=0)
+
+
+def test_candidates_are_a_share_of_the_bases_of_each_rbp_in_nats_above_its_threshold():
+    torch.manual_seed(0)
+    layer = Candidates(3)
+    layer.density = 0.2
+    scale = torch.tensor([1.0, 1e3, 1e-3])[None, :, None]
+    known = torch.ones(4, 1, 500)
+    for _ in range(100):
+        affinity = scale * torch.rand(4, 3, 500)
+        found = layer(affinity, known)
+    assert_close((found > 0).float().mean((0, 2)), torch.full((3,), 0.2), atol=0.04, rtol=0)
+    layer.eval()
+    layer.threshold.copy_(torch.tensor([[0.5], [0.5], [0.5]]).log())
+    affinity = torch.tensor([[[1.0, 0.5, 0.4, 0.0], [4.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 1.0]]])
+    known = torch.tensor([[[1.0, 1.0, 1.0, 0.0]]])
+    nats = torch.tensor([[[2.0, 1, 1, 1], [8.0, 1, 1, 1], [1.0, 1, 1, 1]]]).log()
+    assert_close(layer(affinity, known), nats)
+
+
+def test_thresholds_stay_where_no_base_is_known_but_finite():
+    layer = Sparse(2, affine=True, least=0.1)
+    layer(torch.zeros(1, 2, 40), torch.zeros(1, 1, 40))
+    assert layer.threshold.isfinite().all()
 
 
 def test_sparse_layer_by_hand_at_evaluation():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -30,6 +32,7 @@ CHANNEL_AXES = {
     "motifs.main.threshold": (FIXED,),
     "motifs.pre.threshold": (FIXED,),
 }
+NEVER = 1e9  # a threshold that no activation comes up to
 # What reads the bottleneck
 READERS = tuple(name for name, axes in CHANNEL_AXES.items() if axes == (None, ALL))
 
@@ -119,3 +122,16 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
             tensor.zero_()
         there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
         tensor[torch.meshgrid(*new, indexing="ij")] = there
+
+
+@torch.no_grad()
+def with_silent_motifs(model: SAM, learnt: int) -> SAM:
+    """The same model with `learnt` learnt motifs, none of which has a site; it must have none."""
+    fixed = copy.deepcopy(model.motifs.fixed)
+    wide = SAM(replace(model.config, learnt_motifs=learnt), fixed).eval()
+    wide.lssi.load_state_dict(model.lssi.state_dict())
+    grow(wide, model, {i: i for i in range(len(fixed.mix))})
+    for weight in wide.motifs.learnt.parameters():
+        weight.zero_()
+    wide.motifs.learnt.sparse.threshold.fill_(NEVER)
+    return wide

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from .. import __version__
 from ..errors import RecipeError
@@ -25,6 +25,7 @@ from ..model.bundle import (
     identity,
     sha256_file,
 )
+from ..model.growth import with_silent_motifs
 from ..model.sam import MOTIF_REACH, SAM, one_hot
 from .card import write_card
 from .checkpoint import load_run
@@ -103,6 +104,24 @@ def site_densities(model: SAM, names: Sequence[str], data: Dataset) -> dict:
     return dict(bases=bases, density={name: round(x, 7) for name, x in zip(names, shares)})
 
 
+def _alike(folders: list[str], kind: str) -> dict[str, tuple[SAM, dict]]:
+    """Finished runs, with their descriptions. Where some have learnt motifs, the others get as many
+    that have no sites: the models of a bundle share their channels. Raises RecipeError where they
+    cannot."""
+    runs = {run: load_run(run, kind) for run in folders}
+    shapes = {(model.config.learnt_motifs, len(model.core)) for model, _ in runs.values()}
+    most = max(learnt for learnt, _ in shapes)
+    if any(learnt not in (0, most) for learnt, _ in shapes) or len({k for _, k in shapes}) > 1:
+        raise RecipeError(
+            f"{', '.join(folders)} have other channels each: learnt_motifs must be one number, or "
+            "0, and branch_point the same"
+        )
+    return {
+        run: (model if model.config.learnt_motifs == most else with_silent_motifs(model, most), d)
+        for run, (model, d) in runs.items()
+    }
+
+
 def make_bundle(
     folder: str,
     name: str,
@@ -128,18 +147,17 @@ def make_bundle(
         members = []
         if len(set(folders)) < len(folders):
             raise RecipeError(f"a run is given twice among {', '.join(folders)}")
-        for i, run in enumerate(folders, 1):
-            _, description = load_run(run, kind)
+        for i, (run, (model, description)) in enumerate(_alike(folders, kind).items(), 1):
             if description["data"] != data.digest():
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
             if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:
                 raise RecipeError(f"{run} has not learnt from the soft labels in {soft_labels}")
             with open(os.path.join(run, "recipe.json")) as handle:
                 recipe = json.load(handle)
-            state = load_file(os.path.join(run, "model.safetensors"))
+            state = model.state_dict()
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
                 raise RecipeError(f"{run} was trained with other RBPs than the first run")
-            shape = description["config"] | dict(temperature=temperature)
+            shape = model.config.to_dict() | dict(temperature=temperature)
             file = f"{kind}.{i}.safetensors"
             tensors[file] = halve(state) if half else state
             errors.append(storage_error(build(shape, state), build(shape, tensors[file]), data))
