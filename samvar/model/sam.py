@@ -40,8 +40,8 @@ The model
 * The adjustment has five more residual units, of width 1, after its five of width 3; its receptive
   field stays at 21 bases.
 * The candidates of an AM, so many times as many FM sites as are kept (`candidates`, 2 in the
-  paper), are counted over all channels, by one threshold, not for each RBP: an RBP may have many,
-  or none.
+  paper), are counted over all channels, by one threshold, not for each RBP (but for
+  `candidates_each`): an RBP may have many, or none.
 * An AM site is masked again after the norm, so that "AM sites are among the `candidates` x density
   best FM sites" is exact, but for `faint_candidates`.
 * At evaluation the outputs are divided by a temperature before the softmax (`Config.temperature`);
@@ -54,6 +54,10 @@ What a model may have beyond the paper's (`Config`)
   stands above the floor; at evaluation by another 20 at the floor itself, after the temperature.
 * `branch_point`: a third core model, of an A and 14 bases around it; its log-odds are normalised,
   and count where they stand above a floor of their own.
+* `candidates_each`: candidates are counted for each RBP; they stand above its threshold by the
+  logarithm of affinity.
+* `least_share`: no RBP's sites are crowded out by those of others; each keeps so much of the
+  density, where adjustment leaves it as many.
 * `faint_candidates`: FM sites weaker than the candidates are adjusted, too, in proportion to their
   strength.
 * `learnt_motifs`: motifs of 11 bases that a small network finds in the sequence, behind a norm and

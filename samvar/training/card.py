@@ -21,6 +21,8 @@ BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
     canonical=lambda _: "core scores at AG and AC, GT, GC and AT alone",
     core_needed=lambda _: "no splice site where its core score is at the floor",
     candidates=lambda n: f"{n:g} candidates are adjusted for each site that is kept",
+    candidates_each=lambda _: "candidates are counted for each RBP, by the logarithm of affinity",
+    least_share=lambda x: f"each RBP keeps at least {x:g} of the density",
     branch_point=lambda _: "a third core model, of branch points (BP)",
     faint_candidates=lambda _: "weak candidates are adjusted in proportion to their strength",
     learnt_motifs=lambda n: f"{n} motifs learnt from sequence alone (MOTIF_01 and so on)",
@@ -360,12 +362,15 @@ def _deviations() -> str:
 
 def _beyond_the_paper(config: dict) -> str:
     """What models of the bundle have that the paper's does not, by `sam.Config`."""
-    lines = []
+    lines, paper = [], vars(sam.Config())
     for kind, members in config["kinds"].items():
-        for member in members[:1]:  # those of a kind are of one shape
-            shape, paper = member["config"], vars(sam.Config())
-            other = [k for k in BEYOND_THE_PAPER if shape.get(k, paper[k]) != paper[k]]
-            lines += [f"* {kind}: {BEYOND_THE_PAPER[k](shape[k])}" for k in other]
+        shapes = [member["config"] for member in members]
+        for k, text in BEYOND_THE_PAPER.items():
+            values = [shape.get(k, paper[k]) for shape in shapes]
+            of_all = len(set(values)) == 1
+            for i, value in enumerate(values[:1] if of_all else values, 1):
+                if value != paper[k]:
+                    lines.append(f"* {kind if of_all else f'{kind}.{i}'}: {text(value)}")
     return "\n".join(["", "Beyond the paper", *lines]) if lines else ""
 
 
