@@ -400,6 +400,16 @@ def test_runs_with_and_without_learnt_motifs_make_one_bundle(packed, lssi, tmp_p
         torch.testing.assert_close(silent(x).exp(), alone(x).exp(), atol=2e-3, rtol=0)  # fp16
 
 
+def test_an_am_with_candidates_of_each_rbp_starts_from_no_fm(packed, lssi, tmp_path):
+    """Whose sites are chosen on another scale."""
+    plain = RUN | dict(steps=2, label_weight=1.0, batch_bases=600, windows=[200])
+    recipe = toml(tmp_path / "r.toml", **plain, candidates_each=True)
+    train("fm", recipe, "-d", packed, "-o", tmp_path / "fm", "--lssi", lssi)
+    refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", str(packed), "--start-from",
+                                        str(tmp_path / "fm"), "-o", str(tmp_path / "am")])  # fmt: skip
+    assert refused.exit_code == 1 and "candidates_each starts from no fm" in refused.stderr
+
+
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", **RUN)
     refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", str(packed), "--lssi",

@@ -102,9 +102,8 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     ]
     ours, theirs = model.state_dict(), source.state_dict()
     same_candidates = model.config.candidates_each == source.config.candidates_each
-    kept = "lssi.", "motifs.fixed."
-    if not same_candidates:
-        kept += "motifs.pre.", "motifs.main."
+    between = () if same_candidates else ("motifs.pre.", "motifs.main.")
+    kept = ("lssi.", "motifs.fixed.", *between)
     for name, tensor in ours.items():
         if name not in theirs or name.startswith(kept):
             continue
@@ -131,7 +130,8 @@ def with_silent_motifs(model: SAM, learnt: int) -> SAM:
     wide = SAM(replace(model.config, learnt_motifs=learnt), fixed).eval()
     wide.lssi.load_state_dict(model.lssi.state_dict())
     grow(wide, model, {i: i for i in range(len(fixed.mix))})
-    for weight in wide.motifs.learnt.parameters():
-        weight.zero_()
-    wide.motifs.learnt.sparse.threshold.fill_(NEVER)
+    if silent := wide.motifs.learnt:
+        for weight in silent.parameters():
+            weight.zero_()
+        silent.sparse.threshold.fill_(NEVER)
     return wide

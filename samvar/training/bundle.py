@@ -108,18 +108,21 @@ def _alike(folders: list[str], kind: str) -> dict[str, tuple[SAM, dict]]:
     """Finished runs, with their descriptions. Where some have learnt motifs, the others get as many
     that have no sites: the models of a bundle share their channels. Raises RecipeError where they
     cannot."""
-    runs = {run: load_run(run, kind) for run in folders}
-    shapes = {(model.config.learnt_motifs, len(model.core)) for model, _ in runs.values()}
-    most = max(learnt for learnt, _ in shapes)
-    if any(learnt not in (0, most) for learnt, _ in shapes) or len({k for _, k in shapes}) > 1:
+    runs: dict[str, tuple[SAM, dict]] = {}
+    for run in folders:
+        model, description = load_run(run, kind)
+        if isinstance(model, SAM):  # as runs of fm and am are
+            runs[run] = model, description
+    learnt = {model.config.learnt_motifs for model, _ in runs.values()}
+    if len(learnt - {0}) > 1 or len({len(model.core) for model, _ in runs.values()}) > 1:
         raise RecipeError(
             f"{', '.join(folders)} have other channels each: learnt_motifs must be one number, or "
             "0, and branch_point the same"
         )
-    return {
-        run: (model if model.config.learnt_motifs == most else with_silent_motifs(model, most), d)
-        for run, (model, d) in runs.items()
-    }
+    for run, (model, description) in runs.items():
+        if model.config.learnt_motifs < max(learnt):
+            runs[run] = with_silent_motifs(model, max(learnt)), description
+    return runs
 
 
 def make_bundle(

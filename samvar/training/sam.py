@@ -180,11 +180,13 @@ class SamTask:
             or kinds not in (("fm", "fm"), ("am", "am"), ("fm", "am"))
             or replace(source.config, **{key: getattr(config, key) for key in free}) != config
             or source.config.effect_bumps not in (0, config.effect_bumps)
+            or (kinds == ("fm", "am") and config.candidates_each)
         ):
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
                 "starts from an am or fm, an fm from an fm, of the same shape (channels, "
-                "stack_widths, lstm_units, attention_dim; effect_bumps, where it has any)"
+                "stack_widths, lstm_units, attention_dim; effect_bumps, where it has any); an am "
+                "with candidates_each starts from no fm"
             )
         ours, theirs = self.model.motifs.fixed, source.motifs.fixed
         names = [str(n) for n in self.data.motifs["names"]]
