@@ -405,8 +405,8 @@ def test_an_am_with_candidates_of_each_rbp_starts_from_no_fm(packed, lssi, tmp_p
     plain = RUN | dict(steps=2, label_weight=1.0, batch_bases=600, windows=[200])
     recipe = toml(tmp_path / "r.toml", **plain, candidates_each=True)
     train("fm", recipe, "-d", packed, "-o", tmp_path / "fm", "--lssi", lssi)
-    refused = CliRunner().invoke(main, ["train", "am", recipe, "-d", str(packed), "--start-from",
-                                        str(tmp_path / "fm"), "-o", str(tmp_path / "am")])  # fmt: skip
+    paths = "-d", packed, "--start-from", tmp_path / "fm", "-o", tmp_path / "am"
+    refused = CliRunner().invoke(main, ["train", "am", recipe, *map(str, paths)])
     assert refused.exit_code == 1 and "candidates_each starts from no fm" in refused.stderr
 
 
