@@ -3,6 +3,7 @@
 branch points, learnt motifs, direct effects, growth from a smaller model; and a run that learns all
 of it from a teacher."""
 
+import json
 import shutil
 
 import numpy as np
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from samvar.cli import main
 from samvar.model.bottleneck import LSSI_FLOOR
-from samvar.model.bundle import load_bundle
+from samvar.model.bundle import LEARNT_MOTIFS, MOTIF_SITES, load_bundle
 from samvar.model.growth import (
     READERS,
     forget_branch_points,
@@ -393,6 +394,11 @@ def test_runs_with_and_without_learnt_motifs_make_one_bundle(packed, lssi, tmp_p
     made = bundle(0, 2)
     assert made.exit_code == 0, made.stderr
     silent, other = load_bundle(str(tmp_path / "x")).models
+    metrics = json.loads((tmp_path / "x" / "metrics.json").read_text())
+    assert metrics[MOTIF_SITES]["am"]["density"]["MOTIF_01"] > 0
+    assert metrics[LEARNT_MOTIFS]["am"]["MOTIF_01"]["sites"] > 0
+    card = (tmp_path / "x" / "CARD.md").read_text()
+    assert "am.2: 2 motifs learnt" in card and "am.1: 2 motifs" not in card
     alone = load_run(str(tmp_path / "0"))[0]
     with torch.no_grad():
         x = toy.sequence(2, 1400, 4)
@@ -408,6 +414,18 @@ def test_an_am_with_candidates_of_each_rbp_starts_from_no_fm(packed, lssi, tmp_p
     paths = "-d", packed, "--start-from", tmp_path / "fm", "-o", tmp_path / "am"
     refused = CliRunner().invoke(main, ["train", "am", recipe, *map(str, paths)])
     assert refused.exit_code == 1 and "candidates_each starts from no fm" in refused.stderr
+
+
+def test_branch_points_alone_leave_candidates_as_they_are(packed, lssi, tmp_path, monkeypatch):
+    monkeypatch.setattr("samvar.training.branch_points.STEPS", 2)
+    plain = RUN | dict(steps=2, label_weight=1.0, batch_bases=600, windows=[200])
+    recipe = toml(tmp_path / "r.toml", **plain)
+    train("am", recipe, "-d", packed, "-o", tmp_path / "start", "--lssi", lssi)
+    alone = dict(branch_point=True, branch_points_alone=True, weight_decay=0.0)
+    recipe = toml(tmp_path / "a.toml", **plain, **alone, candidates_each=True)
+    paths = "-d", packed, "--start-from", tmp_path / "start", "-o", tmp_path / "alone"
+    refused = CliRunner().invoke(main, ["train", "am", recipe, *map(str, paths)])
+    assert refused.exit_code == 1 and "keeps candidates_each" in refused.stderr
 
 
 def test_without_labels_there_is_nothing_to_learn(packed, lssi, tmp_path):

@@ -145,10 +145,11 @@ def test_candidates_are_a_share_of_the_bases_of_each_rbp_in_nats_above_its_thres
     assert_close(layer(affinity, known), nats)
 
 
-def test_thresholds_stay_where_no_base_is_known_but_finite():
-    layer = Sparse(2, affine=True, least=0.1)
-    layer(torch.zeros(1, 2, 40), torch.zeros(1, 1, 40))
-    assert layer.threshold.isfinite().all()
+@pytest.mark.parametrize("layer", [Sparse(2, True), Sparse(2, True, 0.1), Candidates(2)])
+def test_thresholds_stay_where_no_base_is_known(layer):
+    layer.threshold.fill_(1.5)
+    layer(torch.rand(1, 2, 40), torch.zeros(1, 1, 40))
+    assert (layer.threshold == 1.5).all()
 
 
 def test_sparse_layer_by_hand_at_evaluation():

@@ -416,7 +416,7 @@ def test_site_densities_are_those_of_the_validation_genes(tmp_path):
     fasta, gtf = make_genome(tmp_path)
     data = prepare([(fasta, gtf)], {"chr1"}, {"chr5"}, set(), report=lambda _: None)
     model = toy.model("am")
-    counted = site_densities(model, toy.RBPS, data)
+    counted = site_densities([model], toy.RBPS, data)
     bases, sites = 0, torch.zeros(len(toy.RBPS))
     for gene in data.genes("validation"):
         length = int(data.offsets[gene + 1] - data.offsets[gene])

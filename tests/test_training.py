@@ -1052,7 +1052,7 @@ def test_a_step_stays_on_its_device(data, lssi, monkeypatch, kind):
         torch, "autocast", lambda *_, **__: nullcontext()
     )  # which knows no such device
     monkeypatch.setattr(  # the known values: no fixed number
-        "samvar.model.sam.quantile", lambda z, known, share, each=False: z.amax()
+        "samvar.model.sam.quantile", lambda z, known, share, otherwise: otherwise + z.amax()
     )
     recipe = SamRecipe(steps=1, motif_dropout=0.5, train_core=True, **TINY)
     task = SamTask(kind, data, recipe, torch.device("meta"), str(lssi))

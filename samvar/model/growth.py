@@ -32,7 +32,7 @@ CHANNEL_AXES = {
     "motifs.main.threshold": (FIXED,),
     "motifs.pre.threshold": (FIXED,),
 }
-NEVER = 1e9  # a threshold that no activation comes up to
+NEVER = 1e9  # a threshold above all activations
 # What reads the bottleneck
 READERS = tuple(name for name, axes in CHANNEL_AXES.items() if axes == (None, ALL))
 
@@ -101,14 +101,15 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
         *((n_core + n_fixed + i, first_learnt + i) for i in of_learnt),
     ]
     ours, theirs = model.state_dict(), source.state_dict()
-    same_candidates = model.config.candidates_each == source.config.candidates_each
+    each = [m.config.kind == "am" and m.config.candidates_each for m in (model, source)]
+    same_candidates = each[0] == each[1]
     between = () if same_candidates else ("motifs.pre.", "motifs.main.")
     kept = ("lssi.", "motifs.fixed.", *between)
     for name, tensor in ours.items():
         if name not in theirs or name.startswith(kept):
             continue
         if not (tensor.dim() and theirs[name].dim()):  # one threshold for all channels, or a count
-            tensor.fill_(theirs[name].double().mean().item())
+            tensor.fill_(theirs[name].max().item())
             continue
         axes = CHANNEL_AXES.get(name, ())
         old, new = [], []

@@ -40,7 +40,7 @@ The model
 * The adjustment has five more residual units, of width 1, after its five of width 3; its receptive
   field stays at 21 bases.
 * The candidates of an AM, so many times as many FM sites as are kept (`candidates`, 2 in the
-  paper), are counted over all channels, by one threshold, not for each RBP (but for
+  paper), are counted over all channels, by one threshold, not for each RBP (except with
   `candidates_each`): an RBP may have many, or none.
 * An AM site is masked again after the norm, so that "AM sites are among the `candidates` x density
   best FM sites" is exact, but for `faint_candidates`.
@@ -322,7 +322,7 @@ class LSSI(nn.Module):
         branch = scores[:, 2]
         if self.training:
             some = scores[:, 2:].detach()[..., ::2]
-            q = quantile(some, torch.ones_like(some), self.branch_density)
+            q = quantile(some, torch.ones_like(some), self.branch_density, self.branch_floor)
             self.branch_floor.lerp_(q, FOLLOW)
         branch = LSSI_FLOOR + F.relu(branch - self.branch_floor)
         return torch.cat([scores[:, :2].clamp(min=LSSI_FLOOR), branch.unsqueeze(1)], 1)
@@ -429,12 +429,15 @@ class Sparse(nn.Module):
     def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
         z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
         if self.training:
-            z_known = z.detach()[..., ::4], known[..., ::4]
-            q = quantile(*z_known, self.density)
-            if self.least:
-                q = torch.minimum(q, quantile(*z_known, self.least * self.density, each=True))
+            q = self._quantile(z.detach()[..., ::4], known[..., ::4])
             self.threshold.lerp_(q, FOLLOW)
         return F.relu(z - self.threshold) * known
+
+    def _quantile(self, z, known):
+        common = quantile(z, known, self.density, self.threshold.max())
+        if not self.least:
+            return common
+        return torch.minimum(common, quantile(z, known, self.least * self.density, self.threshold))
 
 
 class Candidates(nn.Module):
@@ -451,29 +454,31 @@ class Candidates(nn.Module):
     def forward(self, f, known):  # affinities (N, R, L), known (N, 1, L) -> (N, R, L)
         z = f.clamp(min=LEAST_AFFINITY).log()
         if self.training:
-            q = quantile(z.detach()[..., ::4], known[..., ::4], self.density, each=True)
+            q = quantile(z.detach()[..., ::4], known[..., ::4], self.density, self.threshold)
             self.threshold.lerp_(q, FOLLOW)
         return F.relu(z - self.threshold) * known
 
 
 def quantile(
-    z: torch.Tensor, known: torch.Tensor, share: float, each: bool = False
+    z: torch.Tensor, known: torch.Tensor, share: float, otherwise: torch.Tensor
 ) -> torch.Tensor:
-    """Where a share `share` of z (N, C, L) lies above, at positions that are `known` (N, 1, L), if
-    any is: over all channels, or (C, 1) of each; the mean over ranks."""
-    at = known[:, 0] > 0
-    values = z.transpose(1, 2)[at if at.any() else torch.ones_like(at)]  # (n, C)
-    values = values.T.contiguous() if each else values.flatten()
+    """The value above which a share `share` of z (N, C, L) lies, at positions that are `known`
+    (N, 1, L); the mean over ranks. `otherwise`: what it is where none is known. Of the shape of
+    `otherwise`: () over all channels, (C, 1) of each."""
+    values = z.transpose(1, 2)[known[:, 0] > 0]  # (n, C)
+    values = values.T.contiguous() if otherwise.dim() else values.flatten()
     n = values.shape[-1]
-    k = min(max(int(round((1 - share) * n)), 1), n)
-    if values.is_cuda or torch.are_deterministic_algorithms_enabled():  # faster there
-        q = values.sort(-1).values[..., k - 1].clone()
+    k = max(int(round((1 - share) * n)), 1)
+    if not n:
+        q = otherwise.clone()
+    elif values.is_cuda or torch.are_deterministic_algorithms_enabled():  # faster there
+        q = values.sort(-1).values[..., k - 1].clone().view_as(otherwise)
     else:
-        q = torch.kthvalue(values, k).values
+        q = torch.kthvalue(values, k).values.view_as(otherwise)
     if _distributed():
         dist.all_reduce(q)
         q = q / dist.get_world_size()
-    return q.unsqueeze(1) if each else q
+    return q
 
 
 # -------------------------------------------------------------------------- panel f: residual stack

@@ -66,7 +66,8 @@ def average(
     model.load_state_dict(mean)
     recipe = recipe_from(recipes[0], SamRecipe)
     density = density or descriptions[0].get("density", recipe.density_end)
-    model.motifs.set_density(density)
+    model.motifs.set_density(density, recipe.learnt_density_end)
+    model.lssi.branch_density = recipe.branch_density_end
     settle(model, data, recipe, device)
     averaged = [
         dict(

@@ -40,8 +40,8 @@ TILE = 8192  # bases
 
 
 def halve(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of convolutions and linear layers in half precision; norms, biases, thresholds and
-    motifs stay fp32."""
+    """Weights of convolutions and linear layers, and thresholds of each RBP, in half precision;
+    norms, biases, other thresholds and motifs stay fp32."""
     return {
         k: v.half() if v.dim() > 1 and not k.startswith("motifs.fixed.") else v
         for k, v in state.items()
@@ -93,14 +93,15 @@ def counted_tiles(data: Dataset) -> tuple[list[np.ndarray], int]:
 
 
 @torch.inference_mode()
-def site_densities(model: SAM, names: Sequence[str], data: Dataset) -> dict:
-    """Sites of each motif channel per base of `counted_tiles`: dict(bases, density: name -> share
-    of the bases)."""
+def site_densities(models: Sequence[SAM], names: Sequence[str], data: Dataset) -> dict:
+    """Sites of each motif channel per base of `counted_tiles`, the mean of the models: dict(bases,
+    density: name -> share of the bases)."""
     tiles, bases = counted_tiles(data)
     sites = torch.zeros(len(names))
     for codes in tiles:
-        sites += (model.motifs(one_hot(torch.from_numpy(codes[None]))) > 0)[0].sum(1)
-    shares = (sites / max(bases, 1)).tolist()
+        for model in models:
+            sites += (model.motifs(one_hot(torch.from_numpy(codes[None]))) > 0)[0].sum(1)
+    shares = (sites / max(bases, 1) / len(models)).tolist()
     return dict(bases=bases, density={name: round(x, 7) for name, x in zip(names, shares)})
 
 
@@ -116,7 +117,7 @@ def _alike(folders: list[str], kind: str) -> dict[str, tuple[SAM, dict]]:
     learnt = {model.config.learnt_motifs for model, _ in runs.values()}
     if len(learnt - {0}) > 1 or len({len(model.core) for model, _ in runs.values()}) > 1:
         raise RecipeError(
-            f"{', '.join(folders)} have other channels each: learnt_motifs must be one number, or "
+            f"{', '.join(folders)} have different channels: learnt_motifs must be one number, or "
             "0, and branch_point the same"
         )
     for run, (model, description) in runs.items():
@@ -173,11 +174,13 @@ def make_bundle(
                 }
             )
         config["kinds"][kind] = members
-        model = build(members[0]["config"], tensors[members[0]["file"]])
-        layout = Layout.of(model.core, config["rbps"], model.motifs.channels)
-        metrics.setdefault(MOTIF_SITES, {})[kind] = site_densities(model, layout.motifs, data)
-        if model.config.learnt_motifs:
-            found = learnt_motifs(model, layout.motifs, counted_tiles(data)[0])
+        models = [build(member["config"], tensors[member["file"]]) for member in members]
+        layout = Layout.of(models[0].core, config["rbps"], models[0].motifs.channels)
+        metrics.setdefault(MOTIF_SITES, {})[kind] = site_densities(models, layout.motifs, data)
+        # Those of the first that has some: others have silent ones in their place
+        have = [m for m, member in zip(models, members) if member["recipe"].get("learnt_motifs")]
+        if have:
+            found = learnt_motifs(have[0], layout.motifs, counted_tiles(data)[0])
             metrics.setdefault(LEARNT_MOTIFS, {})[kind] = found
     os.makedirs(folder, exist_ok=True)
     scales = {background_file(folder, kind): kind for kind in ("am", "fm")}

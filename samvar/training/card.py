@@ -364,8 +364,12 @@ def _beyond_the_paper(config: dict) -> str:
     """What models of the bundle have that the paper's does not, by `sam.Config`."""
     lines, paper = [], vars(sam.Config())
     for kind, members in config["kinds"].items():
-        shapes = [member["config"] for member in members]
+        # A member without learnt motifs has silent ones where others have some
+        own = [dict(learnt_motifs=member["recipe"].get("learnt_motifs", 0)) for member in members]
+        shapes = [member["config"] | of_run for member, of_run in zip(members, own)]
         for k, text in BEYOND_THE_PAPER.items():
+            if kind == "fm" and "candidates" in k:
+                continue
             values = [shape.get(k, paper[k]) for shape in shapes]
             of_all = len(set(values)) == 1
             for i, value in enumerate(values[:1] if of_all else values, 1):

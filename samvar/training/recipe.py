@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
@@ -401,6 +402,8 @@ def recipe_from(values: dict, kind: type[R], path: str = "recipe") -> R:
         expected = allowed.get(types[key], (list, tuple))
         if not isinstance(value, expected) or isinstance(value, bool) != (expected == (bool,)):
             raise RecipeError(f"{path}: {key} must be of type {types[key]}, not {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"{path}: {key} must be a finite number, not {value!r}")
     needed = [f.name for f in fields(kind) if f.default is MISSING]
     if missing := [name for name in needed if name not in values]:
         raise RecipeError(f"{path}: {', '.join(missing)} is missing")

@@ -23,7 +23,7 @@ import torch.nn as nn
 from common import calibration, save
 from torch.utils.flop_counter import FlopCounterMode
 
-from samvar.model.sam import BandedAttention, Sparse
+from samvar.model.sam import BandedAttention, Sparse, quantile
 from samvar.training.checkpoint import Checkpoint
 from samvar.training.dataset import Dataset
 from samvar.training.evaluate import score
@@ -72,9 +72,7 @@ class SparsePerRBP(Sparse):
         self.register_buffer("threshold", torch.zeros(channels, 1))
 
     def _quantile(self, z, known):
-        values = z[..., ::4].transpose(1, 2)[known[:, 0, ::4] > 0]
-        k = min(max(int(round((1 - self.density) * len(values))), 1), len(values))
-        return torch.kthvalue(values, k, dim=0).values[:, None]
+        return quantile(z, known, self.density, self.threshold)
 
 
 def two_heads(task: SamTask) -> None:
