@@ -35,7 +35,7 @@ from .scoring.predictor import Predictor
 
 TOLERANCE = {"fp32": 2e-4, "bf16": 0.02}  # of a score: rounding, by the precision it was made with
 OF_BINDING = 2e-3  # of BIND: rounding
-CAUSE = "ALLELE", "SYMBOL", "RBP", "POS"  # the columns of SAMVAR_RBP that say which site it is
+CAUSE = "ALLELE", "SYMBOL", "RBP", "POS", "DELTA"  # the columns of SAMVAR_RBP that say which cause
 OPTIONS = {info.BIND: "--binding", info.PEAK: "--peaks"}  # that give what is needed to compare them
 NO_CAUSES = 2.0  # as --rbp-min: no delta is as large
 
@@ -383,7 +383,7 @@ def _of_source(told: str | None, source: Source) -> str | None:
     return f"{source.key}: the file was made with {before}, this one is {source.sha256}"
 
 
-ToldOf = dict[tuple[str, ...], dict[str, str]]  # a cause (allele, gene, RBP, place) -> its columns
+ToldOf = dict[tuple[str, ...], dict[str, str]]  # a cause, by CAUSE -> its columns
 
 
 def _opinions(entries: dict[str, str], columns: Sequence[info.Column]) -> ToldOf:
