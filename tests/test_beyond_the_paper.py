@@ -280,6 +280,8 @@ def test_silent_learnt_motifs_change_nothing():
         assert wide.detect(x).motifs.shape[1] == 6
         assert not wide.detect(x).motifs[:, 3:].any()
         torch.testing.assert_close(wide(x), model(x), atol=1e-6, rtol=1e-6)
+    again = with_silent_motifs(model, 3).state_dict()
+    assert all(torch.equal(tensor, again[name]) for name, tensor in wide.state_dict().items())
 
 
 def test_dead_branch_points_are_forgotten_and_nothing_reads_new_ones():

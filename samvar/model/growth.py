@@ -129,10 +129,10 @@ def with_silent_motifs(model: SAM, learnt: int) -> SAM:
     """The same model with `learnt` learnt motifs, none of which has a site; it must have none."""
     fixed = copy.deepcopy(model.motifs.fixed)
     wide = SAM(replace(model.config, learnt_motifs=learnt), fixed).eval()
+    for weight in wide.parameters():  # what reads or serves silent motifs stays at 0
+        weight.zero_()
     wide.lssi.load_state_dict(model.lssi.state_dict())
     grow(wide, model, {i: i for i in range(len(fixed.mix))})
-    if silent := wide.motifs.learnt:
-        for weight in silent.parameters():
-            weight.zero_()
-        silent.sparse.threshold.fill_(NEVER)
+    if wide.motifs.learnt:
+        wide.motifs.learnt.sparse.threshold.fill_(NEVER)
     return wide
