@@ -95,6 +95,21 @@ def test_the_surest_protein_that_binds_a_learnt_motif_is_named():
     assert "(like those of TRA2B and SRSF1; in cells TRA2A binds such sites) lost" in said
 
 
+def test_sites_of_one_motif_that_change_in_one_way_are_one_cause():
+    """Together they matter more than the splice site; one that works against the delta, and what no
+    row names, do not count."""
+    sites = [Part("TRA2A", "loss", 190 + i, effect=0.15) for i in range(3)]
+    others = [
+        Part("TRA2A", "gain", 198, effect=0.05),
+        Part("TRA2A", "loss", 199, effect=-0.05),
+        Part("OTHER", effect=0.6, kind=PartKind.REST),
+    ]
+    core = CORE._replace(effect=0.3)
+    causes = [Attribution(3, 0.9, (core, *sites, *others), 0.0)]
+    said = verdict(deltas(DL=0.9), causes, consequence(SKIPPED))
+    assert "Cause: 3 sites of TRA2A lost (50% of the change)." in said
+
+
 def test_nothing_is_said_of_small_changes():
     said = verdict(deltas(DL=0.049), [cause(3, 0.049, CORE)], ())
     assert said == NO_STATEMENT == "No change of any splice site above 0.05: no statement."

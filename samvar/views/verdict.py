@@ -148,7 +148,7 @@ def _cause(
     learnt: Mapping[str, LearntMotif],
 ) -> Iterator[str]:
     """The strongest cause of the delta of a site, or of the largest delta where the site has none
-    or there is no site."""
+    or there is no site. Sites of one motif that change in one way are one cause."""
     if not causes:
         return
 
@@ -161,17 +161,31 @@ def _cause(
         )
 
     cause = max(causes, key=lambda c: (is_of_site(c), c.value))
-    if not cause.parts or cause.parts[0].effect <= 0:
+    together = _strongest(cause.parts)
+    effect = sum(part.effect for part in together)
+    if effect <= 0:
         return
-    part, own = cause.parts[0], deltas.places[cause.delta]
+    part, own = together[0], deltas.places[cause.delta]
     at_site = (part.position, part.offset) == own
     doubt = "" if part.agree == 1 else ", on whose sign the model's seeds do not agree"
-    share = min(part.effect / cause.value, 1.0)
-    told = f"{_named(part, at_site, learnt)} ({share:.0%} of the change){doubt}."
+    share = min(effect / cause.value, 1.0)
+    named = _named(part, len(together), at_site, learnt)
+    told = f"{named} ({share:.0%} of the change){doubt}."
     if site is None or is_of_site(cause):
         yield f"Cause: {told}"
     else:
         yield f"Cause of the largest delta, {_other_site(cause, own)}: {told}"
+
+
+def _strongest(parts: Sequence[Part]) -> list[Part]:
+    """The parts that matter most together, strongest first: all sites of a motif with the same
+    event that raise the delta, or a single part of another kind."""
+    groups: dict[object, list[Part]] = {}
+    for i, part in enumerate(parts):
+        if part.effect > 0 and part.kind is not PartKind.REST:
+            motif = part.kind is PartKind.MOTIF
+            groups.setdefault((part.rbp, part.event) if motif else i, []).append(part)
+    return max(groups.values(), key=lambda group: sum(part.effect for part in group), default=[])
 
 
 def _other_site(cause: Attribution, place: Place) -> str:
@@ -180,7 +194,7 @@ def _other_site(cause: Attribution, place: Place) -> str:
     return f"the {what} of the {NAME[SITE_OF[cause.delta]]} at {_at(place)} ({cause.value:.2f})"
 
 
-def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
+def _named(part: Part, sites: int, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
     if part.kind is PartKind.SPACING:
         return "the spacing of the sites around"
     happened = _OF_PARTS.get(part.event, part.event)
@@ -188,15 +202,16 @@ def _named(part: Part, at_site: bool, learnt: Mapping[str, LearntMotif]) -> str:
         return f"a branch point {happened}"
     if part.kind is PartKind.CORE:
         return "the splice site itself" if at_site else "another splice site nearby"
+    some = "a site" if sites == 1 else f"{sites} sites"
     if not is_learnt(part.rbp):
-        return f"a site of {part.rbp} {happened}"
+        return f"{some} of {part.rbp} {happened}"
     if part.rbp not in learnt:
-        return f"a site of the learnt motif {part.rbp} {happened}"
+        return f"{some} of the learnt motif {part.rbp} {happened}"
     motif = learnt[part.rbp]
     like = f"like those of {' and '.join(name for name, _ in motif.nearest[:2])}"
     if motif.bound:
         like += f"; in cells {motif.bound[0].protein} binds such sites"
-    return f"a site of the learnt motif {part.rbp} ({like}) {happened}"
+    return f"{some} of the learnt motif {part.rbp} ({like}) {happened}"
 
 
 def _against(event: Event, consequence: Consequence) -> Iterator[str]:
