@@ -19,7 +19,7 @@ ROOT = os.path.join(os.path.dirname(__file__), "..")
 @pytest.mark.parametrize("name", bundled())
 def test_bundled_weights_are_what_their_manifest_says(name):
     bundle = load_bundle(name)
-    assert bundle.name == name and len(bundle.rbps) == (79 if name == "paper" else 98)
+    assert bundle.name == name and len(bundle.rbps) == (79 if name == "paper" else 46)
     assert len(bundle.models) == len(bundle.seeds) and {m.config.kind for m in bundle.models} == {
         "am"
     } == {bundle.kind}

@@ -664,6 +664,7 @@ def test_shipped_recipes_are_valid():
                 kind = {
                     "windows.toml": TeachRecipe,
                     "windows-2.toml": TeachRecipe,
+                    "windows-3.toml": TeachRecipe,
                     "effects.toml": TeachRecipe,
                     "yardstick.toml": TeachRecipe,
                     "yardstick-effects.toml": TeachRecipe,
