@@ -289,6 +289,10 @@ def test_what_a_model_takes_of_its_teachers_lead(tmp_path, monkeypatch):
     assert of["auroc"]["paper"][0] == 0.75 and of["auroc"]["teacher"][0] == 1
     assert of["auroc: lead"][0] == 0.25
     assert of["auroc: share"]["default"][0] == pytest.approx(0.5)
+    two = [*tables[:2], "--of", "default", "--over", "paper", "--json", tmp_path / "two.json"]
+    run(monkeypatch, "train/evaluate/leads.py", *two)
+    of = json.loads((tmp_path / "two.json").read_text())["S: all"]
+    assert of["auroc: lead"][0] == pytest.approx(of["auroc"]["default"][0] - 0.75)
 
 
 def test_a_peer_is_compared_on_the_rows_that_both_score(tmp_path, monkeypatch):

@@ -101,9 +101,9 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
         *((n_core + n_fixed + i, first_learnt + i) for i in of_learnt),
     ]
     ours, theirs = model.state_dict(), source.state_dict()
-    each = [m.config.kind == "am" and m.config.candidates_each for m in (model, source)]
-    same_candidates = each[0] == each[1]
-    between = () if same_candidates else ("motifs.pre.", "motifs.main.")
+    counted_otherwise = model.config.candidates_each != source.config.candidates_each
+    recounted = model.config.kind == "am" and counted_otherwise
+    between = ("motifs.pre.", "motifs.main.") if recounted else ()
     kept = ("lssi.", "motifs.fixed.", *between)
     for name, tensor in ours.items():
         if name not in theirs or name.startswith(kept):

@@ -199,8 +199,8 @@ class SamTask:
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
         else:
-            each = [c.candidates_each for c in (source.config, config)]
-            if self.recipe.branch_points_alone and each[0] != each[1]:
+            as_before = source.config.candidates_each == config.candidates_each
+            if self.recipe.branch_points_alone and not as_before:
                 raise RecipeError("branch_points_alone keeps candidates_each as the start has it")
             if source.config.branch_point and not self._finds_branch_points(source.lssi):
                 forget_branch_points(source)

@@ -51,6 +51,8 @@ for name in am-11 am-12 am-13; do run $name panel soft-2 "$out/am-8"; done
 # Third round, on a GPU: regulators, with candidates of their own; from am-8 as it was shipped, in half precision
 samvar train bundle --name former --am "$out/am-8" -d "$out/panel.npz" --temperature 2 -o "$out/former"
 for name in am-14 am-15; do run $name regulators soft-3 "$out/former:am" --device "$device"; done
+python train/evaluate/yardstick.py "$out/pairs" "$out/former:am" "$out/am-14" "$out/am-15" --families 250 \
+    --json "$out/regulators.json"
 
 # The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs, what a decoder reads back, how
 # complete causes are (evaluate/reconstruct.py, attribution.py).
@@ -66,6 +68,8 @@ evaluate temperature "$data" --model default
 evaluate topk "$data" --model default --no-paralogs --sets validation
 python train/evaluate/topk.py "$data" --model default --single --sets test --json "$out/test.json"
 evaluate variants "$data" --model default --table "$out/variants.tsv.gz"
+python train/evaluate/variants.py "$data" --model "$out/former" --table "$out/former.tsv.gz" --json "$out/former.json"
+evaluate leads "former=$out/former.tsv.gz" "default=$out/variants.tsv.gz" --of default --over former
 evaluate exons "$data" default --sets MFASS MaPSy "FAS exon 6"
 evaluate yardstick "$out/pairs" default --families 60
 bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.json" \
