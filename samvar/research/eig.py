@@ -33,7 +33,7 @@ from ..scoring.arrays import Floats
 from ..scoring.attribution import SAME
 from ..scoring.knockout import KINDS, SEEN, region_window
 from ..scoring.predictor import Predictor
-from ..scoring.tiles import Reference
+from ..scoring.tiles import Reference, States
 from .baselines import Point, chosen, way_of_neighbours
 
 PATHS = ("bottleneck", "neighbours", "sequence")
@@ -197,7 +197,7 @@ def _probability(reference: Reference, u: torch.Tensor, flank: int) -> torch.Ten
     sites = aggregator.embed(*reference.layout.split(u))
     g = aggregator.gate(aggregator.first(sites), crop(sites, gated, gated))
     near = crop(u, read, read)
-    return reference.read(aggregator.second(g), near, everywhere=True)[..., 0]
+    return reference.read(States(aggregator.second(g)), near, everywhere=True)[..., 0]
 
 
 def half_width(predictor: Predictor) -> int:

@@ -21,9 +21,9 @@ from ..model.device import device_of
 from ..model.sam import for_scoring
 from .arrays import Floats
 from .batches import Batches
-from .tiles import Detected, Reference, alternative
+from .tiles import Detected, Reference, alternative, below
 
-ROWS = 4  # SNVs that the models are shown together
+ROWS = 8  # SNVs that the models are shown together
 SHORT = 2000  # bases; SNVs of longer frames are shown one by one
 WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
 
@@ -214,24 +214,25 @@ class _OfSeed(NamedTuple):
 def _probabilities(detected: Detected) -> _OfSeed:
     """By one model."""
     alt, stretch, h_alt = detected
-    reference, n = alt.reference, len(stretch)
-    h, near = alt.reference_states()
+    reference, ref, n = alt.reference, alt.of_reference(), len(stretch)
+    h, near = ref.of_nothing_edited()
     same = stretch.new_zeros(n, dtype=torch.bool)
     if not alt.shift:
         same = (stretch == alt.unedited()).flatten(1).all(1)
     if n == 1 and same:  # nothing to compute
-        p = reference.read(h, near)
+        p = reference.read(ref.states(h), near)
         return _OfSeed(p, p, detected)
     if h_alt is None:
         h_alt = alt.h(stretch)
     near_alt, made = alt.near(stretch), detected._replace(h=h_alt)
     if alt.shift:
-        return _OfSeed(reference.read(h, near), reference.read(h_alt, near_alt), made)
+        p = reference.read(ref.states(h), near)
+        return _OfSeed(p, reference.read(alt.states(h_alt), near_alt), made)
     own = alt.frames()
-    like = torch.tensor([*range(len(h)), *own])
-    both = reference.read(torch.cat((h, h_alt)), torch.cat((near, near_alt)), alt.unreached, like)
-    ref = both[own]
-    return _OfSeed(ref, torch.where(same[:, None, None], ref, both[len(h) :]), made)
+    states = ref.states(below(h, h_alt), torch.tensor([*range(len(h)), *own]))
+    both = reference.read(states, torch.cat((near, near_alt)))
+    p = both[own]
+    return _OfSeed(p, torch.where(same[:, None, None], p, both[len(h) :]), made)
 
 
 def _begin() -> None:

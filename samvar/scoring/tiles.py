@@ -47,13 +47,15 @@ class Reference:
         g           what passes the gate (as many)
         h           the second stack: the input of the LSTM (80)
         """
+        return join(self.pieces(window, stage, first, last))
+
+    def pieces(self, window: Window, stage: str, first: int, last: int) -> list[torch.Tensor]:
+        """As `get`, in pieces, one after the other."""
         numbers = range(first // TILE, -(-last // TILE))
-        return join(
-            [
-                self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE]
-                for i in numbers
-            ]
-        )
+        return [
+            self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE]
+            for i in numbers
+        ]
 
     def _tile(self, window: Window, stage: str, index: int) -> torch.Tensor:
         key = window.locus, stage, index
@@ -117,29 +119,31 @@ class Reference:
         out: torch.Tensor = self._aggregator.second(g)
         return out
 
-    def read(
-        self,
-        h: torch.Tensor,
-        near: torch.Tensor,
-        same: tuple[int, int] = (0, 0),
-        like: torch.Tensor | None = None,
-        everywhere: bool = False,
-    ) -> torch.Tensor:
-        """h, `same` and `like` as `Aggregator.read` takes them, bottleneck (B, C, n + 2 reach of
-        attention) around the n positions -> probabilities (B, 2, n) of acceptor and donor.
-        `everywhere`: with gradients also of direct effects of entries that hold nothing."""
+    def read(self, states: States, near: torch.Tensor, everywhere: bool = False) -> torch.Tensor:
+        """What the LSTM reads of B rows, and the bottleneck (B, C, n + 2 reach of attention) around
+        the n positions -> probabilities (B, 2, n) of acceptor and donor. `everywhere`: with
+        gradients also of direct effects of entries that hold nothing."""
         reach = self.model.config.attention_reach
         core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
         aggregator = self._aggregator
-        direct = (aggregator.direct if everywhere else aggregator.direct_of_sites)(
-            self._embed(near)
-        )
-        log_p: torch.Tensor = self._aggregator.read(h, core, same, direct, like)
+        direct = aggregator.direct if everywhere else aggregator.direct_of_sites
+        h, *beside = states
+        log_p: torch.Tensor = aggregator.read(h, core, direct(self._embed(near)), *beside)
         return log_p[:, 1:].exp()
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self._aggregator.embed(*self.layout.split(bottleneck))
         return out
+
+
+class States(NamedTuple):
+    """The input of the LSTM, as `Aggregator.read` takes it: h (B, 80, L) of each row, and what lies
+    before and after these columns in frames that several rows share."""
+
+    h: torch.Tensor
+    before: torch.Tensor | None = None
+    after: torch.Tensor | None = None
+    like: torch.Tensor | None = None
 
 
 def set_apart(tile: torch.Tensor) -> torch.Tensor:
@@ -156,6 +160,12 @@ def join(parts: list[torch.Tensor]) -> torch.Tensor:
     """(N, C, ...) one after the other; the channels of a base lie together in memory, as
     convolutions like it."""
     return parts[0] if len(parts) == 1 else torch.cat([p.mT for p in parts], 1).mT
+
+
+def below(*rows: torch.Tensor) -> torch.Tensor:
+    """(N, C, L) each -> (all N, C, L); the rows of a column lie together in memory, as the LSTM
+    reads them."""
+    return torch.cat([r.permute(2, 0, 1) for r in rows], 1).permute(1, 2, 0)
 
 
 @dataclass(frozen=True)
@@ -178,7 +188,19 @@ class Haplotype:
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
         """Bottleneck (B, C, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
         of acceptor and donor, in transcript orientation; differentiable."""
-        return self.reference.read(self.h(stretch), self.near(stretch), self.unreached)
+        return self.reference.read(self.states(self.h(stretch)), self.near(stretch))
+
+    def states(self, h: torch.Tensor, like: torch.Tensor | None = None) -> States:
+        """`h` of rows, with what lies beside it in the frames: in that of `like[i]` for row i, by
+        default each in its own, or all in the one there is."""
+        if like is None and len(self.windows) > 1:
+            like = torch.arange(len(self.windows))
+        start, end = self.middle
+        before = self._reference("h", 0, start) if start else None
+        after = None
+        if end < self.length:
+            after = self._reference("h", end + self.shift, self.length + self.shift)
+        return States(h, before, after, like)
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -187,12 +209,13 @@ class Haplotype:
         return max(self.first - reach, 0), min(self.last + reach, self.length)
 
     @property
-    def unreached(self) -> tuple[int, int]:
-        """Columns before and after those."""
-        return self.reached[0], self.length - self.reached[1]
+    def middle(self) -> tuple[int, int]:
+        """Those, and all between them and the compared ones: each row has its own."""
+        flank = self.windows[0].flank
+        return min(self.reached[0], flank), max(self.reached[1], self.length - flank)
 
     def h(self, stretch: torch.Tensor) -> torch.Tensor:
-        """(B, 80, length): the input of the LSTM."""
+        """(B, 80, n): the input of the LSTM in the `middle`."""
         reference = self.reference
         config = reference.model.config
         near, far = stack_reach(config.stack_widths), config.attention_reach
@@ -204,7 +227,7 @@ class Haplotype:
         new_v = reference.first_stack(u(v[0] - near, v[1] + near))
         new_g = reference.gate(self.spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
         new_h = reference.second_stack(self.spliced("g", new_g, g)(h[0] - near, h[1] + near))
-        return self.spliced("h", new_h, h)(0, self.length)
+        return self.spliced("h", new_h, h)(*self.middle)
 
     def near(self, stretch: torch.Tensor) -> torch.Tensor:
         """(B, C, n + 2 reach of attention): the bottleneck around the n compared positions."""
@@ -218,14 +241,22 @@ class Haplotype:
         seen: dict[Hashable, int] = {}
         return [seen.setdefault((w.locus, w.origin), len(seen)) for w in self.windows]
 
-    def reference_states(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`h` and `near` of the reference, in frames of its own length, each frame once."""
+    def of_reference(self) -> Haplotype:
+        """The reference in the same place, each of its frames once."""
         own = self.frames()
-        once = replace(self, windows=tuple(self.windows[own.index(i)] for i in sorted({*own})))
-        length = self.length + self.shift
+        return replace(
+            self,
+            windows=tuple(self.windows[own.index(i)] for i in sorted({*own})),
+            length=self.length + self.shift,
+            last=self.last + self.shift,
+            shift=0,
+        )
+
+    def of_nothing_edited(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`h` and `near` of frames of the reference."""
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
-        h = once._reference("h", 0, length)
-        return h, once._reference("bottleneck", beyond, length - beyond)
+        near = self._reference("bottleneck", beyond, self.length - beyond)
+        return self._reference("h", *self.middle), near
 
     def unedited(self) -> torch.Tensor:
         """(windows, C, last - first + shift): what the reference holds in place of the stretch."""
@@ -252,14 +283,19 @@ class Haplotype:
 
     def _reference(self, stage: str, first: int, last: int) -> torch.Tensor:
         """(windows, C, last - first): columns of the frames of the reference."""
-        get = self.reference.get
-        rows = [get(w, stage, w.origin + first, w.origin + last) for w in self.windows]
-        return rows[0] if len(rows) == 1 else torch.cat([r.mT for r in rows]).mT
+        pieces = [
+            piece[0].mT
+            for w in self.windows
+            for piece in self.reference.pieces(w, stage, w.origin + first, w.origin + last)
+        ]
+        columns = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        return columns.reshape(len(self.windows), last - first, columns.shape[1]).mT
 
 
 class Detected(NamedTuple):
     """Haplotypes that lie alike, the bottleneck (windows, C, last - first) of the stretch that is
-    their own, and, where it has been made, the LSTM's input `h` (windows, 80, length)."""
+    their own, and, where it has been made, the LSTM's input `h` (windows, 80, n) in their
+    `Haplotype.middle`."""
 
     haplotype: Haplotype
     bottleneck: torch.Tensor
@@ -286,8 +322,9 @@ class Detected(NamedTuple):
         reach = own.reference.model.config.aggregate_reach
         if self.h is None or own.first < reach or own.length < own.last + reach:
             return Detected(wide, self.bottleneck)
-        whole = wide.spliced("h", self.h, (more, more + own.length))(0, wide.length)
-        return Detected(wide, self.bottleneck, whole)
+        start, end = own.middle
+        h = wide.spliced("h", self.h, (more + start, more + end))(*wide.middle)
+        return Detected(wide, self.bottleneck, h)
 
 
 def alternative(reference: Reference, *windows: Window, gaps: Sequence[Gap] = ()) -> Detected:
