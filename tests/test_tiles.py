@@ -121,9 +121,8 @@ def test_more_positions_around_a_scored_variant_are_those_of_a_wider_window(
                 wider.append(make_window(*of_gene, further, flank, predictor.reach))
     expected = [predictor.exact(window) for window in wider]
     scored = scored_together(predictor, windows)
-    if name == "default":  # whose changes reach less far than its frames: nothing is made again
+    if name == "default":  # whose changes reach less far than its frames: not made again
         monkeypatch.setattr(tiles.Haplotype, "h", None)
-        monkeypatch.setattr(tiles.Reference, "detect", None)
     changed = 0
     for known, window, wide in zip(scored, wider, expected):
         found = predictor.widened(known, window)
@@ -157,18 +156,54 @@ def test_no_digit_of_an_snv_depends_on_its_neighbours(genome, tmp_path, name):
     predictor = (
         Predictor(load_bundle(name)) if name == "default" else toy_of(tmp_path, int(name[3:]))
     )
-    windows = snvs(genome, predictor, (1010, 1050, 1090, 1195, 1202))
-    together = scored_together(predictor, windows)  # four and one
+    windows = snvs(genome, predictor, (1010, 1050, 1090, 1130, 1150, 1170, 1190, 1195, 1202))
+    together = scored_together(predictor, windows)  # eight and one
+    of_place = {s.window.variant.start: s for s in together}
     for order in (windows[::-1], windows[2:3], windows[1:4]):
+        predictor.references[0]._kept.clear()
         for scored in scored_together(predictor, order):
-            before = together[windows.index(scored.window)]
+            before = of_place[scored.window.variant.start]
             assert np.array_equal(scored.ref, before.ref)
             assert np.array_equal(scored.alt, before.alt)
             assert torch.equal(scored.detected[0].bottleneck, before.detected[0].bottleneck)
-    for before in together[::4]:
+    for before in together[::8]:
         alone = predictor.exact(before.window)
         np.testing.assert_allclose(alone.ref, before.ref, atol=1e-6)
         np.testing.assert_allclose(alone.alt, before.alt, atol=1e-6)
+
+
+def test_no_more_of_the_reference_is_computed_than_frames_need(genome, monkeypatch):
+    """Of a frame alone, of two that touch, and of two far from each other in a long gene."""
+    predictor = Predictor(load_bundle("default"))
+    gene = Gene("L", "L", "c", "+", 0, 20_000, (Transcript("T", ((0, 50), (19_950, 20_000))),))
+    long = Genome(genome.path)
+    monkeypatch.setattr(long, "codes", lambda contig, start, end: np.arange(start, end) * 7 % 4)
+    computed = []
+    detect = tiles.Reference.detect
+
+    def counted(reference, codes):
+        computed.append(codes.size)
+        return detect(reference, codes)
+
+    monkeypatch.setattr(tiles.Reference, "detect", counted)
+    frame = 101 + 2 * predictor.bundle.flank
+    needed = frame + sum(predictor.reach)
+
+    def columns(*positions):
+        windows = []
+        for pos in positions:
+            ref = "ACGT"[(pos - 1) * 7 % 4]
+            snv = normalise(long, "c", pos, ref, "ACGT".replace(ref, "")[0])
+            of_model = predictor.bundle.flank, predictor.reach
+            windows.append(make_window(long, gene, snv, 50, *of_model))
+        computed.clear()
+        scored_together(predictor, windows)
+        return sum(computed[1:])  # the first call is that of the alternative alleles
+
+    tolerance = 200  # what each tile's own ends need
+    assert needed <= columns(3_000) <= needed + tolerance
+    assert needed + 600 <= columns(6_000, 6_600) <= needed + 600 + tolerance
+    assert 2 * needed <= columns(9_000, 15_000) <= 2 * (needed + tolerance)
 
 
 @pytest.mark.parametrize("name", ["toy16", "default"])

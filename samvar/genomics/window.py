@@ -46,7 +46,8 @@ class Window:
     `flank` bases more on either side, the frame. `ref` and `alt` are the codes of the frame with
     `reach[0]` bases before and `reach[1]` after it, in transcript orientation. `placed` are the
     placements of the variant's pieces that `alt` is made of, in genome order, `known` the share of
-    known bases in the gene's part of the frame.
+    known bases in the gene's part of the frame. `stretch`: where the frames lie that are to
+    be scored with this one and touch it, counted as `origin` is, if that is known.
     """
 
     genome: Genome
@@ -60,6 +61,7 @@ class Window:
     ref: np.ndarray
     alt: np.ndarray
     known: float
+    stretch: tuple[int, int] | None = None
 
     @property
     def compared(self) -> int:

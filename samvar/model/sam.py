@@ -795,12 +795,16 @@ class Aggregator(nn.Module):
     ):  # v (N, 81, L), u (N, 81, L - 2 attention reach) -> g: influence only where a site is
         return self.attention(v) * u
 
-    def gate_at_sites(self, v, u):
-        """As `gate`, computed where u holds something: few positions, which are all that pass."""
-        rows = [self._passed(*row) for row in zip(v.transpose(1, 2), u.transpose(1, 2))]
+    def gate_at_sites(self, v, u, attention=None):
+        """As `gate`, computed where u holds something: few positions, which are all that pass. By
+        the model's own attention or a copy of it."""
+        attention = attention or self.attention
+        rows = [self._passed(*row, attention) for row in zip(v.transpose(1, 2), u.transpose(1, 2))]
         return torch.stack(rows).transpose(1, 2)
 
-    def _passed(self, v, u):  # v (L, 81), u (L - 2 attention reach, 81) -> g, as long as u
+    def _passed(
+        self, v, u, attention
+    ):  # v (L, 81), u (L - 2 attention reach, 81) -> g, as long as u
         g = torch.zeros_like(u)
         for start in range(0, len(u), self.SITES_TOGETHER):
             end = min(start + self.SITES_TOGETHER, len(u))
@@ -808,7 +812,7 @@ class Aggregator(nn.Module):
             if len(sites):
                 near = v[start : end + 2 * self.attention.reach]
                 # A copy: the last digits of a product depend on where in memory a matrix starts
-                passed = self.attention.at(near.clone(), sites)
+                passed = attention.at(near.clone(), sites)
                 g = g.index_copy(0, sites + start, passed * u[sites + start])
         return g
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
+from math import inf
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +28,7 @@ from .batches import Batches
 from .tiles import Detected, Reference, alternative, below
 
 ROWS = 8  # SNVs that the models are shown together
+GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
 SHORT = 2000  # bases; SNVs of longer frames are shown one by one
 WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
 
@@ -114,6 +119,8 @@ class Predictor:
         scored; those of all, in order, one function after the other. A GPU starts on all of them
         now, and the functions wait for it. `precision` of the aggregator: "fp32", or on a GPU
         "bf16". Raises SamvarError for bf16 on the CPU."""
+        if self.batches is None and self._rows > 1:
+            alleles = in_stretches(alleles)
         groups = list(_groups(alleles, self._rows))
         if self.batches is None:
             if precision != "fp32":
@@ -147,6 +154,10 @@ class Predictor:
         """`window`, which has more compared positions of a scored one, as `exact` scores it."""
         if not scored.detected:
             return self.exact(window)
+        if known := scored.window.stretch:
+            start, end = known
+            last = window.origin + window.frame_length
+            window = replace(window, stretch=(min(start, window.origin), max(end, last)))
         (wide,) = self._read([window], [d.widened(window) for d in scored.detected])
         return wide
 
@@ -178,6 +189,31 @@ class Predictor:
             ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
             for i, (w, r, a) in enumerate(zip(windows, ref, alt))
         ]
+
+
+def in_stretches(alleles: list[list[Window]]) -> list[list[Window]]:
+    """The windows, told the stretch of their gene that they lie in with others (`Window.stretch`):
+    so of the reference little more is computed than they need, be they far apart or near."""
+    frames: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
+    for w in chain.from_iterable(alleles):
+        frames[w.locus].append((w.origin, w.origin + w.frame_length))
+    stretches = {locus: _joined(of_locus) for locus, of_locus in frames.items()}
+
+    def told(w: Window) -> Window:
+        of_locus = stretches[w.locus]
+        return replace(w, stretch=of_locus[bisect_right(of_locus, (w.origin, inf)) - 1])
+
+    return [[told(w) for w in own] for own in alleles]
+
+
+def _joined(frames: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches [start, end) of frames that touch, or nearly so; in order."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(frames):
+        if found and start < found[-1][1] + GAP:
+            start, end = found[-1][0], max(found.pop()[1], end)
+        found.append((start, end))
+    return found
 
 
 def _groups(alleles: list[list[Window]], rows: int) -> Iterator[list[list[Window]]]:

@@ -8,10 +8,11 @@ computed again.
 
 from __future__ import annotations
 
+import copy
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -29,12 +30,14 @@ KEPT = 256  # tensors of a tile: one for each of four stages
 
 
 class Reference:
-    """The reference's tensors under one model, in tiles of fixed place and size, so that no digit
-    of them depends on who asks. Safe to share between threads."""
+    """The reference's tensors under one model, in tiles. No digit depends on who asks: a column of
+    them is the same in whichever tile it is computed (of models of `WIDE` channels; for others the
+    tiles have a fixed place and size). Safe to share between threads."""
 
     def __init__(self, model: SAM, layout: Layout):
         self.model, self.layout = model, layout
         self._aggregator: Any = model.aggregator  # a module of torch, whose calls have no types
+        self._exact_attention = copy.deepcopy(self._aggregator.attention).double()
         self._kept: OrderedDict[Hashable, Future[torch.Tensor]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -51,14 +54,38 @@ class Reference:
 
     def pieces(self, window: Window, stage: str, first: int, last: int) -> list[torch.Tensor]:
         """As `get`, in pieces, one after the other."""
-        numbers = range(first // TILE, -(-last // TILE))
         return [
-            self._tile(window, stage, i)[..., max(first - i * TILE, 0) : last - i * TILE]
-            for i in numbers
+            self._tile(window, stage, start, end)[..., max(first - start, 0) : last - start]
+            for start, end in self._tiles(window, stage, first, last)
         ]
 
-    def _tile(self, window: Window, stage: str, index: int) -> torch.Tensor:
-        key = window.locus, stage, index
+    def _tiles(
+        self, window: Window, stage: str, first: int, last: int
+    ) -> Iterator[tuple[int, int]]:
+        """Tiles [start, end) that bases [first, last) lie in: of equal size (TILE or up to twice as
+        much) in what the frames of the window's stretch need, else of fixed place."""
+        low, high = self._needed(window, stage)
+        if not low <= first <= last <= high:
+            low, high = first // TILE * TILE, -(-last // TILE) * TILE
+        n = max((high - low) // TILE, 1)
+        start, i = low, (first - low) * n // (high - low)
+        while start < last:
+            start, end = (low + (high - low) * edge // n for edge in (i, i + 1))
+            if end > first:
+                yield start, end
+            start, i = end, i + 1
+
+    def _needed(self, window: Window, stage: str) -> tuple[int, int]:
+        """Bases of the gene that are wanted after `stage` for `h` in the stretch of a window."""
+        if window.stretch is None:
+            return 0, -1
+        config = self.model.config
+        near, far = stack_reach(config.stack_widths), config.attention_reach
+        more = dict(h=0, g=near, v=near + far, bottleneck=near + far + near)[stage]
+        return window.stretch[0] - more, window.stretch[1] + more
+
+    def _tile(self, window: Window, stage: str, start: int, end: int) -> torch.Tensor:
+        key = window.locus, stage, start, end
         with self._lock:
             kept = self._kept.get(key)
             future: Future[torch.Tensor] = Future() if kept is None else kept
@@ -69,7 +96,7 @@ class Reference:
         if kept is None:
             try:
                 compute = getattr(self, f"_{stage}")
-                future.set_result(set_apart(compute(window, index * TILE, (index + 1) * TILE)))
+                future.set_result(set_apart(compute(window, start, end)))
             except BaseException as e:
                 future.set_exception(e)
                 raise
@@ -88,10 +115,12 @@ class Reference:
     @torch.no_grad()
     def _g(self, window: Window, first: int, last: int) -> torch.Tensor:
         reach = self.model.config.attention_reach
-        return self.gate(
-            self.get(window, "v", first - reach, last + reach),
-            self.get(window, "bottleneck", first, last),
-        )
+        v = self.get(window, "v", first - reach, last + reach)
+        u = self._embed(self.get(window, "bottleneck", first, last))
+        # Rounded from fp64: in fp32 a column's last digits depend on which others are computed
+        g = self._aggregator.gate_at_sites(v.double(), u.double(), self._exact_attention)
+        rounded: torch.Tensor = g.float()
+        return rounded
 
     @torch.no_grad()
     def _h(self, window: Window, first: int, last: int) -> torch.Tensor:
