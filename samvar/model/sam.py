@@ -714,7 +714,9 @@ class DirectEffects(nn.Module):
             near = u[:, start : end + 2 * self.reach]
             # numpy finds them in a sixth of the time that torch takes
             at = np.flatnonzero((near != 0).cpu().numpy())
-            row, base, channel = torch.unravel_index(torch.from_numpy(at), near.shape)
+            row, base, channel = torch.unravel_index(
+                torch.from_numpy(at).to(near.device), near.shape
+            )
             value = near[row, base, channel]
             counted = torch.where(channel < self.core, value, torch.log1p(value.clamp(min=0)))
             # What an entry does to each position of the block: a piece of its channel's map
@@ -802,9 +804,8 @@ class Aggregator(nn.Module):
         rows = [self._passed(*row, attention) for row in zip(v.transpose(1, 2), u.transpose(1, 2))]
         return torch.stack(rows).transpose(1, 2)
 
-    def _passed(
-        self, v, u, attention
-    ):  # v (L, 81), u (L - 2 attention reach, 81) -> g, as long as u
+    def _passed(self, v, u, attention):
+        """v (L, 81), u (L - 2 attention reach, 81) -> g, as long as u"""
         g = torch.zeros_like(u)
         for start in range(0, len(u), self.SITES_TOGETHER):
             end = min(start + self.SITES_TOGETHER, len(u))

@@ -3,13 +3,13 @@
 
     git worktree add OLD COMMIT
     python tests/benchmarks/beside.py DATA OLD --json OUT [--snvs 300] [--rounds 3]
-        [--apart] [--model default]
+        [--apart [BASES]] [--model default]
 
 DATA holds vcf/, genome/ and annotation/. `samvar annotate` of the same SNVs of the 1000 Genomes
 chr20 file, one thread, by either tree in alternating rounds; a file with one SNV gives the time of
 the start, which is subtracted. CPU time, so that other work on the machine counts only as far as it
-slows the cores. --apart: SNVs 1,000 bases or more from each other, as in a genome. --old-model
-names the bundle there, where it had another name.
+slows the cores. --apart: SNVs so many bases or more from each other, by default 1,000, as in a
+genome. --old-model names the bundle there, where it had another name.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="default")
     parser.add_argument("--old-model", default="default")
-    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--apart", type=int, nargs="?", const=1000, default=0, metavar="BASES")
     args = parser.parse_args()
     data = lambda *p: os.path.abspath(os.path.join(args.data, *p))  # noqa: E731
     table = data("annotation", "canonical.hg19.tsv.gz")
     snvs = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), table)["snv"]
-    snvs = apart(snvs) if args.apart else snvs
+    snvs = apart(snvs, args.apart) if args.apart else snvs
     trees = {
         "new": (os.path.dirname(os.path.dirname(HERE)), args.model),
         "old": (os.path.abspath(args.old), args.old_model),
