@@ -712,11 +712,10 @@ class DirectEffects(nn.Module):
         for start in range(0, n, self.BLOCK):
             end = min(start + self.BLOCK, n)
             near = u[:, start : end + 2 * self.reach]
-            # numpy finds them in a sixth of the time that torch takes
-            at = np.flatnonzero((near != 0).cpu().numpy())
-            row, base, channel = torch.unravel_index(
-                torch.from_numpy(at).to(near.device), near.shape
-            )
+            # numpy finds them in a fraction of the time that torch takes
+            found = np.flatnonzero(near.detach().cpu().numpy() != 0)
+            entries = np.unravel_index(found, near.shape)
+            row, base, channel = (torch.from_numpy(i).to(u.device) for i in entries)
             value = near[row, base, channel]
             counted = torch.where(channel < self.core, value, torch.log1p(value.clamp(min=0)))
             # What an entry does to each position of the block: a piece of its channel's map

@@ -154,10 +154,9 @@ class Predictor:
         """`window`, which has more compared positions of a scored one, as `exact` scores it."""
         if not scored.detected:
             return self.exact(window)
-        if known := scored.window.stretch:
-            start, end = known
-            last = window.origin + window.frame_length
-            window = replace(window, stretch=(min(start, window.origin), max(end, last)))
+        start, end = scored.window.stretch or (0, 0)
+        if start <= window.origin and window.origin + window.frame_length <= end:
+            window = replace(window, stretch=(start, end))
         (wide,) = self._read([window], [d.widened(window) for d in scored.detected])
         return wide
 
