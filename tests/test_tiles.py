@@ -4,6 +4,7 @@ window."""
 import mmap
 import os
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from samvar.model.bundle import load_bundle
 from samvar.model.sam import one_hot
 from samvar.scoring import tiles
 from samvar.scoring.batches import Batches
-from samvar.scoring.predictor import Predictor
+from samvar.scoring.predictor import Predictor, same_anywhere
 
 from . import toy
 
@@ -172,6 +173,20 @@ def test_no_digit_of_an_snv_depends_on_its_neighbours(genome, tmp_path, name):
         np.testing.assert_allclose(alone.alt, before.alt, atol=1e-6)
 
 
+@pytest.mark.parametrize("flank", [0, 100, 212, 300])
+def test_frames_of_any_length_are_scored_together(genome, flank):
+    """Also such that a change reaches an end of its frame, or both."""
+    predictor = Predictor(replace(load_bundle("default"), flank=flank))
+    windows = snvs(genome, predictor, (1010, 1050, 1130, 1202))
+    for window, scored in zip(windows, scored_together(predictor, windows)):
+        (alone,) = scored_together(predictor, [window])
+        assert np.array_equal(scored.ref, alone.ref) and np.array_equal(scored.alt, alone.alt)
+        expected = toy.plain_scores(predictor.bundle.models, window)
+        for found, plain in zip((scored.ref, scored.alt), expected):
+            np.testing.assert_allclose(found, plain, atol=1e-5)
+
+
+@pytest.mark.skipif(not same_anywhere(), reason="tiles have a fixed place on this processor")
 def test_no_more_of_the_reference_is_computed_than_frames_need(genome, monkeypatch):
     """Of a frame alone, of two that touch, and of two far from each other in a long gene."""
     predictor = Predictor(load_bundle("default"))

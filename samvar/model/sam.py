@@ -821,7 +821,7 @@ class Aggregator(nn.Module):
         positions -> their log-probabilities (N, 3, n). The LSTM sees all positions; each direction
         stops after the last one that is asked for. `before` (R, 2 units, b), `after` (R, 2 units,
         a): positions before and after those L, which several rows share, and which are read once:
-        row i lies between those of row `like[i]` (N,), or 0. They are none of the n."""
+        row i lies between those of row `like[i]` (N,), or 0. None of the n is among them."""
         n, h = core.shape[-1], h.permute(2, 0, 1).float()  # (L, N, 2 units)
         before, after = (
             h[:0, :1] if x is None else x.permute(2, 0, 1).float() for x in (before, after)
@@ -861,9 +861,12 @@ class Aggregator(nn.Module):
         def run(x, state):
             return torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, False)
 
-        state = (h.new_zeros(1, shared.shape[1], self.lstm.hidden_size),) * 2
-        if len(shared):
-            state = run(shared, state)[1:]
+        def nothing(rows):
+            return (h.new_zeros(1, rows.shape[1], self.lstm.hidden_size),) * 2
+
+        if not len(shared):
+            return run(h, nothing(h))[0]
+        state = run(shared, nothing(shared))[1:]
         return run(h, tuple(s[:, like] for s in state))[0]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -25,7 +25,7 @@ from ..model.device import device_of
 from ..model.sam import for_scoring
 from .arrays import Floats
 from .batches import Batches
-from .tiles import Detected, Reference, alternative, below
+from .tiles import TILE, Detected, Reference, alternative, below
 
 ROWS = 8  # SNVs that the models are shown together
 GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
@@ -119,7 +119,7 @@ class Predictor:
         scored; those of all, in order, one function after the other. A GPU starts on all of them
         now, and the functions wait for it. `precision` of the aggregator: "fp32", or on a GPU
         "bf16". Raises SamvarError for bf16 on the CPU."""
-        if self.batches is None and self._rows > 1:
+        if self.batches is None and self._rows > 1 and same_anywhere():
             alleles = in_stretches(alleles)
         groups = list(_groups(alleles, self._rows))
         if self.batches is None:
@@ -151,7 +151,8 @@ class Predictor:
         return scored
 
     def widened(self, scored: ScoredWindow, window: Window) -> ScoredWindow:
-        """`window`, which has more compared positions of a scored one, as `exact` scores it."""
+        """`window`, which has more compared positions of a scored one, as `exact` scores it: in the
+        stretch of that one, where it lies within, else in fixed tiles."""
         if not scored.detected:
             return self.exact(window)
         start, end = scored.window.stretch or (0, 0)
@@ -190,9 +191,22 @@ class Predictor:
         ]
 
 
+@cache
+def same_anywhere() -> bool:
+    """Whether this processor gives a column the same digits wherever it stands in a call. So it is
+    with Intel's AVX-512; the kernels for AVX2, which MKL takes on other processors, do not."""
+    try:
+        with open("/proc/cpuinfo") as f:
+            intel = "GenuineIntel" in f.read()
+    except OSError:
+        return False
+    return intel and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def in_stretches(alleles: list[list[Window]]) -> list[list[Window]]:
     """The windows, told the stretch of their gene that they lie in with others (`Window.stretch`):
-    so of the reference little more is computed than they need, be they far apart or near."""
+    so of the reference little more is computed than they need, be they far apart or near. Of short
+    frames that touch no other, whose digits would depend on it, fixed tiles are computed."""
     frames: dict[Hashable, list[tuple[int, int]]] = defaultdict(list)
     for w in chain.from_iterable(alleles):
         frames[w.locus].append((w.origin, w.origin + w.frame_length))
@@ -200,7 +214,8 @@ def in_stretches(alleles: list[list[Window]]) -> list[list[Window]]:
 
     def told(w: Window) -> Window:
         of_locus = stretches[w.locus]
-        return replace(w, stretch=of_locus[bisect_right(of_locus, (w.origin, inf)) - 1])
+        start, end = of_locus[bisect_right(of_locus, (w.origin, inf)) - 1]
+        return replace(w, stretch=(start, end)) if end - start >= TILE else w
 
     return [[told(w) for w in own] for own in alleles]
 

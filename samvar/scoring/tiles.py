@@ -26,13 +26,13 @@ from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 1024  # bases: fewer take longer for each base, of more many are never used
-KEPT = 256  # tensors of a tile: one for each of four stages
+KEPT = 256  # tensors of a tile, of up to twice so many bases: one for each of four stages
 
 
 class Reference:
     """The reference's tensors under one model, in tiles. No digit depends on who asks: a column of
-    them is the same in whichever tile it is computed (of models of `WIDE` channels; for others the
-    tiles have a fixed place and size). Safe to share between threads."""
+    them is the same in whichever tile it is computed, or else windows have no stretch, and tiles a
+    fixed place and size (`Predictor.ahead`). Safe to share between threads."""
 
     def __init__(self, model: SAM, layout: Layout):
         self.model, self.layout = model, layout
