@@ -15,10 +15,11 @@ from samvar.genomics.genome import Genome
 from samvar.genomics.variant import normalise
 from samvar.genomics.window import make_window
 from samvar.model.bundle import load_bundle
+from samvar.model.device import same_anywhere
 from samvar.model.sam import one_hot
 from samvar.scoring import tiles
 from samvar.scoring.batches import Batches
-from samvar.scoring.predictor import Predictor, same_anywhere
+from samvar.scoring.predictor import Predictor
 
 from . import toy
 
@@ -124,6 +125,7 @@ def test_more_positions_around_a_scored_variant_are_those_of_a_wider_window(
     scored = scored_together(predictor, windows)
     if name == "default":  # whose changes reach less far than its frames: not made again
         monkeypatch.setattr(tiles.Haplotype, "h", None)
+        monkeypatch.setattr("samvar.scoring.predictor.alternative", None)
     changed = 0
     for known, window, wide in zip(scored, wider, expected):
         found = predictor.widened(known, window)
@@ -152,8 +154,15 @@ def toy_of(tmp_path, channels):
     return predictor_of(tmp_path / "k", channels=channels)
 
 
+@pytest.mark.parametrize("stretches", [True, False])
 @pytest.mark.parametrize("name", ["toy8", "toy16", "default"])
-def test_no_digit_of_an_snv_depends_on_its_neighbours(genome, tmp_path, name):
+def test_no_digit_of_an_snv_depends_on_its_neighbours(
+    genome, tmp_path, name, stretches, monkeypatch
+):
+    """Neither where the reference is computed in stretches nor where it is in fixed tiles."""
+    if stretches and not same_anywhere():
+        pytest.skip("tiles have a fixed place on this processor")
+    monkeypatch.setattr("samvar.scoring.predictor.same_anywhere", lambda: stretches)
     predictor = (
         Predictor(load_bundle(name)) if name == "default" else toy_of(tmp_path, int(name[3:]))
     )

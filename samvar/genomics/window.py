@@ -46,8 +46,9 @@ class Window:
     `flank` bases more on either side, the frame. `ref` and `alt` are the codes of the frame with
     `reach[0]` bases before and `reach[1]` after it, in transcript orientation. `placed` are the
     placements of the variant's pieces that `alt` is made of, in genome order, `known` the share of
-    known bases in the gene's part of the frame. `stretch`: where the frames lie that are to
-    be scored with this one and touch it, counted as `origin` is, if that is known.
+    known bases in the gene's part of the frame. `stretch`: bases
+    [start, end) in which this frame lies with others that are to be scored and nearly touch it,
+    counted as `origin` is; None where that is not known.
     """
 
     genome: Genome

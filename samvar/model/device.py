@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -41,3 +42,15 @@ def _set_tf32(on: bool) -> None:
         cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = matmul.fp32_precision = precision
     else:
         cudnn.allow_tf32 = matmul.allow_tf32 = on
+
+
+@cache
+def same_anywhere() -> bool:
+    """Whether this processor gives a column the same digits wherever it stands in a call. So it is
+    with Intel's AVX-512; the kernels for AVX2, which MKL takes on other processors, do not."""
+    try:
+        with open("/proc/cpuinfo") as f:
+            intel = "GenuineIntel" in f.read()
+    except OSError:
+        return False
+    return intel and torch.backends.cpu.get_cpu_capability() == "AVX512"

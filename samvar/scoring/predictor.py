@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -21,11 +21,11 @@ import torch
 from ..errors import SamvarError
 from ..genomics.window import Window
 from ..model.bundle import Bundle
-from ..model.device import device_of
+from ..model.device import device_of, same_anywhere
 from ..model.sam import for_scoring
 from .arrays import Floats
 from .batches import Batches
-from .tiles import TILE, Detected, Reference, alternative, below
+from .tiles import TILE, Detected, Reference, alternative, rows_together
 
 ROWS = 8  # SNVs that the models are shown together
 GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
@@ -119,13 +119,13 @@ class Predictor:
         scored; those of all, in order, one function after the other. A GPU starts on all of them
         now, and the functions wait for it. `precision` of the aggregator: "fp32", or on a GPU
         "bf16". Raises SamvarError for bf16 on the CPU."""
-        if self.batches is None and self._rows > 1 and same_anywhere():
-            alleles = in_stretches(alleles)
-        groups = list(_groups(alleles, self._rows))
         if self.batches is None:
             if precision != "fp32":
                 raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
-            return [partial(self._exact_of, group) for group in groups]
+            if self._rows > 1 and same_anywhere():
+                alleles = in_stretches(alleles)
+            return [partial(self._exact_of, group) for group in _groups(alleles, self._rows)]
+        groups = list(_groups(alleles, self._rows))
         windows = [w for own in alleles for w in own]
         self._check_open()
         batch = self._feeder.submit(self.batches.score, windows, precision)
@@ -155,9 +155,10 @@ class Predictor:
         stretch of that one, where it lies within, else in fixed tiles."""
         if not scored.detected:
             return self.exact(window)
-        start, end = scored.window.stretch or (0, 0)
-        if start <= window.origin and window.origin + window.frame_length <= end:
-            window = replace(window, stretch=(start, end))
+        if known := scored.window.stretch:
+            start, end = known
+            if start <= window.origin and window.origin + window.frame_length <= end:
+                window = replace(window, stretch=known)
         (wide,) = self._read([window], [d.widened(window) for d in scored.detected])
         return wide
 
@@ -189,18 +190,6 @@ class Predictor:
             ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
             for i, (w, r, a) in enumerate(zip(windows, ref, alt))
         ]
-
-
-@cache
-def same_anywhere() -> bool:
-    """Whether this processor gives a column the same digits wherever it stands in a call. So it is
-    with Intel's AVX-512; the kernels for AVX2, which MKL takes on other processors, do not."""
-    try:
-        with open("/proc/cpuinfo") as f:
-            intel = "GenuineIntel" in f.read()
-    except OSError:
-        return False
-    return intel and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def in_stretches(alleles: list[list[Window]]) -> list[list[Window]]:
@@ -265,7 +254,7 @@ def _probabilities(detected: Detected) -> _OfSeed:
     """By one model."""
     alt, stretch, h_alt = detected
     reference, ref, n = alt.reference, alt.of_reference(), len(stretch)
-    h, near = ref.of_nothing_edited()
+    h, near = ref.h_and_near()
     same = stretch.new_zeros(n, dtype=torch.bool)
     if not alt.shift:
         same = (stretch == alt.unedited()).flatten(1).all(1)
@@ -279,7 +268,7 @@ def _probabilities(detected: Detected) -> _OfSeed:
         p = reference.read(ref.states(h), near)
         return _OfSeed(p, reference.read(alt.states(h_alt), near_alt), made)
     own = alt.frames()
-    states = ref.states(below(h, h_alt), torch.tensor([*range(len(h)), *own]))
+    states = ref.states(rows_together(h, h_alt), torch.tensor([*range(len(h)), *own]))
     both = reference.read(states, torch.cat((near, near_alt)))
     p = both[own]
     return _OfSeed(p, torch.where(same[:, None, None], p, both[len(h) :]), made)

@@ -64,9 +64,11 @@ class Reference:
     ) -> Iterator[tuple[int, int]]:
         """Tiles [start, end) that bases [first, last) lie in: of equal size (TILE or up to twice as
         much) in what the frames of the window's stretch need, else of fixed place."""
-        low, high = self._needed(window, stage)
-        if not low <= first <= last <= high:
-            low, high = first // TILE * TILE, -(-last // TILE) * TILE
+        low, high = first // TILE * TILE, -(-last // TILE) * TILE
+        if window.stretch is not None:
+            start, end = self._needed(window.stretch, stage)
+            if start <= first and last <= end:
+                low, high = start, end
         n = max((high - low) // TILE, 1)
         start, i = low, (first - low) * n // (high - low)
         while start < last:
@@ -75,14 +77,12 @@ class Reference:
                 yield start, end
             start, i = end, i + 1
 
-    def _needed(self, window: Window, stage: str) -> tuple[int, int]:
-        """Bases of the gene that are wanted after `stage` for `h` in the stretch of a window."""
-        if window.stretch is None:
-            return 0, -1
+    def _needed(self, stretch: tuple[int, int], stage: str) -> tuple[int, int]:
+        """Bases [start, end) of the gene that are wanted after `stage` for `h` in a stretch."""
         config = self.model.config
         near, far = stack_reach(config.stack_widths), config.attention_reach
         more = dict(h=0, g=near, v=near + far, bottleneck=near + far + near)[stage]
-        return window.stretch[0] - more, window.stretch[1] + more
+        return stretch[0] - more, stretch[1] + more
 
     def _tile(self, window: Window, stage: str, start: int, end: int) -> torch.Tensor:
         key = window.locus, stage, start, end
@@ -191,7 +191,7 @@ def join(parts: list[torch.Tensor]) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat([p.mT for p in parts], 1).mT
 
 
-def below(*rows: torch.Tensor) -> torch.Tensor:
+def rows_together(*rows: torch.Tensor) -> torch.Tensor:
     """(N, C, L) each -> (all N, C, L); the rows of a column lie together in memory, as the LSTM
     reads them."""
     return torch.cat([r.permute(2, 0, 1) for r in rows], 1).permute(1, 2, 0)
@@ -281,8 +281,8 @@ class Haplotype:
             shift=0,
         )
 
-    def of_nothing_edited(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`h` and `near` of frames of the reference."""
+    def h_and_near(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`h` and `near` of frames that are the reference throughout (`of_reference`)."""
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
         near = self._reference("bottleneck", beyond, self.length - beyond)
         return self._reference("h", *self.middle), near
