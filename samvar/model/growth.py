@@ -86,7 +86,7 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     `source` does: nothing reads the channels that `source` does not have, until training has it do
     so. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are
     not touched, nor is what stands between affinities and sites, where candidates are counted in
-    another way."""
+    another way, nor are the stacks, where they are of another width."""
     n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
     learnt = source.motifs.channels - n_fixed
     first_learnt = len(model.core) + len(model.motifs.fixed.mix)
@@ -104,7 +104,9 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     counted_otherwise = model.config.candidates_each != source.config.candidates_each
     recounted = model.config.kind == "am" and counted_otherwise
     between = ("motifs.pre.", "motifs.main.") if recounted else ()
-    kept = ("lssi.", "motifs.fixed.", *between)
+    as_wide = model.config.channels == source.config.channels
+    stacks = () if as_wide else ("aggregator.first.", "aggregator.second.", "motifs.adjust.")
+    kept = ("lssi.", "motifs.fixed.", *between, *stacks)
     for name, tensor in ours.items():
         if name not in theirs or name.startswith(kept):
             continue

@@ -433,6 +433,11 @@ class Sparse(nn.Module):
             self.threshold.lerp_(q, FOLLOW)
         return F.relu(z - self.threshold) * known
 
+    def above(self, x, known):
+        """x (N, R, L), known (N, 1, L) -> by how much values stand above the threshold, or below
+        it; neither norm nor threshold moves."""
+        return self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2) - self.threshold
+
     def _quantile(self, z, known):
         common = quantile(z, known, self.density, self.threshold.max())
         if not self.least:
@@ -587,12 +592,25 @@ class Motifs(nn.Module):
         return sites if self.learnt is None else torch.cat([sites, self.learnt(inner, known)], 1)
 
     def _adjusted(self, x, f, known):
+        adjusted, chosen = self._candidates(x, f, known)
+        return self.main(adjusted, known) * chosen
+
+    def _candidates(self, x, f, known):
+        """Candidates, adjusted, and where they are (1, else 0), each (N, RBPs, L)."""
         candidate = self.pre(f, known)
         chosen = (candidate > 0).float()
         adjustment = self.adjust(crop(x, self.adjust_crop, self.adjust_crop)).float()
         if self.faint:
             adjustment = adjustment * (candidate / self.faint).clamp(max=1)
-        return self.main(chosen * (candidate + adjustment), known) * chosen
+        return chosen * (candidate + adjustment), chosen
+
+    def above(self, x):
+        """x (N, 4, L) -> by how much an AM's candidates stand above the threshold, or below it, and
+        where they are (1, else 0), each (N, RBPs, L - 20); at evaluation alone."""
+        known = crop(x, MOTIF_REACH, MOTIF_REACH).sum(1, keepdim=True)
+        f = self.fixed(crop(x, MOTIF_REACH - 5, MOTIF_REACH - 5))
+        adjusted, chosen = self._candidates(x, f, known)
+        return self.main.above(adjusted, known), chosen
 
 
 class LearntMotifs(nn.Module):

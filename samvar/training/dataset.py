@@ -124,6 +124,12 @@ class Dataset:
     motifs: dict[str, np.ndarray]
     meta: dict
 
+    def proteins_of_motifs(self) -> dict[str, tuple[str, ...]]:
+        """Name of each motif -> the proteins it stands for."""
+        families = {m["name"]: m["family"] for m in self.meta.get("motifs", [])}
+        names = [str(n) for n in self.motifs["names"]] if self.motifs else []
+        return {n: tuple(dict.fromkeys([n, *families.get(n, n).split("/")])) for n in names}
+
     @classmethod
     def from_genes(
         cls,

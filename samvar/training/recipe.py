@@ -287,6 +287,9 @@ class SamRecipe(Recipe):
     change_weight: float = 2.0  # of the changes of log-odds, against the divergence
     core_share: float = 0.0  # share of bases above which core scores cost; 0: they never do
     core_weight: float = 1.0
+    # Learning from binding in cells (--bound)
+    bound_weight: float = 0.0  # of what motifs miss of it
+    bound_pairs: int = 48  # bound bins of each motif a step, each with a control
 
     def __post_init__(self):
         super().__post_init__()
@@ -308,7 +311,8 @@ class SamRecipe(Recipe):
             raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
         at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
-        at_least(self, 1, "candidates", "soft_width")
+        at_least(self, 0, "bound_weight")
+        at_least(self, 1, "candidates", "soft_width", "bound_pairs")
         if not 0 <= self.least_share < 1:
             raise RecipeError("least_share must be 0 or between 0 and 1")
         for kind in ("learnt", "branch"):

@@ -25,6 +25,8 @@ from ..model.sam import (
     one_hot,
     warm_start_am,
 )
+from .ahead import Ahead
+from .bound import BoundSampler, missed_binding
 from .branch_points import guess_branch_points
 from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
@@ -67,7 +69,7 @@ class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
     `lssi` is given, `soft_labels` a folder of `samvar train teach`, `learnt_motifs` one of `samvar
-    train motifs`."""
+    train motifs`, `bound` a file of `samvar train bound`."""
 
     def __init__(
         self,
@@ -81,9 +83,11 @@ class SamTask:
         fresh: bool = True,
         soft_labels: str | None = None,
         learnt_motifs: str | None = None,
+        bound: str | None = None,
     ):
         torch.manual_seed(recipe.seed)  # for the weights of every model made from here on
         _check(data, recipe, soft_labels)
+        _check_bound(kind, recipe, bound)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
         start = Start.load(start_from, lssi)
         self.started_from = start.about
@@ -99,6 +103,9 @@ class SamTask:
             rank,
             config.reach,
         )
+        self._soft_batch = Ahead(self.soft.batch) if self.soft else None
+        names = [str(n) for n in data.motifs["names"]]
+        self.bound = bound and BoundSampler(bound, names, recipe.bound_pairs, recipe.seed, rank)
         self.sampler = WindowSampler(
             data,
             TRAIN,
@@ -116,6 +123,7 @@ class SamTask:
             lssi=sha256_of(start.core_about),
             start_from=sha256_of(start.about),
             **({"soft_labels": self.soft.digest} if self.soft else {}),
+            **({"bound": self.bound.digest} if self.bound else {}),
         )
         if start.source and fresh:
             self._start_from(start.source)
@@ -173,7 +181,7 @@ class SamTask:
         are."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
-        may_grow = BEYOND_THE_PAPER if kinds != ("fm", "am") else ()
+        may_grow = ("channels", *BEYOND_THE_PAPER) if kinds != ("fm", "am") else ()
         free = ("kind", "lssi_channels", "temperature", *may_grow)
         if (
             not isinstance(source, SAM)
@@ -184,9 +192,9 @@ class SamTask:
         ):
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
-                "starts from an am or fm, an fm from an fm, of the same shape (channels, "
-                "stack_widths, lstm_units, attention_dim; effect_bumps, where it has any); an am "
-                "with candidates_each starts from no fm"
+                "starts from an am or fm, an fm from an fm, of the same shape (stack_widths, "
+                "lstm_units, attention_dim; effect_bumps, where it has any; channels, from another "
+                "kind); an am with candidates_each starts from no fm"
             )
         ours, theirs = self.model.motifs.fixed, source.motifs.fixed
         names = [str(n) for n in self.data.motifs["names"]]
@@ -234,7 +242,11 @@ class SamTask:
         total = torch.zeros((), device=self.device)
         if self.recipe.label_weight:
             total = total + self.recipe.label_weight * self._label_loss(step)
-        return total + self._soft_loss(step) if self.soft else total
+        if self.soft:
+            total = total + self._soft_loss(step)
+        if self.bound:
+            total = total + self.recipe.bound_weight * self._missed_binding(step)
+        return total
 
     def _label_loss(self, step: int) -> torch.Tensor:
         codes, labels = self.sampler.batch(step)
@@ -246,7 +258,8 @@ class SamTask:
         return 1000 * nll / max(int((labels != IGNORE).sum()), 1)
 
     def _soft_loss(self, step: int) -> torch.Tensor:
-        batch, recipe = self.soft.batch(step), self.recipe
+        assert self._soft_batch
+        batch, recipe = self._soft_batch(step), self.recipe
         x = one_hot(torch.from_numpy(batch.codes).to(self.device))
         scores = self.model.lssi.scores(x)
         found = self.model.detect(x, scores)
@@ -258,6 +271,11 @@ class SamTask:
         if recipe.core_share:
             loss = loss + recipe.core_weight * core_excess(scores[:, :2], recipe.core_share)
         return loss
+
+    def _missed_binding(self, step: int) -> torch.Tensor:
+        batch = self.bound.batch(step)
+        codes, motif = (torch.from_numpy(v).to(self.device) for v in batch)
+        return missed_binding(self.model.motifs, one_hot(codes), motif)
 
     def _silenced(self, motifs: torch.Tensor, step: int) -> torch.Tensor:
         """Without the sites of a share of (window, RBP), the others stronger by as much; drawn by
@@ -339,6 +357,17 @@ def _check(data: Dataset, recipe: SamRecipe, soft_labels: str | None) -> None:
             "density_schedule = 'accuracy' needs validation genes, and the dataset has none: take "
             "'geometric', or prepare it with --validation"
         )
+
+
+def _check_bound(kind: str, recipe: SamRecipe, bound: str | None) -> None:
+    """Raises RecipeError where bins of binding are given to a run that does not learn from them, or
+    are missing."""
+    if bool(bound) != bool(recipe.bound_weight):
+        raise RecipeError(
+            "--bound and bound_weight go together: the recipe or the command lacks it"
+        )
+    if bound and kind != "am":
+        raise RecipeError("--bound is of adjusted motifs: fixed ones learn nothing from it")
 
 
 def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:

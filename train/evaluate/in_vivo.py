@@ -36,11 +36,9 @@ from samvar.genomics.genome import UNKNOWN, Genome, reverse_complement
 from samvar.model.bundle import Bundle, load_bundle, write_manifest
 from samvar.model.in_vivo import FEWEST, FILE, Bound
 from samvar.model.sam import MOTIF_REACH, SAM, for_scoring, one_hot
+from samvar.training.prepare_bound import STRATA, strata
 
 BEFORE_PEAK = 50  # bases at the 5' end of a peak that count as part of it
-NEAR = (500, 200, 100, 50)  # bases from an exon
-GC = (0.35, 0.42, 0.5, 0.6)  # shares of G and C between strata
-AROUND = 50  # bases on either side in which G and C are counted
 LEAST, NAMED = 1.2, 3
 TOLD = 5  # sites in peaks, or expected there, for a protein to be listed at all
 RESAMPLES = 200
@@ -52,10 +50,9 @@ class Counts:
     strata), `sites` (genes, motifs, strata) and those in peaks `hits` (genes, motifs, proteins)."""
 
     def __init__(self, genes: int, motifs: int, proteins: int):
-        strata = (len(NEAR) + 2) * (len(GC) + 1)
-        self.known = np.zeros((genes, strata), np.float32)
-        self.covered = np.zeros((genes, proteins, strata), np.float32)
-        self.sites = np.zeros((genes, motifs, strata), np.float32)
+        self.known = np.zeros((genes, STRATA), np.float32)
+        self.covered = np.zeros((genes, proteins, STRATA), np.float32)
+        self.sites = np.zeros((genes, motifs, STRATA), np.float32)
         self.hits = np.zeros((genes, motifs, proteins), np.float32)
 
     def add(self, gene: int, codes: np.ndarray, stratum: np.ndarray, peaks, active) -> None:
@@ -85,18 +82,6 @@ class Counts:
             hits = total(self.hits)
             ratio = np.where(expected > 0, hits / expected, np.nan)
             return hits[0].astype(int), expected[0], ratio
-
-
-def strata(gene: Gene, codes: np.ndarray) -> np.ndarray:
-    """(L,): the stratum of each base of the gene, in genome order."""
-    place = np.full(len(codes), len(NEAR) + 1)
-    for kind, bases in [(len(NEAR) - i, near) for i, near in enumerate(NEAR)] + [(0, 0)]:
-        for start, end in gene.chosen.exons:
-            place[max(start - gene.start - bases, 0) : end - gene.start + bases] = kind
-    window = np.ones(2 * AROUND + 1)
-    around = lambda flags: np.convolve(flags, window, "same")  # noqa: E731
-    gc = around((codes == 1) | (codes == 2)) / np.maximum(around(codes != UNKNOWN), 1)
-    return place * (len(GC) + 1) + np.digitize(gc, GC)
 
 
 @torch.inference_mode()

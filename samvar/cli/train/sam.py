@@ -36,8 +36,8 @@ def fm(**options) -> None:
 @click.option(
     "--start-from",
     metavar="NAME|FOLDER",
-    help="Start from the weights of this fm or am run or bundle, which must have as many channels "
-    "[default: random weights].",
+    help="Start from the weights of this fm or am run or bundle; what its number of channels "
+    "decides starts anew where the recipe has another [default: random weights].",
 )
 @click.option(
     "--soft-labels",
@@ -48,6 +48,11 @@ def fm(**options) -> None:
     "--learnt-motifs",
     metavar="FOLDER",
     help="Start with the motifs of this finished run of `samvar train motifs`.",
+)
+@click.option(
+    "--bound",
+    metavar="FILE",
+    help="Learn from these bins of `samvar train bound` where motifs are bound in cells, too.",
 )
 @training_options
 def am(**options) -> None:

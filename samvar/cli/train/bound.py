@@ -1,0 +1,58 @@
+"""`samvar train bound`."""
+
+from __future__ import annotations
+
+import click
+
+from ..options import annotation_option, fasta_option, genome_and_genes, names_in, say, user_errors
+from .binding import peaks_option
+from .options import data_option
+
+
+@click.command()
+@data_option
+@fasta_option
+@annotation_option
+@peaks_option
+@click.option(
+    "--leave-out",
+    metavar="NAME,...",
+    default="chr1,chr3,chr5,chr7,chr9",
+    show_default=True,
+    help="Chromosomes whose genes are left out, for validation and test.",
+)
+@click.option(
+    "--held-out",
+    type=click.Path(exists=True, dir_okay=False),
+    help="File of gene names that must not be trained on, nor any gene over them.",
+)
+@click.option("-o", "--output", metavar="FILE", required=True, help="Write the bins here (.npz).")
+@user_errors
+def bound(data, fasta, annotation, peaks, leave_out, held_out, output) -> None:
+    """Pack what CLIP peaks say of the motifs of a dataset: bins of genes that are bound, and
+    controls.
+
+    `samvar train am --bound FILE` has each motif's sites prefer the bound ones, as its recipe's
+    bound_weight says.
+    """
+    from ...files import check_writable, complete_file
+    from ...formats.peaks import read_peaks
+    from ...training.dataset import Dataset
+    from ...training.prepare_bound import bound_bins
+
+    check_writable(output)
+    packed = Dataset.load(data)
+    genome, genes = genome_and_genes(fasta, annotation)
+    found = read_peaks(peaks)
+    found.check(genome)
+    symbols = names_in(held_out) if held_out else ()
+    contigs = [name for name in leave_out.split(",") if name]
+    bins = bound_bins(genome, genes, found, packed.proteins_of_motifs(), contigs, symbols)
+    with complete_file(output) as part:
+        bins.save(part)
+    counts = bins.counts()
+    say(
+        f"samvar: {sum(counts.values())} bound bins of {len(counts)} motifs and "
+        f"{len(bins.codes) - sum(counts.values())} controls: "
+        + ", ".join(f"{name} {n}" for name, n in counts.items())
+    )
