@@ -81,12 +81,13 @@ def forget_branch_points(model: SAM) -> None:
 
 
 @torch.no_grad()
-def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
+def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = True) -> None:
     """Copy the weights of `source` into `model`, channel by channel, so that `model` says what
     `source` does: nothing reads the channels that `source` does not have, until training has it do
     so. `motifs`: index of each fixed motif in `source` -> in `model`. Core sites and affinities are
     not touched, nor is what stands between affinities and sites, where candidates are counted in
-    another way, nor are the stacks, where they are of another width."""
+    another way, nor are the stacks, where they are of another width, nor is the aggregator, where
+    that is not wanted."""
     n_core, n_fixed = len(source.core), len(source.motifs.fixed.mix)
     learnt = source.motifs.channels - n_fixed
     first_learnt = len(model.core) + len(model.motifs.fixed.mix)
@@ -106,7 +107,7 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int]) -> None:
     between = ("motifs.pre.", "motifs.main.") if recounted else ()
     as_wide = model.config.channels == source.config.channels
     stacks = () if as_wide else ("aggregator.first.", "aggregator.second.", "motifs.adjust.")
-    kept = ("lssi.", "motifs.fixed.", *between, *stacks)
+    kept = ("lssi.", "motifs.fixed.", *between, *stacks, *(() if aggregator else ("aggregator.",)))
     for name, tensor in ours.items():
         if name not in theirs or name.startswith(kept):
             continue

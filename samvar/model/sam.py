@@ -64,6 +64,7 @@ What a model may have beyond the paper's (`Config`)
   a threshold of their own; no affinity of a protein is in them.
 * `effect_bumps`: sites within 200 bases act on a splice site directly, too, by a smooth function of
   the distance that is added to its log-odds, past gate and LSTM.
+* `cnn_channels`: a dilated residual network in place of attention and LSTM, for comparison.
 
 Training
 * The core models are trained on sampled positions: each step draws true sites, decoys (AG or GT
@@ -142,6 +143,7 @@ class Config:
     learnt_motifs: int = 0  # motifs learnt from sequence alone
     learnt_channels: int = 64  # width of their network
     effect_bumps: int = 0  # direct effects on sites within `attention_reach`; 0: none
+    cnn_channels: int = 0  # a cnn of this width as aggregator; 0: attention and LSTM
 
     def __post_init__(self):
         if self.kind not in ("fm", "am"):
@@ -177,6 +179,7 @@ BEYOND_THE_PAPER = (
     "learnt_motifs",
     "learnt_channels",
     "effect_bumps",
+    "cnn_channels",
 )
 
 
@@ -744,18 +747,69 @@ class DirectEffects(nn.Module):
         return torch.cat(out, 2)
 
 
-class Aggregator(nn.Module):
+class Readout(nn.Module):
+    """What every aggregator begins and ends with: the bottleneck as one tensor, and the core scores
+    added to what is read from it."""
+
+    def __init__(self, config: Config, core: int, motifs: int):
+        super().__init__()
+        self.reach, self.attention_reach = config.aggregate_reach, config.attention_reach
+        self.lssi_in = nn.Linear(core, core, bias=False)
+        self.lssi_out = nn.Linear(2, 3)
+        self.effects = None
+        if config.effect_bumps:
+            self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
+        self.core_needed = config.core_needed
+        self.temperature = config.temperature
+        self._initialise_core()
+
+    @torch.no_grad()
+    def _initialise_core(self) -> None:
+        """Before training the core term is the LSSI."""
+        self.lssi_in.weight.copy_(torch.eye(self.lssi_in.in_features))
+        self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
+        self.lssi_out.bias.zero_()
+
+    def embed(self, core, motifs):  # (N, K, L), (N, M, L) -> u (N, K + M, L)
+        scaled = self.lssi_in(core.transpose(1, 2) / -LSSI_FLOOR + 1)
+        return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
+
+    def direct(self, u):
+        """u (N, K + M, n + 2 attention reach) -> direct effects (N, 2, n), None where the model has
+        none."""
+        return None if self.effects is None else self.effects(u)
+
+    def direct_of_sites(self, u):
+        """As `direct`, for the few positions that hold something."""
+        return None if self.effects is None else self.effects.of_sites(u)
+
+    def log_probabilities(self, found, core, direct=None):
+        """What was read from the bottleneck (N, n, 3), core scores (N, K, n) and direct effects (N,
+        2, n) -> log-probabilities (N, 3, n)."""
+        out = found + self.lssi_out(core[:, :2].transpose(1, 2).float())
+        if direct is not None:
+            out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
+        if self.core_needed:
+            above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
+            # In fp64: the last digit of an exp depends on where in memory a base stands
+            absence = torch.exp(-above_floor.double()).float()
+            out = out + F.pad(NO_SITE * absence, (1, 0))
+        if not self.training:
+            out = out / self.temperature
+            if self.core_needed:  # at any temperature
+                out = out + F.pad(NO_SITE * (above_floor == 0), (1, 0))
+        return torch.log_softmax(out, -1).transpose(1, 2)
+
+
+class Aggregator(Readout):
     """From the core scores and the motif sites of every base to the log-probabilities of none,
     acceptor, donor."""
 
     SITES_TOGETHER = 512  # positions whose sites attend at once, where only sites do
 
     def __init__(self, config: Config, core: int, motifs: int):
-        super().__init__()
+        super().__init__(config, core, motifs)
         n = core + motifs
-        self.reach = config.aggregate_reach
-        self.lssi_in = nn.Linear(core, core, bias=False)
-        self.lssi_out = nn.Linear(2, 3)
         self.first = Stack(n, n, config.channels, config.stack_widths)
         self.attention = BandedAttention(n, config.attention_dim, config.attention_reach)
         self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
@@ -763,21 +817,12 @@ class Aggregator(nn.Module):
             2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True
         )
         self.classes = nn.Linear(2 * config.lstm_units, 3)
-        self.effects = None
-        if config.effect_bumps:
-            self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
-        self.core_needed = config.core_needed
-        self.temperature = config.temperature
         self._initialise(config)
 
     @torch.no_grad()
     def _initialise(self, config: Config) -> None:
-        """Before training the core term is the LSSI, every site passes the gate (w = 1) and the
-        LSTM remembers some 1 to 400 bases (forget gates as in chrono initialisation, Tallec &
-        Ollivier 2018)."""
-        self.lssi_in.weight.copy_(torch.eye(self.lssi_in.in_features))
-        self.lssi_out.weight.copy_(torch.eye(3)[:, 1:])
-        self.lssi_out.bias.zero_()
+        """Before training every site passes the gate (w = 1) and the LSTM remembers some 1 to 400
+        bases (forget gates as in chrono initialisation, Tallec & Ollivier 2018)."""
         self.first.leave.bias.fill_(1.0)
         units = config.lstm_units
         for direction in ("", "_reverse"):
@@ -795,19 +840,6 @@ class Aggregator(nn.Module):
         edge = self.reach - self.attention.reach
         direct = self.direct(crop(u, edge, edge))
         return self.read(self.second(g), crop(core, self.reach, self.reach), direct=direct)
-
-    def embed(self, core, motifs):  # (N, K, L), (N, M, L) -> u (N, K + M, L)
-        scaled = self.lssi_in(core.transpose(1, 2) / -LSSI_FLOOR + 1)
-        return torch.cat([scaled, motifs.transpose(1, 2)], 2).transpose(1, 2)
-
-    def direct(self, u):
-        """u (N, K + M, n + 2 attention reach) -> direct effects (N, 2, n), None where the model has
-        none."""
-        return None if self.effects is None else self.effects(u)
-
-    def direct_of_sites(self, u):
-        """As `direct`, for the few positions that hold something."""
-        return None if self.effects is None else self.effects.of_sites(u)
 
     def gate(
         self, v, u
@@ -854,19 +886,7 @@ class Aggregator(nn.Module):
                 memory = torch.cat((forward[-n:], turned(backward[-n:])), 2).transpose(0, 1)
             else:
                 memory = self.lstm(h.transpose(0, 1))[0]
-            out = self.classes(memory) + self.lssi_out(core[:, :2].transpose(1, 2).float())
-            if direct is not None:
-                out = out + F.pad(direct.transpose(1, 2).float(), (1, 0))
-            if self.core_needed:
-                above_floor = core[:, :2].transpose(1, 2).float() - LSSI_FLOOR
-                # In fp64: the last digit of an exp depends on where in memory a base stands
-                absence = torch.exp(-above_floor.double()).float()
-                out = out + F.pad(NO_SITE * absence, (1, 0))
-            if not self.training:
-                out = out / self.temperature
-                if self.core_needed:  # at any temperature
-                    out = out + F.pad(NO_SITE * (above_floor == 0), (1, 0))
-            return torch.log_softmax(out, -1).transpose(1, 2)
+            return self.log_probabilities(self.classes(memory), core, direct)
 
     def _direction(self, suffix: str, shared, h, like):
         """h (L, N, 2 units), row i after row `like[i]` of `shared` (S, R, 2 units) -> (L, N,
@@ -906,7 +926,7 @@ class SAM(nn.Module):
         self.core = (ACCEPTOR_CORE, DONOR_CORE, BRANCH_POINT_CORE)[: 2 + config.branch_point]
         self.lssi = LSSI(config.lssi_channels, config.canonical, config.branch_point)
         self.motifs = Motifs(config, fixed)
-        self.aggregator = Aggregator(config, len(self.core), self.motifs.channels)
+        self.aggregator = _aggregator(config)(config, len(self.core), self.motifs.channels)
 
     def detect(self, x, scores=None) -> Detection:
         """One-hot (N, 4, L) -> Detection of length L - 30: positions 20 .. L - 11. `scores`: what
@@ -925,6 +945,14 @@ class SAM(nn.Module):
     def forward(self, x):
         """One-hot (N, 4, L) -> log-probabilities (N, 3, L - sum(reach))."""
         return self.aggregate(self.detect(x))
+
+
+def _aggregator(config: Config) -> type:
+    if not config.cnn_channels:
+        return Aggregator
+    from .cnn_aggregator import CnnAggregator  # which needs this module
+
+    return CnnAggregator
 
 
 @torch.no_grad()

@@ -152,6 +152,8 @@ def make_bundle(
         if len(set(folders)) < len(folders):
             raise RecipeError(f"a run is given twice among {', '.join(folders)}")
         for i, (run, (model, description)) in enumerate(_alike(folders, kind).items(), 1):
+            if model.config.cnn_channels:
+                raise RecipeError(f"{run} has a cnn as aggregator, for comparison alone")
             if description["data"] != data.digest():
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
             if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:

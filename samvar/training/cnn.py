@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 
 from ..errors import RecipeError
+from ..model.dilated import GROUPS, DilatedNet, Group
 from ..model.sam import one_hot
 from .checkpoint import read_run, save_run
 from .dataset import IGNORE, TRAIN, Dataset
@@ -25,72 +25,14 @@ from .sam import validation_genes
 from .sampling import Mixture, WindowSampler
 
 
-@dataclass(frozen=True)
-class Group:
-    """Residual units of one width and dilation, followed by a skip connection."""
-
-    units: int
-    width: int
-    dilation: int
-
-    @property
-    def reach(self) -> int:
-        """Bases on either side that an output of the group depends on."""
-        return self.units * (self.width - 1) * self.dilation
-
-
-GROUPS = (Group(4, 11, 1), Group(4, 11, 4), Group(4, 21, 10), Group(4, 41, 25))
-SLOPE = 0.1  # of the leaky ReLU
-
-
-class DilatedUnit(nn.Module):
-    """(norm, leaky ReLU, dilated convolution) twice, plus its input; valid convolutions."""
-
-    def __init__(self, channels: int, width: int, dilation: int):
-        super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.conv1 = nn.Conv2d(channels, channels, (1, width), dilation=(1, dilation))
-        self.conv2 = nn.Conv2d(channels, channels, (1, width), dilation=(1, dilation))
-        self.edge = (width - 1) * dilation
-
-    def forward(self, x):  # (N, C, 1, L) -> (N, C, 1, L - 2 edge)
-        y = self.conv1(F.leaky_relu(self.norm1(x), SLOPE))
-        y = self.conv2(F.leaky_relu(self.norm2(y), SLOPE))
-        return x[..., self.edge : x.shape[-1] - self.edge] + y
-
-
-class DilatedResNet(nn.Module):
-    """One-hot (N, 4, L) -> log-probabilities (N, 3, L - 2 reach) of none, acceptor, donor.
-
-    All convolutions are valid, so `reach` bases (40, 200, 1,000, 5,000 with one to four groups) are
-    fed on either side.
-    """
+class DilatedResNet(DilatedNet):
+    """One-hot (N, 4, L) -> log-probabilities (N, 3, L - 2 reach) of none, acceptor, donor."""
 
     def __init__(self, channels: int = 32, groups: tuple[Group, ...] = GROUPS[:3]):
-        super().__init__()
-        self.enter = nn.Conv2d(4, channels, 1)
-        self.groups = nn.ModuleList(
-            nn.Sequential(*(DilatedUnit(channels, g.width, g.dilation) for _ in range(g.units)))
-            for g in groups
-        )
-        self.skips = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(len(groups) + 1))
-        self.classes = nn.Conv2d(channels, 3, 1)
-        self.reach = sum(g.reach for g in groups)
+        super().__init__(4, channels, groups)
 
     def forward(self, x):
-        n = x.shape[-1] - 2 * self.reach
-        x = self.enter(x.unsqueeze(2).contiguous(memory_format=torch.channels_last))
-        total = self.skips[0](_middle(x, n))
-        for group, skip in zip(self.groups, self.skips[1:]):
-            x = group(x)
-            total = total + skip(_middle(x, n))
-        return torch.log_softmax(self.classes(total).squeeze(2), 1)
-
-
-def _middle(x: torch.Tensor, n: int) -> torch.Tensor:
-    """The middle n positions of the last axis."""
-    edge = (x.shape[-1] - n) // 2
-    return x[..., edge : edge + n]
+        return torch.log_softmax(super().forward(x), 1)
 
 
 def load_openspliceai(path: str) -> DilatedResNet:

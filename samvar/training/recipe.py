@@ -257,6 +257,8 @@ class SamRecipe(Recipe):
     train_core: bool = False  # the core splice-site models, too, which else stay as they are
     # The branch-point model and what reads its channel, and nothing else; needs train_core
     branch_points_alone: bool = False
+    # The aggregator alone, from random weights; the bottleneck stays that of the start
+    aggregator_alone: bool = False
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
     density_start: float = 0.05
@@ -275,6 +277,7 @@ class SamRecipe(Recipe):
     faint_candidates: float = 0.0
     learnt_motifs: int = 0
     effect_bumps: int = 0
+    cnn_channels: int = 0
     learnt_density_start: float = 0.01  # of the learnt motifs, in step with the others' density
     learnt_density_end: float = 0.0011
     branch_density_start: float = 0.05  # share of bases with a branch-point score, likewise
@@ -310,6 +313,7 @@ class SamRecipe(Recipe):
         if not (0 <= self.density_until <= 1 and 0 < self.reduction < 1):
             raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
         at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
+        at_least(self, 0, "cnn_channels")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
         at_least(self, 0, "bound_weight")
         at_least(self, 1, "candidates", "soft_width", "bound_pairs")
@@ -323,6 +327,11 @@ class SamRecipe(Recipe):
             raise RecipeError("branch_points_alone needs branch_point and train_core")
         if self.branch_points_alone and self.weight_decay:
             raise RecipeError("branch_points_alone needs weight_decay = 0: it would move the rest")
+        if self.aggregator_alone and (self.train_core or self.bound_weight):
+            raise RecipeError(
+                "aggregator_alone trains no core sites and no motifs: without "
+                "train_core and bound_weight"
+            )
         if not 0 <= self.core_share < 1:
             raise RecipeError("core_share must lie between 0 and 1")
 

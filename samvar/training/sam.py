@@ -132,6 +132,8 @@ class SamTask:
             give_learnt_motifs(self.model, local)
         if recipe.branch_points_alone:
             self._keep_all_but_branch_points()
+        if recipe.aggregator_alone:
+            self.model.requires_grad_(False).aggregator.requires_grad_(True)
 
     def _take_core(self, core: LSSI, fresh: bool) -> None:
         """The core sites of another model. A core without branch points, or that finds none, gets
@@ -212,7 +214,7 @@ class SamTask:
                 raise RecipeError("branch_points_alone keeps candidates_each as the start has it")
             if source.config.branch_point and not self._finds_branch_points(source.lssi):
                 forget_branch_points(source)
-            grow(self.model, source, shared)
+            grow(self.model, source, shared, aggregator=not self.recipe.aggregator_alone)
 
     @torch.no_grad()
     def _warm_up(self) -> None:
@@ -239,6 +241,8 @@ class SamTask:
         what is learnt from a teacher."""
         if self.recipe.branch_points_alone:  # norms and thresholds of all else stay, too
             self.model.eval().lssi.train()
+        if self.recipe.aggregator_alone:
+            self.model.eval().aggregator.train()
         total = torch.zeros((), device=self.device)
         if self.recipe.label_weight:
             total = total + self.recipe.label_weight * self._label_loss(step)
@@ -325,8 +329,9 @@ class SamTask:
         self.density, self.target = state["density"], state["target"]
 
     def finish(self) -> None:
+        part = self.model.aggregator if self.recipe.aggregator_alone else None
         if not self.recipe.branch_points_alone:
-            settle(self.model, self.data, self.recipe, self.device, self.rank)
+            settle(self.model, self.data, self.recipe, self.device, self.rank, part)
 
     def save_weights(self, folder: str, step: int) -> None:
         save_run(
@@ -388,6 +393,7 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
         faint_candidates=recipe.faint_candidates,
         learnt_motifs=recipe.learnt_motifs,
         effect_bumps=recipe.effect_bumps,
+        cnn_channels=recipe.cnn_channels,
     )
 
 

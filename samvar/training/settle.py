@@ -4,6 +4,7 @@ longer change."""
 from __future__ import annotations
 
 import torch
+import torch.nn as nn
 from tqdm import tqdm
 
 from ..model.sam import SAM, Norm, one_hot
@@ -16,19 +17,26 @@ PASSES = 100  # batches, at most
 
 @torch.no_grad()
 def settle(
-    model: SAM, data: Dataset, recipe: SamRecipe, device: torch.device, rank: int = 0
+    model: SAM,
+    data: Dataset,
+    recipe: SamRecipe,
+    device: torch.device,
+    rank: int = 0,
+    part: nn.Module | None = None,
 ) -> None:
     """Give every norm the median of mean and variance over batches of unchanged training windows,
-    and let the thresholds of the sparse layers follow, at their present density.
+    and let the thresholds of the sparse layers follow, at their present density; of a `part` of the
+    model alone, where one is given.
 
     The median, not the mean: what passes the gate is rare, and now and then very large, so that a
     few batches carry the mean variance.
     """
     mixture = Mixture(recipe.batch_bases, recipe.windows, recipe.site_share)
     sampler = WindowSampler(data, TRAIN, model.config.reach, mixture, recipe.seed, rank)
-    was_training = model.training
-    seen: dict[Norm, list[torch.Tensor]] = {m: [] for m in model.modules() if isinstance(m, Norm)}
-    model.train()
+    was_training, part = model.training, part or model
+    seen: dict[Norm, list[torch.Tensor]] = {m: [] for m in part.modules() if isinstance(m, Norm)}
+    model.eval()
+    part.train()
     momentum = {norm: norm.momentum for norm in seen}
     for norm in seen:
         norm.momentum = 1.0  # the running statistics are those of the last batch
