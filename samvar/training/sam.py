@@ -89,6 +89,8 @@ class SamTask:
         _check(data, recipe, soft_labels)
         _check_bound(kind, recipe, bound)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
+        if recipe.aggregator_alone and not start_from:
+            raise RecipeError("aggregator_alone needs --start-from, whose bottleneck it reads")
         start = Start.load(start_from, lssi)
         self.started_from = start.about
         config = _config(kind, recipe, start.core.channels)

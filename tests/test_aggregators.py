@@ -1,0 +1,92 @@
+"""The cnn in place of attention and LSTM, and aggregators that are trained alone."""
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+
+from samvar.cli import main
+from samvar.errors import RecipeError
+from samvar.model.bottleneck import LSSI_FLOOR, Detection
+from samvar.model.sam import SAM, Config, one_hot
+from samvar.training.checkpoint import load_run
+from samvar.training.dataset import Dataset
+from samvar.training.recipe import SamRecipe
+from samvar.training.sam import SamTask
+
+from . import toy
+from .test_training import TINY, data, lssi, packed, source, toml, train  # noqa: F401
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_cnn_sees_200_bases_on_either_side_and_the_core_score():
+    torch.manual_seed(0)
+    config = Config(cnn_channels=4, lssi_channels=8, effect_bumps=3, core_needed=True)
+    model = SAM(config, toy.fixed_motifs()).eval()
+    reach, n = model.config.aggregate_reach, 5
+    torch.manual_seed(1)
+    core = LSSI_FLOOR * torch.rand(1, 2, 2 * reach + n)
+    motifs = torch.rand(1, 3, 2 * reach + n)
+    before = model.aggregate(Detection(core, motifs.requires_grad_()))
+    assert before.shape == (1, 3, n)
+    torch.testing.assert_close(before.exp().sum(1), torch.ones(1, n))
+    before[0, 0, 0].backward()  # of the first position that is scored
+    seen = motifs.grad[0].abs().sum(0).nonzero()[:, 0]
+    assert (seen[0], seen[-1]) == (reach - 200, reach + 200)
+    with torch.no_grad():
+        none = core.clone()
+        none[0, :, reach + 2] = LSSI_FLOOR  # no splice site without a core score
+        assert model.aggregate(Detection(none, motifs))[0, 1:, 2].max() < -15
+
+
+@pytest.mark.parametrize("cnn_channels", [0, 4])
+def test_an_aggregator_alone_starts_anew_and_leaves_the_rest(packed, lssi, cnn_channels, tmp_path):  # noqa: F811
+    start = tmp_path / "start"
+    train(
+        "am", toml(tmp_path / "s.toml", steps=3, **TINY), "-d", packed, "--lssi", lssi, "-o", start
+    )
+    alone = TINY | dict(steps=4, aggregator_alone=True, cnn_channels=cnn_channels)
+    recipe = toml(tmp_path / "r.toml", **alone)
+    args = ["am", recipe, "-d", packed, "--start-from", start]
+    train(*args, "-o", tmp_path / "once")
+    train(*args, "-o", tmp_path / "twice", "--minutes", 1e-9)
+    train(*args, "-o", tmp_path / "twice", "--resume")
+    theirs, once, twice = (
+        load_file(tmp_path / name / "model.safetensors") for name in ("start", "once", "twice")
+    )
+    assert all(torch.equal(value, twice[key]) for key, value in once.items())
+    for key, value in once.items():
+        if not key.startswith("aggregator."):
+            assert torch.equal(value, theirs[key]), key
+    if cnn_channels:
+        assert "aggregator.net.enter.weight" in once and "aggregator.lstm.weight_ih_l0" not in once
+    else:
+        key = "aggregator.first.enter.weight"
+        assert not torch.allclose(once[key], theirs[key], atol=0.05)
+    model = load_run(str(tmp_path / "once"))[0]
+    with torch.no_grad():
+        codes = np.random.default_rng(0).integers(0, 4, (1, 700))
+        p = model.eval()(one_hot(torch.from_numpy(codes))).exp()
+    torch.testing.assert_close(p.sum(1), torch.ones_like(p[:, 0]))
+
+
+def test_no_bundle_is_made_of_a_cnn(packed, lssi, tmp_path):  # noqa: F811
+    recipe = toml(tmp_path / "r.toml", steps=1, cnn_channels=4, **TINY)
+    train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "cnn")
+    args = ["--name", "x", "--am", tmp_path / "cnn", "-d", packed, "-o", tmp_path / "b"]
+    refused = CliRunner().invoke(main, ["train", "bundle", *map(str, args)])
+    assert refused.exit_code == 1 and "a cnn as aggregator, for comparison" in refused.stderr
+
+
+def test_recipes_that_make_no_sense(packed, lssi):  # noqa: F811
+    shape = {key: tuple(v) if isinstance(v, list) else v for key, v in TINY.items()}
+    recipe = SamRecipe(steps=1, aggregator_alone=True, **shape)
+    with pytest.raises(RecipeError, match="aggregator_alone needs --start-from"):
+        SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), str(lssi))
+    for more in (dict(train_core=True), dict(bound_weight=1.0)):
+        with pytest.raises(RecipeError, match="aggregator_alone trains no core sites"):
+            SamRecipe(steps=1, aggregator_alone=True, **more)
+    with pytest.raises(RecipeError, match="cnn_channels"):
+        SamRecipe(steps=1, cnn_channels=-1)
