@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from samvar.cli import main
 from samvar.errors import DatasetError, RecipeError
 from samvar.formats.peaks import Peak, Peaks
 from samvar.genomics.genes import Annotation, Gene, Transcript
@@ -131,7 +133,9 @@ def planted(n=200, seed=0, names=("AAA1", "BBB2")):
     bound = np.tile(np.repeat([True, False], n), 2)
     order = np.lexsort((~bound, stratum, motif))
     columns = (column[order] for column in (codes, motif, stratum, bound))
-    return BoundBins(*columns, names=tuple(names), meta=dict(made=seed))
+    return BoundBins(
+        *columns, names=tuple(names), meta=dict(peaks=f"{seed}abc", left_out=["chr1", "chr3"])
+    )
 
 
 def test_bins_come_back_and_batches_are_pairs_of_a_stratum(tmp_path):
@@ -186,7 +190,7 @@ def test_what_is_missed_is_log_2_without_a_difference_and_falls_with_sites_in_bo
 
 
 def test_motifs_learn_where_they_are_bound(packed, lssi, tmp_path):  # noqa: F811
-    """And a resumed run is the same."""
+    """A resumed run is the same, and a card says what was learnt from."""
     planted().save(str(tmp_path / "b.npz"))
     recipe = toml(
         tmp_path / "r.toml",
@@ -202,6 +206,10 @@ def test_motifs_learn_where_they_are_bound(packed, lssi, tmp_path):  # noqa: F81
     once, twice = (load_run(str(tmp_path / name))[0] for name in ("once", "twice"))
     for key, value in once.state_dict().items():
         assert torch.equal(value, twice.state_dict()[key])
+    bundle = ["--name", "b", "--am", tmp_path / "once", "-d", packed, "-o", tmp_path / "bundle"]
+    train("bundle", *bundle)
+    card = (tmp_path / "bundle" / "CARD.md").read_text()
+    assert "binding in cells, weight 300 (peaks 0abc, without chr1, chr3)" in card
     unseen = planted(seed=1)
     missed = []
     for m in range(2):
@@ -228,7 +236,7 @@ def test_bins_and_their_weight_go_together(packed, lssi, tmp_path):  # noqa: F81
     with pytest.raises(RecipeError, match="adjusted motifs"):
         task("fm", path, bound_weight=1.0)
     one, other = (task("am", bound, bound_weight=1.0 * bool(bound)) for bound in (path, None))
-    assert "bound" in one.identity and "bound" not in other.identity
+    assert one.identity["bound"] == planted().meta and "bound" not in other.identity
     with pytest.raises(RecipeError, match="bound_weight"):
         SamRecipe(steps=1, bound_weight=-1.0)
 
@@ -251,10 +259,6 @@ def test_the_command_packs_what_a_run_takes(packed, source, tmp_path, monkeypatc
 
 
 def train_bound(packed, fasta, gtf, peaks, out):  # noqa: F811
-    from click.testing import CliRunner
-
-    from samvar.cli import main
-
     args = ["-d", packed, "-f", fasta, "-a", gtf, "--peaks", peaks, "-o", out]
     result = CliRunner().invoke(main, ["train", "bound", *map(str, args)])
     assert result.exit_code == 0, result.stderr

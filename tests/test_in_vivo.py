@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 
-from samvar.genomics.genes import Gene, Transcript
 from samvar.model.bundle import LearntMotif, learnt_of, load_bundle, write_manifest
 from samvar.model.in_vivo import FILE, Bound, InVivo, in_vivo_of
 from samvar.scoring.predictor import Predictor
@@ -49,6 +48,17 @@ def test_sites_are_expected_in_peaks_as_often_as_bases_of_their_stratum(script):
     assert found["RBFOX2"]["bound"] == []  # too few sites
 
 
+def test_genes_that_motifs_have_learnt_from_do_not_count(script, tmp_path):
+    toy.bundle(tmp_path)
+    assert script.left_out(load_bundle(str(tmp_path))) == []
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["kinds"]["am"][0]["bound"] = dict(left_out=["chr1"])
+    path.write_text(json.dumps(config))
+    write_manifest(str(tmp_path))
+    assert script.left_out(load_bundle(str(tmp_path))) == ["chr1"]
+
+
 def test_unknown_bases_are_in_no_stratum(script):
     counts = script.Counts(1, 1, 1)
     codes = np.array([0, 4, 0, 4], np.uint8)
@@ -69,19 +79,6 @@ def test_surest_proteins_are_named_first(script):
     counts.hits[0, 0, 2] = 1200
     found = script.summary(counts, ["MOTIF_01"], ["A", "B", "C"], {})["MOTIF_01"]
     assert [b.protein for b in found["bound"]] == ["B"] and found["own"] == []
-
-
-def test_places_by_distance_from_exons_and_by_content_of_g_and_c(script):
-    gene = Gene("g", "G", "chr1", "+", 1000, 3000, (Transcript("t", ((1000, 1100), (2900, 3000))),))
-    codes = np.zeros(2000, np.uint8)  # A
-    codes[1000:1200] = 2
-    stratum = script.strata(gene, codes)
-    kinds = len(script.GC) + 1
-    places = {at: stratum[at] // kinds for at in (0, 99, 100, 149, 150, 250, 500, 700, 1899, 1900)}
-    assert places == {
-        0: 0, 99: 0, 100: 1, 149: 1, 150: 2, 250: 3, 500: 4, 700: 5, 1899: 1, 1900: 0
-    }  # fmt: skip
-    assert stratum[700] % kinds == 0 and stratum[1100] % kinds == kinds - 1
 
 
 def test_words():

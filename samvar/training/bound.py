@@ -84,7 +84,7 @@ class BoundSampler:
         if strangers := sorted(set(self.bins.counts()) - set(names)):
             raise DatasetError(f"{path} has motifs that the dataset has not: {strangers[0]}, ...")
         self.pairs, self.seed, self.rank = pairs, seed, rank
-        self.digest = json.dumps(self.bins.meta, sort_keys=True)
+        self.about = self.bins.meta
         self.place = np.array([names.index(n) if n in names else -1 for n in self.bins.names])
         self.group = self.bins.motif * (self.bins.stratum.max() + 1) + self.bins.stratum
         self.bound = [

@@ -171,7 +171,7 @@ def make_bundle(
                 dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
                 | {
                     k: description[k]
-                    for k in ("averaged", "density", "started_from", "soft_labels")
+                    for k in ("averaged", "density", "started_from", "soft_labels", "bound")
                     if description.get(k)
                 }
             )

@@ -148,6 +148,11 @@ def _parameters(run: dict) -> str:
     ]
     if recipe.get("train_core"):
         parts.append("core sites trained along")
+    if bound := run.get("bound"):
+        parts.append(
+            f"binding in cells, weight {recipe['bound_weight']:g} (peaks {bound['peaks'][:8]}, "
+            f"without {', '.join(bound['left_out'])})"
+        )
     if start:
         parts.append(f"from {start['name']} ({start['sha256'][:8]})")
     return ", ".join(parts)

@@ -125,7 +125,7 @@ class SamTask:
             lssi=sha256_of(start.core_about),
             start_from=sha256_of(start.about),
             **({"soft_labels": self.soft.digest} if self.soft else {}),
-            **({"bound": self.bound.digest} if self.bound else {}),
+            **({"bound": self.bound.about} if self.bound else {}),
         )
         if start.source and fresh:
             self._start_from(start.source)

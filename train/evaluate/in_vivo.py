@@ -4,9 +4,11 @@
     python train/evaluate/in_vivo.py DATA [--model default]
 
 DATA holds genome/hg38.fa.gz, annotation/refseq.hg38.bed12+gene.gz and eclip/hg38/ (ENCODE's
-reproducible eCLIP peaks, Van Nostrand et al. 2020). Genes as in eclip.py, of all chromosomes; sites
-of the bundle's first model. A site is in a peak where its centre lies between the peak's 3' end and
-50 bases before its 5' end, near the crosslink, in any experiment with the protein.
+reproducible eCLIP peaks, Van Nostrand et al. 2020). Genes as in eclip.py, of all chromosomes, or,
+where the model's motifs have learnt from peaks (`samvar train am --bound`), of those alone that
+were left out of that; sites of the bundle's first model. A site is in a peak where its centre lies
+between the peak's 3' end and 50 bases before its 5' end, near the crosslink, in any experiment with
+the protein.
 
 Expected: peaks lie in exons, and where there is much G and C, more than elsewhere, and so do sites.
 So each place has a stratum: exon, or intron within 50, 100, 200, 500 bases of an exon or deeper;
@@ -36,6 +38,7 @@ from samvar.genomics.genome import UNKNOWN, Genome, reverse_complement
 from samvar.model.bundle import Bundle, load_bundle, write_manifest
 from samvar.model.in_vivo import FEWEST, FILE, Bound
 from samvar.model.sam import MOTIF_REACH, SAM, for_scoring, one_hot
+from samvar.training.binding import on_contigs
 from samvar.training.prepare_bound import STRATA, strata
 
 BEFORE_PEAK = 50  # bases at the 5' end of a peak that count as part of it
@@ -138,6 +141,13 @@ def summary(counts: Counts, names: list[str], proteins: list[str], families: dic
     return found
 
 
+def left_out(bundle: Bundle) -> list[str]:
+    """The contigs whose peaks the bundle's first model has not learnt from; none where it has
+    learnt from no peaks at all."""
+    config = files.read_json(os.path.join(bundle.folder, "config.json"))
+    return config["kinds"][bundle.kind][0].get("bound", {}).get("left_out", [])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -151,6 +161,8 @@ def main() -> None:
     proteins = sorted(experiments)
     genome = Genome(os.path.join(args.data, "genome", "hg38.fa.gz"))
     genes = read_genes(genome, os.path.join(args.data, "annotation", "refseq.hg38.bed12+gene.gz"))
+    if unseen := left_out(bundle):
+        genes = on_contigs(genes, unseen)
     counts = count(bundle, genome, genes, peaks, proteins)
     motifs = summary(counts, bundle.layout.motifs, proteins, bundle.families)
     found = dict(
