@@ -124,8 +124,8 @@ def test_more_positions_around_a_scored_variant_are_those_of_a_wider_window(
     expected = [predictor.exact(window) for window in wider]
     scored = scored_together(predictor, windows)
     if name == "default":  # whose changes reach less far than its frames: not made again
-        monkeypatch.setattr(tiles.Haplotype, "h", None)
-        monkeypatch.setattr("samvar.scoring.predictor.alternative", None)
+        monkeypatch.setattr("samvar.scoring.predictor.inputs_of_lstm", None)
+        monkeypatch.setattr("samvar.scoring.predictor.alternatives", None)
     changed = 0
     for known, window, wide in zip(scored, wider, expected):
         found = predictor.widened(known, window)
@@ -180,6 +180,31 @@ def test_no_digit_of_an_snv_depends_on_its_neighbours(
         alone = predictor.exact(before.window)
         np.testing.assert_allclose(alone.ref, before.ref, atol=1e-6)
         np.testing.assert_allclose(alone.alt, before.alt, atol=1e-6)
+
+
+@pytest.mark.parametrize("flank", [0, 100, 212, 512])
+@pytest.mark.parametrize("name", ["toy16", "default"])
+def test_no_digit_of_an_allele_depends_on_what_is_scored_with_it(genome, tmp_path, name, flank):
+    """Be it an SNV, an insertion, a deletion or both: scored alone, and among others of any length
+    in any order."""
+    bundle = load_bundle(name) if name == "default" else toy_of(tmp_path, 16).bundle
+    predictor = Predictor(replace(bundle, flank=flank))
+    windows = []
+    for pos, ref, alt in variants(np.random.default_rng(8), 24):
+        variant = normalise(genome, "c", pos, ref, alt)
+        for gene in GENES:
+            if gene.start < variant.span[1] and variant.span[0] < gene.end:
+                windows.append(
+                    make_window(genome, gene, variant, 50, predictor.bundle.flank, predictor.reach)
+                )
+    together = scored_together(predictor, windows)
+    assert len({s.alt.shape for s in together}) > 3
+    other_order = scored_together(predictor, windows[::-1])[::-1]
+    for scored, other in zip(together, other_order):
+        (alone,) = scored_together(predictor, [scored.window])
+        for again in (other, alone):
+            assert np.array_equal(scored.ref, again.ref)
+            assert np.array_equal(scored.alt, again.alt)
 
 
 @pytest.mark.parametrize("flank", [0, 100, 212, 300])

@@ -107,6 +107,12 @@ class Window:
         last = self.placed[-1]
         return self.placed[0].start, last.start + len(last.ref)
 
+    @property
+    def changed(self) -> int:
+        """Bases that the variant may replace, wherever it is placed, or has there."""
+        start, end = self.variant.span
+        return end - start + max(self.variant.growth, 0)
+
     def in_frame(self, start: int, end: int) -> tuple[int, int]:
         """Positions [start, end) of the contig as bases [first, last) of the ref frame, in
         transcript orientation."""

@@ -866,12 +866,14 @@ class Aggregator(Readout):
                 g = g.index_copy(0, sites + start, passed * u[sites + start])
         return g
 
-    def read(self, h, core, direct=None, before=None, after=None, like=None):
+    def read(self, h, core, direct=None, before=None, after=None, like=None, lengths=None):
         """h (N, 2 units, L), core scores (N, K, n) and direct effects (N, 2, n) of the middle n
         positions -> their log-probabilities (N, 3, n). The LSTM sees all positions; each direction
         stops after the last one that is asked for. `before` (R, 2 units, b), `after` (R, 2 units,
         a): positions before and after those L, which several rows share, and which are read once:
-        row i lies between those of row `like[i]` (N,), or 0. None of the n is among them."""
+        row i lies between those of row `like[i]` (N,), or 0. None of the n is among them.
+        `lengths` (N,): positions L that are a row's own, where rows differ; those after them, and
+        as many after its n, are of no account."""
         n, h = core.shape[-1], h.permute(2, 0, 1).float()  # (L, N, 2 units)
         before, after = (
             h[:0, :1] if x is None else x.permute(2, 0, 1).float() for x in (before, after)
@@ -879,11 +881,15 @@ class Aggregator(Readout):
         like = torch.zeros(h.shape[1], dtype=torch.long, device=h.device) if like is None else like
         margin = (len(before) + len(h) + len(after) - n) // 2
         with torch.autocast(h.device.type, enabled=False):
-            if margin:
+            if margin or lengths is not None:
                 first, last = margin - len(before), len(h) - (margin - len(after))
+                own = compared = None
+                if lengths is not None:
+                    own, compared = lengths - first, lengths - len(h) + n
                 forward = self._direction("", before, h[:last], like)
-                backward = self._direction("_reverse", turned(after), turned(h[first:]), like)
-                memory = torch.cat((forward[-n:], turned(backward[-n:])), 2).transpose(0, 1)
+                backward = self._direction("_reverse", turned(after), turned(h[first:], own), like)
+                memory = torch.cat((forward[-n:], turned(backward[-n:], compared)), 2)
+                memory = memory.transpose(0, 1)
             else:
                 memory = self.lstm(h.transpose(0, 1))[0]
             return self.log_probabilities(self.classes(memory), core, direct)
@@ -908,9 +914,13 @@ class Aggregator(Readout):
         return run(h, tuple(s[:, like] for s in state))[0]
 
 
-def turned(x):
-    """The positions (L, ...) in reverse; `flip` takes longer."""
-    return x.index_select(0, torch.arange(len(x) - 1, -1, -1, device=x.device))
+def turned(x, lengths=None):
+    """The positions (L, N, ...) in reverse; `flip` takes longer. `lengths` (N,): of each row the
+    first so many, those after them being of no account."""
+    if lengths is None:
+        return x.index_select(0, torch.arange(len(x) - 1, -1, -1, device=x.device))
+    positions = lengths - 1 - torch.arange(len(x), device=x.device)[:, None]
+    return x[positions.clamp(min=0), torch.arange(len(lengths), device=x.device)]
 
 
 # ---------------------------------------------------------------------------------------- the model

@@ -46,7 +46,7 @@ from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, Entry, Layout
 from .arrays import Floats, Ints
 from .deltas import SIGN, SITE_OF, Deltas
 from .predictor import Predictor, ScoredWindow
-from .tiles import Detected, Haplotype, alternative
+from .tiles import Detected, Haplotype, alternative, edited_probabilities
 
 SAME = 1e-6  # a smaller change of an activation is rounding
 SOME = 12  # sites that are looked at as the first and the last one to change
@@ -276,15 +276,17 @@ class Targets(NamedTuple):
         columns = window.flipped(index[deltas.columns[wanted]], length)
         return cls(np.array(SITE_OF)[wanted], columns)
 
+    def among(self, p: torch.Tensor) -> Floats:
+        """(B, 2, n) probabilities of the compared positions -> (B, T) of the targets."""
+        found: Floats = p[:, self.kinds, self.columns].double().cpu().numpy()
+        return found
+
 
 @torch.no_grad()
 def _probabilities(haplotype: Haplotype, stretches: torch.Tensor, targets: Targets) -> Floats:
     """(B, T): probabilities of the targets with each of the stretches (B, C, W)."""
-    parts = [
-        haplotype.probabilities(some)[:, targets.kinds, targets.columns]
-        for some in torch.split(stretches, BATCH)
-    ]
-    return torch.cat(parts).double().cpu().numpy()
+    parts = [targets.among(haplotype.probabilities(some)) for some in torch.split(stretches, BATCH)]
+    return np.concatenate(parts)
 
 
 # ------------------------------------------------------------------------------------------ the way
@@ -331,8 +333,9 @@ class Way:
         carried.append(before[:, stop:])
         in_ref_frame, in_alt_frame = torch.cat(emptied, 1), torch.cat(carried, 1)
         ref = Haplotype(alt.reference, (window,), window.frame_length, first, last, 0)
-        p_emptied = _probabilities(ref, in_ref_frame[None], in_ref)[0]
-        p_carried = _probabilities(alt, in_alt_frame[None], in_alt)[0]
+        edited = [(ref, in_ref_frame[None]), (alt, in_alt_frame[None])]
+        between = edited_probabilities(edited)
+        p_emptied, p_carried = in_ref.among(between[0])[0], in_alt.among(between[1])[0]
         legs = [Leg(Frame.ALT, alt, in_alt_frame, after[0], in_alt, p_carried, p_alt)]
         if any(gap.gone for gap in gaps):
             given = before[:, start:stop]

@@ -6,7 +6,7 @@ import ctypes
 import os
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,14 +22,25 @@ from ..errors import SamvarError
 from ..genomics.window import Window
 from ..model.bundle import Bundle
 from ..model.device import device_of, same_anywhere
-from ..model.sam import for_scoring
+from ..model.sam import SAM, for_scoring
 from .arrays import Floats
 from .batches import Batches
-from .tiles import TILE, Detected, Reference, alternative, rows_together
+from .tiles import (
+    TILE,
+    Detected,
+    Reference,
+    Rows,
+    alternatives,
+    inputs_of_lstm,
+    probabilities,
+)
 
-ROWS = 8  # SNVs that the models are shown together
+ROWS = 8  # windows that the models are shown together
 GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
-SHORT = 2000  # bases; SNVs of longer frames are shown one by one
+SHORT = 2000  # bases; windows of longer frames are shown one by one,
+SMALL = 64  # ... and, as they would make all others longer, those of changes over more bases
+SMALL_ROW = 20_480  # numbers: PyTorch convolves a single row of so many, or fewer, by itself
+SHORT_SUM = 384  # products, which MKL adds up one after the other
 WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
 
 T = TypeVar("T")
@@ -64,8 +75,9 @@ Scoring = Callable[[], list[list[ScoredWindow]]]
 
 
 class Predictor:
-    """Runs the models of a bundle on `threads` workers of one intra-op thread each, always `ROWS`
-    SNVs a call, or one other window: no digit depends on what else is scored. On a GPU windows
+    """Runs the models of a bundle on `threads` workers of one intra-op thread each, up to `ROWS`
+    windows a call, where digits do not depend on how many there are, else always `ROWS` SNVs, or
+    one other window: no digit depends on what else is scored. On a GPU windows
     announced by `ahead` are scored in `Batches`, while the workers take deltas apart. As a context
     manager it drops at the end what no worker has begun. Raises SamvarError when the device is not
     there, and where work is asked for once it is closed.
@@ -124,8 +136,8 @@ class Predictor:
                 raise SamvarError(f"precision {precision} is for a GPU: the CPU scores in fp32")
             if self._rows > 1 and same_anywhere():
                 alleles = in_stretches(alleles)
-            return [partial(self._exact_of, group) for group in _groups(alleles, self._rows)]
-        groups = list(_groups(alleles, self._rows))
+            return [partial(self._exact_of, group) for group in self._groups(alleles)]
+        groups = list(self._groups(alleles))
         windows = [w for own in alleles for w in own]
         self._check_open()
         batch = self._feeder.submit(self.batches.score, windows, precision)
@@ -147,7 +159,7 @@ class Predictor:
 
     def exact(self, window: Window) -> ScoredWindow:
         """One window, on the CPU and in fp32 whatever the device: as deltas are taken apart."""
-        (scored,) = self._alike([window])
+        (scored,) = self._together([[window]])
         return scored
 
     def widened(self, scored: ScoredWindow, window: Window) -> ScoredWindow:
@@ -159,36 +171,61 @@ class Predictor:
             start, end = known
             if start <= window.origin and window.origin + window.frame_length <= end:
                 window = replace(window, stretch=known)
-        (wide,) = self._read([window], [d.widened(window) for d in scored.detected])
+        (wide,) = self._read([[d.widened(window)] for d in scored.detected])
         return wide
 
+    @property
+    def _mixed(self) -> bool:
+        """Whether a call may have any windows in any number, and no digit depends on which."""
+        alone_as_among_others = partial(_alone_as_among_others, self.bundle.flank)
+        return self._rows > 1 and same_anywhere() and all(map(alone_as_among_others, self.models))
+
+    def _fits(self, window: Window) -> bool:
+        """Whether the window may be shown together with all others of which that is true."""
+        if window.frame_length > SHORT:
+            return False
+        return _of_snv(window) or (window.changed <= SMALL and self._mixed)
+
+    def _groups(self, alleles: list[list[Window]]) -> Iterator[list[list[Window]]]:
+        """Alleles for a worker: as many as have the windows of a call, or one; few in any case."""
+        group: list[list[Window]] = []
+        filled = 0
+        for own in alleles:
+            more = sum(map(self._fits, own))
+            if group and (filled + more > self._rows or len(group) == 2 * self._rows):
+                yield group
+                group, filled = [], 0
+            group.append(own)
+            filled += more
+        if group:
+            yield group
+
     def _exact_of(self, group: list[list[Window]]) -> list[list[ScoredWindow]]:
-        """The windows of each allele, those of SNVs together."""
-        snvs, n = [w for own in group for w in own if _of_snv(w)], self._rows
-        scored = iter([s for i in range(0, len(snvs), n) for s in self._filled(snvs[i : i + n])])
-        return [[next(scored) if _of_snv(w) else self.exact(w) for w in own] for own in group]
+        """The windows of each allele, as many together as may be."""
+        some, n = [w for own in group for w in own if self._fits(w)], self._rows
+        scored = {s.window: s for i in range(0, len(some), n) for s in self._call(some[i : i + n])}
+        return [[scored[w] if w in scored else self.exact(w) for w in own] for own in group]
 
-    def _filled(self, windows: list[Window]) -> list[ScoredWindow]:
-        """Up to so many windows as a call has, which lie alike: the last one fills the call."""
-        rows = windows + windows[-1:] * (self._rows - len(windows))
-        return self._alike(rows)[: len(windows)]
+    def _call(self, windows: list[Window]) -> list[ScoredWindow]:
+        """Up to so many windows as a call has, in any order. The last SNV fills it, or, where calls
+        are mixed, keeps another one company: several rows have other digits than one."""
+        snvs = [w for w in windows if _of_snv(w)]
+        missing = (2 if self._mixed else self._rows) - len(snvs)
+        alike = [snvs + snvs[-1:] * missing] if snvs else []
+        return self._together(alike + [[w] for w in windows if not _of_snv(w)])
 
-    def _alike(self, windows: list[Window]) -> list[ScoredWindow]:
-        """Windows that lie alike (`Haplotype`), in one call."""
+    def _together(self, alike: list[list[Window]]) -> list[ScoredWindow]:
+        """Windows in one call, by groups of those that lie alike (`Haplotype`)."""
         with torch.no_grad():
-            detected = [alternative(reference, *windows) for reference in self.references]
-        return self._read(windows, detected)
+            return self._read([alternatives(r, alike) for r in self.references])
 
     @torch.no_grad()
-    def _read(self, windows: list[Window], detected: Iterable[Detected]) -> list[ScoredWindow]:
-        """Windows that lie alike, and their alternative alleles under each model."""
-        of_seeds = [_probabilities(d) for d in detected]
-        ref = torch.stack([of_seed.ref for of_seed in of_seeds], 1).cpu().numpy()
-        alt = torch.stack([of_seed.alt for of_seed in of_seeds], 1).cpu().numpy()
-        made = [of_seed.detected for of_seed in of_seeds]
+    def _read(self, detected: list[list[Detected]]) -> list[ScoredWindow]:
+        """Of alternative alleles, the same ones under each model."""
         return [
-            ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
-            for i, (w, r, a) in enumerate(zip(windows, ref, alt))
+            scored
+            for of_seeds in zip(*map(_probabilities, detected))
+            for scored in _scored(of_seeds)
         ]
 
 
@@ -219,26 +256,20 @@ def _joined(frames: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-def _groups(alleles: list[list[Window]], rows: int) -> Iterator[list[list[Window]]]:
-    """Alleles for a worker: as many as have `rows` windows of SNVs, or one; few in any case."""
-    group: list[list[Window]] = []
-    filled = 0
-    for own in alleles:
-        more = sum(map(_of_snv, own))
-        if group and (filled + more > rows or len(group) == 2 * rows):
-            yield group
-            group, filled = [], 0
-        group.append(own)
-        filled += more
-    if group:
-        yield group
+def _alone_as_among_others(flank: int, model: SAM) -> bool:
+    """Whether a row of `detect` or the second stack has the same digits alone and among others:
+    PyTorch convolves single rows that are small in another way, which sums as the usual one does
+    up to some length."""
+    config = model.config
+    least = config.channels * 2 * min(config.aggregate_reach, flank)
+    longest = config.channels * max(config.adjust_widths)
+    return least > SMALL_ROW and longest <= SHORT_SUM
 
 
 def _of_snv(window: Window) -> bool:
     """Whether the window lies alike with all others of which that is true."""
     first, *others = window.placed
-    one = len(first.ref) == len(first.alt) == 1 and not others
-    return one and window.frame_length <= SHORT
+    return len(first.ref) == len(first.alt) == 1 and not others
 
 
 class _OfSeed(NamedTuple):
@@ -250,28 +281,50 @@ class _OfSeed(NamedTuple):
     detected: Detected
 
 
-def _probabilities(detected: Detected) -> _OfSeed:
-    """By one model."""
-    alt, stretch, h_alt = detected
-    reference, ref, n = alt.reference, alt.of_reference(), len(stretch)
-    h, near = ref.h_and_near()
-    same = stretch.new_zeros(n, dtype=torch.bool)
-    if not alt.shift:
-        same = (stretch == alt.unedited()).flatten(1).all(1)
-    if n == 1 and same:  # nothing to compute
-        p = reference.read(ref.states(h), near)
-        return _OfSeed(p, p, detected)
-    if h_alt is None:
-        h_alt = alt.h(stretch)
-    near_alt, made = alt.near(stretch), detected._replace(h=h_alt)
+def _scored(of_seeds: Sequence[_OfSeed]) -> list[ScoredWindow]:
+    """Windows that lie alike, as each seed has them."""
+    ref = torch.stack([of_seed.ref for of_seed in of_seeds], 1).cpu().numpy()
+    alt = torch.stack([of_seed.alt for of_seed in of_seeds], 1).cpu().numpy()
+    made = [of_seed.detected for of_seed in of_seeds]
+    return [
+        ScoredWindow(w, w.to_genome(r), w.to_genome(a), tuple(d.of(i) for d in made))
+        for i, (w, r, a) in enumerate(zip(made[0].haplotype.windows, ref, alt))
+    ]
+
+
+def _probabilities(detected: list[Detected]) -> list[_OfSeed]:
+    """By one model, in one call."""
+    same = [_unchanged(d) for d in detected]
+    nothing = [len(each) == 1 and bool(each) for each in same]  # to compute
+    changed = [d for d, none in zip(detected, nothing) if not none]
+    missing = [(d.haplotype, d.bottleneck) for d in changed if d.h is None]
+    made = iter(inputs_of_lstm(missing) if missing else ())
+    alts = [
+        Rows(d.haplotype, next(made) if d.h is None else d.h, d.haplotype.near(d.bottleneck))
+        for d in changed
+    ]
+    refs = [d.haplotype.of_reference().rows() for d in detected]
+    p = probabilities([*refs, *alts])
+    of_alts = iter(zip(alts, p[len(refs) :]))
+    found = []
+    for d, each, none, frames in zip(detected, same, nothing, p):
+        ref = frames[d.haplotype.frames()]
+        if none:
+            found.append(_OfSeed(ref, ref, d))
+            continue
+        rows, alt = next(of_alts)
+        if not d.haplotype.shift:
+            alt = torch.where(each[:, None, None], ref, alt)
+        found.append(_OfSeed(ref, alt, d._replace(h=rows.h)))
+    return found
+
+
+def _unchanged(detected: Detected) -> torch.Tensor:
+    """(windows,): whether the alternative allele holds what the reference does."""
+    alt, stretch = detected.haplotype, detected.bottleneck
     if alt.shift:
-        p = reference.read(ref.states(h), near)
-        return _OfSeed(p, reference.read(alt.states(h_alt), near_alt), made)
-    own = alt.frames()
-    states = ref.states(rows_together(h, h_alt), torch.tensor([*range(len(h)), *own]))
-    both = reference.read(states, torch.cat((near, near_alt)))
-    p = both[own]
-    return _OfSeed(p, torch.where(same[:, None, None], p, both[len(h) :]), made)
+        return stretch.new_zeros(len(stretch), dtype=torch.bool)
+    return (stretch == alt.unedited()).flatten(1).all(1)
 
 
 def _begin() -> None:

@@ -12,20 +12,24 @@ import copy
 import mmap
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
+from ..genomics.genome import UNKNOWN
 from ..genomics.variant import Gap
 from ..genomics.window import Window
 from ..model.bottleneck import Layout
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 1024  # bases: fewer take longer for each base, of more many are never used
+STEP = 16  # bases: of so many lengths only oneDNN makes kernels, which takes as long as their use
 KEPT = 256  # tensors of a tile, of up to twice so many bases: one for each of four stages
 
 
@@ -148,16 +152,22 @@ class Reference:
         out: torch.Tensor = self._aggregator.second(g)
         return out
 
-    def read(self, states: States, near: torch.Tensor, everywhere: bool = False) -> torch.Tensor:
+    def read(self, states: States, *near: torch.Tensor, everywhere: bool = False) -> torch.Tensor:
         """What the LSTM reads of B rows, and the bottleneck (B, C, n + 2 reach of attention) around
-        the n positions -> probabilities (B, 2, n) of acceptor and donor. `everywhere`: with
+        the n positions, of as many rows at a time as have equal n -> probabilities (B, 2, n) of
+        acceptor and donor, with more columns where n is less than the largest. `everywhere`: with
         gradients also of direct effects of entries that hold nothing."""
         reach = self.model.config.attention_reach
-        core = self.layout.split(near[..., reach : near.shape[-1] - reach]).core
         aggregator = self._aggregator
         direct = aggregator.direct if everywhere else aggregator.direct_of_sites
+        core = [self.layout.split(u[..., reach : u.shape[-1] - reach]).core for u in near]
+        effects = [direct(self._embed(u)) for u in near]
         h, *beside = states
-        log_p: torch.Tensor = aggregator.read(h, core, direct(self._embed(near)), *beside)
+        n = max(c.shape[-1] for c in core)
+        if states.lengths is not None:
+            n += h.shape[-1] - int(states.lengths.max())
+        known = None if effects[0] is None else padded(effects, n)
+        log_p: torch.Tensor = aggregator.read(h, padded(core, n), known, *beside)
         return log_p[:, 1:].exp()
 
     def _embed(self, bottleneck: torch.Tensor) -> torch.Tensor:
@@ -166,13 +176,14 @@ class Reference:
 
 
 class States(NamedTuple):
-    """The input of the LSTM, as `Aggregator.read` takes it: h (B, 80, L) of each row, and what lies
-    before and after these columns in frames that several rows share."""
+    """The input of the LSTM, as `Aggregator.read` takes it: h (B, 80, L) of each row, what lies
+    before and after these columns in frames that several rows share, and how long rows are."""
 
     h: torch.Tensor
     before: torch.Tensor | None = None
     after: torch.Tensor | None = None
     like: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
 
 
 def set_apart(tile: torch.Tensor) -> torch.Tensor:
@@ -191,10 +202,46 @@ def join(parts: list[torch.Tensor]) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat([p.mT for p in parts], 1).mT
 
 
-def rows_together(*rows: torch.Tensor) -> torch.Tensor:
-    """(N, C, L) each -> (all N, C, L); the rows of a column lie together in memory, as the LSTM
-    reads them."""
-    return torch.cat([r.permute(2, 0, 1) for r in rows], 1).permute(1, 2, 0)
+def rounded(lengths: Iterable[int]) -> int:
+    """The length of parts that have one, else a length that none exceeds, one of few."""
+    longest, *shorter = sorted({*lengths}, reverse=True)
+    return -(-longest // STEP) * STEP if shorter else longest
+
+
+def longer(x: torch.Tensor, n: int) -> torch.Tensor:
+    """(N, C, L) -> (N, C, n), 0 after what there is."""
+    more = n - x.shape[-1]
+    return F.pad(x.mT, (0, 0, 0, more)).mT if more else x
+
+
+def padded(parts: Sequence[torch.Tensor], n: int) -> torch.Tensor:
+    """(N, C, L) each -> (all N, C, n); the channels of a base lie together in memory."""
+    parts = [longer(p, n) for p in parts]
+    return parts[0] if len(parts) == 1 else torch.cat([p.mT for p in parts]).mT
+
+
+def rows_together(parts: Sequence[torch.Tensor], n: int) -> torch.Tensor:
+    """As `padded`, but the rows of a column lie together, as the LSTM reads them."""
+    return torch.cat([longer(p, n).permute(2, 0, 1) for p in parts], 1).permute(1, 2, 0)
+
+
+def side_by_side(
+    layers: Callable[[torch.Tensor], torch.Tensor], parts: Sequence[torch.Tensor]
+) -> list[torch.Tensor]:
+    """What local layers make of each of the parts (N, C, L), in one call."""
+    n = rounded(p.shape[-1] for p in parts)
+    made = layers(padded(parts, n))
+    lost = n - made.shape[-1]
+    rows = made.split([len(p) for p in parts])
+    return [r[..., : p.shape[-1] - lost] for r, p in zip(rows, parts)]
+
+
+class Places(NamedTuple):
+    """Columns [first, last) of the output of each stage."""
+
+    v: tuple[int, int]
+    g: tuple[int, int]
+    h: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -217,19 +264,8 @@ class Haplotype:
     def probabilities(self, stretch: torch.Tensor) -> torch.Tensor:
         """Bottleneck (B, C, last - first) of the stretch -> probabilities (B, 2, length - 2 flank)
         of acceptor and donor, in transcript orientation; differentiable."""
-        return self.reference.read(self.states(self.h(stretch)), self.near(stretch))
-
-    def states(self, h: torch.Tensor, like: torch.Tensor | None = None) -> States:
-        """`h` of rows, with what lies beside it in the frames: in that of `like[i]` for row i, by
-        default each in its own, or all in the one there is."""
-        if like is None and len(self.windows) > 1:
-            like = torch.arange(len(self.windows))
-        start, end = self.middle
-        before = self._reference("h", 0, start) if start else None
-        after = None
-        if end < self.length:
-            after = self._reference("h", end + self.shift, self.length + self.shift)
-        return States(h, before, after, like)
+        (p,) = edited_probabilities([(self, stretch)])
+        return p
 
     @property
     def reached(self) -> tuple[int, int]:
@@ -243,20 +279,15 @@ class Haplotype:
         flank = self.windows[0].flank
         return min(self.reached[0], flank), max(self.reached[1], self.length - flank)
 
-    def h(self, stretch: torch.Tensor) -> torch.Tensor:
-        """(B, 80, n): the input of the LSTM in the `middle`."""
-        reference = self.reference
-        config = reference.model.config
+    @property
+    def places(self) -> Places:
+        """Columns of each stage's output that the next one needs and that the stretch can reach."""
+        config = self.reference.model.config
         near, far = stack_reach(config.stack_widths), config.attention_reach
-        # Bases of each stage's output that the next one needs and that the change can reach
         h = self.reached
         g = max(self.first - far - near, h[0] - near), min(self.last + far + near, h[1] + near)
         v = max(self.first - near, g[0] - far), min(self.last + near, g[1] + far)
-        u = self.spliced("bottleneck", stretch, (self.first, self.last))
-        new_v = reference.first_stack(u(v[0] - near, v[1] + near))
-        new_g = reference.gate(self.spliced("v", new_v, v)(g[0] - far, g[1] + far), u(*g))
-        new_h = reference.second_stack(self.spliced("g", new_g, g)(h[0] - near, h[1] + near))
-        return self.spliced("h", new_h, h)(*self.middle)
+        return Places(v, g, h)
 
     def near(self, stretch: torch.Tensor) -> torch.Tensor:
         """(B, C, n + 2 reach of attention): the bottleneck around the n compared positions."""
@@ -281,11 +312,11 @@ class Haplotype:
             shift=0,
         )
 
-    def h_and_near(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`h` and `near` of frames that are the reference throughout (`of_reference`)."""
+    def rows(self) -> Rows:
+        """Of frames that are the reference throughout (`of_reference`)."""
         beyond = self.windows[0].flank - self.reference.model.config.attention_reach
         near = self._reference("bottleneck", beyond, self.length - beyond)
-        return self._reference("h", *self.middle), near
+        return Rows(self, self._reference("h", *self.middle), near)
 
     def unedited(self) -> torch.Tensor:
         """(windows, C, last - first + shift): what the reference holds in place of the stretch."""
@@ -319,6 +350,95 @@ class Haplotype:
         ]
         columns = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         return columns.reshape(len(self.windows), last - first, columns.shape[1]).mT
+
+
+class Rows(NamedTuple):
+    """Rows of a haplotype, as what comes after the stacks reads them.
+
+    h     (B, 80, n): the input of the LSTM in the haplotype's `middle`
+    near  (B, C, n + 2 reach of attention): the bottleneck around the n compared positions
+    """
+
+    haplotype: Haplotype
+    h: torch.Tensor
+    near: torch.Tensor
+
+
+def inputs_of_lstm(edited: Sequence[tuple[Haplotype, torch.Tensor]]) -> list[torch.Tensor]:
+    """Haplotypes under one model, each with the bottleneck (B, C, last - first) of its stretch ->
+    `Rows.h` of each."""
+    reference = edited[0][0].reference
+    config = reference.model.config
+    near, far = stack_reach(config.stack_widths), config.attention_reach
+    u = [a.spliced("bottleneck", stretch, (a.first, a.last)) for a, stretch in edited]
+    places = [a.places for a, _ in edited]
+    # Each alone: here the last digits of a single row differ from those of one of several
+    new_v = [reference.first_stack(of(p.v[0] - near, p.v[1] + near)) for of, p in zip(u, places)]
+    v = [a.spliced("v", new, p.v) for (a, _), new, p in zip(edited, new_v, places)]
+    new_g = [
+        reference.gate(of_v(p.g[0] - far, p.g[1] + far), of_u(*p.g))
+        for of_v, of_u, p in zip(v, u, places)
+    ]
+    g = [a.spliced("g", new, p.g) for (a, _), new, p in zip(edited, new_g, places)]
+    new_h = side_by_side(
+        reference.second_stack,
+        [of(p.h[0] - near, p.h[1] + near) for of, p in zip(g, places)],
+    )
+    return [a.spliced("h", new, p.h)(*a.middle) for (a, _), new, p in zip(edited, new_h, places)]
+
+
+def edited_probabilities(
+    edited: Sequence[tuple[Haplotype, torch.Tensor]],
+) -> list[torch.Tensor]:
+    """`Haplotype.probabilities` of each with its stretch, in one call."""
+    h = inputs_of_lstm(edited)
+    return probabilities([Rows(a, own, a.near(u)) for (a, u), own in zip(edited, h)])
+
+
+def probabilities(parts: Sequence[Rows]) -> list[torch.Tensor]:
+    """Rows under one model -> probabilities (B, 2, n) of acceptor and donor of each part."""
+    reference = parts[0].haplotype.reference
+    beyond = 2 * reference.model.config.attention_reach
+    widths = [p.near.shape[-1] for p in parts]
+    order = sorted(range(len(parts)), key=lambda i: widths[i])
+    near = [
+        torch.cat([parts[i].near for i in alike])
+        for _, alike in groupby(order, key=lambda i: widths[i])
+    ]
+    p = reference.read(_states([parts[i] for i in order]), *near)
+    rows = dict(zip(order, p.split([len(parts[i].h) for i in order])))
+    return [rows[i][..., : width - beyond] for i, width in enumerate(widths)]
+
+
+def _states(parts: Sequence[Rows]) -> States:
+    """The rows from the first to the last column that any of them has of its own, and what lies
+    beside these in their frames, each of which is there once."""
+    reference = parts[0].haplotype.reference
+    start = min(p.haplotype.middle[0] for p in parts) // STEP * STEP
+    beyond = min(p.haplotype.length - p.haplotype.middle[1] for p in parts) // STEP * STEP
+    h = [
+        p.haplotype.spliced("h", p.h, p.haplotype.middle)(start, p.haplotype.length - beyond)
+        for p in parts
+    ]
+    windows = [
+        w for p in parts for w in p.haplotype.windows * (len(p.h) // len(p.haplotype.windows))
+    ]
+    frames = {(w.locus, w.origin, w.frame_length): w for w in windows}
+    at = {frame: i for i, frame in enumerate(frames)}
+
+    def beside(place: Callable[[Window], tuple[int, int]]) -> torch.Tensor:
+        return torch.cat([reference.get(w, "h", *place(w)).mT for w in frames.values()]).mT
+
+    before = after = lengths = None
+    if start:
+        before = beside(lambda w: (w.origin, w.origin + start))
+    if beyond:
+        after = beside(lambda w: (w.origin + w.frame_length - beyond, w.origin + w.frame_length))
+    like = torch.tensor([at[w.locus, w.origin, w.frame_length] for w in windows])
+    n = rounded(x.shape[-1] for x in h)
+    if any(x.shape[-1] < n for x in h):
+        lengths = torch.tensor([x.shape[-1] for x in h for _ in range(len(x))])
+    return States(rows_together(h, n), before, after, like, lengths)
 
 
 class Detected(NamedTuple):
@@ -359,10 +479,15 @@ class Detected(NamedTuple):
 def alternative(reference: Reference, *windows: Window, gaps: Sequence[Gap] = ()) -> Detected:
     """The alternative alleles of windows that lie alike, with the stretch that the change can
     reach, whichever of its `gaps` describes it."""
-    window = windows[0]
-    start, end = window.replaced
+    start, end = windows[0].replaced
     start, end = min([start, *(g.start for g in gaps)]), max([end, *(g.end for g in gaps)])
-    return haplotype(reference, windows, *window.in_frame(start, end))
+    return haplotype(reference, windows, *windows[0].in_frame(start, end))
+
+
+def alternatives(reference: Reference, alike: Sequence[Sequence[Window]]) -> list[Detected]:
+    """`alternative` of each of some groups of windows, all in one call."""
+    placed = [_placed(reference, tuple(own), *own[0].in_frame(*own[0].replaced)) for own in alike]
+    return _detected(placed)
 
 
 def haplotype(
@@ -370,11 +495,30 @@ def haplotype(
 ) -> Detected:
     """One of the alleles of windows that lie alike, with the stretch that bases [start, end) of the
     ref frame, the change among them, can reach."""
+    (found,) = _detected([_placed(reference, windows, start, end, in_alt)])
+    return found
+
+
+def _placed(
+    reference: Reference, windows: tuple[Window, ...], start: int, end: int, in_alt: bool = True
+) -> tuple[Haplotype, np.ndarray]:
+    """What `haplotype` gives, and the codes (windows, L) that its stretch is found in."""
     window = windows[0]
     before, after = DETECT_REACH
     shift = -window.variant.growth if in_alt else 0
     first, last = start - after, end - shift + before
     at, length = window.reach[0], window.frame_length - shift
     codes = np.stack([w.alt if in_alt else w.ref for w in windows])
-    stretch = reference.detect(codes[:, at + first - before : at + last + after])
-    return Detected(Haplotype(reference, windows, length, first, last, shift), stretch)
+    own = codes[:, at + first - before : at + last + after]
+    return Haplotype(reference, windows, length, first, last, shift), own
+
+
+def _detected(placed: Sequence[tuple[Haplotype, np.ndarray]]) -> list[Detected]:
+    """Haplotypes under one model with their stretches."""
+    n = rounded(codes.shape[1] for _, codes in placed)
+    rows = [
+        np.pad(codes, ((0, 0), (0, n - codes.shape[1])), constant_values=UNKNOWN)
+        for _, codes in placed
+    ]
+    found = placed[0][0].reference.detect(np.concatenate(rows)).split([len(r) for r in rows])
+    return [Detected(a, u[..., : a.last - a.first]) for (a, _), u in zip(placed, found)]
