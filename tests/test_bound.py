@@ -1,5 +1,9 @@
 """What motifs learn from binding in cells: bins, batches, and what a motif misses."""
 
+import importlib
+import os
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +14,7 @@ from samvar.errors import DatasetError, RecipeError
 from samvar.formats.peaks import Peak, Peaks
 from samvar.genomics.genes import Annotation, Gene, Transcript
 from samvar.genomics.genome import Genome, decode, reverse_complement
+from samvar.model.bundle import load_bundle
 from samvar.model.sam import MOTIF_REACH, one_hot
 from samvar.training import prepare_bound
 from samvar.training.ahead import Ahead
@@ -117,6 +122,7 @@ def test_contigs_and_genes_that_are_left_out(genome, monkeypatch):
     peaks = Peaks([Peak(c, 2050, 2160, "+", "A", "x") for c in "cd"])
     bound = lambda **more: bound_bins(genome, both, peaks, PROTEINS, **more).counts()["A"]  # noqa: E731
     assert bound() == 6 and bound(contigs=["chrd"]) == 3 and bound(symbols=["H"]) == 3
+    assert bound(contigs=["chrd"], only=True) == 3
     with pytest.raises(DatasetError, match="no peak"):
         bound(contigs=["c", "d"])
     monkeypatch.setattr(prepare_bound, "LEAST_BOUND", 7)
@@ -251,16 +257,20 @@ def test_the_command_packs_what_a_run_takes(packed, source, tmp_path, monkeypatc
     rows = [f"chrA\t{s}\t{s + 30}\t{protein}_K562\t0\t+" for s in range(60, length - 100, 200)]
     (tmp_path / "peaks.bed").write_text("\n".join(rows) + "\n")
     out = tmp_path / "b.npz"
-    made = train_bound(packed, fasta, gtf, tmp_path / "peaks.bed", out)
+    command = ["bound", "-d", packed, "-f", fasta, "-a", gtf, "--peaks", tmp_path / "peaks.bed"]
+    made = run(*command, "-o", out)
     assert f"{protein} " in made
     bins = BoundBins.load(str(out))
     assert set(bins.counts()) == {protein} and bins.names == tuple(names)
     assert bins.meta["left_out"] == ["chr1", "chr3", "chr5", "chr7", "chr9"]
+    run(*command, "--only", "chrA", "-o", out)
+    assert BoundBins.load(str(out)).counts() == bins.counts()
+    with pytest.raises(DatasetError, match="to measure on"):
+        BoundSampler(str(out), list(names), 1, 1, 0)
 
 
-def train_bound(packed, fasta, gtf, peaks, out):  # noqa: F811
-    args = ["-d", packed, "-f", fasta, "-a", gtf, "--peaks", peaks, "-o", out]
-    result = CliRunner().invoke(main, ["train", "bound", *map(str, args)])
+def run(*args):
+    result = CliRunner().invoke(main, ["train", *map(str, args)])
     assert result.exit_code == 0, result.stderr
     return result.stderr
 
@@ -288,3 +298,29 @@ def test_batches_are_made_ahead_in_any_order():
     ahead = Ahead(make)
     assert [ahead(step) for step in (0, 1, 2, 7, 8)] == [0, 10, 20, 70, 80]
     assert {0, 1, 2, 3, 7, 8} <= set(made) and made.count(2) == made.count(8) == 1
+
+
+def test_sites_are_held_against_those_in_controls_of_their_stratum(monkeypatch, tmp_path):
+    """By hand: of motif 0, two bound bins with three sites and one, where controls of the one's
+    stratum have one site each, of the other's half a site."""
+    root = os.path.join(os.path.dirname(__file__), "..", "train", "evaluate")
+    monkeypatch.syspath_prepend(root)
+    script = importlib.import_module("bound")
+    for name in ("bound", "yardstick", "common"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    bound = np.array([True, False, True, False, False])
+    stratum, codes = np.array([0, 0, 20, 20, 20]), np.zeros((5, BIN + 2 * MOTIF_REACH), np.uint8)
+    bins = BoundBins(codes, np.zeros(5, int), stratum, bound, ("A",), {})
+    monkeypatch.setattr(script, "sites", lambda *_: np.array([3.0, 1.0, 1.0, 1.0, 0.0]))
+    found = script.measure("x", bins)
+    assert found["exons"][0] == 3 and found["introns"][0] == 2
+    assert found["all"][0] == pytest.approx(4 / 1.5) and found["motifs"]["A"][3] == 4
+    monkeypatch.undo()
+    toy.bundle(tmp_path)
+    bins = planted(names=("CCC3", "unknown"))
+    found = script.sites(str(tmp_path), bins)
+    model = load_bundle(str(tmp_path)).models[0]
+    with torch.no_grad():
+        expected = (model.motifs(one_hot(torch.from_numpy(bins.codes)))[:, 2] > 0).sum(1)
+    assert (found[bins.motif == 0] == expected.numpy()[bins.motif == 0]).all()
+    assert np.isnan(found[bins.motif == 1]).all()

@@ -81,6 +81,8 @@ class BoundSampler:
 
     def __init__(self, path: str, names: Sequence[str], pairs: int, seed: int, rank: int):
         self.bins = BoundBins.load(path)
+        if "left_out" not in self.bins.meta:
+            raise DatasetError(f"{path} was made with --only, to measure on, not to learn from")
         if strangers := sorted(set(self.bins.counts()) - set(names)):
             raise DatasetError(f"{path} has motifs that the dataset has not: {strangers[0]}, ...")
         self.pairs, self.seed, self.rank = pairs, seed, rank

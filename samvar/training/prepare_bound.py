@@ -53,11 +53,13 @@ def bound_bins(
     proteins: Mapping[str, Sequence[str]],
     contigs: Sequence[str] = (),
     symbols: Collection[str] = (),
+    only: bool = False,
     seed: int = 1,
 ) -> BoundBins:
-    """Bins of all genes but those on `contigs` or over genes of these `symbols`. `proteins`: motif
-    -> the proteins it stands for. Raises DatasetError where no motif has LEAST_BOUND of them."""
-    open_genes = on_contigs(without(annotation.genes, symbols), contigs, those=False)
+    """Bins of all genes but those on `contigs` or over genes of these `symbols`; `only`: of those
+    on `contigs` alone. `proteins`: motif -> the proteins it stands for. Raises DatasetError where
+    no motif has LEAST_BOUND of them."""
+    open_genes = on_contigs(without(annotation.genes, symbols), contigs, those=only)
     names = tuple(proteins)
     parts = []
     for gene in separate_genes(genome, open_genes):
@@ -72,7 +74,7 @@ def bound_bins(
         reference=genome.digest(),
         annotation=annotation.digest,
         peaks=peaks.digest,
-        left_out=list(contigs),
+        **{"contigs" if only else "left_out": list(contigs)},
         left_out_genes=sorted(symbols),
         seed=seed,
     )

@@ -22,18 +22,23 @@ from .options import data_option
     help="Chromosomes whose genes are left out, for validation and test.",
 )
 @click.option(
+    "--only",
+    metavar="NAME,...",
+    help="Chromosomes whose genes alone are taken, to measure on; instead of --leave-out.",
+)
+@click.option(
     "--held-out",
     type=click.Path(exists=True, dir_okay=False),
     help="File of gene names that must not be trained on, nor any gene over them.",
 )
 @click.option("-o", "--output", metavar="FILE", required=True, help="Write the bins here (.npz).")
 @user_errors
-def bound(data, fasta, annotation, peaks, leave_out, held_out, output) -> None:
+def bound(data, fasta, annotation, peaks, leave_out, only, held_out, output) -> None:
     """Pack what CLIP peaks say of the motifs of a dataset: bins of genes that are bound, and
     controls.
 
     `samvar train am --bound FILE` has each motif's sites prefer the bound ones, as its recipe's
-    bound_weight says.
+    bound_weight says. It takes no bins of --only.
     """
     from ...files import check_writable, complete_file
     from ...formats.peaks import read_peaks
@@ -46,8 +51,9 @@ def bound(data, fasta, annotation, peaks, leave_out, held_out, output) -> None:
     found = read_peaks(peaks)
     found.check(genome)
     symbols = names_in(held_out) if held_out else ()
-    contigs = [name for name in leave_out.split(",") if name]
-    bins = bound_bins(genome, genes, found, packed.proteins_of_motifs(), contigs, symbols)
+    contigs = [name for name in (only or leave_out).split(",") if name]
+    proteins = packed.proteins_of_motifs()
+    bins = bound_bins(genome, genes, found, proteins, contigs, symbols, only=bool(only))
     with complete_file(output) as part:
         bins.save(part)
     counts = bins.counts()
