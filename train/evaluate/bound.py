@@ -70,6 +70,8 @@ def measure(place: str, bins: BoundBins) -> dict:
 
     def ratio(chosen: np.ndarray) -> list[float | None]:
         seen, of = inside[chosen], like[chosen]
+        if not of.any():
+            return [None, None, None, int(seen.sum())]
         drawn = np.random.default_rng(0).integers(0, len(seen), (RESAMPLES, len(seen)))
         with np.errstate(divide="ignore", invalid="ignore"):
             resampled = seen[drawn].sum(1) / of[drawn].sum(1)
