@@ -1,5 +1,7 @@
 """The cnn in place of attention and LSTM, and aggregators that are trained alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from safetensors.torch import load_file
 from samvar.cli import main
 from samvar.errors import RecipeError
 from samvar.model.bottleneck import LSSI_FLOOR, Detection
+from samvar.model.growth import grow
 from samvar.model.sam import SAM, Config, one_hot
 from samvar.training.checkpoint import load_run
 from samvar.training.dataset import Dataset
@@ -72,6 +75,21 @@ def test_an_aggregator_alone_starts_anew_and_leaves_the_rest(packed, lssi, cnn_c
     torch.testing.assert_close(p.sum(1), torch.ones_like(p[:, 0]))
 
 
+def test_a_cnn_that_grows_says_what_it_did():
+    torch.manual_seed(0)
+    config = Config(cnn_channels=4, lssi_channels=8, effect_bumps=3)
+    small = SAM(config, toy.fixed_motifs()).eval()
+    large = SAM(replace(config, learnt_motifs=2), toy.fixed_motifs()).eval()
+    grow(large, small, {i: i for i in range(3)})
+    core, motifs = -torch.rand(1, 2, 600), torch.rand(1, 5, 600)
+    with torch.no_grad():
+        one, other = small.aggregator(core, motifs[:, :3]), large.aggregator(core, motifs)
+    torch.testing.assert_close(one, other)
+    assert [*dict(small.named_parameters())][-1] == "aggregator.effects.weight"
+    attention = SAM(replace(config, cnn_channels=0), toy.fixed_motifs())
+    assert [*dict(attention.named_parameters())][-1] == "aggregator.effects.weight"
+
+
 def test_no_bundle_is_made_of_a_cnn(packed, lssi, tmp_path):  # noqa: F811
     recipe = toml(tmp_path / "r.toml", steps=1, cnn_channels=4, **TINY)
     train("am", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "cnn")
@@ -80,11 +98,23 @@ def test_no_bundle_is_made_of_a_cnn(packed, lssi, tmp_path):  # noqa: F811
     assert refused.exit_code == 1 and "a cnn as aggregator, for comparison" in refused.stderr
 
 
-def test_recipes_that_make_no_sense(packed, lssi):  # noqa: F811
+def test_recipes_that_make_no_sense(packed, lssi, tmp_path):  # noqa: F811
     shape = {key: tuple(v) if isinstance(v, list) else v for key, v in TINY.items()}
     recipe = SamRecipe(steps=1, aggregator_alone=True, **shape)
-    with pytest.raises(RecipeError, match="aggregator_alone needs --start-from"):
-        SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), str(lssi))
+    cpu, dataset = torch.device("cpu"), Dataset.load(packed)
+    start = tmp_path / "start"
+    train(
+        "am", toml(tmp_path / "s.toml", steps=1, **TINY), "-d", packed, "--lssi", lssi, "-o", start
+    )
+    for lssi_too in (None, str(lssi)):
+        with pytest.raises(RecipeError, match="aggregator_alone needs --start-from"):
+            SamTask("am", dataset, recipe, cpu, lssi_too, lssi_too and str(start))
+    for other in (dict(channels=4), dict(canonical=True), dict(learnt_motifs=2)):
+        with pytest.raises(RecipeError, match=f"as it is: {next(iter(other))} must be as there"):
+            SamTask("am", dataset, replace(recipe, **other), cpu, start_from=str(start))
+    with pytest.raises(RecipeError, match="branch_points_alone trains no motifs"):
+        alone = dict(branch_point=True, branch_points_alone=True, train_core=True)
+        SamRecipe(steps=1, bound_weight=1.0, weight_decay=0.0, **alone)
     for more in (dict(train_core=True), dict(bound_weight=1.0)):
         with pytest.raises(RecipeError, match="aggregator_alone trains no core sites"):
             SamRecipe(steps=1, aggregator_alone=True, **more)

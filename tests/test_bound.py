@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,12 @@ from samvar.model.bundle import load_bundle
 from samvar.model.sam import MOTIF_REACH, one_hot
 from samvar.training import prepare_bound
 from samvar.training.ahead import Ahead
-from samvar.training.bound import BoundBins, BoundSampler, missed_binding
+from samvar.training.bound import (
+    BoundBins,
+    BoundSampler,
+    learnt_of_binding,
+    missed_binding,
+)
 from samvar.training.checkpoint import load_run
 from samvar.training.dataset import Dataset
 from samvar.training.prepare_bound import BIN, STRATA, bound_bins, strata
@@ -140,7 +146,7 @@ def planted(n=200, seed=0, names=("AAA1", "BBB2")):
     order = np.lexsort((~bound, stratum, motif))
     columns = (column[order] for column in (codes, motif, stratum, bound))
     return BoundBins(
-        *columns, names=tuple(names), meta=dict(peaks=f"{seed}abc", left_out=["chr1", "chr3"])
+        *columns, names=tuple(names), meta=dict(peaks=f"{seed}abc", left_out=["chr1", "chr5"])
     )
 
 
@@ -164,8 +170,18 @@ def test_bins_come_back_and_batches_are_pairs_of_a_stratum(tmp_path):
     assert (sampler.batch(4).codes != batch.codes).any()
     with pytest.raises(DatasetError, match="has motifs that the dataset has not: AAA1"):
         BoundSampler(path, ["BBB2"], 5, 1, 0)
-    with pytest.raises(DatasetError, match="holds no bound bins"):
-        BoundBins.load(__file__)
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:200])
+    for damaged in (__file__, tmp_path / "empty.npz", tmp_path / "cut.npz"):
+        with pytest.raises(DatasetError, match="holds no bound bins"):
+            BoundBins.load(str(damaged))
+
+
+def test_what_several_models_have_learnt_of_binding():
+    one, other = (dict(peaks=p, left_out=c) for p, c in (("a", ["1", "3"]), ("b", ["3", "5"])))
+    assert learnt_of_binding(None, None) is None
+    assert learnt_of_binding(None, one) == one
+    assert learnt_of_binding(one, other) == dict(peaks="a", left_out=["3"])
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -215,7 +231,11 @@ def test_motifs_learn_where_they_are_bound(packed, lssi, tmp_path):  # noqa: F81
     bundle = ["--name", "b", "--am", tmp_path / "once", "-d", packed, "-o", tmp_path / "bundle"]
     train("bundle", *bundle)
     card = (tmp_path / "bundle" / "CARD.md").read_text()
-    assert "binding in cells, weight 300 (peaks 0abc, without chr1, chr3)" in card
+    assert "binding in cells, weight 300 (peaks 0abc, without chr1, chr5)" in card
+    later = toml(tmp_path / "later.toml", **(TINY | dict(steps=1, candidates=10.0)))
+    train("am", later, "-d", packed, "--start-from", tmp_path / "once", "-o", tmp_path / "later")
+    train("bundle", "--name", "l", "--am", tmp_path / "later", "-d", packed, "-o", tmp_path / "lb")
+    assert "binding in cells, by its start (peaks" in (tmp_path / "lb" / "CARD.md").read_text()
     unseen = planted(seed=1)
     missed = []
     for m in range(2):
@@ -239,10 +259,15 @@ def test_bins_and_their_weight_go_together(packed, lssi, tmp_path):  # noqa: F81
     for bound, weight in ((path, 0.0), (None, 1.0)):
         with pytest.raises(RecipeError, match="go together"):
             task("am", bound, bound_weight=weight)
+    replace(planted(), meta=dict(left_out=["1"])).save(str(tmp_path / "c.npz"))
+    with pytest.raises(RecipeError, match="holds genes of 5, which the dataset keeps"):
+        task("am", str(tmp_path / "c.npz"), bound_weight=1.0)
     with pytest.raises(RecipeError, match="adjusted motifs"):
         task("fm", path, bound_weight=1.0)
     one, other = (task("am", bound, bound_weight=1.0 * bool(bound)) for bound in (path, None))
-    assert one.identity["bound"] == planted().meta and "bound" not in other.identity
+    digest = planted().digest()
+    assert one.identity["bound"] == planted().meta | dict(digest=digest)
+    assert planted(seed=1).digest() != digest and "bound" not in other.identity
     with pytest.raises(RecipeError, match="bound_weight"):
         SamRecipe(steps=1, bound_weight=-1.0)
 
@@ -263,7 +288,10 @@ def test_the_command_packs_what_a_run_takes(packed, source, tmp_path, monkeypatc
     bins = BoundBins.load(str(out))
     assert set(bins.counts()) == {protein} and bins.names == tuple(names)
     assert bins.meta["left_out"] == ["chr1", "chr3", "chr5", "chr7", "chr9"]
-    run(*command, "--only", "chrA", "-o", out)
+    for wrong in (["--only", "chr1", "--leave-out", "chr1"], ["--only", ","]):
+        refused = CliRunner().invoke(main, ["train", *map(str, command), "-o", str(out), *wrong])
+        assert refused.exit_code == 2
+    run(*command, "--only", " chrA", "-o", out)
     assert BoundBins.load(str(out)).counts() == bins.counts()
     with pytest.raises(DatasetError, match="to measure on"):
         BoundSampler(str(out), list(names), 1, 1, 0)

@@ -676,6 +676,7 @@ def test_shipped_recipes_are_valid():
                     "binding": BindingRecipe,
                     "probes": ProbesRecipe,
                     "reads": NfmRecipe,
+                    "aggregator": SamRecipe,
                 }
                 kind = of_folder.get(os.path.basename(root), kind)
                 load_recipe(os.path.join(root, name), kind)

@@ -21,6 +21,7 @@ CHANNEL_AXES = {
     "aggregator.attention.query.weight": (None, ALL),
     "aggregator.attention.key.weight": (None, ALL),
     "aggregator.second.enter.weight": (None, ALL),
+    "aggregator.net.enter.weight": (None, ALL),
     "aggregator.effects.weight": (None, ALL),
     "motifs.adjust.leave.weight": (FIXED,),
     "motifs.adjust.leave.bias": (FIXED,),
@@ -105,11 +106,15 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = Tru
     counted_otherwise = model.config.candidates_each != source.config.candidates_each
     recounted = model.config.kind == "am" and counted_otherwise
     between = ("motifs.pre.", "motifs.main.") if recounted else ()
-    as_wide = model.config.channels == source.config.channels
-    stacks = () if as_wide else ("aggregator.first.", "aggregator.second.", "motifs.adjust.")
-    kept = ("lssi.", "motifs.fixed.", *between, *stacks, *(() if aggregator else ("aggregator.",)))
+    kept = ["lssi.", "motifs.fixed.", *between]
+    if model.config.channels != source.config.channels:
+        kept += ["aggregator.first.", "aggregator.second.", "motifs.adjust."]
+    if model.config.cnn_channels != source.config.cnn_channels:
+        kept += ["aggregator.net."]
+    if not aggregator:
+        kept += ["aggregator."]
     for name, tensor in ours.items():
-        if name not in theirs or name.startswith(kept):
+        if name not in theirs or name.startswith(tuple(kept)):
             continue
         if not (tensor.dim() and theirs[name].dim()):  # one threshold for all channels, or a count
             tensor.fill_(theirs[name].max().item())

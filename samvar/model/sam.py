@@ -100,6 +100,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .bottleneck import ACCEPTOR_CORE, BRANCH_POINT_CORE, DONOR_CORE, LSSI_FLOOR, Detection
+from .dilated import GROUPS, DilatedNet
 
 NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
 A, C, G, T = range(4)
@@ -756,12 +757,14 @@ class Readout(nn.Module):
         self.reach, self.attention_reach = config.aggregate_reach, config.attention_reach
         self.lssi_in = nn.Linear(core, core, bias=False)
         self.lssi_out = nn.Linear(2, 3)
-        self.effects = None
-        if config.effect_bumps:
-            self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
+        self.effects: DirectEffects | None = None  # a subclass makes them last, as checkpoints have
         self.core_needed = config.core_needed
         self.temperature = config.temperature
         self._initialise_core()
+
+    def _make_effects(self, config: Config, core: int, motifs: int) -> None:
+        if config.effect_bumps:
+            self.effects = DirectEffects(core, motifs, config.effect_bumps, config.attention_reach)
 
     @torch.no_grad()
     def _initialise_core(self) -> None:
@@ -817,6 +820,7 @@ class Aggregator(Readout):
             2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True
         )
         self.classes = nn.Linear(2 * config.lstm_units, 3)
+        self._make_effects(config, core, motifs)
         self._initialise(config)
 
     @torch.no_grad()
@@ -914,6 +918,24 @@ class Aggregator(Readout):
         return run(h, tuple(s[:, like] for s in state))[0]
 
 
+class CnnAggregator(Readout):
+    """A dilated residual network in place of attention and LSTM: a control of what these are worth.
+    It reads 200 bases on either side, and nothing beyond."""
+
+    def __init__(self, config: Config, core: int, motifs: int):
+        super().__init__(config, core, motifs)
+        self.net = DilatedNet(core + motifs, config.cnn_channels, GROUPS[:2])
+        self._make_effects(config, core, motifs)
+
+    def forward(self, core, motifs):  # (N, K, L), (N, M, L) -> (N, 3, L - 2 reach)
+        u = self.embed(core, motifs)
+        seen, near = self.reach - self.net.reach, self.reach - self.attention_reach
+        found = self.net(crop(u, seen, seen)).transpose(1, 2).float()
+        direct = self.direct(crop(u, near, near))
+        with torch.autocast(u.device.type, enabled=False):
+            return self.log_probabilities(found, crop(core, self.reach, self.reach), direct)
+
+
 def turned(x, lengths=None):
     """The positions (L, N, ...) in reverse; `flip` takes longer. `lengths` (N,): of each row the
     first so many, those after them being of no account."""
@@ -936,7 +958,8 @@ class SAM(nn.Module):
         self.core = (ACCEPTOR_CORE, DONOR_CORE, BRANCH_POINT_CORE)[: 2 + config.branch_point]
         self.lssi = LSSI(config.lssi_channels, config.canonical, config.branch_point)
         self.motifs = Motifs(config, fixed)
-        self.aggregator = _aggregator(config)(config, len(self.core), self.motifs.channels)
+        aggregator: type = CnnAggregator if config.cnn_channels else Aggregator
+        self.aggregator = aggregator(config, len(self.core), self.motifs.channels)
 
     def detect(self, x, scores=None) -> Detection:
         """One-hot (N, 4, L) -> Detection of length L - 30: positions 20 .. L - 11. `scores`: what
@@ -955,14 +978,6 @@ class SAM(nn.Module):
     def forward(self, x):
         """One-hot (N, 4, L) -> log-probabilities (N, 3, L - sum(reach))."""
         return self.aggregate(self.detect(x))
-
-
-def _aggregator(config: Config) -> type:
-    if not config.cnn_channels:
-        return Aggregator
-    from .cnn_aggregator import CnnAggregator  # which needs this module
-
-    return CnnAggregator
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch
 from ..errors import RecipeError
 from ..files import write
 from ..model.bundle import sha256_file
+from .bound import learnt_of_binding
 from .checkpoint import Checkpoint, load_run, refuse_finished, save_run
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
@@ -77,6 +78,7 @@ def average(
         )
         for recipe, run, description in zip(recipes, runs, descriptions)
     ]
+    learnt = dict(bound=learnt_of_binding(*(d.get("bound") for d in descriptions)))
     os.makedirs(folder, exist_ok=True)
     write(os.path.join(folder, "recipe.json"), json.dumps(recipes[0], indent=1))
-    save_run(folder, model, descriptions[0] | dict(averaged=averaged, density=density))
+    save_run(folder, model, descriptions[0] | learnt | dict(averaged=averaged, density=density))

@@ -6,7 +6,9 @@ Imports no genomics library; `training.prepare_bound` makes the bins.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,6 +49,13 @@ class BoundBins:
         n = np.bincount(self.motif[self.bound], minlength=len(self.names))
         return {name: int(k) for name, k in zip(self.names, n) if k}
 
+    def digest(self) -> str:
+        """Checksum of all that a run learns from."""
+        found = hashlib.sha256(json.dumps(self.names).encode())
+        for column in (self.codes, self.motif, self.stratum, self.bound):
+            found.update(np.ascontiguousarray(column).tobytes())
+        return found.hexdigest()
+
     def save(self, path: str) -> None:
         """Write them to a file, 2 bits a base."""
         arrays = dict(motif=self.motif, stratum=self.stratum, bound=self.bound)
@@ -57,14 +66,24 @@ class BoundBins:
     def load(cls, path: str) -> BoundBins:
         """Raises DatasetError where the file is none of `save`."""
         try:
-            with np.load(path) as file:
+            with open(path, "rb") as handle, np.load(handle) as file:
                 names, meta = (json.loads(str(file[key])) for key in ("names", "meta"))
                 motif, stratum, bound = (file[key] for key in ("motif", "stratum", "bound"))
                 return cls(load_windows(file), motif, stratum, bound, tuple(names), meta)
-        except (OSError, ValueError, KeyError) as e:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as e:
             raise DatasetError(
                 f"{path} holds no bound bins; make it with: samvar train bound ({e})"
             ) from e
+
+
+def learnt_of_binding(*abouts: dict | None) -> dict | None:
+    """What models with weights of all of these have learnt of binding: the first that is anything,
+    with the contigs that all of them left out."""
+    known = [about for about in abouts if about]
+    if not known:
+        return None
+    left_out = [c for c in known[0]["left_out"] if all(c in about["left_out"] for about in known)]
+    return known[0] | dict(left_out=left_out)
 
 
 class BoundBatch(NamedTuple):
@@ -86,7 +105,7 @@ class BoundSampler:
         if strangers := sorted(set(self.bins.counts()) - set(names)):
             raise DatasetError(f"{path} has motifs that the dataset has not: {strangers[0]}, ...")
         self.pairs, self.seed, self.rank = pairs, seed, rank
-        self.about = self.bins.meta
+        self.about = self.bins.meta | dict(digest=self.bins.digest())
         self.place = np.array([names.index(n) if n in names else -1 for n in self.bins.names])
         self.group = self.bins.motif * (self.bins.stratum.max() + 1) + self.bins.stratum
         self.bound = [

@@ -149,8 +149,10 @@ def _parameters(run: dict) -> str:
     if recipe.get("train_core"):
         parts.append("core sites trained along")
     if bound := run.get("bound"):
+        own = recipe.get("bound_weight")
+        weight = f"weight {own:g}" if own else "by its start"
         parts.append(
-            f"binding in cells, weight {recipe['bound_weight']:g} (peaks {bound['peaks'][:8]}, "
+            f"binding in cells, {weight} (peaks {bound['peaks'][:8]}, "
             f"without {', '.join(bound['left_out'])})"
         )
     if start:

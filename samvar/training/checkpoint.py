@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import BundleError, RecipeError
-from ..files import complete_file, write
+from ..files import complete_file, read_json, write
 from ..model.bundle import MANIFEST, build, load_bundle, sha256_file
 from ..model.sam import LSSI, SAM
 from .recipe import Recipe
@@ -169,8 +169,9 @@ def sha256_of(about: dict | None) -> str | None:
 
 def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
     """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) ->
-    (model, what it is: name, kind, sha256 of the tensors or of the bundle, names of its RBPs). With
-    `kind` only a run of that kind will do. Raises RecipeError where it is none of these."""
+    (model, what it is: name, kind, sha256 of the tensors or of the bundle, names of its RBPs, and,
+    where it has learnt of binding in cells, what of). With `kind` only a run of that kind will do.
+    Raises RecipeError where it is none of these."""
     if kind or os.path.exists(os.path.join(place, "model.json")):
         model, description = load_run(place, kind)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
@@ -179,6 +180,7 @@ def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
             kind=description["kind"],
             sha256=sha256,
             rbps=description.get("rbps", []),
+            **_of_binding(description),
         )
     try:
         bundle = load_bundle(place)
@@ -193,4 +195,11 @@ def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
         kind=bundle.kind,
         sha256=bundle.sha256,
         rbps=bundle.rbps,
+        **_of_binding(
+            read_json(os.path.join(bundle.folder, "config.json"))["kinds"][bundle.kind][0]
+        ),
     )
+
+
+def _of_binding(description: dict) -> dict:
+    return {"bound": description["bound"]} if description.get("bound") else {}

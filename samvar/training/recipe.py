@@ -325,6 +325,8 @@ class SamRecipe(Recipe):
                 raise RecipeError(f"0 < {kind}_density_end <= {kind}_density_start <= 1 must hold")
         if self.branch_points_alone and not (self.branch_point and self.train_core):
             raise RecipeError("branch_points_alone needs branch_point and train_core")
+        if self.branch_points_alone and self.bound_weight:
+            raise RecipeError("branch_points_alone trains no motifs: without bound_weight")
         if self.branch_points_alone and self.weight_decay:
             raise RecipeError("branch_points_alone needs weight_decay = 0: it would move the rest")
         if self.aggregator_alone and (self.train_core or self.bound_weight):

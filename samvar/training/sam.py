@@ -26,7 +26,7 @@ from ..model.sam import (
     warm_start_am,
 )
 from .ahead import Ahead
-from .bound import BoundSampler, missed_binding
+from .bound import BoundSampler, learnt_of_binding, missed_binding
 from .branch_points import guess_branch_points
 from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
@@ -39,6 +39,10 @@ from .sampling import Augmentation, Mixture, WindowSampler
 from .settle import settle
 from .soft_labels import SoftLabelSampler
 
+BOTTLENECK = (  # settings of `Config` that decide what stands in it
+    "kind", "channels", "canonical", "branch_point", "candidates", "candidates_each", "least_share",
+    "faint_candidates", "learnt_motifs", "learnt_channels",
+)  # fmt: skip
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
@@ -89,8 +93,11 @@ class SamTask:
         _check(data, recipe, soft_labels)
         _check_bound(kind, recipe, bound)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        if recipe.aggregator_alone and not start_from:
-            raise RecipeError("aggregator_alone needs --start-from, whose bottleneck it reads")
+        if recipe.aggregator_alone and (not start_from or lssi or learnt_motifs):
+            raise RecipeError(
+                "aggregator_alone needs --start-from, whose bottleneck it reads as it is: without "
+                "--lssi and --learnt-motifs"
+            )
         start = Start.load(start_from, lssi)
         self.started_from = start.about
         config = _config(kind, recipe, start.core.channels)
@@ -108,6 +115,8 @@ class SamTask:
         self._soft_batch = Ahead(self.soft.batch) if self.soft else None
         names = [str(n) for n in data.motifs["names"]]
         self.bound = bound and BoundSampler(bound, names, recipe.bound_pairs, recipe.seed, rank)
+        if self.bound:
+            _check_left_out(self.bound.about, data)
         self.sampler = WindowSampler(
             data,
             TRAIN,
@@ -207,6 +216,8 @@ class SamTask:
             raise RecipeError(
                 f"{name} has other motifs than the dataset: prepare it with the same --motifs"
             )
+        if self.recipe.aggregator_alone:
+            self._check_bottleneck(source, len(shared) == len(names))
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
@@ -214,9 +225,21 @@ class SamTask:
             as_before = source.config.candidates_each == config.candidates_each
             if self.recipe.branch_points_alone and not as_before:
                 raise RecipeError("branch_points_alone keeps candidates_each as the start has it")
-            if source.config.branch_point and not self._finds_branch_points(source.lssi):
+            reads_sites = not source.config.cnn_channels
+            dead = source.config.branch_point and not self._finds_branch_points(source.lssi)
+            if dead and reads_sites:
                 forget_branch_points(source)
             grow(self.model, source, shared, aggregator=not self.recipe.aggregator_alone)
+
+    def _check_bottleneck(self, source: SAM, same_motifs: bool) -> None:
+        """Raises RecipeError where the bottleneck would not be that of `source`."""
+        ours, theirs = self.model.config, source.config
+        other = [key for key in BOTTLENECK if getattr(ours, key) != getattr(theirs, key)]
+        if other or not same_motifs:
+            raise RecipeError(
+                "aggregator_alone reads the bottleneck of its start as it is: "
+                + (f"{', '.join(other)} must be as there" if other else "the motifs must be its")
+            )
 
     @torch.no_grad()
     def _warm_up(self) -> None:
@@ -345,6 +368,10 @@ class SamTask:
                 steps=self.recipe.steps,
                 config=self.model.config.to_dict(),
                 started_from=self.started_from,
+                bound=learnt_of_binding(
+                    self.bound.about if self.bound else None,
+                    self.started_from.get("bound") if self.started_from else None,
+                ),
                 density=self.density,
                 rbps=[str(n) for n in self.data.motifs["names"]],
             ),
@@ -375,6 +402,17 @@ def _check_bound(kind: str, recipe: SamRecipe, bound: str | None) -> None:
         )
     if bound and kind != "am":
         raise RecipeError("--bound is of adjusted motifs: fixed ones learn nothing from it")
+
+
+def _check_left_out(bound: dict, data: Dataset) -> None:
+    """Raises RecipeError where bins are of genes that the dataset keeps for validation or test."""
+    bare = lambda names: {str(name).removeprefix("chr") for name in names}  # noqa: E731
+    kept = [*data.meta.get("validation", []), *data.meta.get("test", [])]
+    if taken := sorted(bare(kept) - bare(bound["left_out"])):
+        raise RecipeError(
+            f"--bound holds genes of {', '.join(taken)}, which the dataset keeps for validation or "
+            "test: make it with samvar train bound --leave-out"
+        )
 
 
 def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:

@@ -99,12 +99,15 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     bins = BoundBins.load(args.bins)
+    if "contigs" not in bins.meta:
+        parser.error(f"{args.bins} is for training: make one with samvar train bound --only")
     result = {}
     for place in args.places:
         name = os.path.basename(os.path.normpath(place))
         result[name] = measure(place, bins)
-        told = ", ".join(f"{k} {v[0]:.2f}" for k, v in result[name].items() if k != "motifs")
-        print(f"{name}: {told}", flush=True)
+        ratios = {k: v[0] for k, v in result[name].items() if k != "motifs"}
+        told = (f"{k} {'.' if v is None else f'{v:.2f}'}" for k, v in ratios.items())
+        print(f"{name}: {', '.join(told)}", flush=True)
     save(args.json, dict(bins=bins.counts(), meta=bins.meta, places=result))
 
 

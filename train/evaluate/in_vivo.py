@@ -141,11 +141,11 @@ def summary(counts: Counts, names: list[str], proteins: list[str], families: dic
     return found
 
 
-def left_out(bundle: Bundle) -> list[str]:
-    """The contigs whose peaks the bundle's first model has not learnt from; none where it has
+def left_out(bundle: Bundle) -> list[str] | None:
+    """The contigs whose peaks the bundle's first model has not learnt from; None where it has
     learnt from no peaks at all."""
     config = files.read_json(os.path.join(bundle.folder, "config.json"))
-    return config["kinds"][bundle.kind][0].get("bound", {}).get("left_out", [])
+    return config["kinds"][bundle.kind][0].get("bound", {}).get("left_out")
 
 
 def main() -> None:
@@ -161,7 +161,10 @@ def main() -> None:
     proteins = sorted(experiments)
     genome = Genome(os.path.join(args.data, "genome", "hg38.fa.gz"))
     genes = read_genes(genome, os.path.join(args.data, "annotation", "refseq.hg38.bed12+gene.gz"))
-    if unseen := left_out(bundle):
+    unseen = left_out(bundle)
+    if unseen is not None:
+        if not unseen:
+            parser.error(f"{args.model} has learnt from peaks of all chromosomes")
         genes = on_contigs(genes, unseen)
     counts = count(bundle, genome, genes, peaks, proteins)
     motifs = summary(counts, bundle.layout.motifs, proteins, bundle.families)
