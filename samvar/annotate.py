@@ -7,7 +7,9 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
 from numbers import Integral
 from typing import NamedTuple, TextIO, TypeVar, get_args
@@ -35,7 +37,8 @@ from .scoring.attribution import COMPLETE, ROUGHLY, attribute
 from .scoring.consequence import Consequence, consequences
 from .scoring.deltas import Deltas
 from .scoring.effects import GeneEffect, ScoredAllele
-from .scoring.predictor import Predictor, ScoredWindow
+from .scoring.predictor import ROWS, Predictor, ScoredWindow, begin_worker
+from .workers import Workers, can_fork
 
 CHUNK, CHUNK_BYTES = (
     1000,
@@ -47,11 +50,14 @@ SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the m
 PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
+PIECE = 256  # alleles that a process is given together: neighbours, which share the reference
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
 Table = Callable[[Record, list[ScoredAllele]], None]  # takes a record with its alleles
 Change = Variant | Status  # what an ALT changes, or why there is nothing to be scored
+Judged = tuple[Status, tuple[GeneEffect, ...]]  # of an allele: on the gene of each of its windows
+Spread = Callable[[Callable, Iterable], Iterator]  # `map`, or that of a predictor's threads
 
 
 @dataclass(frozen=True)
@@ -179,12 +185,14 @@ def annotate(
     md5: bool = False,
     scores: Scores | None = None,
     opinions: Opinions | None = None,
+    workers: Workers | None = None,
 ) -> Stats:
     """Write the reader's header and every record, in order, with samvar's INFO added. `command`:
     the command line for the header, None to leave out what changes from run to run; `tables`
     are given each record with its alleles; `md5`: the header has the MD5 of every contig that has
     genes; `scores`: alleles are looked up there, and only others scored, for INFO and `tsv_table`;
-    `opinions`: rows of SAMVAR_RBP have their columns, too, of which `scores` have none.
+    `opinions`: rows of SAMVAR_RBP have their columns, too, of which `scores` have none; `workers`
+    (`forked`) score instead of the predictor's threads.
 
     Raises VcfError on a malformed input, or a phased run without samples, ContigMismatchError and
     WrongBuildError when the files do not belong together, SamvarError where the scores were made
@@ -206,9 +214,11 @@ def annotate(
     lines = header_lines(genome, annotation, predictor, options, command, hashed, opinions)
     header = insert_header(reader.header, lines)
     started = False
-    scored = scored_records(start_chunks(reader, genome, annotation, predictor, options, scores))
+    scored = scored_records(
+        start_chunks(reader, genome, annotation, predictor, options, scores, workers)
+    )
     if options.phased:
-        in_cis = cis(genome, predictor, options, len(names))
+        in_cis = cis(genome, predictor, options, len(names), workers)
         stats.haplotypes, stream = in_cis.counts, in_cis.of(scored)
     else:
         stream = (InCis(record, alleles) for record, alleles in scored)
@@ -265,13 +275,15 @@ def start_chunks(
     predictor: Predictor,
     options: Options,
     scores: Scores | None = None,
+    workers: Workers | None = None,
 ) -> Iterator[tuple[list[Record], Iterator[ScoredAllele]]]:
     """(records, all their ALTs in order): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
+    size = max(CHUNK, 2 * PIECE * workers.n) if workers else CHUNK
     in_header = set(reader.contigs)
     header_fits = any(map(genome.contig, in_header))
     known, strange = False, Counter[str]()
-    for records in chunks(reader, CHUNK):
+    for records in chunks(reader, size):
         changes = [
             [examine(genome, annotation, a, options) for a in alleles_of(r)] for r in records
         ]
@@ -287,7 +299,7 @@ def start_chunks(
         ]
         told = look_up(scores, genome, annotation, examined, options) if scores else examined
         named = [(allele.alt, change) for allele, change in told]
-        yield records, start(genome, annotation, predictor, named, options)
+        yield records, start(genome, annotation, predictor, named, options, workers=workers)
     if header_fits:  # a few records on a contig of their own say nothing of the files
         known = known or strange.total() < MIN_CHECKED
     if not known and (strange or in_header):
@@ -400,19 +412,19 @@ def start(
     examined: Sequence[tuple[str, Change | LookedUp]],
     options: Options,
     on_worker: bool = False,
+    workers: Workers | None = None,
 ) -> Iterator[ScoredAllele]:
     """Have the workers score the ALTs that change something, but for those that have been looked
-    up; all of them, in order. `on_worker`: as in `score`."""
-    shown = [
-        windows(genome, annotation, predictor, change, options)
-        for _, change in examined
-        if isinstance(change, Variant)
-    ]
-    jobs = predictor.ahead(shown, options.precision)
-    spread = map if on_worker else predictor.map
-    found = chain.from_iterable(
-        spread(lambda job: [judged(predictor, s, options) for s in job()], jobs)
-    )
+    up; all of them, in order. Those are processes where `workers` are given, else the predictor's
+    threads. `on_worker`: as in `score`."""
+    variants = [change for _, change in examined if isinstance(change, Variant)]
+    judge = partial(_judge, genome, annotation, predictor, options)
+    if workers:
+        size = min(max(len(variants) // (2 * workers.n), ROWS), PIECE)
+        pieces = (variants[i : i + size] for i in range(0, len(variants), size))
+        found: Iterator[Judged] = chain.from_iterable(workers.map(partial(_list, judge), pieces))
+    else:
+        found = judge(variants, map if on_worker else predictor.map)
 
     def told(alt: str, change: Change | LookedUp) -> ScoredAllele:
         if isinstance(change, LookedUp):
@@ -424,9 +436,44 @@ def start(
     return (told(alt, change) for alt, change in examined)
 
 
-def judged(
-    predictor: Predictor, scored: list[ScoredWindow], options: Options
-) -> tuple[Status, tuple[GeneEffect, ...]]:
+def _judge(
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    options: Options,
+    variants: Sequence[Variant],
+    spread: Spread = map,
+) -> Iterator[Judged]:
+    """`judged` of each variant, in order; at once, where `spread` is that of a predictor's
+    threads."""
+    shown = [windows(genome, annotation, predictor, v, options) for v in variants]
+    jobs = predictor.ahead(shown, options.precision)
+    return chain.from_iterable(
+        spread(lambda job: [judged(predictor, s, options) for s in job()], jobs)
+    )
+
+
+def _list(judge: Callable[[Sequence[Variant]], Iterator[Judged]], variants: Sequence[Variant]):
+    return list(judge(variants))
+
+
+def forked(
+    genome: Genome, annotation: Annotation, predictor: Predictor, options: Options, n: int
+) -> Workers | None:
+    """`n` processes that score, to be closed; None for one, on a GPU, and where there are no forks:
+    the predictor's threads are to score then. See `Workers` for when they can be made."""
+    if n < 2 or predictor.batches or not can_fork():
+        return None
+    genes = annotation.of_chosen_transcripts() if options.transcript_extent else annotation
+
+    def begin() -> None:
+        begin_worker()
+        genome.reopen()
+
+    return Workers(n, [genome, annotation, predictor, options, *genes.genes], begin)
+
+
+def judged(predictor: Predictor, scored: list[ScoredWindow], options: Options) -> Judged:
     """Status of an allele, and its effect on the gene of each of its windows. Runs on a worker."""
     status = status_of(scored)
     if status is Status.NONFINITE:
@@ -458,15 +505,22 @@ def _outcomes(
     return consequences(predictor, scored, found, transcripts, options.event_min)
 
 
-def cis(genome: Genome, predictor: Predictor, options: Options, samples: int) -> Haplotypes:
+def cis(
+    genome: Genome,
+    predictor: Predictor,
+    options: Options,
+    samples: int,
+    workers: Workers | None = None,
+) -> Haplotypes:
     """What scores the alleles of a haplotype together, as far as they lie in one frame. `samples`:
     how many the header names."""
+    submit = (workers or predictor).submit
 
-    def joint(gene: Gene, parts: Sequence[Variant]) -> GeneEffect | None:
-        return joint_effect(genome, predictor, gene, parts, options)
+    def joint(gene: Gene, parts: Sequence[Variant]) -> Future[GeneEffect | None]:
+        return submit(partial(joint_effect, genome, predictor, gene, parts, options))
 
     within = options.distance + predictor.bundle.flank
-    return Haplotypes(predictor, joint, within, samples, options.hap_min, options.event_min)
+    return Haplotypes(joint, within, samples, options.hap_min, options.event_min)
 
 
 def joint_effect(

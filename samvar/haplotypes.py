@@ -23,14 +23,13 @@ from .genomics.haplotype import overlapping, place
 from .genomics.variant import MOST_SHIFT, Variant
 from .scoring.consequence import Kind
 from .scoring.effects import GeneEffect, ScoredAllele
-from .scoring.predictor import Predictor
 
 MOST_HAPLOTYPES = 5  # of an allele in a gene that are scored, those that most samples have
 MOST_HELD = 1000  # records that wait for those after them
 WAITING = 256  # records whose haplotypes are being scored
 OWN = -1  # number of the record that others are partners of
 
-Score = Callable[[Gene, Sequence[Variant]], GeneEffect | None]
+Score = Callable[[Gene, Sequence[Variant]], Future[GeneEffect | None]]
 
 
 class Part(NamedTuple):
@@ -91,15 +90,14 @@ class Counts:
 
 
 class Haplotypes:
-    """`within`: bases on either side of an allele's span that its frame has. `score`: the effect of
-    variants on one haplotype on a gene, None where there is none. `samples`: how many the header
-    names. A joint effect is reported where
+    """`within`: bases on either side of an allele's span that its frame has. `score`: has the
+    effect of variants on one haplotype on a gene found, None where there is none. `samples`: how
+    many the header names. A joint effect is reported where
     a delta, or the strength of an event, differs by more than `least` from the largest that one of
     the alleles has alone; events below `event_min` count as that strong."""
 
     def __init__(
         self,
-        predictor: Predictor,
         score: Score,
         within: int,
         samples: int,
@@ -107,7 +105,7 @@ class Haplotypes:
         event_min: float,
     ):
         self.counts = Counts()
-        self._predictor, self._score = predictor, score
+        self._score = score
         self._within, self._samples = within, samples
         self._least, self._event_min = least, event_min
         self._place = "", 0  # contig and POS of the record that came last
@@ -233,7 +231,7 @@ class Haplotypes:
             self.counts.first_overlapping = self.counts.first_overlapping or where
             return None
         self.counts.scored += 1
-        return self._predictor.submit(lambda: self._score(gene, variants))
+        return self._score(gene, variants)
 
     def _differs(self, joint: GeneEffect, singles: Sequence[GeneEffect]) -> bool:
         """Whether alleles do together what none of them does alone."""

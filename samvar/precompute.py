@@ -37,6 +37,7 @@ from .genomics.variant import Variant
 from .lookup import INDEXES, MARK, identity
 from .scoring.effects import ScoredAllele
 from .scoring.predictor import Predictor
+from .workers import Workers
 
 CHUNK = 200  # bases that are scored and kept together
 MOST = 7  # alleles of a base: three SNVs, three insertions, a deletion
@@ -119,7 +120,12 @@ def alleles_at(genome: Genome, place: Place) -> Iterator[list[Allele]]:
 
 
 def records(
-    genome: Genome, annotation: Annotation, predictor: Predictor, place: Place, options: Options
+    genome: Genome,
+    annotation: Annotation,
+    predictor: Predictor,
+    place: Place,
+    options: Options,
+    workers: Workers | None = None,
 ) -> Iterator[bytes]:
     """Lines of a VCF: the alleles of a place that lie in genes, in order; the workers start at
     once."""
@@ -130,7 +136,7 @@ def records(
         if isinstance(change := examine(genome, annotation, allele, options), Variant)
     ]
     named = [(allele.alt, change) for allele, change in examined]
-    scored = start(genome, annotation, predictor, named, options)
+    scored = start(genome, annotation, predictor, named, options, workers=workers)
     return map(partial(_line, options), [allele for allele, _ in examined], scored)
 
 
@@ -222,11 +228,13 @@ def precompute(
     wanted: Sequence[Place],
     command: str | None = None,
     resume: bool = False,
+    workers: Workers | None = None,
 ) -> Summary:
     """Write every SNV and every insertion and deletion of one base of the places to a bgzipped VCF
     with an index beside it. What is scored is kept in the folder OUTPUT.chunks, so that a run that
     ends early can `resume`; the folder goes when the file is complete. Raises SamvarError where it
-    is there without `resume`, or was made with other settings."""
+    is there without `resume`, or was made with other settings. `workers`: as `annotate` takes
+    them."""
     names = list(dict.fromkeys(place.contig for place in wanted))
     hashed = {contig: genome.md5(contig) for contig in names}
     settings = identity(genome, annotation, predictor, options.text()) | dict(
@@ -237,7 +245,8 @@ def precompute(
     todo = [(i, place) for i, place in plan if not chunks.has(i)]
     bases, left = (sum(p.end - p.start for _, p in some) for some in (plan, todo))
     started = (
-        (i, place, records(genome, annotation, predictor, place, options)) for i, place in todo
+        (i, place, records(genome, annotation, predictor, place, options, workers))
+        for i, place in todo
     )
     with tqdm(total=bases, initial=bases - left, disable=None, unit="base") as bar:
         for i, place, lines in one_ahead(started):

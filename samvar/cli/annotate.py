@@ -374,7 +374,7 @@ def annotate(
     With --hgvs lines that cannot be mapped are reported with their number, and the exit code is 3.
     """
     started = time.monotonic()
-    from ..annotate import Options
+    from ..annotate import Options, forked
     from ..annotate import annotate as run
     from ..formats.vcf import open_output
     from ..genomics.genome import Genome
@@ -416,6 +416,8 @@ def annotate(
         genes = genes or _genes(genome, annotation, no_cache)
         check_transcripts(transcripts, chosen.transcripts, genes)
         predictor = stack.enter_context(Predictor(load_bundle(model_name), device, threads))
+        if workers := forked(genome, genes, predictor, chosen, threads):
+            stack.enter_context(workers)
         opinions = stack.enter_context(opinions_of(binding, peaks, genome))
         tables = stack.enter_context(outputs.open_tables(chosen, opinions))
         writer = stack.enter_context(open_output(output, form, write_index))
@@ -433,6 +435,7 @@ def annotate(
             md5,
             precomputed,
             opinions,
+            workers,
         )
     if stats:
         seconds = dict(start=loaded - started, run=time.monotonic() - loaded)

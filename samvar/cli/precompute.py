@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import ExitStack
 
 import click
 
@@ -102,7 +103,7 @@ def precompute(
     the INFO of `samvar annotate`. `samvar annotate --scores FILE` looks alleles up in it; bcftools,
     VEP and vcfanno can add it to other files.
     """
-    from ..annotate import Options
+    from ..annotate import Options, forked
     from ..formats.bigwig import need_bigwig, track_files
     from ..model.bundle import load_bundle
     from ..precompute import places
@@ -131,22 +132,27 @@ def precompute(
     selection = _regions(regions, regions_file, genome)
     tell_unknown(selection, genome.lengths, f"not in {fasta}")
     wanted = places(genome, genes, chosen, selection, names)
-    with Predictor(load_bundle(model_name), threads=threads) as predictor:
+    with ExitStack() as stack:
+        predictor = stack.enter_context(Predictor(load_bundle(model_name), threads=threads))
+        if workers := forked(genome, genes, predictor, chosen, threads):
+            stack.enter_context(workers)
         if bed or bigwig:
             found = tracks.site_probabilities(genome, genes, predictor, wanted, chosen)
             tracks.write_tracks(found, genome.lengths, bed, bigwig)
         if output:
-            _score(output, resume, genome, genes, predictor, chosen, wanted)
+            _score(output, resume, genome, genes, predictor, chosen, wanted, workers)
 
 
-def _score(output: str, resume: bool, genome, genes, predictor, options, wanted) -> None:
+def _score(output: str, resume: bool, genome, genes, predictor, options, wanted, workers) -> None:
     from ..precompute import MOST, precompute
 
     bases = sum(place.end - place.start for place in wanted)
     say(f"samvar: {bases:,} bases of genes to score, up to {MOST * bases:,} alleles")
     command = shlex.join(["samvar", *sys.argv[1:]])
     try:
-        found = precompute(output, genome, genes, predictor, options, wanted, command, resume)
+        found = precompute(
+            output, genome, genes, predictor, options, wanted, command, resume, workers
+        )
     except KeyboardInterrupt:
         if os.path.isdir(f"{output}.chunks"):
             say(f"samvar: {output}.chunks has what is scored; go on with --resume")

@@ -258,6 +258,12 @@ class Genome:
         Genome.__init__(self, self.path)
         return getattr(self, name)
 
+    def reopen(self) -> None:
+        """Open the file once more, as a fork must: it shares its place in the file with the process
+        that it is a fork of."""
+        self._lock = threading.Lock()
+        self._fasta = pysam.FastaFile(self.path)
+
     def _misplaced(self) -> str | None:
         """A sequence of the index that does not stand where that says: its title just before, and a
         title or the end of the file just after it. A sequence of the file may be missing in the

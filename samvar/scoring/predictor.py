@@ -90,7 +90,7 @@ class Predictor:
         self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
         self._rows = ROWS if all(m.config.channels >= WIDE for m in self.models) else 1
-        self._workers = ThreadPoolExecutor(threads, "samvar", _begin)
+        self._workers = ThreadPoolExecutor(threads, "samvar", begin_worker)
         where = device_of(device)
         self.batches = Batches(self.models, where) if where.type != "cpu" else None
         self._feeder = ThreadPoolExecutor(1, "samvar-device")
@@ -327,7 +327,7 @@ def _unchanged(detected: Detected) -> torch.Tensor:
     return (stretch == alt.unedited()).flatten(1).all(1)
 
 
-def _begin() -> None:
+def begin_worker() -> None:
     """Prepare a worker: one thread for each operation, and 0 where a number is too small for fp32
     to hold well, as weights of far bases in attention often are: a CPU takes ten times as long for
     those."""

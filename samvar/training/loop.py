@@ -34,6 +34,7 @@ class Task(Protocol):
     # kind, checksums of data and of what it starts from: a checkpoint of others is refused
     identity: dict
 
+    def pace(self, name: str) -> float: ...  # of a parameter: its learning rate, over the recipe's
     def start_step(self, step: int) -> None: ...
     def loss(self, step: int) -> torch.Tensor: ...
     def validate(self, step: int) -> dict[str, float]: ...
@@ -46,6 +47,9 @@ class Task(Protocol):
 
 class Stateless:
     """Of a task that has nothing to keep but its model, and nothing to do at the end."""
+
+    def pace(self, name: str) -> float:
+        return 1.0
 
     def status(self) -> dict[str, float]:
         return {}
@@ -127,6 +131,15 @@ def train(
         raise
 
 
+def _groups(task: Task) -> list[dict]:
+    """The trained parameters, those of one pace together, as an optimizer takes them."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, weight in task.model.named_parameters():
+        if weight.requires_grad:
+            groups.setdefault(task.pace(name), []).append(weight)
+    return [dict(params=params, pace=pace) for pace, params in groups.items()]
+
+
 class _Run:
     """This rank's part in training a task: optimizer, progress, and on rank 0 what `folder`
     receives."""
@@ -148,7 +161,7 @@ class _Run:
         self.report = report if self.first else (lambda _: None)
         self.params = [p for p in task.model.parameters() if p.requires_grad]
         self.optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
-            self.params, lr=recipe.lr, weight_decay=recipe.weight_decay
+            _groups(task), lr=recipe.lr, weight_decay=recipe.weight_decay
         )
         self.identity = task.identity | dict(ranks=world)
         self.metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
@@ -222,7 +235,7 @@ class _Run:
         task, recipe, step = self.task, self.recipe, self.progress.step
         task.start_step(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
+            group["lr"] = group["pace"] * learning_rate(recipe, step)
         task.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):

@@ -255,6 +255,8 @@ class SamRecipe(Recipe):
     )
     moved: float = 0.0  # probability that a stretch away from sites stands elsewhere in its window
     train_core: bool = False  # the core splice-site models, too, which else stay as they are
+    # Learning rate of core sites, learnt motifs and aggregator over lr, that of the adjustment
+    pace_of_rest: float = 1.0
     # The branch-point model and what reads its channel, and nothing else; needs train_core
     branch_points_alone: bool = False
     # The aggregator alone, from random weights; the bottleneck stays that of the start
@@ -315,7 +317,7 @@ class SamRecipe(Recipe):
         at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
         at_least(self, 0, "cnn_channels")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
-        at_least(self, 0, "bound_weight")
+        at_least(self, 0, "bound_weight", "pace_of_rest")
         at_least(self, 1, "candidates", "soft_width", "bound_pairs")
         if not 0 <= self.least_share < 1:
             raise RecipeError("least_share must be 0 or between 0 and 1")

@@ -251,6 +251,9 @@ class SamTask:
             codes, _ = self.sampler.batch(step)
             self.model.motifs(one_hot(torch.from_numpy(codes).to(self.device)))
 
+    def pace(self, name: str) -> float:
+        return 1.0 if name.startswith("motifs.adjust.") else self.recipe.pace_of_rest
+
     def start_step(self, step: int) -> None:
         r = self.recipe
         done = min(step / max(r.density_until * r.steps, 1), 1.0)

@@ -1,0 +1,179 @@
+"""Forks that score: what they send back, how they end, and that no digit depends on them."""
+
+import gzip
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+from click.testing import CliRunner
+
+from samvar.cli import main
+from samvar.errors import GenomeError, SamvarError
+from samvar.workers import Workers, can_fork
+
+from . import toy
+
+pytestmark = pytest.mark.skipif(not can_fork(), reason="forks are used on Linux alone")
+
+BASES = toy.random_bases(3000, seed=5)
+GENES = (("G1", "c", "+", [(301, 500), (701, 1200)]), ("G2", "c", "-", [(901, 1500), (1801, 2400)]))
+
+
+class Thing:
+    pass
+
+
+def same(thing, n=1):
+    return [thing] * n
+
+
+def faulty(text):
+    raise GenomeError(text)
+
+
+def end(number):
+    os.kill(os.getpid(), number)
+
+
+def slowly(seconds):
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def is_there(pid):
+    """Whether a process is there that is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat") as handle:
+            return handle.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pids, seconds=20):
+    until = time.monotonic() + seconds
+    while any(map(is_there, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not any(map(is_there, pids))
+
+
+def test_what_is_shared_comes_back_as_the_very_object():
+    things = [Thing(), Thing()]
+    with Workers(2, things, int) as workers:
+        found = workers.submit(partial(same, things[1], 2)).result()
+        assert found == [things[1]] * 2
+        assert list(workers.map(partial(same, n=1), [*things, "text"])) == [
+            [things[0]],
+            [things[1]],
+            ["text"],
+        ]
+
+
+def test_answers_are_in_order_and_from_several_processes():
+    with Workers(2, [], int) as workers:
+        pids = list(workers.map(slowly, [0.3, 0, 0, 0]))
+    assert pids[0] != pids[1] == pids[2] and os.getpid() not in pids and gone(pids)
+
+
+def test_each_begins_before_it_works():
+    begun = []
+    with Workers(1, [begun], partial(begun.append, "there")) as workers:
+        assert workers.submit(partial(len, begun)).result() == 1
+    assert begun == []
+
+
+def test_an_error_is_raised_here():
+    with Workers(1, [], int) as workers:
+        with pytest.raises(GenomeError, match="no such contig"):
+            workers.submit(partial(faulty, "no such contig")).result()
+        assert workers.submit(partial(slowly, 0)).result()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_one_that_is_killed_is_told(number):
+    with Workers(1, [], int) as workers:
+        with pytest.raises(SamvarError, match="--threads"):
+            workers.submit(partial(end, number)).result()
+
+
+def test_what_is_queued_is_dropped_at_the_end():
+    started = time.monotonic()
+    with Workers(1, [], int) as workers:
+        pid = workers.submit(partial(slowly, 0)).result()
+        workers.map(slowly, [60] * 3)
+    assert time.monotonic() - started < 20 and gone([pid])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_forks_end_with_their_parent(number):
+    code = (
+        "from tests.test_workers import *\n"
+        "workers = Workers(2, [], int)\n"
+        "print(*workers.map(slowly, [0.2, 0.2]), flush=True)\n"
+        "time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(set(pids)) == 2 and all(map(is_there, pids))
+        process.send_signal(number)
+    assert gone(pids)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forks")
+    (folder / "bundle").mkdir()
+    fasta, gtf = toy.fasta(folder / "g.fa", c=BASES), toy.gtf(folder / "g.gtf", *GENES)
+    return fasta, gtf, toy.bundle(folder / "bundle", seeds=(0, 1))
+
+
+def phased_vcf(path):
+    """SNVs and deletions, two samples, several of them on one haplotype."""
+    records = []
+    for i, pos in enumerate(range(650, 2300, 60)):
+        ref = BASES[pos - 1 : pos + i % 2 * 3]
+        alt = ref[0] if i % 2 else "ACGT".replace(ref, "")[0]
+        genotypes = ("0|1\t1|1", "1|0\t0|1", "0|1\t0|0")[i % 3]
+        records.append(f"c\t{pos}\t.\t{ref}\t{alt}\t.\t.\t.\tGT\t{genotypes}")
+    head = ["##fileformat=VCFv4.2", "##contig=<ID=c,length=3000>"]
+    head += ['##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">']
+    columns = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tS1\tS2"
+    path.write_text("\n".join([*head, columns, *records, ""]))
+    return str(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [(), ("--transcript-extent", "--hgvs-out"), ("--phased",)])
+def test_forks_write_what_one_thread_does(files, tmp_path, more):
+    vcf = phased_vcf(tmp_path / "x.vcf")
+    fasta, gtf, bundle = files
+    command = ["annotate", vcf, "-f", fasta, "-a", gtf, "--model", bundle, "--no-version"]
+    command += ["--rbp-min", "0", "--event-min", "0", "--hap-min", "0", "--no-cache", *more]
+    written = {}
+    for threads in (1, 3):
+        out, tsv = tmp_path / f"{threads}.vcf", tmp_path / f"{threads}.tsv"
+        options = ["--threads", threads, "-o", out, "--tsv", tsv]
+        result = CliRunner().invoke(main, [*command, *map(str, options)], catch_exceptions=False)
+        assert result.exit_code == 0, result.stderr
+        written[threads] = out.read_bytes(), tsv.read_bytes()
+    assert written[1] == written[3]
+    assert written[1][0].count(b"SAMVAR_RBP=") > 10
+    if "--phased" in more:
+        assert b"SAMVAR_HAP=" in written[1][0]
+
+
+@pytest.mark.slow
+def test_forks_precompute_what_one_thread_does(files, tmp_path):
+    fasta, gtf, bundle = files
+    written = []
+    for threads in (1, 2):
+        out = tmp_path / f"{threads}.vcf.gz"
+        command = ["precompute", "-f", fasta, "-a", gtf, "--model", bundle, "-r", "c:690-710"]
+        command += ["--threads", str(threads), "-o", str(out)]
+        result = CliRunner().invoke(main, command, catch_exceptions=False)
+        assert result.exit_code == 0, result.stderr
+        written.append([r for r in gzip.open(out, "rt") if not r.startswith("##samvar_c")])
+    assert written[0] == written[1] and len(written[0]) > 100
