@@ -248,6 +248,25 @@ def test_motifs_learn_where_they_are_bound(packed, lssi, tmp_path):  # noqa: F81
     assert missed[0] < 0.6 and missed[0] < missed[1] - 0.1, missed
 
 
+@pytest.mark.parametrize("pace", [0.0, 1.0])
+def test_the_adjustment_may_go_ahead_alone(packed, lssi, tmp_path, pace):  # noqa: F811
+    """At a pace of 0 nothing else moves, but for statistics and thresholds."""
+    train("am", toml(tmp_path / "a.toml", **(TINY | dict(steps=1))), "-d", packed, "--lssi", lssi,
+          "-o", tmp_path / "start")  # fmt: skip
+    recipe = toml(tmp_path / "r.toml", **(TINY | dict(steps=2)), pace_of_rest=pace, train_core=True)
+    args = ["am", recipe, "-d", packed, "--start-from", tmp_path / "start", "-o", tmp_path / "run"]
+    train(*args, "--minutes", 1e-9)
+    train(*args, "--resume")
+    before, after = (load_run(str(tmp_path / name))[0] for name in ("start", "run"))
+    moved = {
+        name.split(".")[1] if name.startswith("motifs") else name.split(".")[0]
+        for (name, old), new in zip(before.named_parameters(), after.parameters())
+        if not torch.equal(old, new)
+    }
+    all_of_it = {"adjust", "main", "aggregator", "lssi"}
+    assert moved == ({"adjust"} if pace == 0 else all_of_it)
+
+
 def test_bins_and_their_weight_go_together(packed, lssi, tmp_path):  # noqa: F811
     planted().save(str(tmp_path / "b.npz"))
     dataset, path = Dataset.load(packed), str(tmp_path / "b.npz")

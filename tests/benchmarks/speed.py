@@ -86,29 +86,19 @@ def write_vcf(path: str, records: list[Variant]) -> None:
 
 
 class Run(NamedTuple):
-    """What a run took: seconds, peak resident memory in MB, seconds of CPU."""
+    """What a run took: seconds, peak memory in MB (`launch.py`), seconds of CPU."""
 
     seconds: float
     peak_mb: float
     cpu: float
 
 
-# Started by a small process: what a large one starts begins with the peak memory of the large one
-LAUNCH = """
-import json, resource, subprocess, sys, time
-started = time.monotonic()
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-seconds, used = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([code, seconds, used.ru_maxrss, used.ru_utime + used.ru_stime]))
-"""
-
-
 def measured(command: list[str]) -> Run:
-    launch = [sys.executable, "-S", "-c", LAUNCH, *command]
-    code, seconds, peak, cpu = json.loads(subprocess.check_output(launch))
+    launch = os.path.join(os.path.dirname(os.path.abspath(__file__)), "launch.py")
+    code, *took = json.loads(subprocess.check_output([sys.executable, launch, *command]))
     if code:
         raise SystemExit(f"failed: {' '.join(command)}")
-    return Run(seconds, peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), cpu)
+    return Run(*took)
 
 
 def real_variants(vcf: str, annotation: str) -> dict[str, list[Variant]]:
