@@ -50,7 +50,7 @@ SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the m
 PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
-PIECE = 256  # alleles that a process is given together: neighbours, which share the reference
+PIECE = 256  # alleles that a process is given together, at most
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
@@ -420,8 +420,9 @@ def start(
     variants = [change for _, change in examined if isinstance(change, Variant)]
     judge = partial(_judge, genome, annotation, predictor, options)
     if workers:
-        size = min(max(len(variants) // (2 * workers.n), ROWS), PIECE)
-        pieces = (variants[i : i + size] for i in range(0, len(variants), size))
+        most = min(max(len(variants) // (2 * workers.n), ROWS), PIECE)
+        near = 2 * (options.distance + predictor.bundle.flank + max(predictor.reach))
+        pieces = _pieces(variants, most, near)
         found: Iterator[Judged] = chain.from_iterable(workers.map(partial(_list, judge), pieces))
     else:
         found = judge(variants, map if on_worker else predictor.map)
@@ -434,6 +435,22 @@ def start(
         return ScoredAllele(alt, change)
 
     return (told(alt, change) for alt, change in examined)
+
+
+def _pieces(variants: Sequence[Variant], most: int, near: int) -> Iterator[list[Variant]]:
+    """Variants in order, as many together as a call of the models has, and up to `most` as long as
+    the next one lies within `near` bases, so that their frames share the reference."""
+    piece: list[Variant] = []
+    for v in variants:
+        if piece:
+            last = piece[-1]
+            apart = v.contig != last.contig or abs(v.start - last.start) > near
+            if len(piece) == most or (apart and len(piece) >= ROWS):
+                yield piece
+                piece = []
+        piece.append(v)
+    if piece:
+        yield piece
 
 
 def _judge(

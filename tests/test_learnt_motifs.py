@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from samvar.cli import main
 from samvar.errors import DatasetError, RecipeError
+from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.bundle import learnt_of
 from samvar.model.in_vivo import Bound, InVivo
-from samvar.model.sam import ACCEPTOR, DONOR, SAM, one_hot
+from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN, SAM, one_hot
 from samvar.training import likeness
 from samvar.training.card import card
 from samvar.training.checkpoint import load_run
@@ -23,13 +24,16 @@ from samvar.training.edits import FamilySampler, Site
 from samvar.training.effects import SubstitutionEffects
 from samvar.training.learnt import (
     SIDE,
+    BranchPointsTask,
     LearntMotifsTask,
-    LocalModel,
+    LocalBranchPoints,
+    LocalMotifs,
+    give_branch_points,
     give_learnt_motifs,
     load_local_model,
 )
 from samvar.training.likeness import consensus
-from samvar.training.recipe import MotifRecipe, TeachRecipe
+from samvar.training.recipe import BranchPointRecipe, MotifRecipe, TeachRecipe
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.teach import load_teacher, teach
 from samvar.training.yardstick import single_edits
@@ -146,7 +150,7 @@ def test_effects_are_of_unedited_windows(more):
 
 def local_model(reach):
     torch.manual_seed(3)
-    local = LocalModel(3, 8, 4, reach)
+    local = LocalMotifs(3, 8, 4, reach)
     torch.nn.init.normal_(local.effects.weight)
     local.learnt.sparse.threshold.fill_(0.3)
     return local.eval()
@@ -271,6 +275,134 @@ def test_a_run_of_motifs_resumes_and_a_model_starts_with_it(data, effects, tmp_p
     refused = CliRunner().invoke(main, [*am[:-1], str(tmp_path / "x"), "--learnt-motifs",
                                         str(tmp_path / "lssi")])  # fmt: skip
     assert refused.exit_code == 1 and "not motifs" in refused.output
+
+
+# ------------------------------------------------------------------------------ the branch points
+
+
+def branch_points(reach=200):
+    torch.manual_seed(4)
+    local = LocalBranchPoints(8, 12, reach)
+    torch.nn.init.normal_(local.effects.weight[0])
+    local.train().lssi.branch_density = 0.2
+    for _ in range(60):
+        local.count(torch.randint(0, 4, (4, 300)))
+    return local.eval()
+
+
+@pytest.mark.parametrize("distance", [-24, -16, -40])
+def test_a_branch_point_does_what_the_whole_sequence_says(distance):
+    local, reach = branch_points(), 200
+    at, site = 300, 300 - distance
+    codes = torch.randint(0, 4, (1, 700), dtype=torch.uint8)
+
+    def whole(base):
+        changed = codes.clone()
+        changed[0, at] = base
+        found = local.lssi(one_hot(changed))[:, 2:] - LSSI_FLOOR
+        first = site - LSSI_SPAN[ACCEPTOR][0] - reach  # scores begin at the 21st base
+        return local.effects(found[..., first : first + 2 * reach + 1])[0, :, 0]
+
+    assert (local.lssi(one_hot(codes))[:, 2] > LSSI_FLOOR).float().mean() > 0.1
+    window = codes[:, at - local.side : at + local.side + 1]
+    for kind in (ACCEPTOR, DONOR):
+        found = local(window, torch.tensor([distance]), torch.tensor([kind]))[0]
+        own = whole(int(codes[0, at]))
+        expected = torch.stack([whole(b) - own for b in range(4)])[:, kind - 1]
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+        assert bool(found.any()) == (kind == ACCEPTOR)
+
+
+def test_as_many_bases_as_wanted_are_branch_points(data, effects):  # noqa: F811
+    settings = BranchPointRecipe(
+        steps=60, channels=8, places=40, held_out=0.3, density_end=0.05, lr=1e-2, warmup=1
+    )
+    task = BranchPointsTask(data, settings, CPU, effects)
+    assert len(task.places.at) and (task.labels.site_kind[task.places.site] == ACCEPTOR).all()
+    distance = task._distance(task.places)
+    assert distance.min() == -60 and distance.max() == -16
+    optimizer = torch.optim.Adam(task.model.parameters(), settings.lr)
+    before = task.model.effects.weight.clone()
+    for step in range(settings.steps):
+        task.start_step(step)
+        task.model.train()
+        optimizer.zero_grad()
+        task.loss(step).backward()
+        optimizer.step()
+    moved = (task.model.effects.weight != before)[:, 0]
+    assert moved[0].equal(task.model.inside.bool()) and not moved[1].any()
+    x = one_hot(torch.from_numpy(task.labels.codes))
+    there = task.model.eval().lssi(x)[:, 2] > LSSI_FLOOR
+    assert 0.02 < there.float().mean() < 0.1
+
+
+def test_a_model_reads_given_branch_points_by_their_distance_alone():
+    model = toy.model(branch_point=True, effect_bumps=12, canonical=True, lssi_channels=8)
+    local = branch_points(model.config.attention_reach)
+    give_branch_points(model, local)
+    x = toy.sequence(1, 400, 0)
+    found = model.eval().detect(x)
+    assert (found.core[:, 2] > LSSI_FLOOR).any()
+    u = model.aggregator.embed(*found)
+    torch.testing.assert_close(u[:, 2], found.core[:, 2] - LSSI_FLOOR)
+    without = found._replace(core=found.core.clone())
+    without.core[:, 2] = LSSI_FLOOR
+    maps = model.aggregator.effects.weight
+    torch.testing.assert_close(maps[:, 2], local.effects.weight[:, 0])
+    assert not model.aggregate(found).equal(model.aggregate(without))
+    with torch.no_grad():
+        maps[:, 2] = 0
+    assert model.aggregate(found).equal(model.aggregate(without))
+
+
+@pytest.mark.parametrize(
+    "shape", [dict(branch_point=False), dict(effect_bumps=5), dict(lssi_channels=6)]
+)
+def test_branch_points_for_another_shape_are_refused(shape):
+    settings = dict(branch_point=True, effect_bumps=12, canonical=True, lssi_channels=8) | shape
+    model: SAM = toy.model(**settings)
+    with pytest.raises(RecipeError, match="8 channels and effect_bumps = 12"):
+        give_branch_points(model, branch_points(model.config.attention_reach))
+
+
+def test_a_run_of_branch_points_resumes_and_a_model_starts_with_it(data, effects, tmp_path):  # noqa: F811
+    packed = str(tmp_path / "data.npz")
+    data.save(packed)
+
+    def train(*args, code=0):
+        done = CliRunner().invoke(main, ["train", *map(str, args)])
+        assert done.exit_code == code, done.output
+        return done.output
+
+    def toml(name, text):
+        (tmp_path / f"{name}.toml").write_text(text)
+        return tmp_path / f"{name}.toml"
+
+    settings = toml("bp", "steps = 6\nwarmup = 1\nchannels = 8\nplaces = 40\nheld_out = 0.3\n"
+                    "density_end = 0.1\nvalidate_every = 3\ncheckpoint_every = 3\n")  # fmt: skip
+    args = ["branch-points", settings, "-d", packed, "--effects", effects]
+    train(*args, "-o", tmp_path / "once")
+    train(*args, "-o", tmp_path / "twice", "--minutes", 1e-9)
+    train(*args, "-o", tmp_path / "twice", "--resume")
+    once, twice = (load_local_model(str(tmp_path / name))[0] for name in ("once", "twice"))
+    assert all(torch.equal(v, twice.state_dict()[k]) for k, v in once.state_dict().items())
+    with pytest.raises(RecipeError, match="--branch-points"):
+        load_run(str(tmp_path / "once"))
+    sites = toml("lssi", "steps = 2\nchannels = 8\nsites = 8\ndecoys = 8\nothers = 8\n")
+    train("lssi", sites, "-d", packed, "-o", tmp_path / "lssi")
+    am = toml("am", "steps = 1\nwarmup = 1\nchannels = 8\nattention_dim = 4\nlstm_units = 4\n"
+              "stack_widths = [3, 3]\nbatch_bases = 600\nwindows = [200]\nvalidate_every = 1\n"
+              "branch_point = true\ncanonical = true\neffect_bumps = 12\nlr = 0.0\n"
+              "weight_decay = 0.0\n")  # fmt: skip
+    args = ["am", am, "-d", packed, "--lssi", tmp_path / "lssi"]
+    train(*args, "--branch-points", tmp_path / "once", "-o", tmp_path / "am")
+    model, about = load_run(str(tmp_path / "am"))
+    assert about["branch_points"]
+    torch.testing.assert_close(model.aggregator.effects.weight[:, 2], once.effects.weight[:, 0])
+    for key, value in once.lssi.branch_point.state_dict().items():
+        assert torch.equal(model.lssi.branch_point.state_dict()[key], value)
+    refused = [*args, "--branch-points", tmp_path / "lssi", "-o", tmp_path / "x"]
+    assert "not branch_points" in train(*refused, code=1)
 
 
 # ------------------------------------------------------------------------------------ the yardstick

@@ -8,11 +8,14 @@ import sys
 import time
 from functools import partial
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from samvar.annotate import ROWS, _pieces
 from samvar.cli import main
 from samvar.errors import GenomeError, SamvarError
+from samvar.genomics.variant import Variant
 from samvar.workers import Workers, can_fork
 
 from . import toy
@@ -177,3 +180,20 @@ def test_forks_precompute_what_one_thread_does(files, tmp_path):
         assert result.exit_code == 0, result.stderr
         written.append([r for r in gzip.open(out, "rt") if not r.startswith("##samvar_c")])
     assert written[0] == written[1] and len(written[0]) > 100
+
+
+def test_neighbours_are_scored_by_one_process():
+    def variants(*places):
+        empty = np.array([], np.uint8)
+        return [Variant(contig, start, empty, empty) for contig, start in places]
+
+    def sizes(most, *places):
+        pieces = list(_pieces(variants(*places), most, near=100))
+        assert [v.start for piece in pieces for v in piece] == [start for _, start in places]
+        return [len(piece) for piece in pieces]
+
+    near, apart = [("c", 100 * i) for i in range(30)], [("c", 101 * i) for i in range(30)]
+    assert sizes(20, *near) == [20, 10] and sizes(50, *near) == [30]
+    assert sizes(20, *apart) == [ROWS] * 3 + [30 - 3 * ROWS]
+    assert sizes(20, *near[:10], ("d", 990), ("d", 991)) == [10, 2]
+    assert sizes(20, *near[:3], ("d", 0)) == [4] and sizes(20) == []

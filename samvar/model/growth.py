@@ -75,10 +75,18 @@ def forget_branch_points(model: SAM) -> None:
         linear.append(aggregator.effects.weight)
     for weight in linear:
         weight[:, :branch] += share.view(-1, *[1] * (weight.dim() - 2)) * weight[:, branch, None]
-        weight[:, branch] = 0
-    aggregator.second.enter.weight[:, branch] = 0
-    mix[branch], mix[:, branch] = 0, 0
+    read_nothing_of(model, branch)
     mix[branch, branch] = -LSSI_FLOOR
+
+
+@torch.no_grad()
+def read_nothing_of(model: SAM, core: int) -> None:
+    """Have nothing read the channel of a core model, nor mix it with another."""
+    for name, weight in model.named_parameters():
+        if name in READERS and "attention" not in name:  # which reads what the first stack makes
+            weight[:, core] = 0
+    mix = model.aggregator.lssi_in.weight
+    mix[core], mix[:, core] = 0, 0
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -174,7 +174,7 @@ class Predictor:
         (wide,) = self._read([[d.widened(window)] for d in scored.detected])
         return wide
 
-    @property
+    @cached_property
     def _mixed(self) -> bool:
         """Whether a call may have any windows in any number, and no digit depends on which."""
         alone_as_among_others = partial(_alone_as_among_others, self.bundle.flank)
@@ -201,7 +201,8 @@ class Predictor:
             yield group
 
     def _exact_of(self, group: list[list[Window]]) -> list[list[ScoredWindow]]:
-        """The windows of each allele, as many together as may be."""
+        """The windows of each allele, as many together as may be. They are told apart by identity:
+        two may be alike."""
         some, n = [w for own in group for w in own if self._fits(w)], self._rows
         scored = {s.window: s for i in range(0, len(some), n) for s in self._call(some[i : i + n])}
         return [[scored[w] if w in scored else self.exact(w) for w in own] for own in group]

@@ -138,8 +138,12 @@ def load_run(
     folder: str, kind: str | None = None, unfinished: bool = False
 ) -> tuple[SAM | LSSI, dict]:
     """(model in evaluation mode, its description) of a run as `read_run` has it. Raises
-    RecipeError, too, where it is one of learnt motifs alone, or of a cnn."""
+    RecipeError, too, where it is one of learnt motifs or branch points alone, or of a cnn."""
     description, state = read_run(folder, kind, unfinished)
+    if description["kind"] == "branch_points":
+        raise RecipeError(
+            f"{folder} is a run of branch points alone: `train am --branch-points` takes it"
+        )
     if description["kind"] == "motifs":
         raise RecipeError(f"{folder} is a run of motifs alone: `train am --learnt-motifs` takes it")
     if description["kind"] == "cnn":

@@ -214,27 +214,53 @@ class NfmRecipe(Recipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MotifRecipe(Recipe):
-    """`samvar train motifs`: motifs without a protein, learnt from a teacher's effects."""
+class EffectsRecipe(Recipe):
+    """What is learnt from a teacher's effects: sites, and what each does by its distance."""
 
-    motifs: int = 12
-    channels: int = 64  # width of their network
-    bumps: int = 12  # of the RNA maps, as `effect_bumps` of the model that takes the motifs
-    places: int = 700  # substituted bases a step, each read with one splice site
-    near: int = 60  # bases from the site within which they are drawn most often
+    density_end: float  # share of bases with a site
     density_start: float = 0.2
-    density_end: float = 0.02
     density_until: float = 0.5  # share of the steps after which density_end is reached
+    channels: int = 64  # width of the network that finds sites
+    bumps: int = 12  # of the RNA maps, as `effect_bumps` of the model that takes the sites
+    places: int = 700  # substituted bases a step, each read with one splice site
     held_out: float = 0.05  # share of the windows that are validated on
 
     def __post_init__(self):
         super().__post_init__()
-        at_least(self, 1, "motifs", "channels", "places", "near")
+        at_least(self, 1, "channels", "places")
         at_least(self, 2, "bumps")
         if not 0 < self.density_end <= self.density_start <= 1:
             raise RecipeError("0 < density_end <= density_start <= 1 must hold")
         if not (0 <= self.density_until <= 1 and 0 < self.held_out < 1):
             raise RecipeError("density_until and held_out must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotifRecipe(EffectsRecipe):
+    """`samvar train motifs`: motifs without a protein. Densities are each motif's."""
+
+    density_end: float = 0.02
+    motifs: int = 12
+    near: int = 60  # bases from the site within which they are drawn most often
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "motifs", "near")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchPointRecipe(EffectsRecipe):
+    """`samvar train branch-points`. `channels`: of its core sites, as in the model that takes
+    them."""
+
+    density_end: float = 0.012
+    channels: int = 100
+    places: int = 256
+    windows: int = 12  # a step, in which sites are counted
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least(self, 1, "windows")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,13 @@ from .checkpoint import core_sites, load_start, save_run, sha256_of
 from .dataset import IGNORE, TRAIN, VALIDATION, Dataset
 from .distil import change_error, core_excess, divergence
 from .evaluate import score
-from .learnt import give_learnt_motifs, load_local_model
+from .learnt import (
+    LocalBranchPoints,
+    LocalMotifs,
+    give_branch_points,
+    give_learnt_motifs,
+    load_local_model,
+)
 from .loop import from_first_rank
 from .recipe import SamRecipe, between
 from .sampling import Augmentation, Mixture, WindowSampler
@@ -73,7 +79,8 @@ class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
     `lssi` is given, `soft_labels` a folder of `samvar train teach`, `learnt_motifs` one of `samvar
-    train motifs`, `bound` a file of `samvar train bound`."""
+    train motifs`, `branch_points` one of `samvar train branch-points`, `bound` a file of `samvar
+    train bound`."""
 
     def __init__(
         self,
@@ -87,22 +94,23 @@ class SamTask:
         fresh: bool = True,
         soft_labels: str | None = None,
         learnt_motifs: str | None = None,
+        branch_points: str | None = None,
         bound: str | None = None,
     ):
         torch.manual_seed(recipe.seed)  # for the weights of every model made from here on
         _check(data, recipe, soft_labels)
         _check_bound(kind, recipe, bound)
         self.data, self.recipe, self.device, self.rank = data, recipe, device, rank
-        if recipe.aggregator_alone and (not start_from or lssi or learnt_motifs):
+        if recipe.aggregator_alone and (not start_from or lssi or learnt_motifs or branch_points):
             raise RecipeError(
                 "aggregator_alone needs --start-from, whose bottleneck it reads as it is: without "
-                "--lssi and --learnt-motifs"
+                "--lssi, --learnt-motifs and --branch-points"
             )
         start = Start.load(start_from, lssi)
         self.started_from = start.about
         config = _config(kind, recipe, start.core.channels)
         self.model: SAM = SAM(config, _fixed_motifs(data)).to(device)
-        self._take_core(start.core, fresh)
+        self._take_core(start.core, guess=fresh and not branch_points)
         self.soft = soft_labels and SoftLabelSampler(
             soft_labels,
             recipe.soft_families,
@@ -139,20 +147,24 @@ class SamTask:
         if start.source and fresh:
             self._start_from(start.source)
         if learnt_motifs:
-            local, self.identity["learnt_motifs"] = load_local_model(learnt_motifs)
-            give_learnt_motifs(self.model, local)
+            motifs, self.identity["learnt_motifs"] = load_local_model(learnt_motifs, LocalMotifs)
+            give_learnt_motifs(self.model, motifs)
+        if branch_points:
+            points, digest = load_local_model(branch_points, LocalBranchPoints)
+            self.identity["branch_points"] = digest
+            give_branch_points(self.model, points)
         if recipe.branch_points_alone:
             self._keep_all_but_branch_points()
         if recipe.aggregator_alone:
             self.model.requires_grad_(False).aggregator.requires_grad_(True)
 
-    def _take_core(self, core: LSSI, fresh: bool) -> None:
+    def _take_core(self, core: LSSI, guess: bool) -> None:
         """The core sites of another model. A core without branch points, or that finds none, gets
-        a first guess of them, unless a checkpoint follows (`fresh`)."""
+        a first guess of them, unless others follow."""
         own, recipe = self.model.lssi, self.recipe
         own.load_state_dict(core.state_dict(), strict=False)
         own.requires_grad_(recipe.train_core)
-        if fresh and recipe.branch_point and not self._finds_branch_points(core):
+        if guess and recipe.branch_point and not self._finds_branch_points(core):
             own.branch_density = recipe.branch_density_start
             own.branch_point.requires_grad_(True)
             guess_branch_points(own, self.data, self.device, recipe.seed)

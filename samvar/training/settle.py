@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 from tqdm import tqdm
 
-from ..model.sam import SAM, Norm, one_hot
+from ..model.sam import SAM, one_hot
 from .dataset import TRAIN, Dataset
 from .recipe import SamRecipe
 from .sampling import Mixture, WindowSampler
@@ -34,7 +34,8 @@ def settle(
     mixture = Mixture(recipe.batch_bases, recipe.windows, recipe.site_share)
     sampler = WindowSampler(data, TRAIN, model.config.reach, mixture, recipe.seed, rank)
     was_training, part = model.training, part or model
-    seen: dict[Norm, list[torch.Tensor]] = {m: [] for m in part.modules() if isinstance(m, Norm)}
+    norms = [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
+    seen: dict[nn.BatchNorm2d, list[torch.Tensor]] = {norm: [] for norm in norms}
     model.eval()
     part.train()
     momentum = {norm: norm.momentum for norm in seen}
@@ -44,10 +45,16 @@ def settle(
         codes, _ = sampler.batch(step)
         model(one_hot(torch.from_numpy(codes).to(device)))
         for norm, batches in seen.items():
-            batches.append(torch.stack([norm.running_mean, norm.running_var]))
+            batches.append(torch.stack(_statistics(norm)))
     for norm, batches in seen.items():
-        norm.running_mean[:], norm.running_var[:] = (
-            torch.stack(batches).sort(0).values[(len(batches) - 1) // 2]
-        )
+        median = torch.stack(batches).sort(0).values[(len(batches) - 1) // 2]
+        for kept, value in zip(_statistics(norm), median):
+            kept.copy_(value)
         norm.momentum = momentum[norm]
     model.train(was_training)
+
+
+def _statistics(norm: nn.BatchNorm2d) -> list[torch.Tensor]:
+    mean, var = norm.running_mean, norm.running_var
+    assert mean is not None and var is not None
+    return [mean, var]

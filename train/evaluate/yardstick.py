@@ -7,7 +7,8 @@ SOFT_LABELS is a folder of `samvar train teach` made by train/teach/yardstick.to
 only. Of each bundle (NAME, NAME:fm) or run (its folder): Spearman's correlation and R2 of the
 change in log-odds of splice sites, by region of the edit, with 95 % intervals over exons; the
 divergence from the teacher; bases with a core score; density of motif sites; bits a base. Of a run
-of `samvar train motifs` the changes alone, which are those of its motifs and RNA maps. --effects,
+of `samvar train motifs` or `branch-points` the changes alone, which are those of its sites and RNA
+maps. --effects,
 made by train/teach/yardstick-effects.toml: the teacher's own gradients, as if they were a model.
 """
 
@@ -23,27 +24,27 @@ from samvar.model.bundle import load_bundle
 from samvar.model.sam import SAM
 from samvar.training.checkpoint import load_run, read_run
 from samvar.training.effects import SubstitutionEffects
-from samvar.training.learnt import SIDE, load_local_model
+from samvar.training.learnt import LOCAL_MODELS, load_local_model
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.yardstick import SingleEdit, changes_said, yardstick
 
 CPU = torch.device("cpu")
 
 
-def is_of_motifs(place: str) -> bool:
-    """Whether a folder is a run of `samvar train motifs`."""
+def is_local(place: str) -> bool:
+    """Whether a folder is a run of `samvar train motifs` or `branch-points`."""
     is_run = os.path.exists(os.path.join(place, "model.json"))
-    return is_run and read_run(place, unfinished=True)[0]["kind"] == "motifs"
+    return is_run and read_run(place, unfinished=True)[0]["kind"] in LOCAL_MODELS
 
 
-def motifs_alone(place: str, labels: SoftLabels, families: int | None) -> dict:
-    """What learnt motifs say by themselves, and how often they have a site."""
+def sites_alone(place: str, labels: SoftLabels, families: int | None) -> dict:
+    """What learnt motifs, or branch points, say by themselves."""
     local = load_local_model(place)[0].eval()
 
     @torch.no_grad()
     def say(plain: int, edit: SingleEdit) -> float:
         at = labels.left + edit.at
-        window = labels.codes[plain][None, at - 2 * SIDE : at + 2 * SIDE + 1]
+        window = labels.codes[plain][None, at - local.side : at + local.side + 1]
         where = torch.tensor([edit.at - edit.site]), torch.tensor([edit.kind])
         return float(local(torch.from_numpy(window), *where)[0, edit.base])
 
@@ -94,8 +95,8 @@ def main() -> None:
     labels = SoftLabels.load_folder(args.labels)
     found = {}
     for place in args.places:
-        if is_of_motifs(place):
-            result = motifs_alone(place, labels, args.families)
+        if is_local(place):
+            result = sites_alone(place, labels, args.families)
         else:
             result = yardstick(models_of(place), labels, CPU, args.families)
         tell(place, result)

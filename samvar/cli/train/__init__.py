@@ -13,6 +13,7 @@ COMMANDS = {
     "cnn": "samvar.cli.train.cnn",
     "teach": "samvar.cli.train.teach",
     "motifs": "samvar.cli.train.motifs",
+    "branch-points": "samvar.cli.train.motifs",
     "bound": "samvar.cli.train.bound",
     "am": "samvar.cli.train.sam",
     "binding": "samvar.cli.train.binding",

@@ -1,4 +1,4 @@
-"""`samvar train motifs`."""
+"""`samvar train motifs` and `samvar train branch-points`."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import click
 
 from .options import run_training, training_options
 
-
-@click.command()
-@click.option(
+effects_option = click.option(
     "--effects",
     required=True,
     metavar="FOLDER",
     help="What a teacher says of substitutions, by `samvar train teach` with effects = true.",
 )
+
+
+@click.command()
+@effects_option
 @training_options
 def motifs(**options) -> None:
     """Learn motifs that have no protein, from a teacher's effects.
@@ -22,3 +24,15 @@ def motifs(**options) -> None:
     --learnt-motifs` starts with what comes out.
     """
     run_training("motifs", **options)
+
+
+@click.command()
+@effects_option
+@training_options
+def branch_points(**options) -> None:
+    """Learn branch points from a teacher's effects on acceptors.
+
+    RECIPE is a TOML file of settings; see train/teach/ for examples. `samvar train am
+    --branch-points` starts with what comes out.
+    """
+    run_training("branch_points", **options)

@@ -111,22 +111,31 @@ def run_training(
     from ...training.checkpoint import Checkpoint
     from ...training.cnn import CnnTask
     from ...training.dataset import Dataset
-    from ...training.learnt import LearntMotifsTask
+    from ...training.learnt import BranchPointsTask, LearntMotifsTask
     from ...training.loop import Task, ranks, train
     from ...training.lssi import LssiTask
-    from ...training.recipe import CnnRecipe, LssiRecipe, MotifRecipe, SamRecipe, load_recipe
+    from ...training.recipe import (
+        BranchPointRecipe,
+        CnnRecipe,
+        LssiRecipe,
+        MotifRecipe,
+        SamRecipe,
+        load_recipe,
+    )
     from ...training.sam import SamTask
 
     if deterministic:
         use_deterministic()
     check_folder_writable(output)
-    settings: LssiRecipe | CnnRecipe | MotifRecipe | SamRecipe
+    settings: LssiRecipe | CnnRecipe | MotifRecipe | BranchPointRecipe | SamRecipe
     if kind == "lssi":
         settings = load_recipe(recipe, LssiRecipe)
     elif kind == "cnn":
         settings = load_recipe(recipe, CnnRecipe)
     elif kind == "motifs":
         settings = load_recipe(recipe, MotifRecipe)
+    elif kind == "branch_points":
+        settings = load_recipe(recipe, BranchPointRecipe)
     else:
         settings = load_recipe(recipe, SamRecipe)
     packed = Dataset.load(data)
@@ -142,6 +151,8 @@ def run_training(
             task = CnnTask(packed, settings, where, rank=rank)
         elif isinstance(settings, MotifRecipe):
             task = LearntMotifsTask(packed, settings, where, rank=rank, **more)
+        elif isinstance(settings, BranchPointRecipe):
+            task = BranchPointsTask(packed, settings, where, rank=rank, **more)
         else:
             task = SamTask(kind, packed, settings, where, rank=rank, fresh=fresh, **more)
         train(task, settings, output, where, resume, minutes, say)

@@ -50,6 +50,11 @@ def fm(**options) -> None:
     help="Start with the motifs of this finished run of `samvar train motifs`.",
 )
 @click.option(
+    "--branch-points",
+    metavar="FOLDER",
+    help="Start with the branch points of this finished run of `samvar train branch-points`.",
+)
+@click.option(
     "--bound",
     metavar="FILE",
     help="Learn from these bins of `samvar train bound` where motifs are bound in cells, too.",
