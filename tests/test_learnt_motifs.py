@@ -315,7 +315,7 @@ def test_a_branch_point_does_what_the_whole_sequence_says(distance):
 
 def test_as_many_bases_as_wanted_are_branch_points(data, effects):  # noqa: F811
     settings = BranchPointRecipe(
-        steps=60, channels=8, places=40, held_out=0.3, density_end=0.05, lr=1e-2, warmup=1
+        steps=60, channels=8, places=40, held_out=0.3, density_end=0.05, lr=1e-3, warmup=1
     )
     task = BranchPointsTask(data, settings, CPU, effects)
     assert len(task.places.at) and (task.labels.site_kind[task.places.site] == ACCEPTOR).all()

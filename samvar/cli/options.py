@@ -185,7 +185,9 @@ class LazyGroup(click.Group):
         return list(self._modules)
 
     def get_command(self, ctx, name: str) -> click.Command | None:
-        return getattr(import_module(self._modules[name]), name) if name in self._modules else None
+        if name not in self._modules:
+            return None
+        return getattr(import_module(self._modules[name]), name.replace("-", "_"))
 
 
 class NumberRange(click.FloatRange):

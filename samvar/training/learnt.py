@@ -121,6 +121,9 @@ class LocalBranchPoints(LocalModel):
         self.effects.weight.register_hook(lambda grad: grad * self.inside)
         with torch.no_grad():
             self.effects.weight.mul_(self.inside)
+        for layer in self.lssi.branch_point.modules():
+            if isinstance(layer, nn.Conv2d):  # else all scores are but one at the start
+                nn.init.kaiming_normal_(layer.weight)
 
     def sites(self, x):
         last = LSSI_SPAN[BRANCH_POINT][0]
