@@ -10,6 +10,7 @@ import os
 import pickle
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -31,9 +32,10 @@ def can_fork() -> bool:
 
 
 class Workers:
-    """`n` forks of this process. Each calls `begin` at first, then functions that are pickled, as
-    partial ones of modules are, with results that are, but for the objects of `shared`, which are
-    sent as their places in it: what a result has of them is the very object of this process.
+    """`n` forks of this process. Each calls `begin` before its first work, then functions that are
+    pickled, as partial ones of modules are, with results that are, but for the objects of `shared`,
+    which are sent as their places in it: what a result has of them is the very object of this
+    process.
 
     To be made by the main thread, before output is written and other threads are at work; as a
     context manager it ends the forks. They end with this process, too, however that ends. Raises
@@ -84,7 +86,7 @@ class Workers:
         fork = self._idle.get()
         try:
             fork.send_bytes(self._shared.dumps(function))
-            done, result = self._shared.loads(fork.recv_bytes())
+            answer = fork.recv_bytes()
         except (EOFError, OSError) as e:
             raise SamvarError(
                 "a process that scores was ended from outside, most likely for want of memory: "
@@ -92,9 +94,17 @@ class Workers:
             ) from e
         finally:
             self._idle.put(fork)
-        if done:
-            return result
-        raise result
+        error, result = self._shared.loads(answer)
+        if error:
+            raise error from InFork(result)
+        return result
+
+
+class InFork(Exception):
+    """Where in a fork an error was raised: its traceback."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
 
 
 class _Shared:
@@ -126,11 +136,23 @@ def _work(asked: Connection, shared: _Shared, begin: Callable[[], None], parent:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         return
-    begin()
+    begun = False
     while True:
         function = shared.loads(asked.recv_bytes())
         try:
-            answer = True, function()
+            if not begun:
+                begin()
+                begun = True
+            answer = shared.dumps((None, function()))
         except Exception as e:
-            answer = False, e
-        asked.send_bytes(shared.dumps(answer))
+            answer = shared.dumps((_sendable(e), traceback.format_exc()))
+        asked.send_bytes(answer)
+
+
+def _sendable(error: Exception) -> Exception:
+    """An error as it is, where it can be pickled, else what it says."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error

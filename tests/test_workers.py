@@ -38,6 +38,21 @@ def faulty(text):
     raise GenomeError(text)
 
 
+class Odd(Exception):
+    """Pickled, it can't be made again."""
+
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def odd():
+    raise Odd("this", "that")
+
+
+def unsendable():
+    return lambda: None
+
+
 def end(number):
     os.kill(os.getpid(), number)
 
@@ -93,6 +108,25 @@ def test_an_error_is_raised_here():
         with pytest.raises(GenomeError, match="no such contig"):
             workers.submit(partial(faulty, "no such contig")).result()
         assert workers.submit(partial(slowly, 0)).result()
+
+
+@pytest.mark.parametrize(
+    "function, said",
+    [(odd, "Odd: this and that"), (unsendable, "pickle"), (partial(int, "x"), "invalid literal")],
+)
+def test_other_errors_say_where_they_come_from(function, said):
+    with Workers(1, [], int) as workers:
+        with pytest.raises(Exception, match=said) as caught:
+            workers.submit(function).result()
+        assert "in _work" in str(caught.value.__cause__)
+        assert workers.submit(partial(slowly, 0)).result()
+
+
+def test_one_that_cannot_begin_says_so():
+    with Workers(1, [], partial(faulty, "no FASTA")) as workers:
+        for _ in range(2):
+            with pytest.raises(GenomeError, match="no FASTA"):
+                workers.submit(partial(slowly, 0)).result()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
