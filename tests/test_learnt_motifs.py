@@ -182,6 +182,17 @@ def test_a_substitution_does_what_the_whole_sequence_says(kind, distance):
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def fit(task):
+    """All steps of its recipe, at its learning rate."""
+    optimizer = torch.optim.Adam(task.model.parameters(), task.recipe.lr)
+    for step in range(task.recipe.steps):
+        task.start_step(step)
+        task.model.train()
+        optimizer.zero_grad()
+        task.loss(step).backward()
+        optimizer.step()
+
+
 def test_effects_of_a_known_kind_are_learnt(data, effects):  # noqa: F811
     """The toy teacher likes purines among the 20 bases of an exon's end, and most bases of the
     windows have no effect: motifs that see purines come to rank those that have one."""
@@ -190,13 +201,7 @@ def test_effects_of_a_known_kind_are_learnt(data, effects):  # noqa: F811
     )
     task = LearntMotifsTask(data, settings, CPU, effects)
     before = task.validate(0)["spearman"]
-    optimizer = torch.optim.Adam(task.model.parameters(), settings.lr)
-    for step in range(settings.steps):
-        task.start_step(step)
-        task.model.train()
-        optimizer.zero_grad()
-        task.loss(step).backward()
-        optimizer.step()
+    fit(task)
     after = task.validate(settings.steps)["spearman"]
     assert after > 0.2 > 0.1 > abs(before)
 
@@ -321,14 +326,8 @@ def test_as_many_bases_as_wanted_are_branch_points(data, effects):  # noqa: F811
     assert len(task.places.at) and (task.labels.site_kind[task.places.site] == ACCEPTOR).all()
     distance = task._distance(task.places)
     assert distance.min() == -60 and distance.max() == -16
-    optimizer = torch.optim.Adam(task.model.parameters(), settings.lr)
     before = task.model.effects.weight.clone()
-    for step in range(settings.steps):
-        task.start_step(step)
-        task.model.train()
-        optimizer.zero_grad()
-        task.loss(step).backward()
-        optimizer.step()
+    fit(task)
     moved = (task.model.effects.weight != before)[:, 0]
     assert moved[0].equal(task.model.inside.bool()) and not moved[1].any()
     x = one_hot(torch.from_numpy(task.labels.codes))
