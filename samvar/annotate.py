@@ -279,11 +279,10 @@ def start_chunks(
 ) -> Iterator[tuple[list[Record], Iterator[ScoredAllele]]]:
     """(records, all their ALTs in order): the workers score a chunk from when it is made."""
     compared: Counter = Counter()
-    size = max(CHUNK, 2 * PIECE * workers.n) if workers else CHUNK
     in_header = set(reader.contigs)
     header_fits = any(map(genome.contig, in_header))
     known, strange = False, Counter[str]()
-    for records in chunks(reader, size):
+    for records in chunks(reader, CHUNK):
         changes = [
             [examine(genome, annotation, a, options) for a in alleles_of(r)] for r in records
         ]
@@ -477,8 +476,9 @@ def _list(judge: Callable[[Sequence[Variant]], Iterator[Judged]], variants: Sequ
 def forked(
     genome: Genome, annotation: Annotation, predictor: Predictor, options: Options, n: int
 ) -> Workers | None:
-    """`n` processes that score, to be closed; None for one, on a GPU, and where there are no forks:
-    the predictor's threads are to score then. See `Workers` for when they can be made."""
+    """`n` processes that score with these options, to be closed; None for one, on a GPU, and where
+    there can be no forks: the predictor's threads are to score then. See `Workers` for when they
+    can be made."""
     if n < 2 or predictor.batches or not can_fork():
         return None
     genes = annotation.of_chosen_transcripts() if options.transcript_extent else annotation

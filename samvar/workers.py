@@ -11,53 +11,74 @@ import pickle
 import signal
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from .errors import SamvarError
 
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
+ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP  # signals that end a run
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
 def can_fork() -> bool:
-    """Whether this system has processes fork safely, and end with their parent: Linux."""
-    return sys.platform == "linux"
+    """Whether this process may have forks, and these are safe here: on Linux."""
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
+
+
+class Fork(NamedTuple):
+    process: ForkProcess
+    pipe: Connection
 
 
 class Workers:
-    """`n` forks of this process. Each calls `begin` before its first work, then functions that are
-    pickled, as partial ones of modules are, with results that are, but for the objects of `shared`,
-    which are sent as their places in it: what a result has of them is the very object of this
-    process.
+    """`n` forks of this process. Each calls `begin` at first, then functions that are pickled, as
+    partial ones of modules are, with results that are, but for the objects of `shared`, which are
+    sent as their places in it: what a result has of them is the very object of this process.
 
     To be made by the main thread, before output is written and other threads are at work; as a
     context manager it ends the forks. They end with this process, too, however that ends. Raises
-    SamvarError where one of them ends by itself.
+    SamvarError where there can't be so many, where one of them ends by itself, and where work is
+    asked for once they are closed.
     """
 
     def __init__(self, n: int, shared: Sequence[object], begin: Callable[[], None]):
         self.n = n
         self._shared = _Shared(shared)
-        self._idle: SimpleQueue[Connection] = SimpleQueue()
-        self._forks = []
-        context = multiprocessing.get_context("fork")
-        for _ in range(n):
-            here, there = context.Pipe()
-            fork = context.Process(
-                target=_work, args=(there, self._shared, begin, os.getpid()), daemon=True
-            )
-            fork.start()
-            there.close()
-            self._forks.append(fork)
-            self._idle.put(here)
+        self._idle: SimpleQueue[Fork] = SimpleQueue()
+        self._forks: list[Fork] = []
         self._askers = ThreadPoolExecutor(n, "samvar-asker")
+        self._closed = False
+        try:
+            with _held_back(ENDING):
+                for _ in range(n):
+                    self._forks.append(self._fork(begin))
+                    self._idle.put(self._forks[-1])
+        except BaseException as e:
+            self.close()
+            if isinstance(e, OSError):
+                few = f"there can be no {n} processes ({e}): give fewer --threads"
+                raise SamvarError(few) from e
+            raise
+
+    def _fork(self, begin: Callable[[], None]) -> Fork:
+        context = multiprocessing.get_context("fork")
+        here, there = context.Pipe()
+        not_its_own = [here, *(fork.pipe for fork in self._forks)]
+        args = there, not_its_own, self._shared, begin, os.getpid()
+        process = context.Process(target=_work, args=args, daemon=True)
+        process.start()
+        there.close()
+        return Fork(process, here)
 
     def __enter__(self) -> Workers:
         return self
@@ -67,37 +88,63 @@ class Workers:
 
     def close(self) -> None:
         """End the forks; what they have not done is dropped."""
+        self._closed = True
         for fork in self._forks:
-            fork.kill()  # a fork that ends by itself would write what this one has in its buffers
+            fork.process.kill()  # by itself it would write what this one has in its buffers
         self._askers.shutdown(cancel_futures=True)
         for fork in self._forks:
-            fork.join()
+            fork.process.join()
 
     def submit(self, function: Callable[[], R]) -> Future[R]:
         """Have a fork call a function."""
+        if self._closed:
+            raise SamvarError("the processes are closed, and work no more")
         return self._askers.submit(self._ask, function)
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """function(item) of every item, in order, from the forks, which start at once."""
-        answers = [self.submit(partial(function, item)) for item in items]
-        return (answer.result() for answer in answers)
+        answers = deque([self.submit(partial(function, item)) for item in items])
+
+        def results() -> Iterator[R]:
+            while answers:
+                yield answers.popleft().result()  # what is taken is kept no longer
+
+        return results()
 
     def _ask(self, function: Callable[[], R]) -> R:
         fork = self._idle.get()
         try:
-            fork.send_bytes(self._shared.dumps(function))
-            answer = fork.recv_bytes()
+            fork.pipe.send_bytes(self._shared.dumps(function))
+            answer = fork.pipe.recv_bytes()
         except (EOFError, OSError) as e:
-            raise SamvarError(
-                "a process that scores was ended from outside, most likely for want of memory: "
-                "give fewer --threads"
-            ) from e
+            raise SamvarError(_ended(fork.process)) from e
         finally:
             self._idle.put(fork)
         error, result = self._shared.loads(answer)
-        if error:
+        if error is not None:
             raise error from InFork(result)
         return result
+
+
+def _ended(process: ForkProcess) -> str:
+    """What to say of a fork that has gone."""
+    process.join(1)
+    code = process.exitcode
+    if code == -signal.SIGKILL:
+        return (
+            "a process that scores was killed, most likely for want of memory: give fewer --threads"
+        )
+    return f"a process that scores ended by itself (exit code {code})"
+
+
+@contextmanager
+def _held_back(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Signals wait: what a handler raises while Python forks would be lost."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class InFork(Exception):
@@ -116,37 +163,67 @@ class _Shared:
 
     def dumps(self, value: object) -> bytes:
         stream = io.BytesIO()
-        pickler = pickle.Pickler(stream, pickle.HIGHEST_PROTOCOL)
-        pickler.persistent_id = self._place  # type: ignore[method-assign]
-        pickler.dump(value)
+        _Pickler(stream, self._places).dump(value)
         return stream.getvalue()
 
     def loads(self, data: bytes):
-        unpickler = pickle.Unpickler(io.BytesIO(data))
-        unpickler.persistent_load = self._objects.__getitem__  # type: ignore[method-assign]
-        return unpickler.load()
+        return _Unpickler(io.BytesIO(data), self._objects).load()
 
-    def _place(self, value: object) -> int | None:
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, stream: io.BytesIO, places: dict[int, int]):
+        super().__init__(stream, pickle.HIGHEST_PROTOCOL)
+        self._places = places
+
+    def persistent_id(self, value: object) -> int | None:
         return self._places.get(id(value))
 
 
-def _work(asked: Connection, shared: _Shared, begin: Callable[[], None], parent: int) -> None:
-    """Of a fork: answer until it is ended."""
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: io.BytesIO, objects: Sequence[object]):
+        super().__init__(stream)
+        self._objects = objects
+
+    def persistent_load(self, place: int) -> object:
+        return self._objects[place]
+
+
+def _work(
+    asked: Connection,
+    not_its_own: Sequence[Connection],
+    shared: _Shared,
+    begin: Callable[[], None],
+    parent: int,
+) -> None:
+    """Of a fork: answer until it is ended, or nobody is left to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends its forks
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for pipe in not_its_own:
+        pipe.close()
     if os.getppid() != parent:
         return
-    begun = False
+    try:
+        begin()
+        failed = None
+    except Exception as e:
+        failed = shared.dumps((_sendable(e), traceback.format_exc()))
     while True:
-        function = shared.loads(asked.recv_bytes())
         try:
-            if not begun:
-                begin()
-                begun = True
-            answer = shared.dumps((None, function()))
-        except Exception as e:
-            answer = shared.dumps((_sendable(e), traceback.format_exc()))
-        asked.send_bytes(answer)
+            function = shared.loads(asked.recv_bytes())
+            asked.send_bytes(failed or _answer(shared, function))
+        except (EOFError, BrokenPipeError):
+            return
+
+
+def _answer(shared: _Shared, function: Callable[[], object]) -> bytes:
+    """(None, result), or (error, its traceback)."""
+    try:
+        return shared.dumps((None, function()))
+    except Exception as e:
+        return shared.dumps((_sendable(e), traceback.format_exc()))
 
 
 def _sendable(error: Exception) -> Exception:

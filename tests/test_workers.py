@@ -1,6 +1,7 @@
 """Forks that score: what they send back, how they end, and that no digit depends on them."""
 
 import gzip
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,12 +11,17 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
-from samvar.annotate import ROWS, _pieces
+from samvar.annotate import ROWS, Options, _pieces, forked
 from samvar.cli import main
 from samvar.errors import GenomeError, SamvarError
+from samvar.formats.annotation import load_annotation
+from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Variant
+from samvar.model.bundle import load_bundle
+from samvar.scoring.predictor import Predictor
 from samvar.workers import Workers, can_fork
 
 from . import toy
@@ -118,7 +124,7 @@ def test_other_errors_say_where_they_come_from(function, said):
     with Workers(1, [], int) as workers:
         with pytest.raises(Exception, match=said) as caught:
             workers.submit(function).result()
-        assert "in _work" in str(caught.value.__cause__)
+        assert "in _answer" in str(caught.value.__cause__)
         assert workers.submit(partial(slowly, 0)).result()
 
 
@@ -129,11 +135,77 @@ def test_one_that_cannot_begin_says_so():
                 workers.submit(partial(slowly, 0)).result()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_one_that_is_killed_is_told(number):
+@pytest.mark.parametrize(
+    "number, said", [(signal.SIGKILL, "give fewer --threads"), (signal.SIGTERM, "exit code -15")]
+)
+def test_one_that_is_killed_is_told(number, said):
     with Workers(1, [], int) as workers:
-        with pytest.raises(SamvarError, match="--threads"):
+        with pytest.raises(SamvarError, match=said):
             workers.submit(partial(end, number)).result()
+    with pytest.raises(SamvarError, match="closed"):
+        workers.submit(partial(slowly, 0))
+
+
+def test_ctrl_c_is_left_to_the_parent():
+    with Workers(1, [], int) as workers:
+        pid = workers.submit(partial(slowly, 0)).result()
+        os.kill(pid, signal.SIGINT)
+        assert workers.submit(partial(slowly, 0)).result() == pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_there_are_forks_made_is_not_lost(number, monkeypatch):
+    class Stop(Exception):
+        pass
+
+    def stop(*_):
+        raise Stop
+
+    before = signal.signal(number, stop)
+    made, fork = [], os.fork
+
+    def signalled():
+        if len(made) == 1:
+            os.kill(os.getpid(), number)
+        made.append(fork())
+        return made[-1]
+
+    monkeypatch.setattr("os.fork", signalled)
+    try:
+        with pytest.raises(Stop):
+            Workers(3, [], int)
+    finally:
+        signal.signal(number, before)
+    assert len(made) == 3 and gone(made)
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_too_many_are_told_and_none_is_left(monkeypatch):
+    made, fork = [], os.fork
+
+    def scarce():
+        if len(made) == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        made.append(fork())
+        return made[-1]
+
+    monkeypatch.setattr("os.fork", scarce)
+    with pytest.raises(SamvarError, match="no 3 processes .*: give fewer --threads"):
+        Workers(3, [], int)
+    assert gone(made)
+
+
+def test_a_genome_that_has_changed_is_not_read_on(tmp_path):
+    path = toy.fasta(tmp_path / "g.fa", c=BASES)
+    genome = Genome(path)
+    genome.reopen()
+    assert genome.codes("c", 0, 3000).size == 3000
+    os.replace(toy.fasta(tmp_path / "h.fa", c=BASES[::-1]), path)
+    with pytest.raises(GenomeError, match="has changed"):
+        genome.reopen()
+    os.remove(path)
+    with pytest.raises(GenomeError, match="once more"):
+        genome.reopen()
 
 
 def test_what_is_queued_is_dropped_at_the_end():
@@ -145,9 +217,12 @@ def test_what_is_queued_is_dropped_at_the_end():
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_forks_end_with_their_parent(number):
+@pytest.mark.parametrize("told", ["", "import ctypes; ctypes.CDLL = lambda _: Mock();"])
+def test_forks_end_with_their_parent(number, told):
+    """Also where the system does not tell them of its end."""
     code = (
         "from tests.test_workers import *\n"
+        f"from unittest.mock import Mock; {told}\n"
         "workers = Workers(2, [], int)\n"
         "print(*workers.map(slowly, [0.2, 0.2]), flush=True)\n"
         "time.sleep(60)"
@@ -157,6 +232,19 @@ def test_forks_end_with_their_parent(number):
         assert len(set(pids)) == 2 and all(map(is_there, pids))
         process.send_signal(number)
     assert gone(pids)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """How many forks each run had."""
+    found = []
+
+    def counted(n, shared, begin):
+        found.append(n)
+        return Workers(n, shared, begin)
+
+    monkeypatch.setattr("samvar.annotate.Workers", counted)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +272,7 @@ def phased_vcf(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--transcript-extent", "--hgvs-out"), ("--phased",)])
-def test_forks_write_what_one_thread_does(files, tmp_path, more):
+def test_forks_write_what_one_thread_does(files, tmp_path, more, made):
     vcf = phased_vcf(tmp_path / "x.vcf")
     fasta, gtf, bundle = files
     command = ["annotate", vcf, "-f", fasta, "-a", gtf, "--model", bundle, "--no-version"]
@@ -196,14 +284,14 @@ def test_forks_write_what_one_thread_does(files, tmp_path, more):
         result = CliRunner().invoke(main, [*command, *map(str, options)], catch_exceptions=False)
         assert result.exit_code == 0, result.stderr
         written[threads] = out.read_bytes(), tsv.read_bytes()
-    assert written[1] == written[3]
+    assert written[1] == written[3] and made == [3]
     assert written[1][0].count(b"SAMVAR_RBP=") > 10
     if "--phased" in more:
         assert b"SAMVAR_HAP=" in written[1][0]
 
 
 @pytest.mark.slow
-def test_forks_precompute_what_one_thread_does(files, tmp_path):
+def test_forks_precompute_what_one_thread_does(files, tmp_path, made):
     fasta, gtf, bundle = files
     written = []
     for threads in (1, 2):
@@ -213,7 +301,7 @@ def test_forks_precompute_what_one_thread_does(files, tmp_path):
         result = CliRunner().invoke(main, command, catch_exceptions=False)
         assert result.exit_code == 0, result.stderr
         written.append([r for r in gzip.open(out, "rt") if not r.startswith("##samvar_c")])
-    assert written[0] == written[1] and len(written[0]) > 100
+    assert written[0] == written[1] and len(written[0]) > 100 and made == [2]
 
 
 def test_neighbours_are_scored_by_one_process():
@@ -231,3 +319,32 @@ def test_neighbours_are_scored_by_one_process():
     assert sizes(20, *apart) == [ROWS] * 3 + [30 - 3 * ROWS]
     assert sizes(20, *near[:10], ("d", 990), ("d", 991)) == [10, 2]
     assert sizes(20, *near[:3], ("d", 0)) == [4] and sizes(20) == []
+
+
+def test_forks_read_and_compute_as_a_worker_does(files):
+    """Each from a FASTA opened by itself, with one thread, and numbers near 0 as 0."""
+    genome, genes = Genome(files[0]), load_annotation(files[1])
+    with Predictor(load_bundle(files[2]), threads=2) as predictor:
+        workers = forked(genome, genes, predictor, Options(), 2)
+        own = id(genome._fasta)
+        with workers:
+            fasta, threads, tiny = workers.submit(partial(state, genome)).result()
+    assert fasta != own and threads == 1 and tiny == 0
+    assert id(genome._fasta) == own
+
+
+def state(genome):
+    tiny = torch.tensor([1e-38]) * torch.tensor([0.01])
+    return id(genome._fasta), torch.get_num_threads(), tiny.item()
+
+
+def test_one_thread_a_gpu_and_a_daemon_have_no_forks(files, monkeypatch):
+    genome, genes = Genome(files[0]), load_annotation(files[1])
+    with Predictor(load_bundle(files[2])) as predictor:
+        args = genome, genes, predictor, Options()
+        assert forked(*args, 1) is None
+        predictor.batches = object()
+        assert forked(*args, 2) is None
+        predictor.batches = None
+        monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+        assert forked(*args, 2) is None

@@ -268,7 +268,7 @@ workers_option = click.option(
     default=_cpus,
     show_default="all CPUs",
     type=click.IntRange(1),
-    help="Number of CPU threads.",
+    help="Number of CPU threads, or of processes where they do the work.",
 )
 
 device_option = click.option(

@@ -134,7 +134,8 @@ def precompute(
     wanted = places(genome, genes, chosen, selection, names)
     with ExitStack() as stack:
         predictor = stack.enter_context(Predictor(load_bundle(model_name), threads=threads))
-        if workers := forked(genome, genes, predictor, chosen, threads):
+        workers = forked(genome, genes, predictor, chosen, threads) if output else None
+        if workers:
             stack.enter_context(workers)
         if bed or bigwig:
             found = tracks.site_probabilities(genome, genes, predictor, wanted, chosen)

@@ -136,6 +136,12 @@ def _make_index(path: str) -> None:
             raise OSError("samtools faidx failed") from e
 
 
+def _files(path: str) -> list[tuple[int, int, int]]:
+    """What tells a FASTA and its index from other files of their names."""
+    found = [os.stat(path + ending) for ending in ("", ".fai")]
+    return [(s.st_dev, s.st_ino, s.st_mtime_ns) for s in found]
+
+
 class _Text:
     """Bytes of a FASTA, plain or in BGZF with its .gzi, by their place in the text."""
 
@@ -208,6 +214,7 @@ class Genome:
         try:
             _make_index(path)
             self._fasta = pysam.FastaFile(path)
+            self._files = _files(path)
         except (OSError, ValueError) as e:
             if not os.path.exists(path + ".fai") and not os.access(
                 os.path.dirname(os.path.abspath(path)), os.W_OK
@@ -260,9 +267,15 @@ class Genome:
 
     def reopen(self) -> None:
         """Open the file once more, as a fork must: it shares its place in the file with the process
-        that it is a fork of."""
+        that it is a fork of. Raises GenomeError where it is another file by now."""
         self._lock = threading.Lock()
-        self._fasta = pysam.FastaFile(self.path)
+        try:
+            same = _files(self.path) == self._files
+            self._fasta = pysam.FastaFile(self.path)
+        except OSError as e:
+            raise GenomeError(f"cannot read FASTA {self.path} once more ({e})") from e
+        if not same:
+            raise GenomeError(f"FASTA {self.path}, or its index, has changed since the start")
 
     def _misplaced(self) -> str | None:
         """A sequence of the index that does not stand where that says: its title just before, and a

@@ -132,7 +132,8 @@ def train(
 
 
 def _groups(task: Task) -> list[dict]:
-    """The trained parameters, those of one pace together, as an optimizer takes them."""
+    """The trained parameters, those of one pace together, as an optimizer takes them, but for
+    `pace`."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, weight in task.model.named_parameters():
         if weight.requires_grad:
@@ -160,8 +161,10 @@ class _Run:
             rounded_fp32()
         self.report = report if self.first else (lambda _: None)
         self.params = [p for p in task.model.parameters() if p.requires_grad]
+        groups = _groups(task)
+        self.paces = [group.pop("pace") for group in groups]
         self.optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
-            _groups(task), lr=recipe.lr, weight_decay=recipe.weight_decay
+            groups, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
         self.identity = task.identity | dict(ranks=world)
         self.metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
@@ -234,8 +237,8 @@ class _Run:
         where one of them is not finite."""
         task, recipe, step = self.task, self.recipe, self.progress.step
         task.start_step(step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["pace"] * learning_rate(recipe, step)
+        for group, pace in zip(self.optimizer.param_groups, self.paces):
+            group["lr"] = pace * learning_rate(recipe, step)
         task.model.train()
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):

@@ -27,7 +27,7 @@ def with_children(pid: int) -> list[int]:
 def shared_out(pid: int) -> float:
     """Memory of a process in MB, of what n processes share the n-th part."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
-        return next(int(line.split()[1]) / 1024 for line in f if line.startswith("Pss:"))
+        return sum(int(line.split()[1]) / 1024 for line in f if line.startswith("Pss:"))
 
 
 def main() -> None:
