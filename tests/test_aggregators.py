@@ -17,6 +17,7 @@ from samvar.training.checkpoint import load_run
 from samvar.training.dataset import Dataset
 from samvar.training.recipe import SamRecipe
 from samvar.training.sam import SamTask
+from samvar.training.settle import settle
 
 from . import toy
 from .test_training import TINY, data, lssi, packed, source, toml, train  # noqa: F401
@@ -88,6 +89,21 @@ def test_a_cnn_that_grows_says_what_it_did():
     assert [*dict(small.named_parameters())][-1] == "aggregator.effects.weight"
     attention = SAM(replace(config, cnn_channels=0), toy.fixed_motifs())
     assert [*dict(attention.named_parameters())][-1] == "aggregator.effects.weight"
+
+
+def test_norms_of_a_cnn_are_measured_once_more(packed, lssi):  # noqa: F811
+    """Each has the median of its batches' statistics, as those of the stacks do."""
+    torch.manual_seed(0)
+    shape = {key: tuple(v) if isinstance(v, list) else v for key, v in TINY.items()}
+    recipe = SamRecipe(steps=5, cnn_channels=4, **shape)
+    model = SAM(Config(cnn_channels=4, lssi_channels=8), toy.fixed_motifs())
+    norms = [m for m in model.aggregator.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    seen = []
+    norms[0].register_forward_hook(lambda _, given, __: seen.append(given[0].mean((0, 2, 3))))
+    settle(model, Dataset.load(packed), recipe, torch.device("cpu"))
+    assert len(seen) == 5 and len(norms) > 2
+    torch.testing.assert_close(norms[0].running_mean, torch.stack(seen).median(0).values)
+    assert all(norm.momentum == torch.nn.BatchNorm2d(1).momentum for norm in norms)
 
 
 def test_no_bundle_is_made_of_a_cnn(packed, lssi, tmp_path):  # noqa: F811
