@@ -22,7 +22,8 @@ A leg is shared out among the sites that change on it by how many they are:
     more        integrated gradients along the straight line (Sundararajan et al., ICML 2017): near
                 the Shapley values, for fewer looks at the model
     ... where attention jumps from one site to another on the way, the probability is a step that no
-                sum of gradients can follow: Shapley values over several orders drawn at random
+                sum of gradients can follow, and more of them come no nearer: Shapley values over
+                several orders drawn at random
 
 Everything is done for each seed by itself. A site of the mean is what lies at the same place of the
 same channel in any seed; where a seed has no change there, its effect is 0.
@@ -429,16 +430,17 @@ class Leg:
         if 3 < m <= SOME:  # of fewer these are all combinations
             first, last = self.first_and_last
             effects = (first + last) / 2
-            if self._sums(effects, near):
+            if (self._left(effects) <= near).all():
                 return effects
         if m <= FEW:
             return self.combined()
         integrated = self.integrated(near)
         return self.switched() if integrated is None else integrated
 
-    def _sums(self, effects: Floats, near: Floats) -> bool:
-        """Whether effects (T, M) come within `near` (T,) of what the targets change by."""
-        return bool((np.abs(effects.sum(1) - (self.p_end - self.p_start)) <= near).all())
+    def _left(self, effects: Floats) -> Floats:
+        """(T,): how far the sum of effects (T, M) is from what each target changes by."""
+        left: Floats = np.abs(effects.sum(1) - (self.p_end - self.p_start))
+        return left
 
     @cached_property
     def first_and_last(self) -> tuple[Floats, Floats]:
@@ -480,20 +482,24 @@ class Leg:
         return effects
 
     def integrated(self, near: Floats) -> Floats | None:
-        """Integrated gradients, Gauss-Legendre; None when STEPS do not come near enough."""
+        """Integrated gradients, Gauss-Legendre; None where STEPS do not come near enough, or twice
+        as many come no nearer by half: there is a jump on the way."""
         change = self.end - self.start
-        whole = self.p_end - self.p_start
+        left = np.full(1, np.inf)
         for steps in STEPS:
             nodes, weights = (
                 torch.from_numpy(a).to(self.start) / 2
                 for a in np.polynomial.legendre.leggauss(steps)
             )
-            total = torch.zeros(len(whole), *change.shape, device=change.device)
+            total = torch.zeros(len(self.p_start), *change.shape, device=change.device)
             for node, weight in zip(torch.split(nodes + 0.5, BATCH), torch.split(weights, BATCH)):
                 total += self._gradients(node, weight)
             effects = self._of_moved((total * change).double().cpu().numpy())
-            if self._sums(effects, near):
+            before, left = left, self._left(effects)
+            if (left <= near).all():
                 return effects
+            if left.max() > before.max() / 2:
+                return None
         return None
 
     def _gradients(self, nodes: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -517,11 +523,12 @@ class Leg:
         order = np.arange(len(self.moved))
         for i in range(ORDERS):
             order = order[::-1] if i % 2 else rng.permutation(len(self.moved))
-            states = self.start.repeat(len(self.moved) + 1, 1, 1)
-            for step, k in enumerate(order, 1):
+            states = self.start.repeat(len(self.moved) - 1, 1, 1)  # between start and end
+            for step, k in enumerate(order[:-1]):
                 channel, column = self.moved[k]
                 states[step:, channel, column] = self.end[channel, column]
-            p = _probabilities(self.haplotype, states, self.targets)
+            between = _probabilities(self.haplotype, states, self.targets)
+            p = np.concatenate((self.p_start[None], between, self.p_end[None]))
             effects[:, order] += np.diff(p, axis=0).T / ORDERS
         return effects
 
