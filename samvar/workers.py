@@ -140,11 +140,15 @@ def _ended(process: ForkProcess) -> str:
 @contextmanager
 def _held_back(signals: Iterable[signal.Signals]) -> Iterator[None]:
     """Signals wait: what a handler raises while Python forks would be lost."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    came: list[int] = []
+    handlers = {s: signal.signal(s, lambda number, _: came.append(number)) for s in signals}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for which, handler in handlers.items():
+            signal.signal(which, signal.SIG_DFL if handler is None else handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 class InFork(Exception):
@@ -199,7 +203,6 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends its forks
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for pipe in not_its_own:
         pipe.close()

@@ -8,7 +8,8 @@ import pytest
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(__file__), ".."))
 LAYERS = (  # from the ground up
-    ("samvar", "samvar.errors", "samvar.files"),  # of samvar itself, the version
+    # of samvar itself, the version
+    ("samvar", "samvar.errors", "samvar.files", "samvar.workers"),
     ("samvar.model",),
     ("samvar.genomics",),
     ("samvar.formats",),

@@ -22,7 +22,7 @@ from samvar.genomics.genome import Genome
 from samvar.genomics.variant import Variant
 from samvar.model.bundle import load_bundle
 from samvar.scoring.predictor import Predictor
-from samvar.workers import Workers, can_fork
+from samvar.workers import ENDING, Workers, can_fork
 
 from . import toy
 
@@ -163,6 +163,7 @@ def test_a_signal_while_there_are_forks_made_is_not_lost(number, monkeypatch):
 
     before = signal.signal(number, stop)
     made, fork = [], os.fork
+    handlers = [signal.getsignal(s) for s in ENDING]
 
     def signalled():
         if len(made) == 1:
@@ -174,10 +175,10 @@ def test_a_signal_while_there_are_forks_made_is_not_lost(number, monkeypatch):
     try:
         with pytest.raises(Stop):
             Workers(3, [], int)
+        assert [signal.getsignal(s) for s in ENDING] == handlers
     finally:
         signal.signal(number, before)
     assert len(made) == 3 and gone(made)
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_too_many_are_told_and_none_is_left(monkeypatch):
