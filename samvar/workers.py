@@ -90,7 +90,7 @@ class Workers:
         """End the forks; what they have not done is dropped."""
         self._closed = True
         for fork in self._forks:
-            fork.process.kill()  # by itself it would write what this one has in its buffers
+            fork.process.kill()
         self._askers.shutdown(cancel_futures=True)
         for fork in self._forks:
             fork.process.join()
@@ -199,7 +199,8 @@ def _work(
     begin: Callable[[], None],
     parent: int,
 ) -> None:
-    """Of a fork: answer until it is ended, or nobody is left to ask."""
+    """Of a fork: answer until it is ended, or nobody is left to ask. It leaves in no other way:
+    Python's would write what its parent had in its buffers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends its forks
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -207,7 +208,7 @@ def _work(
     for pipe in not_its_own:
         pipe.close()
     if os.getppid() != parent:
-        return
+        os._exit(1)
     try:
         begin()
         failed = None
@@ -218,7 +219,7 @@ def _work(
             function = shared.loads(asked.recv_bytes())
             asked.send_bytes(failed or _answer(shared, function))
         except (EOFError, BrokenPipeError):
-            return
+            os._exit(1)
 
 
 def _answer(shared: _Shared, function: Callable[[], object]) -> bytes:

@@ -42,10 +42,7 @@ from .yardstick import spearman
 
 REACH = Config().attention_reach
 SIDE = 5  # bases on either side that a motif sees
-BRANCH_POINTS = (
-    -60,
-    -16,
-)  # from the acceptor's first exonic base: where branch points are looked for
+BRANCH_POINTS = -60, -16  # where they are looked for, from the acceptor's first exonic base
 DONOR_SITE, ACCEPTOR_SITE = range(-2, 7), range(-3, 3)  # bases of the core models, left to them
 FAR_SHARE = 0.12  # how often a base beyond `near` is drawn, against one within it
 LARGEST = 5.0  # effects beyond this count as this
