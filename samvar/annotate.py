@@ -422,7 +422,8 @@ def start(
         most = min(max(len(variants) // (2 * workers.n), ROWS), PIECE)
         near = 2 * (options.distance + predictor.bundle.flank + max(predictor.reach))
         pieces = _pieces(variants, most, near)
-        found: Iterator[Judged] = chain.from_iterable(workers.map(partial(_list, judge), pieces))
+        judge_all = partial(_in_a_list, judge)
+        found: Iterator[Judged] = chain.from_iterable(workers.map(judge_all, pieces))
     else:
         found = judge(variants, map if on_worker else predictor.map)
 
@@ -469,7 +470,10 @@ def _judge(
     )
 
 
-def _list(judge: Callable[[Sequence[Variant]], Iterator[Judged]], variants: Sequence[Variant]):
+def _in_a_list(
+    judge: Callable[[Sequence[Variant]], Iterator[Judged]], variants: Sequence[Variant]
+) -> list[Judged]:
+    """As a process can send it."""
     return list(judge(variants))
 
 

@@ -36,6 +36,8 @@ def can_fork() -> bool:
 
 
 class Fork(NamedTuple):
+    """A process, and where it is asked."""
+
     process: ForkProcess
     pipe: Connection
 
@@ -201,9 +203,9 @@ def _work(
 ) -> None:
     """Of a fork: answer until it is ended, or nobody is left to ask. It leaves in no other way:
     Python's would write what its parent had in its buffers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too, and ends its forks
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent has them, too: it ends its forks,
+        signal.signal(number, signal.SIG_IGN)  # or goes on, as under nohup
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for pipe in not_its_own:
         pipe.close()

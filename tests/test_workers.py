@@ -146,11 +146,13 @@ def test_one_that_is_killed_is_told(number, said):
         workers.submit(partial(slowly, 0))
 
 
-def test_ctrl_c_is_left_to_the_parent():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_of_the_terminal_are_left_to_the_parent(number):
+    """Which ends its forks, or goes on: under nohup it ignores SIGHUP."""
     with Workers(1, [], int) as workers:
         pid = workers.submit(partial(slowly, 0)).result()
-        os.kill(pid, signal.SIGINT)
-        assert workers.submit(partial(slowly, 0)).result() == pid
+        os.kill(pid, number)
+        assert workers.submit(partial(slowly, 0.1)).result() == pid
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
