@@ -36,6 +36,8 @@ from samvar.training.dataset import (
 )
 from samvar.training.evaluate import coarsest_rounding, evaluate, score, top_k
 from samvar.training.genes import training_gene
+from samvar.training.loop import Stateless, learning_rate
+from samvar.training.loop import train as run
 from samvar.training.motifs import read_folders
 from samvar.training.recipe import (
     BindingRecipe,
@@ -44,6 +46,7 @@ from samvar.training.recipe import (
     MotifRecipe,
     NfmRecipe,
     ProbesRecipe,
+    Recipe,
     SamRecipe,
     TeachRecipe,
     load_recipe,
@@ -753,6 +756,7 @@ def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedul
         target=1.0,
         train_core=core,
         motif_dropout=0.3 * core,
+        mean_from=0.2 if core else 1.0,
         **TINY,
     )
     common = [kind, recipe, "-d", packed, "--lssi", lssi]
@@ -775,6 +779,55 @@ def test_resumed_training_is_bit_identical(packed, lssi, tmp_path, kind, schedul
     assert (
         drop(rows[0]) == drop(rows[1]) and len(rows[0]) == 5
     )  # but for time and the loss averaged since the start
+
+
+class Weights(Stateless):
+    """A task that keeps the weights that each step starts with."""
+
+    identity = dict(kind="toy")
+
+    def __init__(self):
+        torch.manual_seed(1)
+        self.model, self.seen, self.finished = torch.nn.Linear(3, 1), [], False
+
+    def weights(self):
+        return self.model.weight.detach().clone()
+
+    def start_step(self, step):
+        self.seen.append(self.weights())
+
+    def loss(self, step):
+        return self.model(torch.tensor([1.0, step, -2.0])).square().sum()
+
+    def validate(self, step):
+        return {}
+
+    def finish(self):
+        self.finished = self.weights()
+
+    def save_weights(self, folder, step):
+        pass
+
+
+def test_a_run_ends_with_the_mean_of_its_last_steps(tmp_path):
+    settings = dict(warmup=0, lr=0.1, validate_every=6)
+    plain, mean = Weights(), Weights()
+    run(plain, Recipe(steps=6, **settings), str(tmp_path / "plain"), torch.device("cpu"))
+    recipe = Recipe(steps=6, mean_from=0.5, **settings)
+    run(mean, recipe, str(tmp_path / "mean"), torch.device("cpu"))
+    assert all(torch.equal(a, b) for a, b in zip(plain.seen, mean.seen))  # a step starts as without
+    of_steps = torch.stack([*plain.seen[4:], plain.weights()])
+    torch.testing.assert_close(mean.finished, of_steps.mean(0))
+    assert torch.equal(mean.weights(), mean.finished) and of_steps.std(0).min() > 1e-4
+
+
+def test_the_learning_rate_ends_where_the_recipe_says():
+    recipe = Recipe(steps=11, warmup=0, lr=4.0, lr_end=2.0)
+    rates = [learning_rate(recipe, step) for step in (0, 5, 10)]
+    assert rates[0] == 4 and 2 < rates[2] < rates[1] < 4 and learning_rate(recipe, 11) == 2
+    for wrong in (dict(lr_end=-1.0), dict(mean_from=1.5), dict(mean_from=-0.1)):
+        with pytest.raises(RecipeError, match=next(iter(wrong))):
+            Recipe(steps=1, **wrong)
 
 
 def test_a_folder_with_a_checkpoint_needs_resume_and_the_same_recipe(packed, lssi, tmp_path):

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 
 import torch
 import torch.nn as nn
@@ -33,6 +33,7 @@ class Checkpoint:
     recipe    its settings, as JSON gives them back (`plain`)
     identity  what it was trained on and started from: kind, checksums, number of ranks
     model, optimizer, task  their states
+    mean      state of the mean of the weights, where the recipe asks for one
     """
 
     step: int
@@ -44,6 +45,7 @@ class Checkpoint:
     model: dict
     optimizer: dict
     task: dict
+    mean: dict = field(default_factory=dict)
 
     @staticmethod
     def path(folder: str) -> str:
@@ -59,7 +61,7 @@ class Checkpoint:
         path = cls.path(folder)
         try:
             saved = torch.load(path, map_location="cpu", weights_only=True)
-            return cls(**{f.name: saved[f.name] for f in fields(cls)})
+            return cls(**{f.name: saved[f.name] for f in fields(cls) if f.name in saved})
         except (*UNREADABLE, pickle.UnpicklingError) as e:
             raise RecipeError(
                 f"{path} is no readable checkpoint ({e}): remove it, or choose another folder"

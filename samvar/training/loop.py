@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 import torch.distributed as dist
 import torch.nn as nn
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from ..errors import RecipeError
@@ -80,11 +81,12 @@ def ranks(device: torch.device):
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
+    """Linear warm-up, then a cosine to `recipe.lr_end`."""
     if step < recipe.warmup:
         return recipe.lr * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+    fall = 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.lr_end + (recipe.lr - recipe.lr_end) * fall
 
 
 def from_first_rank(value: float, device: torch.device) -> float:
@@ -166,6 +168,7 @@ class _Run:
         self.optimizer = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer](
             groups, lr=recipe.lr, weight_decay=recipe.weight_decay
         )
+        self.mean = AveragedModel(task.model) if recipe.mean_from < 1 else None
         self.identity = task.identity | dict(ranks=world)
         self.metrics = Metrics(os.path.join(folder, "metrics.tsv"), rank)
         self.progress = Progress()
@@ -193,6 +196,8 @@ class _Run:
         self.task.model.load_state_dict(saved.model)
         self.optimizer.load_state_dict(saved.optimizer)
         self.task.load_state(saved.task)
+        if self.mean:
+            self.mean.load_state_dict(saved.mean)
         self.progress = Progress(saved.step, saved.seconds, saved.total, saved.count)
         self.report(f"resuming {self.folder} at step {self.progress.step}")
 
@@ -210,9 +215,11 @@ class _Run:
                 loss, grad_norm = self.step()
                 progress.add(loss)
                 bar.update()
+                if self.mean and progress.step > recipe.mean_from * recipe.steps:
+                    self.mean.update_parameters(self.task.model)
                 last = progress.step == recipe.steps
                 if last:
-                    self.task.finish()
+                    self.finish()
                 if last or progress.step % recipe.validate_every == 0:
                     self.validate(grad_norm)
                 out_of_time = self._is_over(minutes)
@@ -254,6 +261,13 @@ class _Run:
         self.optimizer.step()
         return values
 
+    def finish(self) -> None:
+        """After the last step: the mean of the weights, where it is asked for, and what the task
+        does."""
+        if self.mean:
+            self.task.model.load_state_dict(self.mean.module.state_dict())
+        self.task.finish()
+
     def validate(self, grad_norm: float) -> None:
         """A row of metrics."""
         progress = self.progress
@@ -285,6 +299,7 @@ class _Run:
             model=self.task.model.state_dict(),
             optimizer=self.optimizer.state_dict(),
             task=self.task.state(),
+            mean=self.mean.state_dict() if self.mean else {},
         ).save(self.folder)
 
 

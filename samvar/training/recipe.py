@@ -53,13 +53,17 @@ def keep_names(recipe: object, *names: str) -> None:
 class Recipe:
     """Settings shared by every training command.
 
-    Learning rate: linear warm-up over `warmup` steps, then a cosine down to zero at `steps`.
+    Learning rate: linear warm-up over `warmup` steps, then a cosine down to `lr_end` at `steps`.
+    `mean_from`: after this share of the steps weights are averaged; the run ends with their mean
+    (SWA; Izmailov et al., UAI 2018), which wants a learning rate that stays up (`lr_end`).
     """
 
     steps: int
     seed: int = 1
     optimizer: str = "adamw"  # or "adam"
     lr: float = 1e-3
+    lr_end: float = 0.0
+    mean_from: float = 1.0  # of the steps; 1: the last step's weights
     weight_decay: float = 0.01
     warmup: int = 100
     clip: float = 1.0  # gradient norm; 0: no clipping
@@ -78,7 +82,10 @@ class Recipe:
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
         at_least(self, 1, "steps", "validate_every", "checkpoint_every")
-        at_least(self, 0, "seed", "lr", "weight_decay", "warmup", "clip", "validate_bases")
+        at_least(self, 0, "seed", "lr", "lr_end", "weight_decay", "warmup", "clip")
+        at_least(self, 0, "validate_bases")
+        if not 0 <= self.mean_from <= 1:
+            raise RecipeError("mean_from must lie between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
