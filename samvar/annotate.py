@@ -489,6 +489,7 @@ def forked(
 
     def begin() -> None:
         begin_worker()
+        predictor.work_alone()
         genome.reopen()
 
     return Workers(n, [genome, annotation, predictor, options, *genes.genes], begin)

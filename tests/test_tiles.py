@@ -403,7 +403,11 @@ def test_forgotten_tiles_are_made_again(genome, tmp_path, monkeypatch):
     before = predictor.score(window)
     monkeypatch.setattr(tiles, "KEPT", 2)
     monkeypatch.setattr(tiles, "TILE", 64)
-    predictor.references = [tiles.Reference(m, predictor.bundle.layout) for m in predictor.models]
+    layout = predictor.bundle.layout
+    predictor.references = [tiles.Reference(m, layout, 3) for m in predictor.models]
+    predictor.score(window)
+    assert 2 < len(predictor.references[0]._kept) <= 6
+    predictor.work_alone()
     after = predictor.score(window)
     assert len(predictor.references[0]._kept) <= 2
     np.testing.assert_allclose(before.ref, after.ref, atol=1e-6)

@@ -30,16 +30,18 @@ from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 1024  # bases: fewer take longer for each base, of more many are never used
 STEP = 16  # bases: of so many lengths only oneDNN makes kernels, which takes as long as their use
-KEPT = 256  # tensors of a tile, of up to twice so many bases: one for each of four stages
+KEPT = 96  # tensors of up to 2 TILE bases for each worker, which needs fewer than 64
 
 
 class Reference:
     """The reference's tensors under one model, in tiles. No digit depends on who asks: a column of
     them is the same in whichever tile it is computed, or else windows have no stretch, and tiles a
-    fixed place and size (`Predictor.ahead`). Safe to share between threads."""
+    fixed place and size (`Predictor.ahead`). Safe to share between threads, of which `workers`
+    ask for tiles."""
 
-    def __init__(self, model: SAM, layout: Layout):
+    def __init__(self, model: SAM, layout: Layout, workers: int = 1):
         self.model, self.layout = model, layout
+        self.workers = workers
         self._aggregator: Any = model.aggregator  # a module of torch, whose calls have no types
         self._exact_attention = copy.deepcopy(self._aggregator.attention).double()
         self._kept: OrderedDict[Hashable, Future[torch.Tensor]] = OrderedDict()
@@ -95,7 +97,7 @@ class Reference:
             future: Future[torch.Tensor] = Future() if kept is None else kept
             self._kept[key] = future
             self._kept.move_to_end(key)
-            if len(self._kept) > KEPT:
+            if len(self._kept) > KEPT * self.workers:
                 self._kept.popitem(last=False)
         if kept is None:
             try:
