@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """CPU time of an allele in `samvar precompute` and in `samvar annotate`, side by side.
 
-    python tests/benchmarks/precompute.py DATA --json OUT [--bases 100] [--snvs 150] [--rounds 3]
+    python tests/benchmarks/precompute.py DATA --json OUT [--places 6] [--bases 200] [--rounds 3]
 
 DATA holds vcf/, genome/ and annotation/. Two tasks in alternating rounds, each with nothing of the
-reference at hand, one thread, causes as by default: all SNVs and 1-base indels of a slice of chr20
-by `precompute`; by `annotate` SNVs of the 1000 Genomes chr20 file, one after the other, in whose
-midst the slice lies. User time of the process, so that other work on the machine counts only as far
-as it slows the cores.
+reference at hand, one thread, causes as by default, at places that lie evenly in the 1000 Genomes
+chr20 file: by `precompute` all SNVs and 1-base indels of a chunk of bases; by `annotate` as many
+SNVs of the file, one after the other, as bases, in whose midst the chunk lies. User time of the
+process, so that other work on the machine counts only as far as it slows the cores.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from samvar.formats.annotation import load_annotation  # noqa: E402
 from samvar.formats.vcf.record import Record  # noqa: E402
 from samvar.genomics.genome import Genome  # noqa: E402
 from samvar.model.bundle import load_bundle  # noqa: E402
-from samvar.precompute import Place, alleles_at, records  # noqa: E402
+from samvar.precompute import Place, records  # noqa: E402
 from samvar.scoring.predictor import Predictor  # noqa: E402
-
-FIRST = 1_290_000  # of the real SNVs
 
 
 def user_seconds(task: Callable[[], list[bytes]]) -> tuple[float, list[bytes]]:
@@ -48,8 +46,8 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--json", required=True)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--bases", type=int, default=100)
-    parser.add_argument("--snvs", type=int, default=150)
+    parser.add_argument("--places", type=int, default=6)
+    parser.add_argument("--bases", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     data = lambda *p: os.path.join(args.data, *p)  # noqa: E731
@@ -60,10 +58,10 @@ def main() -> None:
     )
     genes, bundle, options = load_annotation(table), load_bundle(args.model), Options()
     real = real_variants(data("vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), table)["snv"]
-    snvs = [Allele("chr20", *snv) for snv in real if snv[0] >= FIRST][: args.snvs]
-    first = snvs[len(snvs) // 2].pos - 1
-    place = Place("chr20", first, first + args.bases)
-    dense = [allele for alleles in alleles_at(genome, place) for allele in alleles]
+    middles = [len(real) * (2 * i + 1) // (2 * args.places) for i in range(args.places)]
+    half = args.bases // 2
+    snvs = [[Allele("chr20", *snv) for snv in real[max(m - half, 0) : m + half]] for m in middles]
+    chunks = [Place("chr20", real[m][0] - 1, real[m][0] - 1 + args.bases) for m in middles]
 
     def annotated(alleles: list[Allele]) -> list[bytes]:
         with Predictor(bundle) as predictor:
@@ -75,15 +73,15 @@ def main() -> None:
                 lines.append(record.with_info(encode(record, [found], options)))
             return lines
 
-    def precomputed() -> list[bytes]:
+    def precomputed(chunk: Place) -> list[bytes]:
         with Predictor(bundle) as predictor:
-            return list(records(genome, genes, predictor, place, options))
+            return list(records(genome, genes, predictor, chunk, options))
 
     tasks: dict[str, Callable[[], list[bytes]]] = dict(
-        precompute=precomputed,
-        annotate_chr20=lambda: annotated(snvs),
+        precompute=lambda: [line for chunk in chunks for line in precomputed(chunk)],
+        annotate_chr20=lambda: [line for alleles in snvs for line in annotated(alleles)],
     )
-    annotated(dense[:1])  # what the process loads once
+    annotated(snvs[0][:1])  # what the process loads once
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(args.rounds):
         lines = {}
@@ -97,9 +95,8 @@ def main() -> None:
         load_average=round(os.getloadavg()[1], 1),
         model=dict(name=bundle.name, kind=bundle.kind, sha256=bundle.sha256),
         rounds=args.rounds,
-        slice=f"{place.contig}:{place.start + 1}-{place.end}",
-        alleles=len(dense),
-        chr20_snvs=len(snvs),
+        chunks=[f"{c.contig}:{c.start + 1}-{c.end}" for c in chunks],
+        alleles={name: len(own) for name, own in lines.items()},
         user_milliseconds={n: [round(1000 * s, 2) for s in own] for n, own in seconds.items()},
         times_as_long=round(float(np.median(ratio)), 2),
         times_as_long_lowest=round(float(ratio.min()), 2),
