@@ -44,7 +44,7 @@ import torch
 from ..genomics.align import ABSENT
 from ..genomics.window import Base, Window
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE, Entry, Layout
-from .arrays import Floats, Ints
+from .arrays import Bools, Floats, Ints
 from .deltas import SIGN, SITE_OF, Deltas
 from .predictor import Predictor, ScoredWindow
 from .tiles import Detected, Haplotype, alternative, edited_probabilities
@@ -442,6 +442,28 @@ class Leg:
         left: Floats = np.abs(effects.sum(1) - (self.p_end - self.p_start))
         return left
 
+    def at(self, at_end: Bools) -> Floats:
+        """(N, T): probabilities where of the entries those of `at_end` (N, M) are at end, all
+        others at start; each combination is computed once."""
+        missing = {row.tobytes(): row for row in at_end if row.tobytes() not in self._known}
+        if missing:
+            channels, columns = np.array(self.moved).T
+            states = self.start.repeat(len(missing), 1, 1)
+            states[:, channels, columns] = torch.where(
+                torch.from_numpy(np.stack([*missing.values()])).to(states.device),
+                self.end[channels, columns],
+                self.start[channels, columns],
+            )
+            made = _probabilities(self.haplotype, states, self.targets)
+            self._known.update(zip(missing, made))
+        return np.stack([self._known[row.tobytes()] for row in at_end])
+
+    @cached_property
+    def _known(self) -> dict[bytes, Floats]:
+        """(T,) of each combination of entries at end."""
+        none = np.zeros(len(self.moved), bool)
+        return {none.tobytes(): self.p_start, (~none).tobytes(): self.p_end}
+
     @cached_property
     def first_and_last(self) -> tuple[Floats, Floats]:
         """(T, M) each: what each entry does when it goes from start to end while all others are at
@@ -449,29 +471,16 @@ class Leg:
         m = len(self.moved)
         if not m:
             return np.zeros((len(self.p_start), 0)), np.zeros((len(self.p_start), 0))
-        states = torch.cat((self.start.repeat(m, 1, 1), self.end.repeat(m, 1, 1)))
-        for row, (channel, column) in enumerate(self.moved):
-            states[row, channel, column] = self.end[channel, column]
-            states[m + row, channel, column] = self.start[channel, column]
-        p = _probabilities(self.haplotype, states, self.targets).T
+        alone = np.eye(m, dtype=bool)
+        p = self.at(np.concatenate((alone, ~alone))).T
         return p[:, :m] - self.p_start[:, None], self.p_end[:, None] - p[:, m:]
 
     def combined(self) -> Floats:
         """(T, M): Shapley values, from all combinations of entries at start and entries at end."""
         m = len(self.moved)
-        if m <= 1:
-            return np.repeat((self.p_end - self.p_start)[:, None], m, 1)
-        channels, columns = np.array(self.moved).T
         combinations = np.arange(2**m)
         at_end = (combinations[:, None] >> np.arange(m) & 1).astype(bool)
-        states = self.start.repeat(2**m, 1, 1)
-        states[:, channels, columns] = torch.where(
-            torch.from_numpy(at_end).to(states.device),
-            self.end[channels, columns],
-            self.start[channels, columns],
-        )
-        between = _probabilities(self.haplotype, states[1:-1], self.targets)
-        p = np.concatenate((self.p_start[None], between, self.p_end[None]))  # (2^M, T)
+        p = self.at(at_end)
         # By how many others are at end already: the share of all orders in which just these are
         share = np.array([1 / (m * comb(m - 1, others)) for others in range(m)])
         effects = np.zeros((len(self.p_start), m))
@@ -523,12 +532,8 @@ class Leg:
         order = np.arange(len(self.moved))
         for i in range(ORDERS):
             order = order[::-1] if i % 2 else rng.permutation(len(self.moved))
-            states = self.start.repeat(len(self.moved) - 1, 1, 1)  # between start and end
-            for step, k in enumerate(order[:-1]):
-                channel, column = self.moved[k]
-                states[step:, channel, column] = self.end[channel, column]
-            between = _probabilities(self.haplotype, states, self.targets)
-            p = np.concatenate((self.p_start[None], between, self.p_end[None]))
+            steps = np.tri(len(order) + 1, len(order), -1, bool)  # from none at end to all
+            p = self.at(steps[:, np.argsort(order)])
             effects[:, order] += np.diff(p, axis=0).T / ORDERS
         return effects
 
