@@ -47,7 +47,6 @@ CHUNK, CHUNK_BYTES = (
 CHECKED, MIN_CHECKED = 1000, 10  # REFs that the wrong-build check looks at, at most and at least
 LOW_CONTEXT = 0.9
 SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the models have seen
-PLACELESS = Status.NO_CONTIG, Status.STAR, Status.BND, Status.SYMBOLIC, Status.NON_ACGT
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
 PIECE = 256  # alleles that a process is given together, at most
@@ -134,7 +133,7 @@ class Stats:
     """Counts of a run: records, records without ALT, each status over all ALT alleles, those whose
     deltas were taken apart, and of these those with more than `attribution.COMPLETE` left over;
     those that were looked up, and those that the models were shown; those on each contig that the
-    FASTA lacks; of a phased run those of its haplotypes."""
+    FASTA lacks, and the contigs of all records; of a phased run those of its haplotypes."""
 
     records: int = 0
     without_alt: int = 0
@@ -143,11 +142,13 @@ class Stats:
     looked_up: int = 0
     computed: int = 0
     strange: Counter[str] = field(default_factory=Counter)
+    contigs: set[str] = field(default_factory=set)
     statuses: Counter = field(default_factory=lambda: Counter({s.name: 0 for s in Status}))
     haplotypes: HaplotypeCounts | None = None
 
     def add(self, record: Record, alleles: list[ScoredAllele]) -> None:
         self.records += bool(record.contig)
+        self.contigs.add(record.contig)
         self.without_alt += bool(record.contig) and not alleles
         for allele in alleles:
             self.statuses[allele.status.name] += 1
@@ -158,12 +159,9 @@ class Stats:
             self.attributed += bool(residuals)
             self.incomplete += max(residuals, default=0.0) > COMPLETE
 
-    @property
-    def all_strange(self) -> bool:
-        """Whether alleles lie on contigs that the FASTA lacks, and none is known to lie on one that
-        it has."""
-        placed = sum(self.statuses[s.name] for s in Status if s not in PLACELESS)
-        return self.statuses["NO_CONTIG"] > 0 and not placed
+    def all_strange(self, genome: Genome) -> bool:
+        """Whether alleles lie on contigs that the FASTA lacks, and no record on one that it has."""
+        return self.statuses["NO_CONTIG"] > 0 and not any(map(genome.contig, self.contigs))
 
     @property
     def mismatch_share(self) -> float:

@@ -231,6 +231,14 @@ def test_records_on_no_contig_of_the_fasta_are_told(inputs, bundle, tmp_path):
     base = toy.random_bases(600)[99]
     known = annotated(("c", 100, base, "G" if base != "G" else "A"), inputs, bundle, tmp_path)
     assert known.exit_code == 0 and "no record is on" not in known.stderr
+    both = toy.vcf(
+        tmp_path / "both.vcf",
+        ("c", 100, base, "<DEL>"),
+        ("zz", 5, "A", "C"),
+        header=("##fileformat=VCFv4.2", CONTIG),
+    )
+    placed = CliRunner().invoke(main, ["annotate", both, *inputs, "--model", bundle])
+    assert "NO_CONTIG 1" in placed.stderr and "no record is on" not in placed.stderr
 
 
 def test_a_folder_that_can_be_made_is_no_error(tmp_path):

@@ -20,6 +20,7 @@ from samvar.cli import main
 from samvar.errors import SamvarError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
+from samvar.genomics.transcript import TranscriptMap
 from samvar.genomics.variant import Status
 from samvar.genomics.window import Place
 from samvar.model.bundle import load_bundle, sha256_file, write_manifest
@@ -28,6 +29,7 @@ from samvar.scoring.predictor import Predictor
 from samvar.views import explanation, figures, scene
 from samvar.views.about import About
 from samvar.views.html import page
+from samvar.views.verdict import sites_told
 
 from . import toy
 
@@ -230,20 +232,52 @@ def test_sites_of_the_verdict_are_drawn_wherever_they_are(shipped, allele, width
     """Those beyond the compared positions behind a break of the axis, in their order."""
     e = explanation.explain(*shipped, *allele, Options(distance=5))
     (view,) = e.genes
-    sites = view.consequences[0].outcomes[0].event.sites
+    sites = sites_told(view.consequences[0])
+    assert {*view.consequences[0].outcomes[0].event.sites} <= {*sites}
     compared = {p for p, o in zip(view.columns.position, view.columns.offset) if not o}
-    far = [s for s in sites if s.place.position not in compared]
+    far = [s for s in sites if s.place.position not in compared][: explanation.MOST_FAR]
     assert far and {s.place for s in far} == {s.place for s in view.far_sites}
     picture = drawn(e, view, width=width)
     labels = words(picture, "label")
-    for site in sites:
+    for site in (s for s in sites if s.place.position in compared or s in far):
         text = f"{site.ref:.2f} → {site.alt:.2f}"
         assert any(label.endswith(text) for label in labels)
-    assert len(named(picture, "break")) == len(far)
+    assert len(named(picture, "break")) == 2 * len(far)  # above and below the causes' names
     ticks = [int(x) for x in words(picture, "tick")]
     direction = view.window.direction
     assert ticks == sorted(ticks, reverse=direction < 0)
     assert width < 1000 or {s.place.position + 1 for s in far} <= set(ticks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [0, 1])
+@pytest.mark.parametrize("place", ["exon", "intron", "its end"])
+def test_beyond_a_break_the_transcript_is_as_annotated(shipped, kind, place):
+    """Exons and introns on either side of a far site, not what the site would make of them."""
+    e = explanation.explain(*shipped, *NEW_DONOR, Options(distance=5))
+    (view,) = e.genes
+    (site,) = view.far_sites
+    assert site.kind == 1 and view.window.direction == 1
+    further = {"exon": -3, "intron": 3, "its end": kind == 0}[place]
+    site = site._replace(kind=kind, place=Place(site.place.position + further))
+    vars(view)["far_sites"] = [site]
+    drawing = figures.draw(e, view)
+    transcript = TranscriptMap.of(view.gene)
+    breaks = [x for x in drawing.items if x.name == "break"]
+    right_of_all = max(x.points[0][0] for x in breaks)
+    stubs = [
+        x.name
+        for x in drawing.items
+        if x.name in ("exon", "intron") and x.points[0][0] > right_of_all
+    ]
+    left = site.place.position - (kind == 0)
+    inside = [any(a <= p < b for a, b in transcript.exons) for p in (left, left + 1)]
+    assert stubs == ["exon" if there else "intron" for there in inside]
+    assert len({*stubs}) == (2 if place == "its end" else 1)
+    order = [x.name for x in drawing.items]
+    assert max(i for i, n in enumerate(order) if n == "break") < min(
+        i for i, n in enumerate(order) if n in ("site", "head", "ghost")
+    )
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -180,6 +181,8 @@ def test_nothing_to_hide_is_refused(files):
     both = run(files, "c:600-700", "--mask", "20", "--deletions", "1")
     assert both.exit_code == 2 and "--mask changes no bases" in both.stderr
     assert run(files, "c:600-700", "--mask", "3-2").exit_code == 2
+    wider = run(files, "c:600-700", "--mask", "20-102")
+    assert wider.exit_code == 1 and "no window of 102 lies in it" in wider.stderr
 
 
 @pytest.mark.slow
@@ -188,6 +191,11 @@ def test_a_heat_map_is_drawn_without_matplotlib_and_as_png_with_it(files, tmp_pa
     png, svg = tmp_path / "f.png", tmp_path / "f.svg"
     assert run(files, "c:890-896", "--figure", png).exit_code == 0
     assert png.read_bytes().startswith(b"\x89PNG")
+    assert run(files, "c:890-896", "--deletions", "1-2", "--figure", svg).exit_code == 0
+    drawn = svg.read_text()
+    assert "every SNV and deletion of 1 to 2 bases" in drawn
+    assert ">del 1</text>" in drawn and ">del 2</text>" in drawn and ">del 3<" not in drawn
+    assert re.search("<title>[0-9]+ [ACGT]{2,3}&gt;[ACGT]: (acceptor|donor)", drawn)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     table = rows(run(files, "c:890-896", "--figure", svg))
     refused = run(files, "c:890-896", "--figure", png)

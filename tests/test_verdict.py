@@ -22,7 +22,7 @@ from samvar.scoring.consequence import (
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.line import Span
 from samvar.scoring.message import Decay, Frame, Message, Molecule, NoFrame
-from samvar.views.verdict import NO_STATEMENT, verdict
+from samvar.views.verdict import NO_STATEMENT, sites_told, verdict
 
 LOST = Site(DONOR, 200, Place(200), 0.91, 0.04, 23)
 NEW = Site(DONOR, 204, Place(204), 0.01, 0.85)
@@ -164,6 +164,34 @@ def test_what_speaks_against_it():
     said = verdict(deltas(DL=0.5), [], consequence(skipped, cryptic=(acceptor, near)))
     assert "Against it: the donor of exon 23 keeps 0.40." in said
     assert "Against it: a cryptic donor 12 bases upstream (0.10 to 0.30)." in said
+
+
+def test_the_sites_told_are_those_of_the_verdict_that_were_scored():
+    taken = Site(1, 70, Place(70), 0.2, 0.9)
+    against = Site(1, 30, Place(30), 0.01, 0.3)
+    weak = Site(0, 40, Place(40), 0.5, 0.4, 23)
+    unknown = Site(0, 900, Place(900), 1.0, 1.0, 23, scored=False)
+    skipped = outcome(Kind.EXON_SKIPPING, (LOST, unknown))
+    moved = outcome(Kind.PARTIAL_EXON_DELETION, (taken, LOST), strength=0.1)
+    (told,) = consequence(skipped, moved, cryptic=(weak, against))
+    assert sites_told(told) == [LOST, against, taken]
+    said = verdict(deltas(DL=0.87), [], (told,))
+    assert "Against it: a new donor" in said and "(0.01 to 0.30)" in said
+    assert sites_told(consequence()[0]) == []
+
+
+@pytest.mark.parametrize(
+    "beside, words",
+    [
+        (0, "exon 23 shorter by 90 bases"),
+        (12, "exon 23 without 90 bases of its own, with 12 inserted"),
+        (-5, "exon 23 shorter by 90 bases, and 5 deleted"),
+    ],
+)
+def test_an_exon_whose_end_moves_may_hold_inserted_bases(beside, words):
+    moved = outcome(Kind.PARTIAL_EXON_DELETION, (LOST,))
+    moved = moved._replace(event=moved.event._replace(beside=beside))
+    assert f": {words}, in frame." in verdict(deltas(DL=0.87), [], consequence(moved))
 
 
 def test_weaker_events_follow():

@@ -495,7 +495,7 @@ def _summarise(counts, genome, strict: float | None) -> bool:
         f"samvar: {counts.records} records ({counts.without_alt} without ALT); ALT alleles: "
         f"{found or 'none'}"
     )
-    if counts.all_strange:
+    if counts.all_strange(genome):
         strange = first_few([contig for contig, n in counts.strange.items() if n])
         say(
             f"samvar: no record is on a contig of {genome.path} ({first_few(list(genome.lengths))}"

@@ -78,8 +78,8 @@ def sizes(ctx, param, value: str | None) -> range:
     "--figure",
     metavar="FILE",
     callback=file_only,
-    help="Draw a heat map of the SNVs, or what each hidden window does; the name must end in .svg "
-    "or .png. Needs matplotlib, but for a heat map as SVG: pip install 'samvar[plot]'.",
+    help="Draw a heat map of the changes, or what each hidden window does; the name must end in "
+    ".svg or .png. Needs matplotlib, but for a heat map as SVG: pip install 'samvar[plot]'.",
 )
 @workers_option
 @user_errors
@@ -124,6 +124,11 @@ def scan(
     options = Options(distance=distance, rbp_min=rbp_min)
     with Predictor(load_bundle(model_name), threads=threads) as predictor:
         if mask:
+            if max(mask) > place.end - place.start:
+                raise SamvarError(
+                    f"{where} has {place.end - place.start} bases: no window of {max(mask)} lies "
+                    "in it"
+                )
             hidden = list(scanning.walk(genome, genes, predictor, place, mask))
             table = [scanning.WALK_COLUMNS, *(r for h in hidden for r in scanning.walk_rows(h))]
         else:

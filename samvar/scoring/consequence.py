@@ -79,7 +79,8 @@ def known(probability: float) -> float:
 
 class Site(NamedTuple):
     """A splice site: `kind` ACCEPTOR or DONOR, its column, place, probability in REF and in ALT.
-    `exon`: number of the exon, from 1, whose annotated end it is; None where it is none."""
+    `exon`: number of the exon, from 1, whose annotated end it is; None where it is none. One that
+    is not `scored` is taken to be used by both alleles."""
 
     kind: int
     column: int
@@ -87,6 +88,7 @@ class Site(NamedTuple):
     ref: float
     alt: float
     exon: int | None = None
+    scored: bool = True
 
     @property
     def use(self) -> Use:
@@ -116,6 +118,8 @@ class Event(NamedTuple):
     size      bases: of REF where they are skipped, of ALT where they are included
     sites     what changes, the cause first
     molecule  the exons that are left
+    beside    of an exon's end that moves: bases that the variant inserts, less those that it
+              deletes, in what is left of the exon
     """
 
     kind: Kind
@@ -125,6 +129,7 @@ class Event(NamedTuple):
     size: int
     sites: tuple[Site, ...]
     molecule: Molecule
+    beside: int = 0
 
     @property
     def in_intron(self) -> bool:
@@ -292,7 +297,7 @@ class _Sites(NamedTuple):
 
 def _site(line: Line, kind: int, column: int, exon: int | None = None) -> Site:
     if not line.scored(column):
-        return Site(kind, column, line.place(column), 1.0, 1.0, exon)
+        return Site(kind, column, line.place(column), 1.0, 1.0, exon, scored=False)
     at = kind, column - line.first
     ref, alt = float(line.ref_sites[at]), float(line.alt_sites[at])
     return Site(kind, column, line.place(column), ref, alt, exon)
@@ -375,12 +380,12 @@ def _moved_ends(line: Line, sites: _Sites, moved: dict[Site, float]) -> Iterator
             continue
         if site.kind == ACCEPTOR:
             span = Span(exon.start, site.column) if inside else Span(site.column, exon.start)
-            molecule = sites.molecule.replacing(index, Span(site.column, exon.stop))
+            moved_exon = Span(site.column, exon.stop)
             intron = index, index + 1
         else:
             end = site.column + 1
             span = Span(end, exon.stop) if inside else Span(exon.stop, end)
-            molecule = sites.molecule.replacing(index, Span(exon.start, end))
+            moved_exon = Span(exon.start, end)
             intron = index + 1, index + 2
         size = line.length(span, in_alt=not inside)
         if inside:
@@ -388,7 +393,10 @@ def _moved_ends(line: Line, sites: _Sites, moved: dict[Site, float]) -> Iterator
         else:
             kind, exons = Kind.PARTIAL_INTRON_RETENTION, intron
         changed = (site, beside) if site.gained >= beside.lost else (beside, site)
-        yield Event(kind, strength(moved[site]), exons, span, size, changed, molecule)
+        molecule = sites.molecule.replacing(index, moved_exon)
+        grown = line.length(moved_exon, in_alt=True) - line.length(moved_exon, in_alt=False)
+        moves = strength(moved[site])
+        yield Event(kind, moves, exons, span, size, changed, molecule, grown * inside)
 
 
 def _lost(line: Line, sites: _Sites, moved: dict[Site, float]) -> Iterator[Event]:

@@ -42,7 +42,7 @@ from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
-from .verdict import verdict
+from .verdict import sites_told, verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 STIRS = 1.1  # ratio of a site's probability with and without a motif site that is shown at all
@@ -50,6 +50,7 @@ MOVED = 0.005  # change of a site's probability that is shown
 SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
 LONGEST_WRITTEN = 24  # bases of an allele in a title
 MOST_OF_DELTA, MOST_OF_REGION = 6, 24  # arrows
+MOST_FAR = 4  # splice sites beyond the compared positions
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
 
@@ -248,15 +249,15 @@ class GeneView:
 
     @cached_property
     def far_sites(self) -> list[SpliceSite]:
-        """Those of the verdict's event that lie beyond the compared positions."""
-        outcomes = self.consequences[0].outcomes if self.consequences else ()
+        """Those that the verdict tells of and that lie beyond the compared positions, the first
+        MOST_FAR."""
+        told = sites_told(self.consequences[0]) if self.consequences else []
         compared = set(zip(self.columns.position.tolist(), self.columns.offset.tolist()))
         annotated = self.gene.sites()
+        far = [s for s in told if s.place not in compared][:MOST_FAR]
         return [
             SpliceSite(s.kind, s.place, s.ref, s.alt, s.exon, s.place.position in annotated[s.kind])
-            for outcome in outcomes[:1]
-            for s in outcome.event.sites
-            if s.place not in compared
+            for s in far
         ]
 
     @cached_property

@@ -17,7 +17,7 @@ Splice sites of the verdict that lie beyond stand to the sides, where the axis i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
+from itertools import groupby, product
 from typing import NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ TOLD = 0.02  # change of a probability from which a site has a ghost of the othe
 SMALL = 10.0
 FAR = 0.08  # of the columns, that each site beyond a break of the axis takes
 CHANGED = "changed"  # name of the shape that shows which columns differ
+GROUND = "grid", "intron", "exon"  # names of the shapes that a break of the axis interrupts
 _OF_EVENT = {
     "gain": "gained",
     "loss": "lost",
@@ -277,13 +278,15 @@ class _Drawing:
             if last:
                 self._arrows(foot, lane)
             self.y += 10
+        panels = self.y - 8
         labels = rows_of(self._cause_labels())
-        self._labels(labels, self.y - 8, upward=False)
+        self._labels(labels, panels, upward=False)
         self.y += ROW * (max((row for _, row in labels), default=-1) + 1)
         self._without_place()
+        bases = self.y
         self._bases()
         self._track()
-        self._breaks(top)
+        self._breaks([(top, panels), (bases, self.y + 1)], band)
         self._band(top, self.y, band)
         self._axis()
         self._legend()
@@ -310,7 +313,7 @@ class _Drawing:
         top, foot = self.y + 6, self.y + 6 + SITES
         for value in (0, 0.5, 1):
             y = foot - SITES * value
-            self.scene.line((LEFT, y), (self.end, y), colour="line", width=0.8)
+            self.scene.line((LEFT, y), (self.end, y), colour="line", width=0.8, name="grid")
             self.scene.text(LEFT - 6, y + 3, f"{value:g}", size=SMALL, anchor="end", colour="faint")
         if name:
             self.scene.text(12, top + 10, name, size=14, bold=True, name="allele")
@@ -363,7 +366,7 @@ class _Drawing:
         """Motif sites of an allele, with ghosts of those that the other one has, and its core
         scores below; returns where its foot is."""
         foot = self.y + 8 + LANE
-        self.scene.line((LEFT, foot), (self.end, foot), colour="line")
+        self.scene.line((LEFT, foot), (self.end, foot), colour="line", name="grid")
         self._side_title(foot - LANE / 2 + 8, "motif sites", "core scores")
         colours = self._colours()
         ghosts = self.view.alt.marks if side is self.view.ref and self.view.alt else []
@@ -598,27 +601,43 @@ class _Drawing:
                     x = (low + high) / 2
                     self.scene.text(x, y, text, size=SMALL, anchor="middle", name="track")
         for site in (*self.before, *self.after):
-            x, half_way = self.x(site.place), 0.4 * self.apart * self.step
-            way = 1 if site.kind == 0 else -1  # to the exon
-            self.scene.line((x, middle), (x - way * half_way, middle), colour="faint")
-            self.scene.box(min(x, x + way * half_way), middle - 7, half_way, 14, "exon")
+            self._stub(site, transcript, middle)
         self.scene.text(
             LEFT - 6, middle + 3, "transcript", size=SMALL, anchor="end", colour="faint"
         )
         self.y = middle + 12
 
+    def _stub(self, site: SpliceSite, transcript: TranscriptMap, middle: float) -> None:
+        """What the transcript has on either side of a site beyond a break of the axis."""
+        way = self.view.window.direction
+        inside = site.place.position
+        beyond = inside - way if site.kind == 0 else inside + way  # out of the exon it would end
+        x, width = self.x(site.place), 0.4 * self.apart * self.step
+        left, right = (beyond, inside) if site.kind == 0 else (inside, beyond)
+        for position, start in ((left, x - width), (right, x)):
+            if any(first <= position < last for first, last in transcript.exons):
+                self.scene.box(start, middle - 7, width, 14, "exon", name="exon")
+            elif any(first <= position < last for first, last in transcript.introns):
+                ends = (start, middle), (start + width, middle)
+                self.scene.line(*ends, colour="faint", name="intron")
+
     def _drawn(self) -> list[tuple[Place, int]]:
         """The compared places with their columns."""
         return [(p, i) for p, i in self.column.items() if self.first <= i <= self.last]
 
-    def _breaks(self, top: float) -> None:
-        """Gaps of the axis, beside each site that stands beyond one."""
+    def _breaks(self, parts: list[tuple[float, float]], index: int) -> None:
+        """Gaps of the axis, beside each site that stands beyond one, in parts of the height: over
+        the ground of what is drawn from item `index` on, and below all else."""
+        drawn = self.scene.items[index:]
+        ground = [item for item in drawn if item.name in GROUND]
+        self.scene.items[index:] = ground
         left = [self.edge((i + 1) * self.apart) - 4 for i in range(len(self.before))]
         right = [self.edge(self.last + 1 + i * self.apart) + 4 for i in range(len(self.after))]
-        for x in (*left, *right):
-            self.scene.box(x - 3, top, 6, self.y - top + 1, "paper", name="break")
+        for x, (top, foot) in product((*left, *right), parts):
+            self.scene.box(x - 3, top, 6, foot - top, "paper", name="break")
             for side in (x - 3, x + 3):
-                self.scene.line((side, top), (side, self.y), colour="faint", dashed=True)
+                self.scene.line((side, top), (side, foot), colour="faint", dashed=True)
+        self.scene.items += [item for item in drawn if item.name not in GROUND]
 
     def _axis(self) -> None:
         """Positions on the genome, and what they are."""
@@ -629,7 +648,7 @@ class _Drawing:
             x = self.x(Place(position))
             text = f"{position + 1}"
             half = text_width(text, SMALL) / 2
-            if x - half < max(last + 8, 0) or x + half > self.scene.width:
+            if x - half < max(last + 8, 0) or x + half > self.scene.width - 2:
                 continue
             self.scene.line((x, y), (x, y + 4), colour="faint")
             self.scene.text(x, y + 14, text, size=SMALL, anchor="middle", name="tick")
@@ -708,7 +727,7 @@ class _Drawing:
             yield "legend", "changed bases", box
         if self.before or self.after:
             gap = lambda x, y: self.scene.line((x, y - 6), (x, y + 6), dashed=True)  # noqa: E731
-            yield "legend", "the axis is broken", gap
+            yield "legend", "the axis is broken: causes are not told of sites beyond", gap
 
 
 def clusters(causes: list[Cause], column: dict[Place, int]) -> list[list[Cause]]:

@@ -34,7 +34,7 @@ def write(
     if path.endswith(".png"):
         files.write(path, picture(scene, "png", 160))
     else:
-        files.write(path, svg(scene, label=_title(place)) + "\n")
+        files.write(path, svg(scene, label=_title(place, _sizes(scanned))) + "\n")
 
 
 def draw(
@@ -45,18 +45,19 @@ def draw(
     width: float = NARROW,
     headline: bool = True,
 ) -> Scene:
-    """SNVs as a heat map: a column for each base, a row for each ALT, the largest raised or lowered
-    site of each by colour; exons and positions below. It runs along the genome. `headline`: with a
-    title above."""
+    """SNVs and deletions as a heat map: a column for each base, or for the first base that is
+    deleted, a row for each ALT and each size, the largest raised or lowered site of each by colour;
+    exons and positions below. It runs along the genome. `headline`: with a title above."""
+    sizes = _sizes(scanned)
     scene = Scene(width)
     bases = decode(genome.codes(place.contig, place.start, place.end))
     step = (width - LEFT - RIGHT) / len(bases)
     y = 12.0
     if headline:
-        scene.text(12, 20, _title(place), size=14, bold=True, name="title")
+        scene.text(12, 20, _title(place, sizes), size=14, bold=True, name="title")
         y = 38.0
-    _cells(scene, y, step, place, bases, scanned)
-    y += 4 * CELL + 6
+    _cells(scene, y, step, place, bases, sizes, scanned)
+    y += (4 + len(sizes)) * CELL + 6
     if step >= LETTER:
         xs = tuple(LEFT + step * (i + 0.5) for i in range(len(bases)))
         scene.items.append(Letters(xs, y + 9, bases, min(step * 1.45, 11.0), name="bases"))
@@ -70,30 +71,54 @@ def draw(
     return scene
 
 
-def _title(place: Place) -> str:
-    return f"{place.contig}:{place.start + 1}-{place.end}, every SNV"
+def _title(place: Place, sizes: list[int]) -> str:
+    most = ""
+    if sizes:
+        several = len(sizes) > 1
+        most = f" and deletion of {f'{sizes[0]} to {sizes[-1]}' if several else sizes[0]} bases"
+    return f"{place.contig}:{place.start + 1}-{place.end}, every SNV{most}"
+
+
+def _deleted(scored: Scored) -> int:
+    """How many bases are deleted."""
+    return len(scored.allele.ref) - len(scored.allele.alt)
+
+
+def _sizes(scanned: list[Scored]) -> list[int]:
+    """Of the deletions."""
+    return sorted({_deleted(s) for s in scanned} - {0})
 
 
 def _cells(
-    scene: Scene, top: float, step: float, place: Place, bases: str, scanned: list[Scored]
+    scene: Scene,
+    top: float,
+    step: float,
+    place: Place,
+    bases: str,
+    sizes: list[int],
+    scanned: list[Scored],
 ) -> None:
-    for row, letter in enumerate("ACGT"):
+    rows = [*"ACGT", *(f"del {size}" for size in sizes)]
+    for row, name in enumerate(rows):
         y = top + CELL * row
-        scene.text(LEFT - 6, y + CELL / 2 + 4, letter, size=SMALL, anchor="end", bold=True)
+        scene.text(LEFT - 6, y + CELL / 2 + 4, name, size=SMALL, anchor="end", bold=True)
         scene.line((LEFT, y), (scene.width - RIGHT, y), colour="line", width=0.6)
-    scene.line((LEFT, top + 4 * CELL), (scene.width - RIGHT, top + 4 * CELL), colour="line")
+    foot = top + len(rows) * CELL
+    scene.line((LEFT, foot), (scene.width - RIGHT, foot), colour="line")
     scene.text(12, top + 2 * CELL + 4, "ALT", size=SMALL, colour="faint")
     for i, base in enumerate(bases):
         if base in "ACGT":
             x, y = LEFT + step * (i + 0.5), top + CELL * ("ACGT".index(base) + 0.5)
             r = min(step / 3, 1.2)
             scene.box(x - r, y - r, 2 * r, 2 * r, "faint", name="reference")
-    for (_, pos, ref, alt), _, largest in scanned:
-        if len(ref) == len(alt) == 1 and largest and largest.delta.value >= SHOWN:
+    for one in scanned:
+        (_, pos, ref, alt), _, largest = one
+        if largest and largest.delta.value >= SHOWN:
             name, value, at = largest.delta
+            size = _deleted(one)
             scene.box(
-                LEFT + step * (pos - 1 - place.start),
-                top + CELL * "ACGT".index(alt),
+                LEFT + step * (pos - 1 - place.start + bool(size)),
+                top + CELL * rows.index(f"del {size}" if size else alt),
                 step,
                 CELL,
                 "raises" if name.endswith("G") else "lowers",
@@ -141,8 +166,9 @@ def _axis(scene: Scene, y: float, step: float, place: Place) -> float:
         m * 10**power for power in range(12) for m in (1, 2, 5) if m * 10**power * step >= room
     )
     for position in range(place.start + 1, place.end + 1):
-        if position % spacing == 0:
-            x = LEFT + step * (position - place.start - 0.5)
+        x = LEFT + step * (position - place.start - 0.5)
+        half = text_width(f"{position}", SMALL) / 2
+        if position % spacing == 0 and half <= x <= scene.width - half - 2:
             scene.line((x, y), (x, y + 4), colour="faint")
             scene.text(x, y + 14, f"{position}", size=SMALL, anchor="middle", name="tick")
     title = f"position on {place.contig}, along the genome; bases are those of the + strand"

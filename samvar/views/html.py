@@ -343,7 +343,8 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
         "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
         "strongest causes to the splice sites that they move: with a head where they raise a site, "
         "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
-        "than the figure: sites of its event that lie beyond stand behind a break of the axis.</p>"
+        "than the figure: sites that it tells of and that lie beyond stand behind a break of the "
+        "axis. They are not among the deltas, so that no causes are told of them.</p>"
         f"<h3>Columns</h3><dl>{columns}</dl>"
         f"{_trust(abouts, cases)}<h2>Origin</h2>{_origin(abouts)}</section>"
     )

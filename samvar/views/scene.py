@@ -111,11 +111,12 @@ def text_width(text: str, size: float, bold: bool = False) -> float:
 
 
 def _em(letter: str) -> float:
+    """Width of a letter in DejaVu Sans, or a little more."""
     if letter in "iljtfI.,:;|'()[] /-":
-        return 0.36
-    if letter in "mwMW%@→▲▼":
-        return 0.9
-    return 0.68 if letter.isupper() else 0.6
+        return 0.4
+    if letter in "mwMW%@→▲▼+=<>":
+        return 0.98 if letter in "mW%@" else 0.87
+    return 0.77 if letter.isupper() else 0.64
 
 
 def wrapped(text: str, size: float, width: float, bold: bool = False) -> list[str]:

@@ -41,7 +41,7 @@ _FRAME = {
     Frame.STOP_LOST: "stop codon lost",
 }
 _NO_FRAME = {
-    NoFrame.NONCODING: "no coding sequence",
+    NoFrame.NONCODING: "the annotation has no coding sequence of it",
     NoFrame.UTR5: "in the 5' UTR",
     NoFrame.UTR3: "in the 3' UTR",
     NoFrame.START_LOST: "start codon lost",
@@ -122,11 +122,20 @@ def _what(event: Event) -> str:
         Kind.EXON_SKIPPING: f"exon {first} skipped, {bases}",
         Kind.MULTI_EXON_SKIPPING: f"exons {first} to {last} skipped, {bases}",
         Kind.PSEUDOEXON: f"a new exon of {bases} in intron {first}",
-        Kind.PARTIAL_EXON_DELETION: f"exon {first} shorter by {bases}",
+        Kind.PARTIAL_EXON_DELETION: _shorter_exon(event),
         Kind.PARTIAL_INTRON_RETENTION: f"{bases} of intron {first} retained",
         Kind.WHOLE_INTRON_RETENTION: f"intron {first} retained, {bases}",
         Kind.INCREASED_EXON_INCLUSION: f"exon {first} included more",
     }[event.kind]
+
+
+def _shorter_exon(event: Event) -> str:
+    """The exon may hold inserted bases, or others of it may be deleted."""
+    exon, bases = event.exons[0], f"{event.size} base" + "s" * (event.size != 1)
+    if event.beside > 0:
+        return f"exon {exon} without {bases} of its own, with {event.beside} inserted"
+    deleted = f", and {-event.beside} deleted" if event.beside else ""
+    return f"exon {exon} shorter by {bases}{deleted}"
 
 
 def _reading(message: Message) -> str:
@@ -216,26 +225,58 @@ def _named(part: Part, sites: int, at_site: bool, learnt: Mapping[str, LearntMot
 
 def _against(event: Event, consequence: Consequence) -> Iterator[str]:
     """What speaks against an event."""
-    given_up = [s for s in event.sites if s.exon is not None and s.alt < s.ref]
-    if event.kind is Kind.INCREASED_EXON_INCLUSION or not given_up:
+    site = _given_up(event)
+    if site is None:
         return
-    site = given_up[0]
     name = NAME[site.kind]
     if site.alt >= KEEPS:
         yield f"Against it: the {name} of exon {site.exon} keeps {site.alt:.2f}."
-    if site not in event.sites[:1] or event.kind is Kind.PARTIAL_EXON_DELETION:
+    if not _may_be_replaced(event, site):
         return
-    others = [c for c in consequence.cryptic if c.kind == site.kind and c not in event.sites]
-    if not others:
+    best = _rival(event, consequence, site)
+    if best is None:
         yield f"No cryptic {name} within {consequence.searched} bases of the variant."
         return
-    best = max(others, key=lambda c: (c.alt, -abs(c.column - site.column)))
     away = abs(best.column - site.column)
     where = "downstream" if best.column > site.column else "upstream"
+    what = "new" if best.ref < FLOOR else "cryptic"
     yield (
-        f"Against it: a cryptic {name} {away} base{'s' * (away != 1)} {where} "
+        f"Against it: a {what} {name} {away} base{'s' * (away != 1)} {where} "
         f"({best.ref:.2f} to {best.alt:.2f})."
     )
+
+
+def _may_be_replaced(event: Event, given_up: Site) -> bool:
+    """Whether another site could take over from the one that is the event's cause."""
+    return given_up in event.sites[:1] and event.kind is not Kind.PARTIAL_EXON_DELETION
+
+
+def _rival(event: Event, consequence: Consequence, given_up: Site) -> Site | None:
+    """The most probable site in ALT that could take over."""
+    others = [c for c in consequence.cryptic if c.kind == given_up.kind and c not in event.sites]
+    return max(others, key=lambda c: (c.alt, -abs(c.column - given_up.column)), default=None)
+
+
+def sites_told(consequence: Consequence) -> list[Site]:
+    """The splice sites that the verdict is about, in its order: those of its event, the one that
+    speaks against it, those of weaker events. Those that were not scored are left out."""
+    if not consequence.outcomes:
+        return []
+    event = consequence.outcomes[0].event
+    given_up = _given_up(event)
+    sites = list(event.sites)
+    if given_up and _may_be_replaced(event, given_up):
+        rival = _rival(event, consequence, given_up)
+        sites += [rival] if rival else []
+    sites += [site for outcome in consequence.outcomes[1:] for site in outcome.event.sites]
+    return [site for site in dict.fromkeys(sites) if site.scored]
+
+
+def _given_up(event: Event) -> Site | None:
+    """The first annotated site that loses by an event."""
+    if event.kind is Kind.INCREASED_EXON_INCLUSION:
+        return None
+    return next((s for s in event.sites if s.exon is not None and s.alt < s.ref), None)
 
 
 def _also(outcomes: Sequence[Outcome]) -> Iterator[str]:
