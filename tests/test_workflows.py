@@ -1,12 +1,14 @@
-"""The scatter-gather workflow of examples/snakemake gives what a single run gives; that of
-examples/nextflow is not run."""
+"""The scatter-gather workflows of examples/ give what a single run gives; that of nextflow is run
+where there is one."""
 
 import configparser
 import gzip
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pysam
 import pytest
@@ -23,9 +25,18 @@ BASES = toy.random_bases(2400, seed=9)
 HEADER = ("##fileformat=VCFv4.2", "##contig=<ID=c,length=2400>", "##contig=<ID=other,length=99>")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="snakemake needs Python 3.11")
-def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
-    need("bcftools", "tabix", "snakemake")
+class World(NamedTuple):
+    """Files of a run, all indexed, and what a single run gives."""
+
+    vcf: str
+    fasta: str
+    annotation: str
+    model: str
+    single: bytes
+
+
+@pytest.fixture
+def world(tmp_path):
     change = {"A": "C", "C": "G", "G": "T", "T": "A"}
     records = [("c", p, BASES[p - 1], change[BASES[p - 1]]) for p in (50, 690, 999)]
     records += [
@@ -48,14 +59,23 @@ def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
     pysam.faidx(fasta)
     gtf = toy.gtf(tmp_path / "g.gtf", ("G", "c", "+", [(601, 1200), (1501, 2300)]))
     model = toy.bundle(tmp_path / "m")
+    files = [vcf + ".gz", "-f", fasta, "-a", gtf, "--model", model]
+    single = CliRunner().invoke(main, ["annotate", *files, "--no-version"]).stdout_bytes
+    assert single.count(b"SAMVAR_STATUS=OK") == 6
+    return World(vcf + ".gz", fasta, gtf, model, single)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="snakemake needs Python 3.11")
+def test_snakemake_gives_the_bytes_of_a_single_run(world, tmp_path, examples):
+    need("bcftools", "tabix", "snakemake")
     settings = dict(
-        vcf=vcf + ".gz",
-        fasta=fasta,
-        annotation=gtf,
+        vcf=world.vcf,
+        fasta=world.fasta,
+        annotation=world.annotation,
         window=1000,
         output="out.vcf.gz",
         samvar=f"{sys.executable} -m samvar.cli",
-        options=f"--model {model}",
+        options=f"--model {world.model}",
     )
     done = subprocess.run(
         [
@@ -73,12 +93,33 @@ def test_snakemake_gives_the_bytes_of_a_single_run(tmp_path, examples):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    files = ["-f", fasta, "-a", gtf, "--model", model]
-    single = (
-        CliRunner().invoke(main, ["annotate", vcf + ".gz", *files, "--no-version"]).stdout_bytes
+    assert gzip.decompress((tmp_path / "out.vcf.gz").read_bytes()) == world.single
+
+
+def test_nextflow_gives_the_bytes_of_a_single_run(world, tmp_path, examples):
+    need("bcftools", "tabix", "nextflow")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "samvar").write_text(f'#!/bin/sh\nexec {sys.executable} -m samvar.cli "$@"\n')
+    (programs / "samvar").chmod(0o755)
+    settings = tmp_path / "nextflow.config"
+    settings.write_text(
+        f"process {{ withName: SAMVAR_ANNOTATE {{ ext.args = '--model {world.model}' }} }}\n"
     )
-    assert gzip.decompress((tmp_path / "out.vcf.gz").read_bytes()) == single
-    assert single.count(b"SAMVAR_STATUS=OK") == 6
+    files = ["--vcf", world.vcf, "--fasta", world.fasta, "--annotation", world.annotation]
+    done = subprocess.run(
+        [
+            *("nextflow", "-C", settings, "run", examples("nextflow/main.nf"), *files),
+            *("--window", "1000", "--outdir", tmp_path / "results"),
+        ],
+        cwd=tmp_path,
+        env=os.environ | dict(PATH=f"{programs}{os.pathsep}{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = (tmp_path / "results").glob("*.samvar.vcf.gz")
+    assert gzip.decompress(made.read_bytes()) == world.single
 
 
 def test_what_is_installed_elsewhere_is_what_setup_cfg_names(examples):
@@ -98,6 +139,7 @@ def test_what_is_installed_elsewhere_is_what_setup_cfg_names(examples):
     assert set(built.split(",")) == extras
     module = root / "examples" / "nextflow" / "modules" / "samvar" / "annotate"
     script = (module / "main.nf").read_text()
+    assert "ENTRYPOINT" not in (root / "Dockerfile").read_text()  # nextflow starts bash
     (environment,) = re.findall(r'conda "\$\{moduleDir\}/(.*)"', script)
     assert (module / environment).is_file() and "    container " in script
     test = (module / "tests" / "main.nf.test").read_text()

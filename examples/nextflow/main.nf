@@ -13,6 +13,9 @@ params.window = 20000000
 params.outdir = 'results'
 
 process REGIONS {
+    conda 'bioconda::htslib'
+    container 'samvar'
+
     input:
     tuple path(vcf), path(index)
     tuple path(fasta), path(fai)
@@ -31,6 +34,8 @@ process REGIONS {
 }
 
 process CONCAT {
+    conda 'bioconda::bcftools'
+    container 'samvar'
     publishDir params.outdir, mode: 'copy'
 
     input:
