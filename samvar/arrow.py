@@ -134,6 +134,9 @@ def _alleles(batch: pa.RecordBatch) -> Iterator[tuple[str, int, str, str]]:
             row = column.is_null().index(True).as_py()
             raise SamvarError(f"row {row} of the batch (from 0) has no {name}")
         columns.append(column.to_pylist())
+    for row, pos in enumerate(columns[ALLELE.index("POS")]):
+        if pos < 1:
+            raise SamvarError(f"row {row} of the batch (from 0): POS must be 1 or more, not {pos}")
     return zip(*columns)
 
 

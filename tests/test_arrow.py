@@ -137,6 +137,7 @@ def test_a_process_keeps_one_scorer_for_its_arguments(files):
     [
         (dict(ALT=["A", None, "A", "A"]), "row 1 of the batch .* has no ALT"),
         (dict(POS=["x", "2", "3", "4"]), "column POS"),
+        (dict(POS=[5, 2, -1, 4]), "row 2 of the batch .* POS must be 1 or more, not -1"),
     ],
 )
 def test_a_batch_that_holds_no_alleles_is_refused(files, broken, message):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from html import unescape
@@ -298,6 +300,20 @@ def test_multiqc_gets_the_statuses(files, annotated, tmp_path):
     assert content["plot_type"] == "bargraph" and content["id"]
     expected = Counter(s for _, e in infos(annotated) for s in e["SAMVAR_STATUS"].split(","))
     assert content["data"] == {annotated.name: expected}
+
+
+@pytest.mark.skipif(not shutil.which("multiqc"), reason="multiqc is not installed")
+def test_multiqc_shows_the_statuses(files, annotated, tmp_path):
+    stats = tmp_path / "x_mqc.json"
+    invoke("report", annotated, *files, "--top", 0, "-o", tmp_path / "r.html", "--stats", stats)
+    of_report = json.loads(stats.read_text())
+    done = subprocess.run(
+        ["multiqc", tmp_path, "-o", tmp_path / "out", "--no-version-check"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert of_report["id"] in (tmp_path / "out" / "multiqc_report.html").read_text()
 
 
 def test_what_cannot_be_is_told(files, annotated, tmp_path, monkeypatch):
