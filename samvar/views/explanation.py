@@ -42,7 +42,7 @@ from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
-from .verdict import sites_told, verdict
+from .verdict import sites_told, strongest_together, verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 STIRS = 1.1  # ratio of a site's probability with and without a motif site that is shown at all
@@ -263,8 +263,8 @@ class GeneView:
     @cached_property
     def arrows(self) -> list[Cause]:
         """The strongest causes that have a place, weakest first: of each delta that is taken apart
-        those with a share of `SHARE` or more, at most `MOST_OF_DELTA`; of a region the motif sites
-        that do most to its splice sites."""
+        those with a share of `SHARE` or more, at most `MOST_OF_DELTA`, and those that the verdict
+        names together; of a region the motif sites that do most to its splice sites."""
         if self.deltas is None:
             moves = [_of_influence(self.ref, i) for i in self.ref.influences]
             moves = [c for c in moves if abs(c.effect) >= IN_REGION]
@@ -273,8 +273,10 @@ class GeneView:
         for cause in self.causes or ():
             target, kind = self.deltas.places[cause.delta], SITE_OF[cause.delta]
             least, sign = max(SHARE * cause.value, MOVED), float(SIGN[cause.delta])
-            strong = [p for p in cause.parts if abs(p.effect) >= least]
-            for part in [p for p in strong if p.position is not None][:MOST_OF_DELTA]:
+            placed = [p for p in cause.parts if p.position is not None]
+            strong = [p for p in placed if abs(p.effect) >= least][:MOST_OF_DELTA]
+            told = strongest_together(cause.parts)
+            for part in [p for p in placed if p in strong or (p in told and p.effect >= MOVED)]:
                 assert part.position is not None
                 place, core = (
                     Place(part.position, part.offset),

@@ -183,7 +183,9 @@ class _Drawing:
         self.sites = [*view.splice_sites, *self.before, *self.after]
         self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
         most = max([abs(c.effect) for c in self.arrows], default=0.0)
-        self.thickest = most or 1.0
+        self.thickest, self.thin = most or 1.0, 1.0
+        for target in {c.target for c in self.arrows}:
+            self.thin = min(self.thin, WIDEST_FAN / sum(w for _, w in self._fan(target)))
         self.tallest = max(
             [m.activation for side in self._sides() for m in side.marks], default=1.0
         )
@@ -437,7 +439,7 @@ class _Drawing:
         for cause in self.arrows:
             top = lane - heights.get((cause.name, cause.place), 0.0) - 5
             start, end = self.x(cause.place), ends[cause]
-            width = _thickness(cause.effect, self.thickest)
+            width = self._thickness(cause.effect)
             name = "arrow " + _colour(cause.effect)
             tip = f"{cause.name}{_event(cause.event)} at {_position(cause.place)} " + (
                 f"{_colour(cause.effect)} the {KINDS[cause.kind]} at {_position(cause.target)} by "
@@ -449,15 +451,23 @@ class _Drawing:
         """Where each arrow ends: those to one site side by side, as they come."""
         ends = {}
         for target in {c.target for c in self.arrows}:
-            own = [c for c in self.arrows if c.target == target]
-            own.sort(key=lambda c: self.column[c.place])
-            widths = [_thickness(c.effect, self.thickest) + 4 for c in own]
-            narrowed = min(1.0, WIDEST_FAN / sum(widths))
-            x = self.x(target) - narrowed * sum(widths) / 2
-            for cause, width in zip(own, widths):
-                ends[cause] = x + narrowed * width / 2
-                x += narrowed * width
+            fan = self._fan(target)
+            x = self.x(target) - sum(width for _, width in fan) / 2
+            for cause, width in fan:
+                ends[cause] = x + width / 2
+                x += width
         return ends
+
+    def _fan(self, target: Place) -> list[tuple[Cause, float]]:
+        """The causes with an arrow to a site, as they come, with the pixels that each takes."""
+        own = sorted(
+            (c for c in self.arrows if c.target == target), key=lambda c: self.column[c.place]
+        )
+        return [(c, self._thickness(c.effect) + 4 * self.thin) for c in own]
+
+    def _thickness(self, effect: float) -> float:
+        """Pixels of an arrow: fewer where many lead to one site."""
+        return self.thin * (1.0 + 5.0 * abs(effect) / self.thickest)
 
     def _arrow(
         self, start: tuple, end: tuple, effect: float, width: float, name: str, tip: str = ""
@@ -713,7 +723,7 @@ class _Drawing:
         if self.arrows:
             yield "legend", "raises the site", arrow(1.0)
             yield "legend", "lowers the site", arrow(-1.0)
-            width = _thickness(self.thickest, self.thickest)
+            width = self._thickness(self.thickest)
             bar = lambda x, y: self.scene.line((x - 8, y), (x + 8, y), width=width)  # noqa: E731
             yield "legend", f"so thick: by {self.thickest:.2f}", bar
         if self.view.alt:
@@ -759,10 +769,6 @@ def clusters(causes: list[Cause], column: dict[Place, int]) -> list[list[Cause]]
 
 def _colour(effect: float) -> str:
     return "raises" if effect > 0 else "lowers"
-
-
-def _thickness(effect: float, thickest: float) -> float:
-    return 1.0 + 5.0 * abs(effect) / thickest
 
 
 def _event(event: str) -> str:

@@ -170,7 +170,7 @@ def _cause(
         )
 
     cause = max(causes, key=lambda c: (is_of_site(c), c.value))
-    together = _strongest(cause.parts)
+    together = strongest_together(cause.parts)
     effect = sum(part.effect for part in together)
     if effect <= 0:
         return
@@ -186,7 +186,7 @@ def _cause(
         yield f"Cause of the largest delta, {_other_site(cause, own)}: {told}"
 
 
-def _strongest(parts: Sequence[Part]) -> list[Part]:
+def strongest_together(parts: Sequence[Part]) -> list[Part]:
     """The parts that matter most together, strongest first: all sites of a motif with the same
     event that raise the delta, or a single part of another kind."""
     groups: dict[object, list[Part]] = {}
