@@ -671,6 +671,7 @@ def test_shipped_recipes_are_valid():
                     "effects.toml": TeachRecipe,
                     "yardstick.toml": TeachRecipe,
                     "yardstick-effects.toml": TeachRecipe,
+                    "yardstick-train.toml": TeachRecipe,
                     "motifs.toml": MotifRecipe,
                     "cnn.toml": CnnRecipe,
                     "cnn-plain.toml": CnnRecipe,
