@@ -4,6 +4,7 @@ import pytest
 
 import samvar
 from samvar.formats.annotation import load_annotation
+from samvar.genomics import stop_codons
 from samvar.genomics.genes import Annotation, Gene, Transcript
 from samvar.genomics.genome import Genome
 from samvar.genomics.hgvs import hgvs_c
@@ -142,3 +143,20 @@ def test_an_annotation_that_has_them_stays_as_it_is(genome):
     assert with_stop_codons(genome, annotation) is annotation
     elsewhere = Annotation([Gene("G", "G", "other", "+", 100, 700, (WHOLE,))])
     assert with_stop_codons(genome, elsewhere) is elsewhere
+
+
+def test_where_nothing_codes_few_genes_are_looked_at(genome, monkeypatch):
+    monkeypatch.setattr(stop_codons, "SOUGHT", 3)
+    looked = []
+
+    class Told(tuple):
+        def __getitem__(self, i):
+            looked.append(self)
+            return super().__getitem__(i)
+
+    plain, coding = (Told([t]) for t in (Transcript("N", EXONS), WHOLE))
+    genes = [Gene("G", "G", "c", "+", 100, 700, plain) for _ in range(9)]
+    annotation = Annotation(genes, digest="d")
+    assert with_stop_codons(genome, annotation) is annotation and len(looked) == 3
+    genes[2] = Gene("G", "G", "c", "+", 100, 700, coding)
+    assert with_stop_codons(genome, Annotation(genes)).genes[2].chosen.cds_end == 562

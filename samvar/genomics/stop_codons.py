@@ -15,6 +15,7 @@ from .transcript import TranscriptMap, TranscriptPlace
 
 STOPS = frozenset(("TAA", "TAG", "TGA"))
 CHECKED = 200  # coding transcripts that are looked at
+SOUGHT = 2000  # genes from all over the file, of which none codes where there is no coding sequence
 
 
 def with_stop_codons(genome: Genome, annotation: Annotation) -> Annotation:
@@ -22,7 +23,9 @@ def with_stop_codons(genome: Genome, annotation: Annotation) -> Annotation:
     mostly followed by one, each that is gets it."""
     known = [g for g in annotation.genes if genome.contig(g.contig)]
     every = -(-len(known) // CHECKED) or 1
-    spread = (g for first in range(every) for g in known[first::every])
+    spread = [g for first in range(every) for g in known[first::every]]
+    if not any(g.chosen.coding for g in spread[:SOUGHT]):
+        return annotation
     ends = followed = 0
     for gene in islice((g for g in spread if g.chosen.coding), CHECKED):
         own = TranscriptMap.of(gene)
