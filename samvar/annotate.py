@@ -487,7 +487,6 @@ def forked(
 
     def begin() -> None:
         begin_worker()
-        predictor.work_alone()
         genome.reopen()
 
     return Workers(n, [genome, annotation, predictor, options, *genes.genes], begin)

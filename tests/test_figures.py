@@ -235,7 +235,8 @@ def test_sites_of_the_verdict_are_drawn_wherever_they_are(shipped, allele, width
     sites = sites_told(view.consequences[0])
     assert {*view.consequences[0].outcomes[0].event.sites} <= {*sites}
     compared = {p for p, o in zip(view.columns.position, view.columns.offset) if not o}
-    far = [s for s in sites if s.place.position not in compared][: explanation.MOST_FAR]
+    far = [s for s in sites if s.place.position not in compared]
+    assert len(far) <= explanation.MOST_FAR
     assert far and {s.place for s in far} == {s.place for s in view.far_sites}
     picture = drawn(e, view, width=width)
     labels = words(picture, "label")
@@ -247,6 +248,62 @@ def test_sites_of_the_verdict_are_drawn_wherever_they_are(shipped, allele, width
     direction = view.window.direction
     assert ticks == sorted(ticks, reverse=direction < 0)
     assert width < 1000 or {s.place.position + 1 for s in far} <= set(ticks)
+
+
+@pytest.mark.slow
+def test_of_weaker_events_few_sites_are_drawn_beyond(shipped):
+    """All of the verdict's event are."""
+    e = explanation.explain(*shipped, *NEW_DONOR, Options(distance=5))
+    (view,) = e.genes
+    (consequence,) = view.consequences
+    (first, *_) = consequence.outcomes
+
+    def many(n, since):
+        (site, *_) = first.event.sites
+        sites = (site._replace(place=Place(since + i), column=since + i) for i in range(n))
+        return first._replace(event=first.event._replace(sites=tuple(sites)))
+
+    for of_event, of_other, drawn in ((6, 3, 6), (2, 9, explanation.MOST_FAR), (1, 1, 2)):
+        outcomes = many(of_event, 5000), many(of_other, 6000)
+        told = consequence._replace(outcomes=outcomes, cryptic=())
+        other = dataclasses.replace(view, consequences=(told,))
+        first_ones = [s.place.position for s in other.far_sites][:of_event]
+        assert len(other.far_sites) == drawn and first_ones == [*range(5000, 5000 + of_event)]
+
+
+@pytest.mark.slow
+def test_faint_sites_that_the_verdict_tells_of_are_drawn(shipped):
+    e = explanation.explain(*shipped, *NEW_DONOR, Options(distance=200))
+    (view,) = e.genes
+    (consequence,) = view.consequences
+    (first, *_) = consequence.outcomes
+    shown = {(s.kind, s.place) for s in view.splice_sites}
+    place = next(p for p, o in zip(view.columns.position, view.columns.offset) if not o)
+    faint = first.event.sites[0]._replace(kind=0, place=Place(int(place)), ref=0.02, alt=0.07)
+    assert (0, faint.place) not in shown
+    told = first._replace(event=first.event._replace(sites=(*first.event.sites, faint)))
+    other = dataclasses.replace(view, consequences=(consequence._replace(outcomes=(told,)),))
+    assert {(s.kind, s.place) for s in other.splice_sites} == shown | {(0, faint.place)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("counts", [(12, 6), (6, 12), (3, 2)])
+def test_arrows_to_one_site_have_the_room_of_a_fan(explained, counts):
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    places = [p for p, _ in figures._Drawing(e, view, 1000, True)._drawn()]
+    targets = places[10], places[40]
+    arrows = [
+        explanation.Cause("A", "loss", place, 1, target, -0.1, False)
+        for target, n in zip(targets, counts)
+        for place in places[50 : 50 + n]
+    ]
+    own = dataclasses.replace(view)
+    vars(own)["arrows"] = arrows
+    drawing = figures._Drawing(e, own, 1000, True)
+    fans = [sum(w for _, w in drawing._fan(target)) for target in targets]
+    assert max(fans) == pytest.approx(min(figures.WIDEST_FAN, 10 * max(counts)))
+    assert fans[0] / fans[1] == pytest.approx(counts[0] / counts[1])
 
 
 @pytest.mark.slow

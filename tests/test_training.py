@@ -822,6 +822,31 @@ def test_a_run_ends_with_the_mean_of_its_last_steps(tmp_path):
     assert torch.equal(mean.weights(), mean.finished) and of_steps.std(0).min() > 1e-4
 
 
+def test_norms_are_those_of_the_mean(tmp_path):
+    class Normed(Weights):
+        def __init__(self):
+            super().__init__()
+            self.model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+
+        def weights(self):
+            return self.model[0].weight.detach().clone()
+
+        def loss(self, step):
+            x = torch.from_numpy(np.random.default_rng(step).normal(1, 1, (64, 3))).float()
+            return (self.model(x) - x[:, :2]).square().mean()
+
+    task = Normed()
+    recipe = Recipe(steps=40, mean_from=0.5, warmup=0, lr=0.2, lr_end=0.2, validate_every=40)
+    run(task, recipe, str(tmp_path / "run"), torch.device("cpu"))
+    linear, norm = task.model
+    with torch.no_grad():
+        seen = linear(torch.ones(1, 3))[0]  # the mean of what comes in
+        spread = linear.weight.square().sum(1)
+    torch.testing.assert_close(norm.running_mean, seen, atol=0.1, rtol=0.1)
+    torch.testing.assert_close(norm.running_var, spread, atol=0.05, rtol=0.1)
+    assert norm.momentum == 0.1
+
+
 def test_the_learning_rate_ends_where_the_recipe_says():
     recipe = Recipe(steps=11, warmup=0, lr=4.0, lr_end=2.0)
     rates = [learning_rate(recipe, step) for step in (0, 5, 10)]

@@ -184,8 +184,8 @@ def test_the_sites_told_are_those_of_the_verdict_that_were_scored():
     "beside, words",
     [
         (0, "exon 23 shorter by 90 bases"),
-        (12, "exon 23 without 90 bases of its own, with 12 inserted"),
-        (-5, "exon 23 shorter by 90 bases, and 5 deleted"),
+        (12, "exon 23 without 90 bases of its own, with 12 more by the variant"),
+        (-5, "exon 23 shorter by 90 bases, and by 5 more by the variant itself"),
     ],
 )
 def test_an_exon_whose_end_moves_may_hold_inserted_bases(beside, words):

@@ -18,6 +18,7 @@ from .options import (
     genome_and_genes,
     model_option,
     rbp_min_option,
+    say,
     to_stdout,
     user_errors,
     workers_option,
@@ -122,13 +123,12 @@ def scan(
     genome, genes = genome_and_genes(fasta, annotation)
     place = scanning.place_of(where, genome, genes, around)
     options = Options(distance=distance, rbp_min=rbp_min)
+    if mask:
+        for gene in scanning.without_windows(genome, genes, place, max(mask)):
+            part = f"the part of {gene.symbol} that is scanned"
+            say(f"samvar: no window of {max(mask)} bases lies in {part}")
     with Predictor(load_bundle(model_name), threads=threads) as predictor:
         if mask:
-            if max(mask) > place.end - place.start:
-                raise SamvarError(
-                    f"{where} has {place.end - place.start} bases: no window of {max(mask)} lies "
-                    "in it"
-                )
             hidden = list(scanning.walk(genome, genes, predictor, place, mask))
             table = [scanning.WALK_COLUMNS, *(r for h in hidden for r in scanning.walk_rows(h))]
         else:

@@ -87,7 +87,7 @@ class Predictor:
         self.bundle = bundle
         _return_memory()
         self.models = [for_scoring(m) for m in bundle.models]
-        self.references = [Reference(m, bundle.layout, threads) for m in self.models]
+        self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
         self._rows = ROWS if all(m.config.channels >= WIDE for m in self.models) else 1
         self._workers = ThreadPoolExecutor(threads, "samvar", begin_worker)
@@ -111,11 +111,6 @@ class Predictor:
     def _check_open(self) -> None:
         if self._closed:
             raise SamvarError("the models are closed, and score no more: load them again")
-
-    def work_alone(self) -> None:
-        """Of a fork, which is a worker by itself: keep what one needs of the reference."""
-        for reference in self.references:
-            reference.workers = 1
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """function(item) of every item, in order, on the workers, which start at once."""

@@ -30,18 +30,19 @@ from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 1024  # bases: fewer take longer for each base, of more many are never used
 STEP = 16  # bases: of so many lengths only oneDNN makes kernels, which takes as long as their use
-KEPT = 96  # tensors of up to 2 TILE bases for each worker, which needs fewer than 64
+KEPT, MOST_KEPT = 96, 256  # tensors of up to 2 TILE bases; at most, where genes overlap
 
 
 class Reference:
     """The reference's tensors under one model, in tiles. No digit depends on who asks: a column of
     them is the same in whichever tile it is computed, or else windows have no stretch, and tiles a
-    fixed place and size (`Predictor.ahead`). Safe to share between threads, of which `workers`
-    ask for tiles."""
+    fixed place and size (`Predictor.ahead`). Safe to share between threads. The latest KEPT tensors
+    are kept, and one more each time that one is wanted again too late, up to MOST_KEPT."""
 
-    def __init__(self, model: SAM, layout: Layout, workers: int = 1):
+    def __init__(self, model: SAM, layout: Layout):
         self.model, self.layout = model, layout
-        self.workers = workers
+        self._room = KEPT
+        self._dropped: OrderedDict[Hashable, None] = OrderedDict()
         self._aggregator: Any = model.aggregator  # a module of torch, whose calls have no types
         self._exact_attention = copy.deepcopy(self._aggregator.attention).double()
         self._kept: OrderedDict[Hashable, Future[torch.Tensor]] = OrderedDict()
@@ -95,10 +96,7 @@ class Reference:
         with self._lock:
             kept = self._kept.get(key)
             future: Future[torch.Tensor] = Future() if kept is None else kept
-            self._kept[key] = future
-            self._kept.move_to_end(key)
-            if len(self._kept) > KEPT * self.workers:
-                self._kept.popitem(last=False)
+            self._keep(key, future)
         if kept is None:
             try:
                 compute = getattr(self, f"_{stage}")
@@ -107,6 +105,18 @@ class Reference:
                 future.set_exception(e)
                 raise
         return future.result()
+
+    def _keep(self, key: Hashable, tile: Future[torch.Tensor]) -> None:
+        if key not in self._kept and key in self._dropped:
+            self._room = min(self._room + 1, MOST_KEPT)
+        self._kept[key] = tile
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._room:
+            oldest, _ = self._kept.popitem(last=False)
+            self._dropped[oldest] = None
+            self._dropped.move_to_end(oldest)
+        while len(self._dropped) > MOST_KEPT:
+            self._dropped.popitem(last=False)
 
     @torch.no_grad()
     def _bottleneck(self, window: Window, first: int, last: int) -> torch.Tensor:

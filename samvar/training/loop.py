@@ -24,6 +24,8 @@ from ..model.device import rounded_fp32
 from .checkpoint import Checkpoint, plain, refuse_finished
 from .recipe import Recipe
 
+NORM_BATCHES = 30  # from which norms are measured once more, where weights are averaged
+
 
 class Task(Protocol):
     """What is trained: `loss` is that of this rank's share of a step, `status` goes into the
@@ -266,7 +268,23 @@ class _Run:
         does."""
         if self.mean:
             self.task.model.load_state_dict(self.mean.module.state_dict())
+            self._measure_norms()
         self.task.finish()
+
+    @torch.no_grad()
+    def _measure_norms(self) -> None:
+        """Give the norms that are trained the statistics of the mean model: their means over
+        NORM_BATCHES further steps."""
+        model = self.task.model
+        norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momentum = [norm.momentum for norm in norms]
+        model.train()
+        for i in range(NORM_BATCHES if norms else 0):
+            for norm in norms:
+                norm.momentum = 1 / (i + 1)
+            self.task.loss(self.recipe.steps + i)
+        for norm, own in zip(norms, momentum):
+            norm.momentum = own
 
     def validate(self, grad_norm: float) -> None:
         """A row of metrics."""

@@ -55,7 +55,8 @@ class Recipe:
 
     Learning rate: linear warm-up over `warmup` steps, then a cosine down to `lr_end` at `steps`.
     `mean_from`: after this share of the steps weights are averaged; the run ends with their mean
-    (SWA; Izmailov et al., UAI 2018), which wants a learning rate that stays up (`lr_end`).
+    (SWA; Izmailov et al., UAI 2018), which wants a learning rate that stays up (`lr_end`). Until
+    its end a run saves the weights of the last step.
     """
 
     steps: int

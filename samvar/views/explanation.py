@@ -37,7 +37,7 @@ from ..model.in_vivo import InVivo
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import FLOOR, Consequence, consequences, lost_elsewhere
+from ..scoring.consequence import FLOOR, Consequence, Site, consequences, lost_elsewhere
 from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
@@ -49,7 +49,7 @@ STIRS = 1.1  # ratio of a site's probability with and without a motif site that 
 MOVED = 0.005  # change of a site's probability that is shown
 SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
 LONGEST_WRITTEN = 24  # bases of an allele in a title
-MOST_OF_DELTA, MOST_OF_REGION = 6, 24  # arrows
+MOST_OF_DELTA, MOST_TOGETHER, MOST_OF_REGION = 6, 12, 24  # arrows
 MOST_FAR = 4  # splice sites beyond the compared positions
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
@@ -228,6 +228,10 @@ class GeneView:
         for cause in self.causes or ():
             assert self.deltas
             shown[SITE_OF[cause.delta], self.deltas.columns[cause.delta]] = True
+        for site in self.sites_told:
+            shown[site.kind] |= (a.position == site.place.position) & (
+                a.offset == site.place.offset
+            )
         annotated, own = self.gene.sites(), _exon_ends(self.gene)
         for kind, ends in enumerate(own):
             shown[kind] |= np.isin(a.position, list(ends)) & (a.offset == 0)
@@ -247,14 +251,20 @@ class GeneView:
             )
         return sites
 
+    @property
+    def sites_told(self) -> list[Site]:
+        """The splice sites that the verdict is about, the first ones those of its event."""
+        return sites_told(self.consequences[0]) if self.consequences else []
+
     @cached_property
     def far_sites(self) -> list[SpliceSite]:
-        """Those that the verdict tells of and that lie beyond the compared positions, the first
-        MOST_FAR."""
-        told = sites_told(self.consequences[0]) if self.consequences else []
+        """Those that the verdict tells of and that lie beyond the compared positions: all of its
+        event, of others no more than make MOST_FAR."""
         compared = set(zip(self.columns.position.tolist(), self.columns.offset.tolist()))
         annotated = self.gene.sites()
-        far = [s for s in told if s.place not in compared][:MOST_FAR]
+        far = [s for s in self.sites_told if s.place not in compared]
+        of_event = self.consequences[0].outcomes[0].event.sites if far else ()
+        far = far[: max(MOST_FAR, sum(s in of_event for s in far))]
         return [
             SpliceSite(s.kind, s.place, s.ref, s.alt, s.exon, s.place.position in annotated[s.kind])
             for s in far
@@ -263,8 +273,9 @@ class GeneView:
     @cached_property
     def arrows(self) -> list[Cause]:
         """The strongest causes that have a place, weakest first: of each delta that is taken apart
-        those with a share of `SHARE` or more, at most `MOST_OF_DELTA`, and those that the verdict
-        names together; of a region the motif sites that do most to its splice sites."""
+        those with a share of `SHARE` or more, at most `MOST_OF_DELTA`, and of the strongest motif's
+        those of `MOVED` or more, at most `MOST_TOGETHER`; of a region the motif sites that do most
+        to its splice sites."""
         if self.deltas is None:
             moves = [_of_influence(self.ref, i) for i in self.ref.influences]
             moves = [c for c in moves if abs(c.effect) >= IN_REGION]
@@ -275,7 +286,7 @@ class GeneView:
             least, sign = max(SHARE * cause.value, MOVED), float(SIGN[cause.delta])
             placed = [p for p in cause.parts if p.position is not None]
             strong = [p for p in placed if abs(p.effect) >= least][:MOST_OF_DELTA]
-            told = strongest_together(cause.parts)
+            told = strongest_together(cause.parts)[:MOST_TOGETHER]
             for part in [p for p in placed if p in strong or (p in told and p.effect >= MOVED)]:
                 assert part.position is not None
                 place, core = (

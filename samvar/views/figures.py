@@ -184,8 +184,8 @@ class _Drawing:
         self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
         most = max([abs(c.effect) for c in self.arrows], default=0.0)
         self.thickest, self.thin = most or 1.0, 1.0
-        for target in {c.target for c in self.arrows}:
-            self.thin = min(self.thin, WIDEST_FAN / sum(w for _, w in self._fan(target)))
+        fans = [sum(w for _, w in self._fan(target)) for target in {c.target for c in self.arrows}]
+        self.thin = min(1.0, WIDEST_FAN / max(fans, default=WIDEST_FAN))
         self.tallest = max(
             [m.activation for side in self._sides() for m in side.marks], default=1.0
         )
@@ -473,7 +473,7 @@ class _Drawing:
         self, start: tuple, end: tuple, effect: float, width: float, name: str, tip: str = ""
     ) -> None:
         colour, (x, y) = _colour(effect), end
-        half = 2.5 + width
+        half = 2.5 * self.thin + width
         length = 2 * half if effect > 0 else 1.6
         foot, up = (x, y + length), (start[1] - y) * 0.45
         bends = (start[0], start[1] - up), (x, foot[1] + up)
@@ -483,7 +483,8 @@ class _Drawing:
         if effect > 0:
             self.scene.area((x, y), (x - half, y + length), (x + half, y + length), colour=colour)
         else:
-            self.scene.line((x - half - 1, y), (x + half + 1, y), colour=colour, width=2.6)
+            half += self.thin
+            self.scene.line((x - half, y), (x + half, y), colour=colour, width=2.6)
 
     def _without_place(self) -> None:
         """Effects that are at no one place."""

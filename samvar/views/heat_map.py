@@ -17,6 +17,7 @@ NARROW, WIDE = 1000.0, 3840.0  # pixels
 COLUMN = 8.0  # pixels of a base, where the picture need not be wider than WIDE
 LEFT, RIGHT = 60.0, 18.0  # margins
 CELL, LETTER = 22.0, 5.6  # height of a row; width from which a base is written out
+MOST_HIGH = 800.0  # pixels of all rows
 SMALL = 10.0
 SHOWN = 0.005  # change (probability) from which a cell is coloured
 SAMPLES = 0.1, 0.25, 0.5, 1.0  # of the legend
@@ -56,8 +57,9 @@ def draw(
     if headline:
         scene.text(12, 20, _title(place, sizes), size=14, bold=True, name="title")
         y = 38.0
-    _cells(scene, y, step, place, bases, sizes, scanned)
-    y += (4 + len(sizes)) * CELL + 6
+    cell = min(CELL, MOST_HIGH / (4 + len(sizes)))
+    _cells(scene, y, step, cell, place, bases, sizes, scanned)
+    y += (4 + len(sizes)) * cell + 6
     if step >= LETTER:
         xs = tuple(LEFT + step * (i + 0.5) for i in range(len(bases)))
         scene.items.append(Letters(xs, y + 9, bases, min(step * 1.45, 11.0), name="bases"))
@@ -74,8 +76,8 @@ def draw(
 def _title(place: Place, sizes: list[int]) -> str:
     most = ""
     if sizes:
-        several = len(sizes) > 1
-        most = f" and deletion of {f'{sizes[0]} to {sizes[-1]}' if several else sizes[0]} bases"
+        how_many = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else f"{sizes[0]}"
+        most = f" and deletion of {how_many} base{'s' * (sizes[-1] > 1)}"
     return f"{place.contig}:{place.start + 1}-{place.end}, every SNV{most}"
 
 
@@ -93,22 +95,25 @@ def _cells(
     scene: Scene,
     top: float,
     step: float,
+    cell: float,
     place: Place,
     bases: str,
     sizes: list[int],
     scanned: list[Scored],
 ) -> None:
     rows = [*"ACGT", *(f"del {size}" for size in sizes)]
+    every = -int(-SMALL // cell)  # rows have a name
     for row, name in enumerate(rows):
-        y = top + CELL * row
-        scene.text(LEFT - 6, y + CELL / 2 + 4, name, size=SMALL, anchor="end", bold=True)
+        y = top + cell * row
+        if row % every == 0:
+            scene.text(LEFT - 6, y + cell / 2 + 4, name, size=SMALL, anchor="end", bold=True)
         scene.line((LEFT, y), (scene.width - RIGHT, y), colour="line", width=0.6)
-    foot = top + len(rows) * CELL
+    foot = top + len(rows) * cell
     scene.line((LEFT, foot), (scene.width - RIGHT, foot), colour="line")
-    scene.text(12, top + 2 * CELL + 4, "ALT", size=SMALL, colour="faint")
+    scene.text(12, top + 2 * cell + 4, "ALT", size=SMALL, colour="faint")
     for i, base in enumerate(bases):
         if base in "ACGT":
-            x, y = LEFT + step * (i + 0.5), top + CELL * ("ACGT".index(base) + 0.5)
+            x, y = LEFT + step * (i + 0.5), top + cell * ("ACGT".index(base) + 0.5)
             r = min(step / 3, 1.2)
             scene.box(x - r, y - r, 2 * r, 2 * r, "faint", name="reference")
     for one in scanned:
@@ -118,9 +123,9 @@ def _cells(
             size = _deleted(one)
             scene.box(
                 LEFT + step * (pos - 1 - place.start + bool(size)),
-                top + CELL * rows.index(f"del {size}" if size else alt),
+                top + cell * rows.index(f"del {size}" if size else alt),
                 step,
-                CELL,
+                cell,
                 "raises" if name.endswith("G") else "lowers",
                 name="cell",
                 tip=f"{pos} {ref}>{alt}: {WHAT[name]} {value:.4f} at {at.pos}",

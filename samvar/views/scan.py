@@ -239,6 +239,19 @@ class Hidden:
     probability: Floats
 
 
+def without_windows(genome: Genome, annotation: Annotation, place: Place, width: int) -> list[Gene]:
+    """The genes over the place in whose part of it no window of so many bases lies. Raises
+    SamvarError where that is so of all of them, or there is none."""
+    genes = genes_over(genome, annotation, place.contig, place.start, place.end)
+    where = f"{place.contig}:{place.start + 1:,}-{place.end:,}"
+    if not genes:
+        raise SamvarError(f"there is no gene at {where}")
+    parts = [(g, min(place.end, g.end) - max(place.start, g.start)) for g in genes]
+    if max(length for _, length in parts) < width:
+        raise SamvarError(f"no window of {width} bases lies in {where} and a gene there")
+    return [gene for gene, length in parts if length < width]
+
+
 def walk(
     genome: Genome,
     annotation: Annotation,
@@ -246,18 +259,15 @@ def walk(
     place: Place,
     widths: Iterable[int],
 ) -> Iterator[Hidden]:
-    """Each gene over the place, for each width: every window within the place hidden, one after
-    the other. A core or motif site is hidden when its centre is. The sites shown are annotated
-    ones in the place, and others that reach SEEN with or without a window hidden."""
-    genes = genes_over(genome, annotation, place.contig, place.start, place.end)
-    if not genes:
-        raise SamvarError(f"there is no gene at {place.contig}:{place.start + 1:,}-{place.end:,}")
-    for gene in genes:
+    """Each gene over the place, for each width that fits into its part of it: every window hidden,
+    one after the other. A core or motif site is hidden when its centre is. The sites shown are
+    annotated ones in the place, and others that reach SEEN with or without a window hidden."""
+    for gene in genes_over(genome, annotation, place.contig, place.start, place.end):
         start, end = max(place.start, gene.start), min(place.end, gene.end)
         window = region_window(genome, gene, place.contig, start, end, predictor)
         allele = EditableAllele.make(predictor, window)
         annotated = gene.sites()
-        for width in widths:
+        for width in (w for w in widths if w <= end - start):
             starts = tuple(range(start, end - width + 1))
             found = allele.hidden([(s - start, s - start + width) for s in starts])
             largest = np.maximum(allele.probability, found.max(0, initial=0))

@@ -114,9 +114,11 @@ def _em(letter: str) -> float:
     """Width of a letter in DejaVu Sans, or a little more."""
     if letter in "iljtfI.,:;|'()[] /-":
         return 0.4
-    if letter in "mwMW%@→▲▼+=<>":
-        return 0.98 if letter in "mW%@" else 0.87
-    return 0.77 if letter.isupper() else 0.64
+    if letter in "mW%@":
+        return 1.0
+    if letter in "wM→▲▼+=<>~^#×−&":
+        return 0.87
+    return 0.79 if letter.isupper() else 0.64
 
 
 def wrapped(text: str, size: float, width: float, bold: bool = False) -> list[str]:

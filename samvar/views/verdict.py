@@ -41,7 +41,7 @@ _FRAME = {
     Frame.STOP_LOST: "stop codon lost",
 }
 _NO_FRAME = {
-    NoFrame.NONCODING: "the annotation has no coding sequence of it",
+    NoFrame.NONCODING: "the transcript has no coding sequence in the annotation",
     NoFrame.UTR5: "in the 5' UTR",
     NoFrame.UTR3: "in the 3' UTR",
     NoFrame.START_LOST: "start codon lost",
@@ -130,12 +130,12 @@ def _what(event: Event) -> str:
 
 
 def _shorter_exon(event: Event) -> str:
-    """The exon may hold inserted bases, or others of it may be deleted."""
+    """The variant may insert other bases of the exon, or delete some."""
     exon, bases = event.exons[0], f"{event.size} base" + "s" * (event.size != 1)
     if event.beside > 0:
-        return f"exon {exon} without {bases} of its own, with {event.beside} inserted"
-    deleted = f", and {-event.beside} deleted" if event.beside else ""
-    return f"exon {exon} shorter by {bases}{deleted}"
+        return f"exon {exon} without {bases} of its own, with {event.beside} more by the variant"
+    less = f", and by {-event.beside} more by the variant itself" if event.beside else ""
+    return f"exon {exon} shorter by {bases}{less}"
 
 
 def _reading(message: Message) -> str:
