@@ -434,6 +434,16 @@ def test_bases_that_a_deletion_takes_are_not_named_as_kept(strand, tmp_path):
 
 
 @STRANDS
+@pytest.mark.parametrize("gone, new, beside", [(0, "GTGT", 4), (3, "", -3), (1, "G", 0)])
+def test_what_the_variant_does_beside_an_end_that_moves(strand, gone, new, beside, tmp_path):
+    sites = {(DONOR, 829): (0.9, 0.0), (DONOR, 809): (0.0, 0.9)}
+    case = Case(sites, at=790, gone=gone, new=new)
+    event = case.strongest(strand, tmp_path).event
+    told = event.kind, event.size, event.beside
+    assert told == (Kind.PARTIAL_EXON_DELETION, 20, beside)
+
+
+@STRANDS
 def test_inserted_bases_are_told_by_their_letters(strand, tmp_path):
     sites = {(ACCEPTOR, 700): (0.9, 0.0), (ACCEPTOR, 697): (0.0, 0.9)}
     outcome = Case(sites, at=700, gone=0, new="GT").strongest(strand, tmp_path)
