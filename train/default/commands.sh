@@ -78,9 +78,12 @@ bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.jso
 # How sure a score is, the scale of `samvar explain`'s percentiles, and what causes and events are worth
 python train/evaluate/calibration.py "$data" --model default
 vcf=$data/vcf hg38="-f $data/genome/hg38.fa.gz -a $data/annotation/refseq.hg38.bed12+gene.gz"
-samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
-    "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" \
-    -f "$data/genome/hg19.fa.gz" -a "$data/annotation/canonical.hg19.tsv.gz" $hg38 $hg38 --model weights/default
+background() {  # BUNDLE
+    samvar train background "$vcf/1kgp3_chr20_1-2Mb.hg19.vcf.gz" "$vcf/GM12878_ENCSR792OIJ_variants.vcf.gz" \
+        "$vcf/happy_PG_NA12878_hg38_chr21.vcf.gz" \
+        -f "$data/genome/hg19.fa.gz" -a "$data/annotation/canonical.hg19.tsv.gz" $hg38 $hg38 --model "weights/$1"
+}
+background default
 python train/evaluate/in_vivo.py "$data" --model default
 samvar train card weights/default
 evaluate cases "$data" --model default
@@ -103,6 +106,7 @@ of_large yardstick "$out/pairs" large --families 60
 large --evaluation "$out/large.topk.json" --evaluation "$out/large.test.json" --evaluation "$out/large.variants.json" \
     --evaluation "$out/large.exons.json" --evaluation "$out/large.yardstick.json"
 python train/evaluate/calibration.py "$data" --model large
+background large
 python train/evaluate/in_vivo.py "$data" --model large
 samvar train card weights/large
 of_large cases "$data" --model large
