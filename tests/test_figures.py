@@ -250,13 +250,17 @@ def test_sites_of_the_verdict_are_drawn_wherever_they_are(shipped, allele, width
     assert width < 1000 or {s.place.position + 1 for s in far} <= set(ticks)
 
 
+def new_donor(shipped, distance):
+    """The view of an allele, its consequence, and the first outcome of that."""
+    (view,) = explanation.explain(*shipped, *NEW_DONOR, Options(distance=distance)).genes
+    (consequence,) = view.consequences
+    return view, consequence, consequence.outcomes[0]
+
+
 @pytest.mark.slow
 def test_of_weaker_events_few_sites_are_drawn_beyond(shipped):
     """All of the verdict's event are."""
-    e = explanation.explain(*shipped, *NEW_DONOR, Options(distance=5))
-    (view,) = e.genes
-    (consequence,) = view.consequences
-    (first, *_) = consequence.outcomes
+    view, consequence, first = new_donor(shipped, 5)
 
     def many(n, since):
         (site, *_) = first.event.sites
@@ -273,10 +277,7 @@ def test_of_weaker_events_few_sites_are_drawn_beyond(shipped):
 
 @pytest.mark.slow
 def test_faint_sites_that_the_verdict_tells_of_are_drawn(shipped):
-    e = explanation.explain(*shipped, *NEW_DONOR, Options(distance=200))
-    (view,) = e.genes
-    (consequence,) = view.consequences
-    (first, *_) = consequence.outcomes
+    view, consequence, first = new_donor(shipped, 200)
     shown = {(s.kind, s.place) for s in view.splice_sites}
     place = next(p for p, o in zip(view.columns.position, view.columns.offset) if not o)
     faint = first.event.sites[0]._replace(kind=0, place=Place(int(place)), ref=0.02, alt=0.07)
