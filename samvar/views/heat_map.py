@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import files
@@ -102,7 +104,7 @@ def _cells(
     scanned: list[Scored],
 ) -> None:
     rows = [*"ACGT", *(f"del {size}" for size in sizes)]
-    every = -int(-SMALL // cell)  # rows have a name
+    every = math.ceil(SMALL / cell)  # rows that low have no room for a name each
     for row, name in enumerate(rows):
         y = top + cell * row
         if row % every == 0:
