@@ -15,6 +15,7 @@ from samvar.cli import main
 from samvar.errors import DatasetError, RecipeError
 from samvar.model.bottleneck import LSSI_FLOOR
 from samvar.model.bundle import learnt_of
+from samvar.model.growth import grow
 from samvar.model.in_vivo import Bound, InVivo
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI_SPAN, SAM, one_hot
 from samvar.training import likeness
@@ -206,6 +207,13 @@ def test_effects_of_a_known_kind_are_learnt(data, effects):  # noqa: F811
     assert after > 0.2 > 0.1 > abs(before)
 
 
+def test_motifs_may_be_learnt_in_exons_alone(data, effects):  # noqa: F811
+    task = LearntMotifsTask(data, motif_recipe(exonic=True), CPU, effects)
+    distance = task._distance(task.places)
+    of_donor = task.labels.site_kind[task.places.site] == DONOR
+    assert of_donor.any() and (distance[of_donor] < -2).all() and (distance[~of_donor] > 2).all()
+
+
 def test_a_model_says_of_given_motifs_what_they_do():
     model = toy.model(learnt_motifs=3, learnt_channels=8, effect_bumps=4)
     local = local_model(model.config.attention_reach)
@@ -231,8 +239,33 @@ def test_a_model_says_of_given_motifs_what_they_do():
 def test_motifs_for_another_shape_are_refused(shape):
     settings = dict(learnt_motifs=3, learnt_channels=8, effect_bumps=4) | shape
     model: SAM = toy.model(**settings)
-    with pytest.raises(RecipeError, match="learnt_motifs = 3 and effect_bumps = 4"):
+    needed = "learnt_motifs = 3, learnt_channels = 8 and effect_bumps = 4"
+    with pytest.raises(RecipeError, match=needed):
         give_learnt_motifs(model, local_model(model.config.attention_reach))
+
+
+def test_given_motifs_may_stand_after_those_of_the_start():
+    start = toy.model(learnt_motifs=2, learnt_channels=4, effect_bumps=4)
+    local = local_model(start.config.attention_reach)
+    local.learnt.sparse.threshold.fill_(-0.1)
+    model = toy.model(seed=1, learnt_motifs=5, learnt_channels=12, effect_bumps=4)
+    grow(model, start, {i: i for i in range(len(start.motifs.fixed.mix))})
+    start.motifs.learnt.sparse.threshold.fill_(0.1)
+    model.motifs.learnt.sparse.threshold.fill_(0.1)
+    give_learnt_motifs(model, local, start.motifs.learnt)
+    x = toy.sequence(1, 60, 0)
+    inner, known = x[..., 5:-5], x[..., 10:-10].sum(1, keepdim=True)
+    found = model.eval().motifs.learnt(inner, known)
+    torch.testing.assert_close(found[:, :2], start.eval().motifs.learnt(inner, known))
+    torch.testing.assert_close(found[:, 2:], local.learnt(inner, known))
+    assert (found[:, :2] > 0).any() and (found[:, 2:] > 0).any()
+    maps, of_start = model.aggregator.effects.weight, start.aggregator.effects.weight
+    assert torch.equal(maps[:, :-3], of_start) and torch.equal(maps[:, -3:], local.effects.weight)
+    for layer in (model.aggregator.first.enter, model.aggregator.second.enter):
+        assert not layer.weight[:, -3:].any() and layer.weight[:, :-3].any()
+    other = toy.model(learnt_motifs=4, learnt_channels=12, effect_bumps=4)
+    with pytest.raises(RecipeError, match="learnt_motifs = 5, learnt_channels = 12"):
+        give_learnt_motifs(other, local, start.motifs.learnt)
 
 
 def test_a_run_of_motifs_resumes_and_a_model_starts_with_it(data, effects, tmp_path):  # noqa: F811

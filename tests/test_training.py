@@ -673,6 +673,7 @@ def test_shipped_recipes_are_valid():
                     "yardstick-effects.toml": TeachRecipe,
                     "yardstick-train.toml": TeachRecipe,
                     "motifs.toml": MotifRecipe,
+                    "motifs-2.toml": MotifRecipe,
                     "cnn.toml": CnnRecipe,
                     "cnn-plain.toml": CnnRecipe,
                 }.get(name, LssiRecipe if "lssi" in name else SamRecipe)
@@ -1541,6 +1542,36 @@ def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_pa
     norm = model.motifs.main.norm
     torch.testing.assert_close(norm.running_mean, torch.stack(means).median(0).values)
     assert not torch.allclose(norm.running_mean, torch.stack(means).mean(0))
+
+
+def test_a_run_may_keep_the_norms_of_its_start(packed, lssi, tmp_path):
+    """All else moves, thresholds as slowly as the recipe says."""
+    start = toml(tmp_path / "s.toml", steps=2, **TINY)
+    train("am", start, "-d", packed, "--lssi", lssi, "-o", tmp_path / "start")
+    kept = TINY | dict(keep_norms=True, steps=2, train_core=True)
+    runs = {}
+    for follow in (0.1, 1e-6):
+        name = f"follow-{follow}"
+        args = ["am", toml(tmp_path / f"{name}.toml", **kept, follow=follow), "-d", packed,
+                "--start-from", tmp_path / "start", "-o", tmp_path / name]  # fmt: skip
+        train(*args, "--minutes", 1e-9)
+        train(*args, "--resume")
+        runs[follow] = load_run(str(tmp_path / name))[0]
+    before = load_run(str(tmp_path / "start"))[0]
+    for model in runs.values():
+        weights = zip(before.named_parameters(), model.parameters())
+        assert not [name for (name, old), new in weights if torch.equal(old, new)]
+        measured = [(old, new) for (name, old), new in zip(before.named_buffers(), model.buffers())
+                    if "running" in name or "batches" in name]  # fmt: skip
+        assert len(measured) > 10 and all(torch.equal(*pair) for pair in measured)
+    moved = {f: (model.motifs.main.threshold - before.motifs.main.threshold).abs().item()
+             for f, model in runs.items()}  # fmt: skip
+    assert 0 < moved[1e-6] < 1e-4 < moved[0.1]
+    recipe = SamRecipe(steps=1, keep_norms=True)
+    with pytest.raises(RecipeError, match="keep_norms needs --start-from"):
+        SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), str(lssi))
+    with pytest.raises(RecipeError, match="follow must lie between 0 and 1"):
+        SamRecipe(steps=1, follow=0.0)
 
 
 def test_training_imports_no_genomics_library():

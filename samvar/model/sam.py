@@ -76,7 +76,8 @@ Training
 * Windows are drawn around sites and strong decoys more often than elsewhere, and may be changed
   away from sites (`mutate`, `indels`, `moved`); sites of an RBP may be silenced (`motif_dropout`).
 * A run may start from the weights of another one, and several may be averaged; at the end the
-  statistics of the norms are measured once more.
+  statistics of the norms are measured once more. Or norms keep those of its start (`keep_norms`):
+  a few windows say too little of them.
 * The split is samvar's own. Genes of chr1 and chr3 are for validation and those of chr5 and chr7
   for test by default, those without paralogs alone, and train genes that share sequence with these
   are left out. The paper tests on chr1, chr3, chr5, chr7 and chr9.
@@ -106,7 +107,7 @@ NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
 A, C, G, T = range(4)
 NO_AFFINITY = -80.0  # logarithm of affinities that are as good as none
 LEAST_AFFINITY = 1e-9  # those below are as good as none
-FOLLOW = 0.1  # of the way that a threshold moves to the batch's quantile
+FOLLOW = 0.1  # of the way that a threshold moves to a batch's quantile, unless told otherwise
 LSSI_SPAN = {  # bases before and after the site's own base
     ACCEPTOR: (20, 2),
     DONOR: (2, 6),
@@ -266,7 +267,7 @@ class LSSI(nn.Module):
             self.branch_point = CoreSite(*LSSI_SPAN[BRANCH_POINT], channels)
             self.branch_norm = Norm(1)  # else scores, and their floor, fall without end
             self.register_buffer("branch_floor", torch.tensor(LSSI_FLOOR))
-            self.branch_density = 1.0
+            self.branch_density, self.follow = 1.0, FOLLOW
 
     def forward(self, x):
         """x (N, 4, L) -> core scores (N, K, L - 26): acceptor, donor and, with it, branch point, of
@@ -327,7 +328,7 @@ class LSSI(nn.Module):
         if self.training:
             some = scores[:, 2:].detach()[..., ::2]
             q = quantile(some, torch.ones_like(some), self.branch_density, self.branch_floor)
-            self.branch_floor.lerp_(q, FOLLOW)
+            self.branch_floor.lerp_(q, self.follow)
         branch = LSSI_FLOOR + F.relu(branch - self.branch_floor)
         return torch.cat([scores[:, :2].clamp(min=LSSI_FLOOR), branch.unsqueeze(1)], 1)
 
@@ -428,13 +429,13 @@ class Sparse(nn.Module):
         super().__init__()
         self.norm = Norm(channels, affine=affine)
         self.register_buffer("threshold", torch.zeros((channels, 1) if least else ()))
-        self.density, self.least = 1.0, least
+        self.density, self.least, self.follow = 1.0, least, FOLLOW
 
     def forward(self, x, known):  # x (N, R, L), known (N, 1, L) -> (N, R, L)
         z = self.norm(x.unsqueeze(2), known.unsqueeze(2)).squeeze(2)
         if self.training:
             q = self._quantile(z.detach()[..., ::4], known[..., ::4])
-            self.threshold.lerp_(q, FOLLOW)
+            self.threshold.lerp_(q, self.follow)
         return F.relu(z - self.threshold) * known
 
     def above(self, x, known):
@@ -458,13 +459,13 @@ class Candidates(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.register_buffer("threshold", torch.zeros(channels, 1))
-        self.density = 1.0
+        self.density, self.follow = 1.0, FOLLOW
 
     def forward(self, f, known):  # affinities (N, R, L), known (N, 1, L) -> (N, R, L)
         z = f.clamp(min=LEAST_AFFINITY).log()
         if self.training:
             q = quantile(z.detach()[..., ::4], known[..., ::4], self.density, self.threshold)
-            self.threshold.lerp_(q, FOLLOW)
+            self.threshold.lerp_(q, self.follow)
         return F.relu(z - self.threshold) * known
 
 

@@ -152,25 +152,56 @@ def load_local_model(
 
 
 @torch.no_grad()
-def give_learnt_motifs(model: SAM, local: LocalMotifs) -> None:
-    """Have `model` see and read the motifs of `local` as it does: as many motifs, by direct effects
-    of as many bumps. Raises RecipeError where `model` is not made for them."""
+def give_learnt_motifs(model: SAM, local: LocalMotifs, beside: LearntMotifs | None = None) -> None:
+    """Have `model` see and read the motifs of `local` as it does, by direct effects of as many
+    bumps: as all its learnt motifs, or, where it is made for them, after those `beside` them that
+    it has from its start. Raises RecipeError where it is made for neither."""
     ours, theirs = model.motifs.learnt, local.learnt
-    shape = {name: tensor.shape for name, tensor in theirs.state_dict().items()}
-    maps = model.aggregator.effects
-    if (
-        ours is None
-        or maps is None
-        or {name: tensor.shape for name, tensor in ours.state_dict().items()} != shape
-        or maps.bumps.shape != local.effects.bumps.shape
-    ):
-        _, motifs, bumps = local.effects.weight.shape
+    maps, bumps = model.aggregator.effects, local.effects.weight.shape[2]
+    wanted = _size(theirs)
+    if beside is not None and ours is not None and _size(ours) != wanted:
+        motifs, channels = _size(beside)
+        wanted = wanted[0] + motifs, wanted[1] + channels
+    if ours is None or maps is None or _size(ours) != wanted or maps.weight.shape[2] != bumps:
         raise RecipeError(
-            f"these learnt motifs need learnt_motifs = {motifs} and effect_bumps = {bumps // 2} in "
-            "the recipe"
+            f"these learnt motifs need learnt_motifs = {wanted[0]}, learnt_channels = {wanted[1]} "
+            f"and effect_bumps = {bumps // 2} in the recipe"
         )
-    ours.load_state_dict(theirs.state_dict())
-    maps.weight[:, -local.effects.weight.shape[1] :] = local.effects.weight
+    first, first_channel = (n - m for n, m in zip(wanted, _size(theirs)))
+    # Two networks side by side, neither of which sees the other
+    (enter, between, leave), others = _layers(ours), _layers(theirs)
+    _put(enter, others[0], first_channel, 0)
+    _put(between, others[1], first_channel, first_channel)
+    _put(leave, others[2], first, first_channel)
+    norm, of_norm = ours.sparse.norm, theirs.sparse.norm
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        getattr(norm, name)[first:] = getattr(of_norm, name)
+    if first:  # one threshold for all: these motifs' values are moved to it
+        norm.bias[first:] += ours.sparse.threshold - theirs.sparse.threshold
+    else:
+        ours.sparse.threshold.copy_(theirs.sparse.threshold)
+    maps.weight[:, -len(of_norm.bias) :] = local.effects.weight
+
+
+def _size(learnt: LearntMotifs) -> tuple[int, int]:
+    """Motifs, and width of the network that finds them."""
+    enter, _, leave = _layers(learnt)
+    return leave.out_channels, enter.out_channels
+
+
+def _layers(learnt: LearntMotifs) -> list[nn.Conv2d]:
+    return [layer for layer in learnt.net if isinstance(layer, nn.Conv2d)]
+
+
+def _put(layer: nn.Conv2d, other: nn.Conv2d, first_out: int, first_in: int) -> None:
+    """Make the last channels of `layer` those of `other`, which see one another alone, as the
+    channels before them do."""
+    layer.weight[first_out:, :first_in] = 0
+    if first_in:
+        layer.weight[:first_out, first_in:] = 0
+    layer.weight[first_out:, first_in:] = other.weight
+    assert layer.bias is not None and other.bias is not None
+    layer.bias[first_out:] = other.bias
 
 
 @torch.no_grad()
@@ -322,7 +353,9 @@ class LearntMotifsTask(EffectsTask):
         of_donor = self.labels.site_kind[places.site] == DONOR
         core = np.where(of_donor, np.isin(distance, DONOR_SITE), np.isin(distance, ACCEPTOR_SITE))
         near = np.where(np.abs(distance) <= self.recipe.near, 1.0, FAR_SHARE)
-        return np.where(core, 0.0, near)
+        in_exon = np.where(of_donor, distance < 0, distance > 0)
+        left_out = core | ~in_exon if self.recipe.exonic else core
+        return np.where(left_out, 0.0, near)
 
     def start_step(self, step: int) -> None:
         super().start_step(step)

@@ -250,6 +250,7 @@ class MotifRecipe(EffectsRecipe):
     density_end: float = 0.02
     motifs: int = 12
     near: int = 60  # bases from the site within which they are drawn most often
+    exonic: bool = False  # from effects on the exon's side of a site alone
 
     def __post_init__(self):
         super().__post_init__()
@@ -293,6 +294,9 @@ class SamRecipe(Recipe):
     pace_of_rest: float = 1.0
     # The branch-point model and what reads its channel, and nothing else; needs train_core
     branch_points_alone: bool = False
+    # Norms keep the statistics of the start: a batch of a few windows says too little of them
+    keep_norms: bool = False
+    follow: float = 0.1  # of the way that a threshold moves to a batch's quantile
     # The aggregator alone, from random weights; the bottleneck stays that of the start
     aggregator_alone: bool = False
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
@@ -312,6 +316,7 @@ class SamRecipe(Recipe):
     least_share: float = 0.0
     faint_candidates: float = 0.0
     learnt_motifs: int = 0
+    learnt_channels: int = 64
     effect_bumps: int = 0
     cnn_channels: int = 0
     learnt_density_start: float = 0.01  # of the learnt motifs, in step with the others' density
@@ -352,7 +357,9 @@ class SamRecipe(Recipe):
         at_least(self, 0, "cnn_channels")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
         at_least(self, 0, "bound_weight", "pace_of_rest")
-        at_least(self, 1, "candidates", "soft_width", "bound_pairs")
+        at_least(self, 1, "candidates", "soft_width", "bound_pairs", "learnt_channels")
+        if not 0 < self.follow <= 1:
+            raise RecipeError("follow must lie between 0 and 1")
         if not 0 <= self.least_share < 1:
             raise RecipeError("least_share must be 0 or between 0 and 1")
         for kind in ("learnt", "branch"):

@@ -19,8 +19,11 @@ from ..model.sam import (
     LSSI,
     LSSI_SPAN,
     SAM,
+    Candidates,
     Config,
     FixedMotifs,
+    Norm,
+    Sparse,
     crop,
     one_hot,
     warm_start_am,
@@ -50,6 +53,7 @@ BOTTLENECK = (  # settings of `Config` that decide what stands in it
     "faint_candidates", "learnt_motifs", "learnt_channels",
 )  # fmt: skip
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
+FOLLOWERS = (Sparse, Candidates, LSSI)  # what has thresholds that follow the batches
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
 
 
@@ -106,6 +110,8 @@ class SamTask:
                 "aggregator_alone needs --start-from, whose bottleneck it reads as it is: without "
                 "--lssi, --learnt-motifs and --branch-points"
             )
+        if recipe.keep_norms and not start_from:
+            raise RecipeError("keep_norms needs --start-from, whose norms it keeps")
         start = Start.load(start_from, lssi)
         self.started_from = start.about
         config = _config(kind, recipe, start.core.channels)
@@ -148,11 +154,15 @@ class SamTask:
             self._start_from(start.source)
         if learnt_motifs:
             motifs, self.identity["learnt_motifs"] = load_local_model(learnt_motifs, LocalMotifs)
-            give_learnt_motifs(self.model, motifs)
+            beside = start.source.motifs.learnt if isinstance(start.source, SAM) else None
+            give_learnt_motifs(self.model, motifs, beside)
         if branch_points:
             points, digest = load_local_model(branch_points, LocalBranchPoints)
             self.identity["branch_points"] = digest
             give_branch_points(self.model, points)
+        for part in self.model.modules():
+            if isinstance(part, FOLLOWERS):
+                part.follow = recipe.follow
         if recipe.branch_points_alone:
             self._keep_all_but_branch_points()
         if recipe.aggregator_alone:
@@ -283,6 +293,10 @@ class SamTask:
             self.model.eval().lssi.train()
         if self.recipe.aggregator_alone:
             self.model.eval().aggregator.train()
+        if self.recipe.keep_norms:
+            for part in self.model.modules():
+                if isinstance(part, Norm):
+                    part.eval()
         total = torch.zeros((), device=self.device)
         if self.recipe.label_weight:
             total = total + self.recipe.label_weight * self._label_loss(step)
@@ -370,7 +384,7 @@ class SamTask:
 
     def finish(self) -> None:
         part = self.model.aggregator if self.recipe.aggregator_alone else None
-        if not self.recipe.branch_points_alone:
+        if not (self.recipe.branch_points_alone or self.recipe.keep_norms):
             settle(self.model, self.data, self.recipe, self.device, self.rank, part)
 
     def save_weights(self, folder: str, step: int) -> None:
@@ -447,6 +461,7 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
         least_share=recipe.least_share,
         faint_candidates=recipe.faint_candidates,
         learnt_motifs=recipe.learnt_motifs,
+        learnt_channels=recipe.learnt_channels,
         effect_bumps=recipe.effect_bumps,
         cnn_channels=recipe.cnn_channels,
     )
