@@ -1570,6 +1570,14 @@ def test_a_run_may_keep_the_norms_of_its_start(packed, lssi, tmp_path):
     recipe = SamRecipe(steps=1, keep_norms=True)
     with pytest.raises(RecipeError, match="keep_norms needs --start-from"):
         SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), str(lssi))
+    shape = {key: tuple(v) if isinstance(v, list) else v for key, v in kept.items()}
+    for other in (dict(channels=4), dict(candidates_each=True), dict(cnn_channels=4)):
+        recipe = SamRecipe(**(shape | other))
+        with pytest.raises(RecipeError, match=f"keep_norms needs {next(iter(other))} as the start"):
+            start_from = str(tmp_path / "start")
+            SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), start_from=start_from)
+    with pytest.raises(RecipeError, match="without keep_norms"):
+        SamRecipe(steps=1, keep_norms=True, aggregator_alone=True)
     with pytest.raises(RecipeError, match="follow must lie between 0 and 1"):
         SamRecipe(steps=1, follow=0.0)
 

@@ -372,6 +372,8 @@ class SamRecipe(Recipe):
             raise RecipeError("branch_points_alone trains no motifs: without bound_weight")
         if self.branch_points_alone and self.weight_decay:
             raise RecipeError("branch_points_alone needs weight_decay = 0: it would move the rest")
+        if self.aggregator_alone and self.keep_norms:
+            raise RecipeError("aggregator_alone starts from random weights: without keep_norms")
         if self.aggregator_alone and (self.train_core or self.bound_weight):
             raise RecipeError(
                 "aggregator_alone trains no core sites and no motifs: without "

@@ -52,6 +52,7 @@ BOTTLENECK = (  # settings of `Config` that decide what stands in it
     "kind", "channels", "canonical", "branch_point", "candidates", "candidates_each", "least_share",
     "faint_candidates", "learnt_motifs", "learnt_channels",
 )  # fmt: skip
+NORMED = ("channels", "candidates_each", "cnn_channels")  # where they change, norms start anew
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
 FOLLOWERS = (Sparse, Candidates, LSSI)  # what has thresholds that follow the batches
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
@@ -240,6 +241,12 @@ class SamTask:
             )
         if self.recipe.aggregator_alone:
             self._check_bottleneck(source, len(shared) == len(names))
+        new = [key for key in NORMED if getattr(source.config, key) != getattr(config, key)]
+        if self.recipe.keep_norms and new:
+            raise RecipeError(
+                f"keep_norms needs {', '.join(new)} as the start has it: there are no norms to keep "
+                "for what is new"
+            )
         if kinds == ("fm", "am"):
             self._warm_up()
             warm_start_am(self.model, source.to(self.device))
