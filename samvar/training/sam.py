@@ -244,8 +244,8 @@ class SamTask:
         new = [key for key in NORMED if getattr(source.config, key) != getattr(config, key)]
         if self.recipe.keep_norms and new:
             raise RecipeError(
-                f"keep_norms needs {', '.join(new)} as the start has it: there are no norms to keep "
-                "for what is new"
+                f"keep_norms needs {', '.join(new)} as the start has it: what is new has no norms "
+                "to keep"
             )
         if kinds == ("fm", "am"):
             self._warm_up()
