@@ -47,8 +47,8 @@ def fm(**options) -> None:
 @click.option(
     "--learnt-motifs",
     metavar="FOLDER",
-    help="Start with the motifs of this finished run of `samvar train motifs`, after those of --start-from "
-    "where learnt_motifs and learnt_channels leave room for both.",
+    help="Start with the motifs of this finished run of `samvar train motifs`, after those of "
+    "--start-from where learnt_motifs and learnt_channels leave room for both.",
 )
 @click.option(
     "--branch-points",
