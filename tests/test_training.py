@@ -1576,6 +1576,13 @@ def test_a_run_may_keep_the_norms_of_its_start(packed, lssi, tmp_path):
         with pytest.raises(RecipeError, match=f"keep_norms needs {next(iter(other))} as the start"):
             start_from = str(tmp_path / "start")
             SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), start_from=start_from)
+    fm = toml(tmp_path / "fm.toml", steps=1, **TINY)
+    train("fm", fm, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")
+    with pytest.raises(RecipeError, match="keep_norms needs a start of the same kind"):
+        of_fm = str(tmp_path / "fm")
+        SamTask(
+            "am", Dataset.load(packed), SamRecipe(**shape), torch.device("cpu"), start_from=of_fm
+        )
     with pytest.raises(RecipeError, match="without keep_norms"):
         SamRecipe(steps=1, keep_norms=True, aggregator_alone=True)
     with pytest.raises(RecipeError, match="follow must lie between 0 and 1"):

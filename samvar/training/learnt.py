@@ -162,7 +162,8 @@ def give_learnt_motifs(model: SAM, local: LocalMotifs, beside: LearntMotifs | No
     if beside is not None and ours is not None and _size(ours) != wanted:
         motifs, channels = _size(beside)
         wanted = wanted[0] + motifs, wanted[1] + channels
-    if ours is None or maps is None or _size(ours) != wanted or maps.weight.shape[2] != bumps:
+    shape = local.effects.bumps.shape
+    if ours is None or maps is None or _size(ours) != wanted or maps.bumps.shape != shape:
         raise RecipeError(
             f"these learnt motifs need learnt_motifs = {wanted[0]}, learnt_channels = {wanted[1]} "
             f"and effect_bumps = {bumps // 2} in the recipe"

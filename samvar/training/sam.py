@@ -242,6 +242,8 @@ class SamTask:
         if self.recipe.aggregator_alone:
             self._check_bottleneck(source, len(shared) == len(names))
         new = [key for key in NORMED if getattr(source.config, key) != getattr(config, key)]
+        if self.recipe.keep_norms and (kinds == ("fm", "am") or len(shared) < len(names)):
+            raise RecipeError("keep_norms needs a start of the same kind with the same motifs")
         if self.recipe.keep_norms and new:
             raise RecipeError(
                 f"keep_norms needs {', '.join(new)} as the start has it: what is new has no norms "
