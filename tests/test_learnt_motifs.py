@@ -207,7 +207,7 @@ def test_effects_of_a_known_kind_are_learnt(data, effects):  # noqa: F811
     assert after > 0.2 > 0.1 > abs(before)
 
 
-def test_motifs_may_be_learnt_in_exons_alone(data, effects):  # noqa: F811
+def test_motifs_may_be_learnt_on_the_exons_side_alone(data, effects):  # noqa: F811
     task = LearntMotifsTask(data, motif_recipe(exonic=True), CPU, effects)
     distance = task._distance(task.places)
     of_donor = task.labels.site_kind[task.places.site] == DONOR

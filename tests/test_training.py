@@ -1571,7 +1571,13 @@ def test_a_run_may_keep_the_norms_of_its_start(packed, lssi, tmp_path):
     with pytest.raises(RecipeError, match="keep_norms needs --start-from"):
         SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), str(lssi))
     shape = {key: tuple(v) if isinstance(v, list) else v for key, v in kept.items()}
-    for other in (dict(channels=4), dict(candidates_each=True), dict(cnn_channels=4)):
+    for other in (
+        dict(channels=4),
+        dict(candidates_each=True),
+        dict(cnn_channels=4),
+        dict(learnt_motifs=2),
+        dict(branch_point=True),
+    ):
         recipe = SamRecipe(**(shape | other))
         with pytest.raises(RecipeError, match=f"keep_norms needs {next(iter(other))} as the start"):
             start_from = str(tmp_path / "start")

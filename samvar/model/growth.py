@@ -136,7 +136,9 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = Tru
             new.append(torch.tensor([j for _, j in along]))
         if axes[1:] == (ALL,):  # what reads the channels
             tensor.zero_()
-        if name.startswith("motifs.learnt.net.") and tensor.dim() > 1:  # of another width
+        if (
+            name.startswith("motifs.learnt.net.") and tensor.dim() > 1
+        ):  # nothing old reads new units
             tensor[: theirs[name].shape[0], theirs[name].shape[1] :] = 0
         there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
         tensor[torch.meshgrid(*new, indexing="ij")] = there

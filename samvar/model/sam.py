@@ -76,8 +76,8 @@ Training
 * Windows are drawn around sites and strong decoys more often than elsewhere, and may be changed
   away from sites (`mutate`, `indels`, `moved`); sites of an RBP may be silenced (`motif_dropout`).
 * A run may start from the weights of another one, and several may be averaged; at the end the
-  statistics of the norms are measured once more. Or norms keep those of its start (`keep_norms`):
-  a few windows say too little of them.
+  statistics of the norms are measured once more. With `keep_norms` they stay those of its start,
+  since batches of a few windows say too little of them.
 * The split is samvar's own. Genes of chr1 and chr3 are for validation and those of chr5 and chr7
   for test by default, those without paralogs alone, and train genes that share sequence with these
   are left out. The paper tests on chr1, chr3, chr5, chr7 and chr9.

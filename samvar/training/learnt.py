@@ -157,40 +157,46 @@ def give_learnt_motifs(model: SAM, local: LocalMotifs, beside: LearntMotifs | No
     bumps: as all its learnt motifs, or, where it is made for them, after those `beside` them that
     it has from its start. Raises RecipeError where it is made for neither."""
     ours, theirs = model.motifs.learnt, local.learnt
-    maps, bumps = model.aggregator.effects, local.effects.weight.shape[2]
-    wanted = _size(theirs)
-    if beside is not None and ours is not None and _size(ours) != wanted:
-        motifs, channels = _size(beside)
-        wanted = wanted[0] + motifs, wanted[1] + channels
-    shape = local.effects.bumps.shape
-    if ours is None or maps is None or _size(ours) != wanted or maps.bumps.shape != shape:
+    maps, bumps = model.aggregator.effects, local.effects.bumps
+    added = Size.of(theirs)
+    before = Size(0, 0)
+    if beside is not None and ours is not None and Size.of(ours) != added:
+        before = Size.of(beside)
+    wanted = Size(before.motifs + added.motifs, before.channels + added.channels)
+    if ours is None or maps is None or Size.of(ours) != wanted or maps.bumps.shape != bumps.shape:
         raise RecipeError(
-            f"these learnt motifs need learnt_motifs = {wanted[0]}, learnt_channels = {wanted[1]} "
-            f"and effect_bumps = {bumps // 2} in the recipe"
+            f"these learnt motifs need learnt_motifs = {wanted.motifs}, learnt_channels = "
+            f"{wanted.channels} and effect_bumps = {local.effects.weight.shape[2] // 2} in the recipe"
         )
-    first, first_channel = (n - m for n, m in zip(wanted, _size(theirs)))
     # Two networks side by side, neither of which sees the other
     (enter, between, leave), others = _layers(ours), _layers(theirs)
-    _put(enter, others[0], first_channel, 0)
-    _put(between, others[1], first_channel, first_channel)
-    _put(leave, others[2], first, first_channel)
+    _put(enter, others[0], before.channels, 0)
+    _put(between, others[1], before.channels, before.channels)
+    _put(leave, others[2], before.motifs, before.channels)
     norm, of_norm = ours.sparse.norm, theirs.sparse.norm
     for name in ("weight", "bias", "running_mean", "running_var"):
-        getattr(norm, name)[first:] = getattr(of_norm, name)
-    if first:  # one threshold for all: these motifs' values are moved to it
-        norm.bias[first:] += ours.sparse.threshold - theirs.sparse.threshold
+        getattr(norm, name)[before.motifs :] = getattr(of_norm, name)
+    if before.motifs:  # one threshold for all: these motifs' values are moved to it
+        norm.bias[before.motifs :] += ours.sparse.threshold - theirs.sparse.threshold
     else:
         ours.sparse.threshold.copy_(theirs.sparse.threshold)
-    maps.weight[:, -len(of_norm.bias) :] = local.effects.weight
+    maps.weight[:, -added.motifs :] = local.effects.weight
 
 
-def _size(learnt: LearntMotifs) -> tuple[int, int]:
-    """Motifs, and width of the network that finds them."""
-    enter, _, leave = _layers(learnt)
-    return leave.out_channels, enter.out_channels
+class Size(NamedTuple):
+    """How many learnt motifs there are, and the width of the network that finds them."""
+
+    motifs: int
+    channels: int
+
+    @classmethod
+    def of(cls, learnt: LearntMotifs) -> Size:
+        enter, _, leave = _layers(learnt)
+        return cls(leave.out_channels, enter.out_channels)
 
 
 def _layers(learnt: LearntMotifs) -> list[nn.Conv2d]:
+    """What the network consists of: into its channels, between them, out to the motifs."""
     return [layer for layer in learnt.net if isinstance(layer, nn.Conv2d)]
 
 

@@ -52,7 +52,9 @@ BOTTLENECK = (  # settings of `Config` that decide what stands in it
     "kind", "channels", "canonical", "branch_point", "candidates", "candidates_each", "least_share",
     "faint_candidates", "learnt_motifs", "learnt_channels",
 )  # fmt: skip
-NORMED = ("channels", "candidates_each", "cnn_channels")  # where they change, norms start anew
+NORMED = (  # settings of `Config` at whose change norms start anew
+    "channels", "candidates_each", "cnn_channels", "learnt_motifs", "branch_point",
+)  # fmt: skip
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
 FOLLOWERS = (Sparse, Candidates, LSSI)  # what has thresholds that follow the batches
 WARM_UP_PASSES = 60  # of a warm-started AM's norms, before the FM's scale is carried over
@@ -152,7 +154,8 @@ class SamTask:
             **({"bound": self.bound.about} if self.bound else {}),
         )
         if start.source and fresh:
-            self._start_from(start.source)
+            given = dict(learnt_motifs=learnt_motifs, branch_point=branch_points)
+            self._start_from(start.source, {key for key, folder in given.items() if folder})
         if learnt_motifs:
             motifs, self.identity["learnt_motifs"] = load_local_model(learnt_motifs, LocalMotifs)
             beside = start.source.motifs.learnt if isinstance(start.source, SAM) else None
@@ -212,9 +215,9 @@ class SamTask:
         core = self.model.lssi.acceptor if kind == ACCEPTOR else self.model.lssi.donor
         return core(one_hot(torch.from_numpy(windows).to(self.device)))[:, 0].float().cpu().numpy()
 
-    def _start_from(self, source: SAM | LSSI) -> None:
-        """Take motifs and aggregator of another run or bundle, the core sites staying as they
-        are."""
+    def _start_from(self, source: SAM | LSSI, given: set[str]) -> None:
+        """Take motifs and aggregator of another run or bundle, the core sites staying as they are.
+        `given`: settings whose parts another run gives."""
         config, name = self.model.config, self.started_from["name"]
         kinds = self.started_from["kind"], config.kind
         may_grow = ("channels", *BEYOND_THE_PAPER) if kinds != ("fm", "am") else ()
@@ -241,7 +244,8 @@ class SamTask:
             )
         if self.recipe.aggregator_alone:
             self._check_bottleneck(source, len(shared) == len(names))
-        new = [key for key in NORMED if getattr(source.config, key) != getattr(config, key)]
+        other = [key for key in NORMED if getattr(source.config, key) != getattr(config, key)]
+        new = [key for key in other if key not in given]
         if self.recipe.keep_norms and (kinds == ("fm", "am") or len(shared) < len(names)):
             raise RecipeError("keep_norms needs a start of the same kind with the same motifs")
         if self.recipe.keep_norms and new:
