@@ -166,7 +166,8 @@ def give_learnt_motifs(model: SAM, local: LocalMotifs, beside: LearntMotifs | No
     if ours is None or maps is None or Size.of(ours) != wanted or maps.bumps.shape != bumps.shape:
         raise RecipeError(
             f"these learnt motifs need learnt_motifs = {wanted.motifs}, learnt_channels = "
-            f"{wanted.channels} and effect_bumps = {local.effects.weight.shape[2] // 2} in the recipe"
+            f"{wanted.channels} and effect_bumps = {local.effects.weight.shape[2] // 2} in the "
+            "recipe"
         )
     # Two networks side by side, neither of which sees the other
     (enter, between, leave), others = _layers(ours), _layers(theirs)
