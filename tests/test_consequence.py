@@ -177,7 +177,7 @@ def test_a_site_that_was_there_takes_its_share(strand, tmp_path):
 @STRANDS
 @pytest.mark.parametrize("last, there", [(583, False), (584, True), (650, True)])
 def test_two_new_sites_in_an_intron_are_an_exon(strand, last, there, tmp_path):
-    case = Case({(ACCEPTOR, 560): (0.0, 0.7), (DONOR, last): (0.1, 0.8)}, at=570)
+    case = Case({(ACCEPTOR, 560): (0.0, 0.7), (DONOR, last): (0.1, 0.8)}, at=540)
     kinds = {o.event.kind: o for o in case.says(strand, tmp_path).outcomes}
     assert (Kind.PSEUDOEXON in kinds) == there  # 25 bases at least
     if last == 650:
@@ -391,6 +391,44 @@ def test_a_start_codon_that_a_gap_leaves_whole_is_not_lost(strand, gone, new, ke
         message = case.strongest(strand, tmp_path).message
         assert (message.why is None) == kept
         assert message.frame is (without.frame if kept else None)
+
+
+@STRANDS
+def test_a_substitution_within_what_is_added_stands_in_the_rna(strand, tmp_path):
+    """GTGA becomes GTAA: without the A the string would be another molecule than the one that is
+    read."""
+    moves = {(DONOR, 829): (0.9, 0.0), (DONOR, 833): (0.0, 0.9)}
+    outcome = Case(moves, text={830: "GTGA"}, at=832, new="A").strongest(strand, tmp_path)
+    assert outcome.rna == "r.(280_281ins[280+1_280+2;a;280+4])"
+    two = Case(moves, text={830: "GTGA"}, at=830, gone=2, new="CC").strongest(strand, tmp_path)
+    assert two.rna == "r.(280_281ins[cc;280+3_280+4])"
+    beside = Case(moves, text={830: "GTGA"}, at=834, new="T").strongest(strand, tmp_path)
+    assert beside.rna == "r.(280_281ins280+1_280+4)"
+
+
+@STRANDS
+def test_blocks_that_a_few_bases_part_are_one_exon(strand, tmp_path):
+    """Where a transcript's own sequence differs from the genome, an annotation has such blocks."""
+    parted = ((100, 200), (400, 500), (700, 750), (751, 830), (1100, 1250), (1500, 1700))
+    lost = {(ACCEPTOR, 700): (0.9, 0.1), (DONOR, 829): (0.9, 0.0)}
+    no_sites = {(DONOR, 749): (0.0, 0.0), (ACCEPTOR, 751): (0.0, 0.0)}
+    (outcome,) = Case(lost | no_sites, exons=parted).says(strand, tmp_path).outcomes
+    event = outcome.event
+    assert (event.kind, event.exons, event.size) == (Kind.EXON_SKIPPING, (3, 3), 130)
+    assert outcome.rna == "r.(?)"
+    assert outcome.message == (None, None, None, NoFrame.DIFFERS)
+    for site in ((DONOR, 749), (ACCEPTOR, 751)):
+        assert Case({site: (0.9, 0.0)}, exons=parted).says(strand, tmp_path).outcomes == ()
+
+
+@STRANDS
+def test_a_variant_that_changes_the_message_beside_an_event_of_the_utr(strand, tmp_path):
+    """Exon 2 is all of the 5' UTR; the variant in exon 3 makes a premature stop."""
+    text, cds = {768: "TAC", 1597: "TAA"}, (720, 1600)
+    message = skipping(2, cds=cds, text=text, at=770, new="A").strongest(strand, tmp_path).message
+    assert (message.why, message.stop) == (None, 17)
+    silent = skipping(2, cds=cds, text=text, at=770, new="T").strongest(strand, tmp_path).message
+    assert silent.why is NoFrame.UTR5
 
 
 @STRANDS

@@ -9,7 +9,7 @@ from samvar.errors import AnnotationError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Gene, Rank, Transcript, without_version
 from samvar.genomics.genome import Genome, decode
-from samvar.genomics.transcript import TranscriptMap, TranscriptPlace
+from samvar.genomics.transcript import SHORTEST_INTRON, TranscriptMap, TranscriptPlace
 
 from . import toy
 
@@ -31,6 +31,15 @@ def test_exons_and_introns_are_numbered_as_they_are_transcribed():
         [0, 15, 20, 30],
     )
     assert [PLUS.exon_of_base(b) for b in (0, 9, 10, 14, 15, 29)] == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_blocks_that_a_few_bases_part_are_one_exon(strand):
+    blocks = (10, 20), (29, 35), (45, 60)
+    found = TranscriptMap(Transcript("T", blocks, 12, 50), "c", strand)
+    assert sorted(found.exons) == [(10, 35), (45, 60)] and found.introns == [(35, 45)]
+    assert found.gapped and not PLUS.gapped
+    assert found.length == 40 and found.cds in ((2, 30), (10, 38))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +71,8 @@ def test_places(strand, position, place):
 
 def test_the_middle_base_of_an_intron_belongs_to_the_exon_before():
     for strand in "+-":
-        odd = TranscriptMap(Transcript("T", ((0, 5), (10, 15))), "c", strand)
-        assert odd.place(7) == TranscriptPlace(4, 3)
+        odd = TranscriptMap(Transcript("T", ((0, 5), (16, 21))), "c", strand)
+        assert odd.place(10) == TranscriptPlace(4, 6)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +96,9 @@ def test_places_that_are_not(place, why):
 
 @st.composite
 def transcripts(draw):
-    sizes = draw(st.lists(st.integers(1, 30), min_size=1, max_size=9).filter(lambda n: len(n) % 2))
+    sizes = [draw(st.integers(1, 30))]
+    for _ in range(draw(st.integers(0, 4))):
+        sizes += [draw(st.integers(SHORTEST_INTRON, 40)), draw(st.integers(1, 30))]
     bounds = np.cumsum([draw(st.integers(0, 50)), *sizes]).tolist()
     exons = tuple(zip(bounds[::2], bounds[1::2]))
     cds = sorted(draw(st.tuples(*[st.integers(bounds[0], bounds[-1])] * 2)))

@@ -30,7 +30,8 @@ class TranscriptPlace(NamedTuple):
 class TranscriptMap:
     """A transcript on its contig (by the annotation's name) and strand. Positions of the genome are
     0-based; bases of the transcript count from 0 at its 5' end; exons and introns are numbered from
-    1 in the order in which they are transcribed."""
+    1 in the order in which they are transcribed. Blocks of the annotation that fewer than
+    SHORTEST_INTRON bases part are one exon, and these bases belong to it."""
 
     transcript: Transcript
     contig: str
@@ -48,7 +49,11 @@ class TranscriptMap:
     @cached_property
     def exons(self) -> list[tuple[int, int]]:
         """[start, end) on the genome of exon 1, 2, ..."""
-        ascending = list(self.transcript.exons)
+        ascending: list[tuple[int, int]] = []
+        for start, end in self.transcript.exons:
+            if ascending and start - ascending[-1][1] < SHORTEST_INTRON:
+                start = ascending.pop()[0]
+            ascending.append((start, end))
         return ascending if self.strand == "+" else ascending[::-1]
 
     @cached_property
@@ -65,8 +70,7 @@ class TranscriptMap:
     def gapped(self) -> bool:
         """Whether the annotation shows that the transcript's own sequence has more or fewer bases
         than the genome, so that positions of the two don't correspond."""
-        short = any(end - start < SHORTEST_INTRON for start, end in self.introns)
-        return self.transcript.differs or short
+        return self.transcript.differs or len(self.exons) < len(self.transcript.exons)
 
     # ------------------------------------------------------------------- exons, introns and places
 

@@ -228,14 +228,15 @@ def _overlaid(wide: ScoredWindow, compared: ScoredWindow) -> ScoredWindow:
 
 def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequence:
     """What the alleles of a line do to one transcript."""
-    molecule = molecule_of(line, transcript)
+    own = TranscriptMap.of(line.window.gene, transcript)
+    molecule = molecule_of(line, own)
     sites = _Sites.of(line, molecule)
     events = sorted(_events(line, sites), key=lambda e: (-e.strength, e.span, e.kind.value))
     strongest = events[0].strength if events else 0.0
     shown = [e for e in events if e.strength >= minimum]
     outcomes: list[Outcome] = []
     if shown:
-        reader = Reader.of(line, TranscriptMap.of(line.window.gene, transcript), molecule)
+        reader = Reader.of(line, own, molecule)
         outcomes = [_outcome(reader, event) for event in shown]
     cryptic = tuple(c.site for c in sites.cryptic)
     window = line.window
@@ -243,10 +244,10 @@ def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequen
     return Consequence(transcript, tuple(outcomes), strongest, cryptic, searched)
 
 
-def molecule_of(line: Line, transcript: Transcript) -> Molecule:
+def molecule_of(line: Line, transcript: TranscriptMap) -> Molecule:
     """The exons of a transcript on a line."""
     ends = [sorted((line.column(s), line.column(e - 1))) for s, e in transcript.exons]
-    return Molecule(tuple(sorted(Span(first, last + 1) for first, last in ends)))
+    return Molecule(tuple(Span(first, last + 1) for first, last in ends))
 
 
 def _outcome(reader: Reader, event: Event) -> Outcome:

@@ -106,6 +106,14 @@ class Line:
         """Whether the models have said something of a column."""
         return self.first <= column < self.last
 
+    def brought(self, columns: np.ndarray) -> np.ndarray:
+        """Whether the base that alt has in each of `columns` (n,) is not ref's there: (n,)."""
+        at = columns - self.first
+        inside = (at >= 0) & (at < len(self.ref_codes))
+        within = np.clip(at, 0, len(self.ref_codes) - 1)
+        other: np.ndarray = self.ref_codes[within] != self.alt_codes[within]
+        return inside & other
+
     def length(self, span: Span, in_alt: bool) -> int:
         """How many bases an allele has in a span."""
         inner = self._codes(in_alt)[

@@ -22,7 +22,7 @@ NEAR_START = 150  # bases from the start codon, within which a stop escapes
 LONG_EXON = 400  # bases; a stop in a longer exon escapes
 COMPARED = 30  # bases at a start codon and beside it, by which it is known again
 MOST_OTHER = 3  # ... of which so many may be others
-UNTOLD = "r.(?)"  # where what changes reaches an end of the transcript
+UNTOLD = "r.(?)"  # where what changes reaches an end of the transcript, or its bases are not known
 
 
 class Molecule(NamedTuple):
@@ -74,6 +74,7 @@ class NoFrame(Enum):
     """Why there is nothing to say of the reading frame."""
 
     NONCODING = "noncoding"
+    DIFFERS = "differs"
     UTR5 = "utr5"
     UTR3 = "utr3"
     START_LOST = "start_lost"
@@ -138,21 +139,24 @@ class Reader:
             return Message(why=NoFrame.SAME)
         if coding is None:
             return Message(why=NoFrame.NONCODING)
+        if self.transcript.gapped:
+            return Message(why=NoFrame.DIFFERS)
         after = Spliced.of(self.line, molecule, in_alt=True)
         changed = np.setxor1d(_columns(self.molecule), _columns(molecule))
         begin = self._start_of(after, molecule)
         if begin is None:
             return Message(why=NoFrame.START_LOST)
-        if changed.max() < coding.start:
-            return Message(why=NoFrame.UTR5)
         first_codon = begin + self.transcript.transcript.phase
         stops = after.stops(first_codon)
-        if changed.min() >= coding.stop and (self.end is None or self.end in stops):
-            return Message(why=NoFrame.UTR3)
+        stop = next((s for s in stops if s not in self.stops), None)
+        if self.end is None or stop == self.end:  # the variant itself may change what is read
+            if changed.max() < coding.start:
+                return Message(why=NoFrame.UTR5)
+            if changed.min() >= coding.stop:
+                return Message(why=NoFrame.UTR3)
         coded = int(np.searchsorted(after.columns, coding.stop)) - begin
         shifted = (coded - before.bases_in(coding)) % 3
         frame = Frame.FRAMESHIFT if shifted else Frame.IN_FRAME
-        stop = next((s for s in stops if s not in self.stops), None)
         if self.end is None:  # an annotation that ends before its stop codon
             if stop is None or stop >= coding.stop - 3:
                 return Message(frame)
@@ -201,8 +205,10 @@ class Reader:
 
     def name(self, molecule: Molecule, span: Span) -> str:
         """HGVS of a molecule of ALT that differs from the transcript in the bases of a span. What
-        the variant changes elsewhere is not repeated; what it deletes or inserts right beside, or
-        within, is."""
+        the variant changes within it is repeated, also what it deletes or inserts right beside;
+        what it changes elsewhere is not."""
+        if self.transcript.gapped:
+            return UNTOLD
         after = Spliced.of(self.line, molecule, in_alt=True)
         columns = np.union1d(self.before.columns, after.columns)
         of_ref = np.isin(columns, self.before.columns, assume_unique=True)
@@ -221,14 +227,15 @@ class Reader:
 
     def _inserted(self, after: Spliced, columns: np.ndarray) -> str:
         """Bases that a molecule has and the transcript has not: those of the genome by their
-        places, those that the variant brings by their letters."""
-        brought = np.array([self.line.place(int(c)).offset > 0 for c in columns])
+        places, those that the variant brings, inserted or in place of others, by their letters."""
+        brought = self.line.brought(columns)
         breaks = (np.diff(columns) != 1) | (brought[1:] != brought[:-1])
+        first = np.concatenate(([0], np.flatnonzero(breaks) + 1))
         pieces = [
             decode(after.bases(piece)).lower().replace("t", "u")
-            if self.line.place(int(piece[0])).offset
+            if of_alt
             else self._label(piece[0], piece[-1])
-            for piece in np.split(columns, np.flatnonzero(breaks) + 1)
+            for piece, of_alt in zip(np.split(columns, first[1:]), brought[first])
         ]
         return pieces[0] if len(pieces) == 1 else f"[{';'.join(pieces)}]"
 

@@ -42,6 +42,7 @@ _FRAME = {
 }
 _NO_FRAME = {
     NoFrame.NONCODING: "the transcript has no coding sequence in the annotation",
+    NoFrame.DIFFERS: "the transcript's sequence is not that of the genome",
     NoFrame.UTR5: "in the 5' UTR",
     NoFrame.UTR3: "in the 3' UTR",
     NoFrame.START_LOST: "start codon lost",
