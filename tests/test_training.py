@@ -668,6 +668,7 @@ def test_shipped_recipes_are_valid():
                     "windows.toml": TeachRecipe,
                     "windows-2.toml": TeachRecipe,
                     "windows-3.toml": TeachRecipe,
+                    "windows-4.toml": TeachRecipe,
                     "effects.toml": TeachRecipe,
                     "yardstick.toml": TeachRecipe,
                     "yardstick-effects.toml": TeachRecipe,

@@ -110,9 +110,9 @@ class Line:
         """Whether the base that alt has in each of `columns` (n,) is not ref's there: (n,)."""
         at = columns - self.first
         inside = (at >= 0) & (at < len(self.ref_codes))
-        within = np.clip(at, 0, len(self.ref_codes) - 1)
-        other: np.ndarray = self.ref_codes[within] != self.alt_codes[within]
-        return inside & other
+        found = np.zeros(len(columns), bool)
+        found[inside] = self.ref_codes[at[inside]] != self.alt_codes[at[inside]]
+        return found
 
     def length(self, span: Span, in_alt: bool) -> int:
         """How many bases an allele has in a span."""
