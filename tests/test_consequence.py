@@ -177,14 +177,14 @@ def test_a_site_that_was_there_takes_its_share(strand, tmp_path):
 @STRANDS
 @pytest.mark.parametrize("last, there", [(583, False), (584, True), (650, True)])
 def test_two_new_sites_in_an_intron_are_an_exon(strand, last, there, tmp_path):
-    case = Case({(ACCEPTOR, 560): (0.0, 0.7), (DONOR, last): (0.1, 0.8)}, at=540)
+    case = Case({(ACCEPTOR, 560): (0.0, 0.7), (DONOR, last): (0.1, 0.8)}, at=570)
     kinds = {o.event.kind: o for o in case.says(strand, tmp_path).outcomes}
     assert (Kind.PSEUDOEXON in kinds) == there  # 25 bases at least
     if last == 650:
         event = kinds[Kind.PSEUDOEXON].event
         assert (event.exons, event.size) == ((2, 3), 91)
         assert event.strength == pytest.approx(0.7)
-        assert kinds[Kind.PSEUDOEXON].rna == "r.(150_151ins150+61_151-50)"
+        assert kinds[Kind.PSEUDOEXON].rna == "r.(150_151ins[150+61_150+70;g;150+72_151-50])"
         assert len(kinds) == 1
 
 

@@ -136,9 +136,8 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = Tru
             new.append(torch.tensor([j for _, j in along]))
         if axes[1:] == (ALL,):  # what reads the channels
             tensor.zero_()
-        if (
-            name.startswith("motifs.learnt.net.") and tensor.dim() > 1
-        ):  # nothing old reads new units
+        # A wider network says what the narrow one did: nothing old reads its new units
+        if name.startswith("motifs.learnt.net.") and tensor.dim() > 1:
             tensor[: theirs[name].shape[0], theirs[name].shape[1] :] = 0
         there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
         tensor[torch.meshgrid(*new, indexing="ij")] = there
