@@ -89,6 +89,7 @@ OUTPUTS = {  # what is asked for, with the output last -> why it cannot be writt
     ("train", "evaluate", "--json"): True,
     ("train", "prepare", "-o"): True,
     ("train", "average", "run", "-d", "data", "-o"): False,
+    ("train", "narrow", "run", "-d", "data", "--inner", "8", "-o"): False,
     ("train", "bundle", "--name", "x", "--am", "run", "-d", "data", "-o"): False,
     ("train", "lssi", "recipe.toml", "-d", "data", "-o"): False,
     ("train", "fm", "recipe.toml", "-d", "data", "--lssi", "l", "-o"): False,

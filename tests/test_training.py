@@ -1590,8 +1590,6 @@ def test_a_run_may_keep_the_norms_of_its_start(packed, lssi, tmp_path):
         SamTask(
             "am", Dataset.load(packed), SamRecipe(**shape), torch.device("cpu"), start_from=of_fm
         )
-    with pytest.raises(RecipeError, match="without keep_norms"):
-        SamRecipe(steps=1, keep_norms=True, aggregator_alone=True)
     with pytest.raises(RecipeError, match="follow must lie between 0 and 1"):
         SamRecipe(steps=1, follow=0.0)
 

@@ -9,6 +9,8 @@ import torch
 
 from ..errors import SamvarError
 
+SMALL_ROW = 20_480  # numbers: PyTorch convolves a single row of so many, or fewer, by itself
+
 
 def device_of(name: str) -> torch.device:
     """The device of that name: cpu, cuda, cuda:N; with `exact_fp32`. Raises SamvarError when it is

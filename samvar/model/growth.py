@@ -116,7 +116,9 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = Tru
     between = ("motifs.pre.", "motifs.main.") if recounted else ()
     kept = ["lssi.", "motifs.fixed.", *between]
     if model.config.channels != source.config.channels:
-        kept += ["aggregator.first.", "aggregator.second.", "motifs.adjust."]
+        kept += ["motifs.adjust."]
+    if _stacks(model) != _stacks(source):
+        kept += ["aggregator.first.", "aggregator.second."]
     if model.config.cnn_channels != source.config.cnn_channels:
         kept += ["aggregator.net."]
     if not aggregator:
@@ -141,6 +143,11 @@ def grow(model: SAM, source: SAM, motifs: dict[int, int], aggregator: bool = Tru
             tensor[: theirs[name].shape[0], theirs[name].shape[1] :] = 0
         there = theirs[name].to(tensor.device)[torch.meshgrid(*old, indexing="ij")]
         tensor[torch.meshgrid(*new, indexing="ij")] = there
+
+
+def _stacks(model: SAM) -> tuple[int, int]:
+    """Channels of the aggregator's stacks, and within their units."""
+    return model.config.channels, model.config.inner_channels
 
 
 @torch.no_grad()

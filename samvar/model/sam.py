@@ -65,6 +65,8 @@ What a model may have beyond the paper's (`Config`)
 * `effect_bumps`: sites within 200 bases act on a splice site directly, too, by a smooth function of
   the distance that is added to its log-odds, past gate and LSTM.
 * `cnn_channels`: a dilated residual network in place of attention and LSTM, for comparison.
+* `inner_channels`: fewer channels than C between the two convolutions of the aggregator's residual
+  units.
 
 Training
 * The core models are trained on sampled positions: each step draws true sites, decoys (AG or GT
@@ -101,6 +103,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .bottleneck import ACCEPTOR_CORE, BRANCH_POINT_CORE, DONOR_CORE, LSSI_FLOOR, Detection
+from .device import SMALL_ROW
 from .dilated import GROUPS, DilatedNet
 
 NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
@@ -146,6 +149,7 @@ class Config:
     learnt_channels: int = 64  # width of their network
     effect_bumps: int = 0  # direct effects on sites within `attention_reach`; 0: none
     cnn_channels: int = 0  # a cnn of this width as aggregator; 0: attention and LSTM
+    inner_channels: int = 0  # within the aggregator's residual units; 0: `channels`
 
     def __post_init__(self):
         if self.kind not in ("fm", "am"):
@@ -182,6 +186,7 @@ BEYOND_THE_PAPER = (
     "learnt_channels",
     "effect_bumps",
     "cnn_channels",
+    "inner_channels",
 )
 
 
@@ -495,14 +500,15 @@ def quantile(
 
 
 class Unit(nn.Module):
-    """Pre-activation residual unit: (norm, ReLU, convolution of width w) twice, plus its input."""
+    """Pre-activation residual unit: (norm, ReLU, convolution of width w) twice, plus its input;
+    `inner` channels between the two convolutions."""
 
-    def __init__(self, channels: int, width: int):
+    def __init__(self, channels: int, width: int, inner: int):
         super().__init__()
         self.width = width
-        self.norm1, self.norm2 = Norm(channels), Norm(channels)
-        self.conv1 = nn.Conv2d(channels, channels, (1, width))
-        self.conv2 = nn.Conv2d(channels, channels, (1, width))
+        self.norm1, self.norm2 = Norm(channels), Norm(inner)
+        self.conv1 = nn.Conv2d(channels, inner, (1, width))
+        self.conv2 = nn.Conv2d(inner, channels, (1, width))
 
     def forward(self, x):  # (N, C, 1, L) -> (N, C, 1, L - 2 (w - 1))
         y = self.conv1(F.relu(self.norm1(x)))
@@ -533,18 +539,23 @@ class FoldedUnit(nn.Module):
 
     def forward(self, x):  # as `Unit`
         y = torch.addcmul(self.shift, x, self.scale).relu_()
-        y = F.conv2d(F.conv2d(y, self.weight1, self.bias1).relu_(), self.weight2, self.bias2)
+        y = F.conv2d(y, self.weight1, self.bias1).relu_()
+        if len(x) == 1 and y.numel() <= SMALL_ROW < x.numel():
+            y = torch.cat([y, y])  # its digits are those that it has among others, as before
+        y = F.conv2d(y, self.weight2, self.bias2)[: len(x)]
         return y.add_(crop(x, self.width - 1, self.width - 1))
 
 
 class Stack(nn.Module):
     """1x1 in to C channels, residual units, 1x1 out; the output is shorter by `stack_reach` on
-    either side."""
+    either side. `inner`: channels within the units; 0: C."""
 
-    def __init__(self, c_in: int, c_out: int, channels: int, widths: tuple[int, ...]):
+    def __init__(
+        self, c_in: int, c_out: int, channels: int, widths: tuple[int, ...], inner: int = 0
+    ):
         super().__init__()
         self.enter = nn.Conv2d(c_in, channels, 1)
-        self.units = nn.Sequential(*(Unit(channels, w) for w in widths))
+        self.units = nn.Sequential(*(Unit(channels, w, inner or channels) for w in widths))
         self.leave = nn.Conv2d(channels, c_out, 1)
 
     def forward(self, x):  # (N, c_in, L) -> (N, c_out, L - 2 reach)
@@ -814,9 +825,10 @@ class Aggregator(Readout):
     def __init__(self, config: Config, core: int, motifs: int):
         super().__init__(config, core, motifs)
         n = core + motifs
-        self.first = Stack(n, n, config.channels, config.stack_widths)
+        shape = config.channels, config.stack_widths, config.inner_channels
+        self.first = Stack(n, n, *shape)
         self.attention = BandedAttention(n, config.attention_dim, config.attention_reach)
-        self.second = Stack(n, 2 * config.lstm_units, config.channels, config.stack_widths)
+        self.second = Stack(n, 2 * config.lstm_units, *shape)
         self.lstm = nn.LSTM(
             2 * config.lstm_units, config.lstm_units, batch_first=True, bidirectional=True
         )

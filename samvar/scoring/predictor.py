@@ -21,7 +21,7 @@ import torch
 from ..errors import SamvarError
 from ..genomics.window import Window
 from ..model.bundle import Bundle
-from ..model.device import device_of, same_anywhere
+from ..model.device import SMALL_ROW, device_of, same_anywhere
 from ..model.sam import SAM, for_scoring
 from .arrays import Floats
 from .batches import Batches
@@ -39,7 +39,6 @@ ROWS = 8  # windows that the models are shown together
 GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
 SHORT = 2000  # bases; windows of longer frames are shown one by one,
 SMALL = 64  # ... and, as they would make all others longer, those of changes over more bases
-SMALL_ROW = 20_480  # numbers: PyTorch convolves a single row of so many, or fewer, by itself
 SHORT_SUM = 384  # products, which MKL adds up one after the other
 WIDE = 16  # channels; of narrower models a row's last digits depend on where in a call it stands
 
@@ -89,7 +88,7 @@ class Predictor:
         self.models = [for_scoring(m) for m in bundle.models]
         self.references = [Reference(m, bundle.layout) for m in self.models]
         self.reach = self.models[0].config.reach
-        self._rows = ROWS if all(m.config.channels >= WIDE for m in self.models) else 1
+        self._rows = ROWS if all(_narrowest(m) >= WIDE for m in self.models) else 1
         self._workers = ThreadPoolExecutor(threads, "samvar", begin_worker)
         where = device_of(device)
         self.batches = Batches(self.models, where) if where.type != "cpu" else None
@@ -255,6 +254,11 @@ def _joined(frames: list[tuple[int, int]]) -> list[tuple[int, int]]:
             start, end = found[-1][0], max(found.pop()[1], end)
         found.append((start, end))
     return found
+
+
+def _narrowest(model: SAM) -> int:
+    """Fewest channels of its residual units."""
+    return min(model.config.channels, model.config.inner_channels or model.config.channels)
 
 
 def _alone_as_among_others(flank: int, model: SAM) -> bool:

@@ -27,6 +27,7 @@ BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
     faint_candidates=lambda _: "weak candidates are adjusted in proportion to their strength",
     learnt_motifs=lambda n: f"{n} motifs learnt from sequence alone (MOTIF_01 and so on)",
     effect_bumps=lambda _: "sites act on splice sites directly, too, by their distance (RNA maps)",
+    inner_channels=lambda n: f"{n} channels within the aggregator's residual units",
 )
 
 INTENDED_USE = """

@@ -297,7 +297,8 @@ class SamRecipe(Recipe):
     # Norms keep the statistics of the start: a batch of a few windows says too little of them
     keep_norms: bool = False
     follow: float = 0.1  # of the way that a threshold moves to a batch's quantile
-    # The aggregator alone, from random weights; the bottleneck stays that of the start
+    # The aggregator alone, the bottleneck staying that of the start; from random weights, or with
+    # keep_norms from the start's own
     aggregator_alone: bool = False
     motif_dropout: float = 0.0  # share of (window, RBP) whose sites are silenced
     density_schedule: str = "geometric"  # or "accuracy"
@@ -319,6 +320,7 @@ class SamRecipe(Recipe):
     learnt_channels: int = 64
     effect_bumps: int = 0
     cnn_channels: int = 0
+    inner_channels: int = 0
     learnt_density_start: float = 0.01  # of the learnt motifs, in step with the others' density
     learnt_density_end: float = 0.0011
     branch_density_start: float = 0.05  # share of bases with a branch-point score, likewise
@@ -354,7 +356,7 @@ class SamRecipe(Recipe):
         if not (0 <= self.density_until <= 1 and 0 < self.reduction < 1):
             raise RecipeError("density_until must lie between 0 and 1, reduction strictly between")
         at_least(self, 0, "faint_candidates", "learnt_motifs", "effect_bumps", "soft_families")
-        at_least(self, 0, "cnn_channels")
+        at_least(self, 0, "cnn_channels", "inner_channels")
         at_least(self, 0, "soft_windows", "label_weight", "change_weight", "core_weight")
         at_least(self, 0, "bound_weight", "pace_of_rest")
         at_least(self, 1, "candidates", "soft_width", "bound_pairs", "learnt_channels")
@@ -372,8 +374,6 @@ class SamRecipe(Recipe):
             raise RecipeError("branch_points_alone trains no motifs: without bound_weight")
         if self.branch_points_alone and self.weight_decay:
             raise RecipeError("branch_points_alone needs weight_decay = 0: it would move the rest")
-        if self.aggregator_alone and self.keep_norms:
-            raise RecipeError("aggregator_alone starts from random weights: without keep_norms")
         if self.aggregator_alone and (self.train_core or self.bound_weight):
             raise RecipeError(
                 "aggregator_alone trains no core sites and no motifs: without "

@@ -53,7 +53,8 @@ BOTTLENECK = (  # settings of `Config` that decide what stands in it
     "faint_candidates", "learnt_motifs", "learnt_channels",
 )  # fmt: skip
 NORMED = (  # settings of `Config` at whose change norms start anew
-    "channels", "candidates_each", "cnn_channels", "learnt_motifs", "branch_point",
+    "channels", "inner_channels", "candidates_each", "cnn_channels", "learnt_motifs",
+    "branch_point",
 )  # fmt: skip
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
 FOLLOWERS = (Sparse, Candidates, LSSI)  # what has thresholds that follow the batches
@@ -264,7 +265,8 @@ class SamTask:
             dead = source.config.branch_point and not self._finds_branch_points(source.lssi)
             if dead and reads_sites:
                 forget_branch_points(source)
-            grow(self.model, source, shared, aggregator=not self.recipe.aggregator_alone)
+            anew = self.recipe.aggregator_alone and not self.recipe.keep_norms
+            grow(self.model, source, shared, aggregator=not anew)
 
     def _check_bottleneck(self, source: SAM, same_motifs: bool) -> None:
         """Raises RecipeError where the bottleneck would not be that of `source`."""
@@ -477,6 +479,7 @@ def _config(kind: str, recipe: SamRecipe, lssi_channels: int) -> Config:
         learnt_channels=recipe.learnt_channels,
         effect_bumps=recipe.effect_bumps,
         cnn_channels=recipe.cnn_channels,
+        inner_channels=recipe.inner_channels,
     )
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "probes": "samvar.cli.train.probes",
     "nfm": "samvar.cli.train.nfm",
     "average": "samvar.cli.train.average",
+    "narrow": "samvar.cli.train.narrow",
     "evaluate": "samvar.cli.train.evaluate",
     "bundle": "samvar.cli.train.bundle",
     "card": "samvar.cli.train.card",
