@@ -27,6 +27,11 @@ AGGREGATOR = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def few_windows(monkeypatch):
+    monkeypatch.setattr("samvar.training.narrow.BASES", 3000)
+
+
 @pytest.fixture(scope="module")
 def redundant():
     """A model within whose units each channel is there twice, in halves."""
@@ -53,7 +58,8 @@ def test_inner_channels_are_those_within_the_units_of_the_aggregator():
         torch.testing.assert_close(for_scoring(model)(x), model(x))
 
 
-def test_a_row_has_the_digits_alone_that_it_has_beside_another():
+def test_a_row_has_the_digits_alone_that_it_has_beside_another(monkeypatch):
+    monkeypatch.setattr("samvar.model.sam.same_anywhere", lambda: True)
     torch.manual_seed(0)
     unit = Unit(64, 7, 8).eval()
     unit.norm1.running_mean.normal_()
@@ -80,6 +86,8 @@ def test_the_channels_are_kept_that_say_most():
     gram, cross = a.T @ a + 1e-6 * torch.eye(11), a.T @ y.double()
     assert _most_useful(gram, cross, 2, 2) == [2, 3]
     assert _most_useful(gram, cross, 2, 1) == [2]
+    a = torch.cat([h[:, :, 0], torch.ones(500, 1)], 1).double()  # of width 1
+    assert _most_useful(a.T @ a + 1e-6 * torch.eye(6), a.T @ y.double(), 1, 1) == [2]
 
 
 def test_what_is_there_twice_is_kept_once(redundant):
@@ -146,35 +154,49 @@ def test_a_narrow_run_is_trained_on_and_bundled(packed, lssi, tmp_path):  # noqa
     card = (tmp_path / "bundle" / "CARD.md").read_text()
     assert "2 channels within the aggregator's residual units" in card
 
+    wide = json.loads((small / "model.json").read_text())["narrowed"]
+    assert (wide["name"], wide["inner"]) == ("start", 2)
+    assert f"narrowed from start ({wide['sha256'][:8]})" in card
+
     of_shape = {key: tuple(v) if isinstance(v, list) else v for key, v in TINY.items()}
-    recipe = SamRecipe(**of_shape, steps=1, keep_norms=True, inner_channels=3)
-    with pytest.raises(RecipeError, match="keep_norms needs inner_channels as the start has it"):
-        SamTask(
-            "am", Dataset.load(packed), recipe, torch.device("cpu"), start_from=str(small)
-        )  # fmt: skip
+    for inner in (0, 3):
+        recipe = SamRecipe(**of_shape, steps=1, inner_channels=inner)
+        with pytest.raises(RecipeError, match="has inner_channels = 2, which the recipe needs"):
+            start_from = str(small)
+            SamTask("am", Dataset.load(packed), recipe, torch.device("cpu"), start_from=start_from)
+    for wrong in (dict(inner_channels=8, channels=8), dict(inner_channels=2, cnn_channels=4)):
+        with pytest.raises(RecipeError, match="inner_channels must be less than channels"):
+            SamRecipe(steps=1, **wrong)
 
 
 @pytest.mark.slow
 def test_what_cannot_be_narrowed_is_refused(packed, lssi, tmp_path):  # noqa: F811
     start = tmp_path / "start"
     of_am = ["-d", packed, "--lssi", lssi, "-o", start]
-    train("am", toml(tmp_path / "s.toml", steps=1, **TINY), *of_am)
+    train("am", toml(tmp_path / "s.toml", steps=1, **TINY | dict(stack_widths=[3, 1])), *of_am)
+    train("narrow", start, "-d", packed, "--inner", 2, "-o", tmp_path / "of_width_1")
 
-    def refused(*args):
-        command = ["train", "narrow", *map(str, args), "-d", packed]
+    def refused(*args, of=packed):
+        command = ["train", "narrow", *map(str, args), "-d", of]
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 1, result.output
         return result.stderr
 
     out = tmp_path / "out"
     channels = TINY["channels"]
-    assert "cannot be narrowed" in refused(start, "--inner", channels, "-o", out)
-    assert "no fm or am run" in refused(lssi, "--inner", 2, "-o", out)
+    assert "--inner must be less" in refused(start, "--inner", channels, "-o", out)
+    assert "only fm and am runs" in refused(lssi, "--inner", 2, "-o", out)
     assert "choose another folder" in refused(start, "--inner", 2, "-o", start)
     assert not out.exists()
     other = Dataset.load(packed)
     other.codes[:100] = 0
     other.save(str(tmp_path / "other.npz"))
-    command = ["narrow", str(start), "-d", str(tmp_path / "other.npz"), "--inner", "2", "-o"]
-    result = CliRunner().invoke(main, ["train", *command, str(out)])
-    assert result.exit_code == 1 and "no fm or am run on the dataset" in result.stderr
+    told = refused(start, "--inner", 2, "-o", out, of=str(tmp_path / "other.npz"))
+    assert "was not trained on the dataset given with -d" in told
+    cnn = tmp_path / "cnn"
+    recipe = toml(tmp_path / "c.toml", steps=1, cnn_channels=4, **TINY)
+    train("am", recipe, "-d", packed, "--lssi", lssi, "-o", cnn)
+    assert "has a cnn as aggregator" in refused(cnn, "--inner", 2, "-o", out)
+    (start / "recipe.json").unlink()
+    assert "recipe.json, which belongs to the run" in refused(start, "--inner", 2, "-o", out)
+    assert not out.exists()

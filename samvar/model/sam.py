@@ -103,7 +103,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from .bottleneck import ACCEPTOR_CORE, BRANCH_POINT_CORE, DONOR_CORE, LSSI_FLOOR, Detection
-from .device import SMALL_ROW
+from .device import SMALL_ROW, same_anywhere
 from .dilated import GROUPS, DilatedNet
 
 NONE, ACCEPTOR, DONOR, BRANCH_POINT = 0, 1, 2, 3
@@ -523,6 +523,7 @@ class FoldedUnit(nn.Module):
     def __init__(self, unit: Unit):
         super().__init__()
         self.width = unit.width
+        self.narrow = unit.conv2.in_channels < unit.conv1.in_channels
         scale, shift = (x.view(1, -1, 1, 1) for x in unit.norm1.line())
         self.register_buffer("scale", scale)
         self.register_buffer("shift", shift)
@@ -540,8 +541,8 @@ class FoldedUnit(nn.Module):
     def forward(self, x):  # as `Unit`
         y = torch.addcmul(self.shift, x, self.scale).relu_()
         y = F.conv2d(y, self.weight1, self.bias1).relu_()
-        if len(x) == 1 and y.numel() <= SMALL_ROW < x.numel():
-            y = torch.cat([y, y])  # its digits are those that it has among others, as before
+        if self.narrow and len(x) == 1 and y.numel() <= SMALL_ROW < x.numel() and same_anywhere():
+            y = torch.cat([y, y])  # its digits alone are others than those beside a second row
         y = F.conv2d(y, self.weight2, self.bias2)[: len(x)]
         return y.add_(crop(x, self.width - 1, self.width - 1))
 

@@ -12,7 +12,7 @@ from ..errors import RecipeError
 from ..files import write
 from ..model.bundle import sha256_file
 from .bound import learnt_of_binding
-from .checkpoint import Checkpoint, load_run, refuse_finished, save_run
+from .checkpoint import Checkpoint, load_run, refuse_finished, save_run, settings_of
 from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
 from .settle import settle
@@ -41,8 +41,7 @@ def average(
     models, descriptions = zip(*(load_run(r, kind) for r in runs))
     recipes = []
     for run, model, description in zip(runs, models, descriptions):
-        with open(os.path.join(run, "recipe.json")) as handle:
-            recipes.append(json.load(handle))
+        recipes.append(settings_of(run))
         same = [description[k] == descriptions[0][k] for k in ("rbps", "data")] + [
             model.config == models[0].config
         ]

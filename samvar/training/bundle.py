@@ -28,7 +28,7 @@ from ..model.bundle import (
 from ..model.growth import with_silent_motifs
 from ..model.sam import MOTIF_REACH, SAM, one_hot
 from .card import write_card
-from .checkpoint import load_run
+from .checkpoint import load_run, settings_of
 from .dataset import TRAIN, UNKNOWN, VALIDATION, Dataset
 from .likeness import learnt_motifs
 from .sampling import Mixture, WindowSampler
@@ -158,8 +158,7 @@ def make_bundle(
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
             if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:
                 raise RecipeError(f"{run} has not learnt from the soft labels in {soft_labels}")
-            with open(os.path.join(run, "recipe.json")) as handle:
-                recipe = json.load(handle)
+            recipe = settings_of(run)
             state = model.state_dict()
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:
                 raise RecipeError(f"{run} was trained with other RBPs than the first run")
@@ -171,7 +170,14 @@ def make_bundle(
                 dict(seed=recipe["seed"], file=file, sha256="", config=shape, recipe=recipe)
                 | {
                     k: description[k]
-                    for k in ("averaged", "density", "started_from", "soft_labels", "bound")
+                    for k in (
+                        "averaged",
+                        "density",
+                        "started_from",
+                        "narrowed",
+                        "soft_labels",
+                        "bound",
+                    )
                     if description.get(k)
                 }
             )

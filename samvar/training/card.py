@@ -158,6 +158,8 @@ def _parameters(run: dict) -> str:
         )
     if start:
         parts.append(f"from {start['name']} ({start['sha256'][:8]})")
+    if wide := run.get("narrowed") or (start or {}).get("narrowed"):
+        parts.append(f"narrowed from {wide['name']} ({wide['sha256'][:8]})")
     return ", ".join(parts)
 
 

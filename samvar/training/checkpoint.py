@@ -110,6 +110,17 @@ def refuse_finished(folder: str) -> None:
         raise RecipeError(f"{folder} holds finished weights: choose another folder")
 
 
+def settings_of(folder: str) -> dict:
+    """What recipe.json of a run holds. Raises RecipeError where it does not."""
+    path = os.path.join(folder, "recipe.json")
+    try:
+        with open(path) as handle:
+            settings: dict = json.load(handle)
+    except (OSError, ValueError) as e:
+        raise RecipeError(f"{path}, which belongs to the run, cannot be read: {e}") from e
+    return settings
+
+
 def read_run(
     folder: str, kind: str | None = None, unfinished: bool = False
 ) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -176,8 +187,8 @@ def sha256_of(about: dict | None) -> str | None:
 def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
     """A finished run's folder, or a bundle of one seed (:fm or :am appended chooses the kind) ->
     (model, what it is: name, kind, sha256 of the tensors or of the bundle, names of its RBPs, and,
-    where it has learnt of binding in cells, what of). With `kind` only a run of that kind will do.
-    Raises RecipeError where it is none of these."""
+    where it has learnt of binding in cells, what of, and what it was narrowed from). With `kind`
+    only a run of that kind will do. Raises RecipeError where it is none of these."""
     if kind or os.path.exists(os.path.join(place, "model.json")):
         model, description = load_run(place, kind)
         sha256 = sha256_file(os.path.join(place, "model.safetensors"))
@@ -186,7 +197,7 @@ def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
             kind=description["kind"],
             sha256=sha256,
             rbps=description.get("rbps", []),
-            **_of_binding(description),
+            **_besides(description),
         )
     try:
         bundle = load_bundle(place)
@@ -201,11 +212,9 @@ def load_start(place: str, kind: str | None = None) -> tuple[SAM | LSSI, dict]:
         kind=bundle.kind,
         sha256=bundle.sha256,
         rbps=bundle.rbps,
-        **_of_binding(
-            read_json(os.path.join(bundle.folder, "config.json"))["kinds"][bundle.kind][0]
-        ),
+        **_besides(read_json(os.path.join(bundle.folder, "config.json"))["kinds"][bundle.kind][0]),
     )
 
 
-def _of_binding(description: dict) -> dict:
-    return {"bound": description["bound"]} if description.get("bound") else {}
+def _besides(description: dict) -> dict:
+    return {key: description[key] for key in ("bound", "narrowed") if description.get(key)}

@@ -349,6 +349,8 @@ class SamRecipe(Recipe):
             raise RecipeError(
                 f"{', '.join(shares)} must lie between 0 and 1, site_share + decoy_share too"
             )
+        if self.inner_channels and (self.cnn_channels or self.inner_channels >= self.channels):
+            raise RecipeError("inner_channels must be less than channels, and 0 with cnn_channels")
         if self.density_schedule not in ("geometric", "accuracy"):
             raise RecipeError("density_schedule must be geometric or accuracy")
         if not 0 < self.density_end <= self.density_start <= 1:

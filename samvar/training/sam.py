@@ -53,8 +53,7 @@ BOTTLENECK = (  # settings of `Config` that decide what stands in it
     "faint_candidates", "learnt_motifs", "learnt_channels",
 )  # fmt: skip
 NORMED = (  # settings of `Config` at whose change norms start anew
-    "channels", "inner_channels", "candidates_each", "cnn_channels", "learnt_motifs",
-    "branch_point",
+    "channels", "candidates_each", "cnn_channels", "learnt_motifs", "branch_point",
 )  # fmt: skip
 SEARCHED = 100_000  # bases in which a core that has branch points finds some
 FOLLOWERS = (Sparse, Candidates, LSSI)  # what has thresholds that follow the batches
@@ -233,8 +232,16 @@ class SamTask:
             raise RecipeError(
                 f"{name} ({kinds[0]}) is nothing that this {config.kind} can start from: an am "
                 "starts from an am or fm, an fm from an fm, of the same shape (stack_widths, "
-                "lstm_units, attention_dim; effect_bumps, where it has any; channels, from another "
-                "kind); an am with candidates_each starts from no fm"
+                "lstm_units, attention_dim; effect_bumps, where it has any; channels and "
+                "inner_channels, from another kind); an am with candidates_each starts from no fm"
+            )
+        anew = self.recipe.aggregator_alone and not self.recipe.keep_norms
+        of_units = "channels", "cnn_channels"
+        same_units = all(getattr(source.config, k) == getattr(config, k) for k in of_units)
+        if same_units and not anew and source.config.inner_channels != config.inner_channels:
+            raise RecipeError(
+                f"{name} has inner_channels = {source.config.inner_channels}, which the recipe "
+                "needs, too; `samvar train narrow` makes them fewer"
             )
         ours, theirs = self.model.motifs.fixed, source.motifs.fixed
         names = [str(n) for n in self.data.motifs["names"]]
@@ -265,7 +272,6 @@ class SamTask:
             dead = source.config.branch_point and not self._finds_branch_points(source.lssi)
             if dead and reads_sites:
                 forget_branch_points(source)
-            anew = self.recipe.aggregator_alone and not self.recipe.keep_norms
             grow(self.model, source, shared, aggregator=not anew)
 
     def _check_bottleneck(self, source: SAM, same_motifs: bool) -> None:
