@@ -251,10 +251,10 @@ def test_names_in_cells():
         f"of the {len(own)} RBPs whose protein has CLIP, and sites enough to tell, {len(sure)}"
         in text
     )
-    named = ("HNRNPL", "PCBP2", "PTBP1", "TRA2A", "HNRNPA1", "MBNL1", "SRSF1")
+    named = "TARDBP HNRNPL HNRNPK PCBP2 PTBP1 ELAVL1 RBFOX2 TRA2A SRSF1 QKI".split()
     assert f"HNRNPC {sure['HNRNPC'][2]:.1f} times as many" in text
     assert ", ".join(f"{n} {sure[n][2]:.1f}" for n in named) in text
-    for name, motif in (("PTBP1", "MOTIF_08"), ("TRA2A", "MOTIF_11"), ("HNRNPA1", "MOTIF_12")):
+    for name, motif in (("PTBP1", "MOTIF_08"), ("QKI", "MOTIF_03"), ("TRA2A", "MOTIF_11")):
         protein, _, enrichment, *_ = motifs[motif]["bound"][0]
         assert protein == name and f"of {name} {enrichment:.1f} times" in text
     right, chance = cases["in_cells_right"], cases["in_cells_by_chance"]

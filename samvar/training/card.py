@@ -123,7 +123,7 @@ def _lesson(lesson: dict | None) -> str:
         f"\n## Teacher\n{lesson['teacher']}: the mean of {lesson['networks']} networks. Its "
         f"outputs alone were used, on {lesson['windows']:,} windows of train genes, "
         f"{lesson['edited']:,} of them edited versions of another (soft labels "
-        f"{lesson['digest'][:8]})."
+        f"{lesson['digest'][:8]}). What a run started from may have learnt of more."
     )
 
 
