@@ -400,7 +400,7 @@ def test_a_model_made_for_scoring_gives_the_same(canonical):
 
 def test_gradients_pass_through_folded_units():
     """As through the units themselves."""
-    unit = Unit(6, 3).eval()
+    unit = Unit(6, 3, 6).eval()
     with torch.no_grad():
         unit.norm1.running_mean.uniform_(-1, 1)
         unit.norm2.running_var.uniform_(0.5, 2)
