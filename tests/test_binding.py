@@ -608,7 +608,7 @@ def run(examples, *args, code=0):
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
-    """Options with a model that counts, and peaks of TRA2A about 3532 of the minigenes."""
+    """Options with a model that counts, and peaks of TRA2A about 3540 of the minigenes."""
     folder = tmp_path_factory.mktemp("asked")
     rows = [
         ("mini", 3500, 3560, "TRA2A_K562", 0, "-"),
@@ -656,7 +656,7 @@ def test_annotate_adds_the_columns_and_nothing_else(examples, annotated):
     rows = {(row[2], row[4]): row[9:] for row in causes(annotated, "enhancer_lost")}
     ref, alt = "AGAAGAAGAGAAGAAG", "TGTTGTTGTGTTGTTG"  # the gene is on the minus strand
     change = sum(WEIGHTS[b] - WEIGHTS[a] for a, b in zip(ref, alt)) / SCALE
-    assert rows["TRA2A", "3532"] == [f"{change:.3f}", "K562"]
+    assert rows["TRA2A", "3540"] == [f"{change:.3f}", "K562"]
     assert rows["RBM5", "3531"] == [".", "."]
     assert causes(annotated, "weak_donor_destroyed")[0][9:] == [".", "."]  # the core site
     of_one = [row for row in causes(annotated, "weak_donor_destroyed") if row[2] == "HNRNPDL"]
@@ -700,12 +700,12 @@ def test_verify_compares_them_where_it_is_given_what_they_were_made_with(
     said = run(examples, "verify", annotated, *MINIGENES, *asked).stderr
     assert "12 records scored again" in said and "not compared" not in said
     text = annotated.read_text()
-    row, *_ = (r for r in causes(annotated, "enhancer_lost") if r[2] == "TRA2A" and r[4] == "3532")
+    row, *_ = (r for r in causes(annotated, "enhancer_lost") if r[2] == "TRA2A" and r[4] == "3540")
     edited = tmp_path / "edited.vcf"
     edited.write_text(text.replace("|".join(row), "|".join([*row[:-2], "9.000", "no"])))
     said = run(examples, "verify", edited, *MINIGENES, *asked, code=1).stderr
     assert (
-        "|TRA2A|3532|AL: BIND is 9.000, asked again " in said and "PEAK is no, asked again" in said
+        "|TRA2A|3540|AL: BIND is 9.000, asked again " in said and "PEAK is no, asked again" in said
     )
     assert "(2 differences)" in said
     assert run(examples, "verify", edited, *MINIGENES).exit_code == 0
@@ -726,12 +726,12 @@ def test_explain_shows_them(examples, asked, tmp_path):
     text = run(examples, *args).stdout
     (heads,) = {line for line in text.splitlines() if "percentile" in line or "PEAK" in line}
     assert heads.split()[-2:] == ["BIND", "PEAK"]
-    row, *_ = (line for line in text.splitlines() if "TRA2A" in line and " 3532 " in line)
+    row, *_ = (line for line in text.splitlines() if "TRA2A" in line and " 3540 " in line)
     assert row.split()[-1] == "K562" and float(row.split()[-2]) > 0
     with open(numbers) as handle:
         (first, *_) = json.load(handle)["genes"][0]["attributed"]
     told = {(p["rbp"], p["pos"]): (p["bind"], p["peak"]) for p in first["parts"]}
-    bind, peak = told["TRA2A", 3532]
+    bind, peak = told["TRA2A", 3540]
     assert bind == pytest.approx(float(row.split()[-2]), abs=1e-3) and peak == ["K562"]
     assert told["RBM5", 3531] == (None, None)
     assert "<th>BIND</th><th>PEAK</th>" in page.read_text() and ">K562<" in page.read_text()
