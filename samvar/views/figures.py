@@ -76,7 +76,7 @@ def write(
         return stacked(scenes, height and height * across / (width or WIDTH))
 
     def fits(scale: float) -> bool:
-        return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1
+        return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1e-6
 
     scale, too_large = 1.0, 1.0
     while not fits(scale):
