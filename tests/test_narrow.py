@@ -1,5 +1,6 @@
 """Fewer channels within the residual units of an aggregator."""
 
+import copy
 import json
 from dataclasses import replace
 
@@ -103,6 +104,20 @@ def test_what_is_there_twice_is_kept_once(redundant):
     for key, tensor in small.state_dict().items():
         if not key.startswith(tuple(AGGREGATOR)):
             assert torch.equal(tensor, redundant.state_dict()[key]), key
+
+
+def test_units_whose_channels_are_all_silent_are_narrowed_too(redundant):
+    silent = copy.deepcopy(redundant)
+    with torch.no_grad():
+        for unit in silent.aggregator.first.units:
+            unit.norm2.weight.zero_()
+            unit.norm2.bias.fill_(-1.0)
+    torch.manual_seed(1)
+    windows = [toy.sequence(3, sum(silent.config.reach) + 100)]
+    small = narrowed(silent, windows, 4)
+    x = toy.sequence(2, sum(silent.config.reach) + 60)
+    with torch.no_grad():
+        torch.testing.assert_close(small(x), silent(x), atol=1e-2, rtol=1e-2)
 
 
 def test_other_units_start_anew(redundant):
