@@ -49,7 +49,7 @@ LOW_CONTEXT = 0.9
 SHOWN = Status.NONFINITE, Status.LOW_CONTEXT, Status.OK  # of alleles that the models have seen
 REF_MATCHES = (Status.NO_GENE, Status.TOO_LONG, Status.NONFINITE, Status.LOW_CONTEXT, Status.OK)
 PRECISIONS = ("fp32", "bf16")
-PIECE = 256  # alleles that a process is given together, at most
+PIECE, FEW = 256, 32  # alleles that a process is given together: at most, and of many at least
 LISTED = "listed:"  # before the checksum of the transcripts that a file names
 
 T = TypeVar("T")
@@ -417,9 +417,8 @@ def start(
     variants = [change for _, change in examined if isinstance(change, Variant)]
     judge = partial(_judge, genome, annotation, predictor, options)
     if workers:
-        most = min(max(len(variants) // (2 * workers.n), ROWS), PIECE)
         near = 2 * (options.distance + predictor.bundle.flank + max(predictor.reach))
-        pieces = _pieces(variants, most, near)
+        pieces = _pieces(variants, workers.n, near)
         judge_all = partial(_in_a_list, judge)
         found: Iterator[Judged] = chain.from_iterable(workers.map(judge_all, pieces))
     else:
@@ -435,17 +434,22 @@ def start(
     return (told(alt, change) for alt, change in examined)
 
 
-def _pieces(variants: Sequence[Variant], most: int, near: int) -> Iterator[list[Variant]]:
-    """Variants in order, as many together as a call of the models has, and up to `most` as long as
-    the next one lies within `near` bases, so that their frames share the reference."""
-    piece: list[Variant] = []
-    for v in variants:
+def _pieces(variants: Sequence[Variant], workers: int, near: int) -> Iterator[list[Variant]]:
+    """Variants in order, as many together as a call of the models has, and more as long as the next
+    one lies within `near` bases, so that their frames share the reference. No more than half an
+    equal share of what is left, lest one worker has much to do when the others are done."""
+    least = FEW if len(variants) > 2 * workers * FEW else ROWS
+    most, piece = 0, list[Variant]()
+    for i, v in enumerate(variants):
         if piece:
             last = piece[-1]
             apart = v.contig != last.contig or abs(v.start - last.start) > near
             if len(piece) == most or (apart and len(piece) >= ROWS):
                 yield piece
                 piece = []
+        if not piece:
+            share = (len(variants) - i) // (2 * workers) // ROWS * ROWS
+            most = min(max(share, least), PIECE)
         piece.append(v)
     if piece:
         yield piece

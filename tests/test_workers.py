@@ -14,7 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from samvar.annotate import ROWS, Options, _pieces, forked
+from samvar.annotate import FEW, PIECE, ROWS, Options, _pieces, forked
 from samvar.cli import main
 from samvar.errors import GenomeError, SamvarError
 from samvar.formats.annotation import load_annotation
@@ -312,16 +312,17 @@ def test_neighbours_are_scored_by_one_process():
         empty = np.array([], np.uint8)
         return [Variant(contig, start, empty, empty) for contig, start in places]
 
-    def sizes(most, *places):
-        pieces = list(_pieces(variants(*places), most, near=100))
+    def sizes(workers, *places):
+        pieces = list(_pieces(variants(*places), workers, near=100))
         assert [v.start for piece in pieces for v in piece] == [start for _, start in places]
         return [len(piece) for piece in pieces]
 
-    near, apart = [("c", 100 * i) for i in range(30)], [("c", 101 * i) for i in range(30)]
-    assert sizes(20, *near) == [20, 10] and sizes(50, *near) == [30]
-    assert sizes(20, *apart) == [ROWS] * 3 + [30 - 3 * ROWS]
-    assert sizes(20, *near[:10], ("d", 990), ("d", 991)) == [10, 2]
-    assert sizes(20, *near[:3], ("d", 0)) == [4] and sizes(20) == []
+    near, apart = [("c", 100 * i) for i in range(1000)], [("c", 101 * i) for i in range(1000)]
+    assert sizes(2, *near) == [248, 184, 136, 104, 80, 56, 48, *[FEW] * 4, 16]
+    assert sizes(1, *near)[:3] == [PIECE, PIECE, 240] and sizes(50, *near) == [ROWS] * 125
+    assert sizes(2, *apart) == [ROWS] * 125
+    assert sizes(1, *near[:10], *(("d", at) for _, at in near[10:70])) == [10, FEW, 60 - FEW]
+    assert sizes(1, *near[:3], ("d", 0)) == [4] and sizes(2) == []
 
 
 def test_forks_read_and_compute_as_a_worker_does(files):

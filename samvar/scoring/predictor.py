@@ -341,10 +341,11 @@ def begin_worker() -> None:
 
 
 def _return_memory() -> None:
-    """Have glibc give large temporaries back to the system, and oneDNN keep few kernels, unless the
-    user says how many: both would keep more the longer they run."""
+    """Have glibc give what is free back to the system, and oneDNN keep few kernels, unless the user
+    says how many: both would keep more the longer they run. Temporaries of all but the largest
+    calls come from the heap: pages that are mapped anew for each have to be cleared."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
     with suppress(OSError, AttributeError):
         allocator = ctypes.CDLL(None)
-        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 25)
         allocator.mallopt(M_TRIM_THRESHOLD, 1 << 25)
