@@ -1528,6 +1528,28 @@ def test_averaged_runs_are_one_finished_run(packed, lssi, tmp_path):
         assert refused.exit_code == 1 and not (tmp_path / "x").exists()
 
 
+def test_the_mean_of_runs_that_kept_their_norms_keeps_them(packed, lssi, tmp_path):
+    recipe = toml(tmp_path / "r.toml", steps=4, **TINY)
+    train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "start")
+    for seed in (2, 3):
+        recipe = toml(tmp_path / f"{seed}.toml", steps=4, seed=seed, keep_norms=True, **TINY)
+        start = "--start-from", tmp_path / "start"
+        train("fm", recipe, "-d", packed, "--lssi", lssi, *start, "-o", tmp_path / str(seed))
+    runs = [str(tmp_path / name) for name in "23"]
+    options = ["train", "average", *runs, "-d", packed, "--threads", "1"]
+    made = CliRunner().invoke(main, [*options, "-o", str(tmp_path / "mean")])
+    assert made.exit_code == 0, made.stderr
+    names = ("start", *"23", "mean")
+    start, a, b, mean = (load_file(f"{tmp_path / d}/model.safetensors") for d in names)
+    statistics = [k for k in mean if "running_" in k]
+    assert statistics and all(torch.equal(mean[k], start[k]) for k in statistics)
+    threshold = "motifs.main.threshold"
+    torch.testing.assert_close(mean[threshold], (a[threshold] + b[threshold]) / 2)
+    weight = "aggregator.second.units.0.conv1.weight"
+    assert not torch.equal(a[weight], b[weight])
+    torch.testing.assert_close(mean[weight], (a[weight] + b[weight]) / 2)
+
+
 def test_a_finished_run_has_the_norms_of_most_batches(data, packed, lssi, tmp_path):
     recipe = toml(tmp_path / "r.toml", steps=7, **TINY)
     train("fm", recipe, "-d", packed, "--lssi", lssi, "-o", tmp_path / "fm")

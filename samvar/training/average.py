@@ -27,8 +27,8 @@ def average(
     The runs must share kind, shape, dataset and, unless they were trained along, core sites, and
     should come from one starting point: weights of unrelated runs have no useful mean. Statistics
     of the norms and the thresholds of the sparse layers are those of the mean model on training
-    windows, at `density` (that at the first run's end). Raises RecipeError where the runs do not
-    fit together.
+    windows, at `density` (that at the first run's end); where all runs kept the norms of their
+    start, they are the mean of theirs. Raises RecipeError where the runs do not fit together.
     """
     if len(set(runs)) < len(runs):
         raise RecipeError("a run is given twice")
@@ -68,7 +68,8 @@ def average(
     density = density or descriptions[0].get("density", recipe.density_end)
     model.motifs.set_density(density, recipe.learnt_density_end)
     model.lssi.branch_density = recipe.branch_density_end
-    settle(model, data, recipe, device)
+    if not all(r.get("keep_norms") for r in recipes):
+        settle(model, data, recipe, device)
     averaged = [
         dict(
             recipe=recipe,

@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,11 +24,18 @@ from speed import machine, measured, model  # noqa: E402
 
 GENE, SPACE, LENGTH = 2_000, 5_000, 4_000_000  # the genes lie in the contig's last quarter
 GENES_FROM = 3_000_000
+EXONS = (0, 200), (899, 1100), (1799, GENE)  # of a gene, 0-based
 ALLOWED = 1.10
 
 
 def make_inputs(folder: str) -> tuple[str, str, np.ndarray]:
     bases = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(1).integers(0, 4, LENGTH)]
+    starts = np.arange(GENES_FROM, LENGTH - GENE, SPACE)
+    for i, start in enumerate(starts):
+        for (_, first), (last, _) in pairwise(EXONS):  # introns begin and end as those of genes do
+            begin, end = (b"GT", b"AG") if i % 2 == 0 else (b"CT", b"AC")
+            bases[start + first : start + first + 2] = np.frombuffer(begin, np.uint8)
+            bases[start + last - 2 : start + last] = np.frombuffer(end, np.uint8)
     fasta, gtf = os.path.join(folder, "g.fa"), os.path.join(folder, "g.gtf")
     with open(fasta, "wb") as f:
         f.write(
@@ -36,10 +44,10 @@ def make_inputs(folder: str) -> tuple[str, str, np.ndarray]:
             + b"\n"
         )
     with open(gtf, "w") as f:
-        for i, start in enumerate(range(GENES_FROM, LENGTH - GENE, SPACE)):
-            for low, high in ((1, 200), (900, 1100), (1800, GENE)):
+        for i, start in enumerate(starts):
+            for first, last in EXONS:
                 f.write(
-                    f"c\tx\texon\t{start + low}\t{start + high}\t.\t{'+-'[i % 2]}\t.\t"
+                    f"c\tx\texon\t{start + first + 1}\t{start + last}\t.\t{'+-'[i % 2]}\t.\t"
                     f'gene_id "g{i}"; transcript_id "t{i}";\n'
                 )
     return fasta, gtf, bases
