@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 
 from samvar.cli import main
 from samvar.errors import RecipeError
+from samvar.model.bundle import Bundle
 from samvar.model.device import SMALL_ROW
 from samvar.model.growth import grow
 from samvar.model.sam import SAM, FoldedUnit, Unit, for_scoring
+from samvar.scoring.predictor import ROWS, Predictor
 from samvar.training.checkpoint import load_run
 from samvar.training.dataset import Dataset
 from samvar.training.narrow import _most_useful, narrowed
@@ -75,6 +77,19 @@ def test_a_row_has_the_digits_alone_that_it_has_beside_another(monkeypatch):
     torch.testing.assert_close(
         torch.autograd.grad(folded(x[:1]).sum(), x)[0], torch.autograd.grad(unit(x[:1]).sum(), x)[0]
     )
+
+
+@pytest.mark.parametrize(
+    "channels, inner, rows", [(16, 0, ROWS), (32, 16, ROWS), (32, 8, 1), (8, 0, 1)]
+)
+def test_windows_share_a_call_where_units_are_wide_enough(channels, inner, rows):
+    """Else a row's last digits depend on where in a call it stands."""
+    model = toy.model("am", channels=channels, inner_channels=inner).eval()
+    wide = toy.model("am", channels=16).eval()
+    for models in ([model], [wide, model]):
+        bundle = Bundle("narrow", "am", models, [*range(len(models))], toy.RBPS, 30, "", "")
+        with Predictor(bundle) as predictor:
+            assert predictor._rows == rows
 
 
 def test_the_channels_are_kept_that_say_most():
