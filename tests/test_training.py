@@ -1536,11 +1536,16 @@ def test_the_mean_of_runs_that_kept_their_norms_keeps_them(packed, lssi, tmp_pat
         start = "--start-from", tmp_path / "start"
         train("fm", recipe, "-d", packed, "--lssi", lssi, *start, "-o", tmp_path / str(seed))
     runs = [str(tmp_path / name) for name in "23"]
+    told = tmp_path / "3" / "model.json"
+    told.write_text(json.dumps(json.loads(told.read_text()) | dict(soft_labels="a teacher's")))
     options = ["train", "average", *runs, "-d", packed, "--threads", "1"]
     made = CliRunner().invoke(main, [*options, "-o", str(tmp_path / "mean")])
     assert made.exit_code == 0, made.stderr
     names = ("start", *"23", "mean")
     start, a, b, mean = (load_file(f"{tmp_path / d}/model.safetensors") for d in names)
+    averaged = json.loads((tmp_path / "mean" / "model.json").read_text())["averaged"]
+    assert [run.get("soft_labels") for run in averaged] == [None, "a teacher's"]
+    assert {run["started_from"]["name"] for run in averaged} == {"start"}
     statistics = [k for k in mean if "running_" in k]
     assert statistics and all(torch.equal(mean[k], start[k]) for k in statistics)
     threshold = "motifs.main.threshold"

@@ -17,6 +17,8 @@ from .dataset import Dataset
 from .recipe import SamRecipe, recipe_from
 from .settle import settle
 
+LEARNT_FROM = "started_from", "narrowed", "soft_labels", "bound"  # what a card tells of each run
+
 
 @torch.no_grad()
 def average(
@@ -71,11 +73,8 @@ def average(
     if not all(r.get("keep_norms") for r in recipes):
         settle(model, data, recipe, device)
     averaged = [
-        dict(
-            recipe=recipe,
-            sha256=sha256_file(os.path.join(run, "model.safetensors")),
-            started_from=description.get("started_from"),
-        )
+        dict(recipe=recipe, sha256=sha256_file(os.path.join(run, "model.safetensors")))
+        | {k: description[k] for k in LEARNT_FROM if description.get(k)}
         for recipe, run, description in zip(recipes, runs, descriptions)
     ]
     learnt = dict(bound=learnt_of_binding(*(d.get("bound") for d in descriptions)))
