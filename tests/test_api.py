@@ -266,4 +266,4 @@ def test_the_readme_says_what_it_does(monkeypatch, capsys):
     said = capsys.readouterr().out.splitlines()
     promised = re.findall(r"print\(.*\)  # (.*)", block)
     assert len(promised) == 2 and [said[0], said[2]] == promised
-    assert "('AL', 0.2327, 3563)" in said[1]
+    assert "('AL', 0.2167, 3563)" in said[1]
