@@ -436,10 +436,12 @@ def start(
 
 def _pieces(variants: Sequence[Variant], workers: int, near: int) -> Iterator[list[Variant]]:
     """Variants in order, as many together as a call of the models has, and more as long as the next
-    one lies within `near` bases, so that their frames share the reference. No more than half an
-    equal share of what is left, lest one worker has much to do when the others are done."""
+    one lies within `near` bases, so that their frames share the reference: up to half a worker's
+    equal share of what is left, lest one has much to do when the others are done, though FEW where
+    there are many, and never more than PIECE."""
     least = FEW if len(variants) > 2 * workers * FEW else ROWS
-    most, piece = 0, list[Variant]()
+    piece: list[Variant] = []
+    most = 0
     for i, v in enumerate(variants):
         if piece:
             last = piece[-1]
