@@ -49,10 +49,19 @@ def _set_tf32(on: bool) -> None:
 @cache
 def same_anywhere() -> bool:
     """Whether this processor gives a column the same digits wherever it stands in a call. So it is
-    with Intel's AVX-512; the kernels for AVX2, which MKL takes on other processors, do not."""
+    with the kernels that PyTorch and MKL take for Intel's AVX-512 and for AMD's AVX2, on which it
+    was tested; of others it is not known."""
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return any(
+        kernels == capability and maker in _processors()
+        for maker, capability in (("GenuineIntel", "AVX512"), ("AuthenticAMD", "AVX2"))
+    )
+
+
+def _processors() -> str:
+    """What Linux tells of them, or nothing."""
     try:
         with open("/proc/cpuinfo") as f:
-            intel = "GenuineIntel" in f.read()
+            return f.read()
     except OSError:
-        return False
-    return intel and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        return ""

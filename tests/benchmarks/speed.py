@@ -9,11 +9,11 @@ DATA holds vcf/, genome/ and annotation/. SpliceAI is installed from PyPI into F
 environment of its own; needs Python 3.9 to 3.11), and so is OpenSpliceAI where MODELS, a folder of
 its weights for 10,000 bases (.pt), is given; --alone runs samvar by itself.
 
-All programs score SNVs of the 1000 Genomes chr20 file in alternating rounds, the others the first
-hundred of those that samvar scores thousands of. In each round the rate of a program is that of the
+All programs score SNVs of the 1000 Genomes chr20 file in alternating rounds: of those that samvar
+scores thousands of SpliceAI the first hundred, OpenSpliceAI (in batches) the first twenty. In each round the rate of a program is that of the
 variants after the first: from the time of its run the time of its run with the first alone is
-subtracted, start-up and all. Given are the medians over the rounds, and of the ratios to another
-program also the lowest, each of the rates of one round.
+subtracted, start-up and all. Given are the seconds of every run, the medians of rates over the
+rounds, and of the ratios to another program also the lowest, each of the rates of one round.
 
 samvar's rate depends on how near variants lie to each other, so there are three inputs:
     dense        the first SNVs of the file, as they come
@@ -58,6 +58,8 @@ PEERS = dict(
 )
 WITHOUT_DEPENDENCIES = dict(mmsplice="mmsplice==2.4.0")  # which asks for the TensorFlow of GPUs
 INPUTS = ("dense", "exome_like", "genome_like")
+FEW = dict(spliceai="few", openspliceai="fewer")  # what other programs score, and the first of them
+BATCH = 16  # windows that OpenSpliceAI is shown together
 Variant = tuple[int, str, str]  # POS, REF, ALT
 HEADER = (
     "##fileformat=VCFv4.2\n##contig=<ID=chr20>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -137,14 +139,17 @@ def apart(snvs: list[Variant], least: int = 1000) -> list[Variant]:
     return kept
 
 
-def sets_of(data: str, annotation: str, most: int, few: int) -> dict[str, list[Variant]]:
-    """The variants of each run; those of `one` are the first of `few`."""
+def sets_of(
+    data: str, annotation: str, most: int, few: int, fewer: int
+) -> dict[str, list[Variant]]:
+    """The variants of each run; those of `one`, `few` and `fewer` are the first of `dense`."""
     real = real_variants(os.path.join(data, "vcf", "1kgp3_chr20_1-2Mb.hg19.vcf.gz"), annotation)
     snvs, indels = real["snv"], real["indel"][:most]
     after = np.searchsorted([pos for pos, *_ in snvs], [pos for pos, *_ in indels])
     return dict(
         one=snvs[:1],
         few=snvs[:few],
+        fewer=snvs[:fewer],
         dense=snvs[:most],
         exome_like=in_exons(snvs, annotation)[:most],
         genome_like=apart(snvs)[:most],
@@ -185,20 +190,20 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="samvar, without other programs")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", type=int, default=2000, help="of an input for samvar, most")
-    parser.add_argument(
-        "--spliceai", type=int, default=100, help="variants SpliceAI and OpenSpliceAI score"
-    )
+    parser.add_argument("--spliceai", type=int, default=100, help="variants SpliceAI scores")
     parser.add_argument(
         "--openspliceai", metavar="MODELS", help="folder of OpenSpliceAI's weights: it runs, too"
     )
+    parser.add_argument("--fewer", type=int, default=20, help="variants OpenSpliceAI scores")
     parser.add_argument(
         "--options", default="", help="for samvar, in one word: '--device cuda --precision bf16'"
     )
     args = parser.parse_args()
-    if min(args.variants, args.spliceai) < 2 or args.rounds < 1:
+    if min(args.variants, args.spliceai, args.fewer) < 2 or args.rounds < 1:
         parser.error("rates take two variants and a round at least")
     annotation = os.path.join(args.data, "annotation", "canonical.hg19.tsv.gz")
-    sets = sets_of(args.data, annotation, args.variants, args.spliceai)
+    load = round(os.getloadavg()[0], 1)
+    sets = sets_of(args.data, annotation, args.variants, args.spliceai, args.fewer)
     peers = [] if args.alone else ["spliceai"] + ["openspliceai"] * bool(args.openspliceai)
     with tempfile.TemporaryDirectory() as folder:
         program = {name: install(args.peers or folder, name) for name in peers}
@@ -213,6 +218,7 @@ def main() -> None:
                 print(name, *(f"{x:.1f}" for x in runs[name][-1]), file=sys.stderr, flush=True)
     result = dict(
         machine=machine(),
+        load_average_before=load,
         model=model(args.options),
         rounds=args.rounds,
         options=args.options,
@@ -258,7 +264,7 @@ class Commands(NamedTuple):
         command += ["-I", self.path(f"{name}.vcf"), "-O", self.path("out.vcf")]
         command += ["-R", self.path("chr20.fa"), "-A", "grch37"]
         if peer == "openspliceai":
-            command += ["-m", self.openspliceai, "-f", "10000", "-t", "pytorch"]
+            command += ["-m", self.openspliceai, "-f", "10000", "-t", "pytorch", "-b", str(BATCH)]
         return command
 
     def all(self) -> dict[str, list[str]]:
@@ -270,19 +276,20 @@ class Commands(NamedTuple):
             "samvar_no_causes": self.samvar("dense", "--rbp-min", "2"),
             "samvar_one_thread": self.samvar("dense", "--threads", "1"),
             "samvar_one_one_thread": self.samvar("one", "--threads", "1"),
-            **{f"{p}_{name}": self.peer(p, name) for p in self.program for name in ("one", "few")},
+            **{f"{p}_{name}": self.peer(p, name) for p in self.program for name in ("one", FEW[p])},
         }
 
 
 def results(runs: dict[str, list[Run]], n: dict[str, int], peers: list[str]) -> dict[str, Any]:
-    """Medians over the rounds; of ratios to other programs also the lowest."""
+    """Seconds of each round, and medians over the rounds; of ratios to other programs also the
+    lowest. Start-up is that of a run with one variant."""
     one = runs["samvar_one"]
     ours = {name: Rates.of(runs[f"samvar_{name}"], one, n[name]) for name in INPUTS}
     without = Rates.of(runs["samvar_no_causes"], one, n["dense"])
     first = runs["samvar_one_one_thread"]
     cpu = [many.cpu - begin.cpu for many, begin in zip(runs["samvar_one_thread"], first)]
     found: dict[str, Any] = dict(
-        seconds={name: float(np.median([r.seconds for r in own])) for name, own in runs.items()},
+        seconds={name: [round(r.seconds, 2) for r in own] for name, own in runs.items()},
         peak_mb={name: round(max(r.peak_mb for r in own)) for name, own in runs.items()},
         snv_per_second=ours["dense"].median,
         snv_per_second_without_causes=without.median,
@@ -294,7 +301,8 @@ def results(runs: dict[str, list[Run]], n: dict[str, int], peers: list[str]) -> 
         snvs_beside_them_per_second=Rates.of(runs["samvar_beside"], one, n["beside"]).median,
     )
     for peer in peers:
-        theirs = Rates.of(runs[f"{peer}_few"], runs[f"{peer}_one"], n["few"])
+        few = FEW[peer]
+        theirs = Rates.of(runs[f"{peer}_{few}"], runs[f"{peer}_one"], n[few])
         found[f"{peer}_snv_per_second"] = theirs.median
         for name, rates in (*ours.items(), ("without_causes", without)):
             ratios = rates.over(theirs)
@@ -306,6 +314,7 @@ def machine() -> dict:
     return dict(
         cores=os.cpu_count(),
         processor=processor(),
+        vector_units=torch.backends.cpu.get_cpu_capability(),
         python=platform.python_version(),
         torch=torch.__version__,
     )
