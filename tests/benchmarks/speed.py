@@ -10,10 +10,11 @@ environment of its own; needs Python 3.9 to 3.11), and so is OpenSpliceAI where 
 its weights for 10,000 bases (.pt), is given; --alone runs samvar by itself.
 
 All programs score SNVs of the 1000 Genomes chr20 file in alternating rounds: of those that samvar
-scores thousands of SpliceAI the first hundred, OpenSpliceAI (in batches) the first twenty. In each round the rate of a program is that of the
-variants after the first: from the time of its run the time of its run with the first alone is
-subtracted, start-up and all. Given are the seconds of every run, the medians of rates over the
-rounds, and of the ratios to another program also the lowest, each of the rates of one round.
+scores thousands of SpliceAI the first hundred, OpenSpliceAI (in batches) the first twenty. In each
+round the rate of a program is that of the variants after the first: from the time of its run the
+time of its run with the first alone is subtracted, start-up and all. Given are the seconds of every
+run, the medians of rates over the rounds, and of the ratios to another program also the lowest,
+each of the rates of one round.
 
 samvar's rate depends on how near variants lie to each other, so there are three inputs:
     dense        the first SNVs of the file, as they come
