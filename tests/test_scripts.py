@@ -676,3 +676,13 @@ def test_shapes_are_trained_and_scored(tmp_path, monkeypatch):
     assert found["LSTM of 80"]["megamacs_per_base"] > 0
     again = shapes.run("fm", data, str(tmp_path / "lssi"), str(tmp_path / "out"))
     assert again == found["fm"]
+
+
+def test_curves_are_of_the_committed_runs(monkeypatch, capsys, tmp_path):
+    teach = os.path.join(ROOT, "train", "teach")
+    run(monkeypatch, "train/evaluate/curves.py", teach, "-o", tmp_path / "curves.svg")
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    (am_8,) = [r for r in rows if r[0] == "am-8"]
+    assert am_8[1] == "250" and "'windows seen': 711610.0" in am_8[2]  # 8,000 of 80, and am-3 to am-7
+    assert {r[1] for r in rows} == {"60", "250"}
+    assert "<svg" in (tmp_path / "curves.svg").read_text()

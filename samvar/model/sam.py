@@ -88,7 +88,7 @@ Evaluation
 * The sites of alternative and of new exons are counted among the best k bases of the genes they lie
   in; k is the number of annotated sites of these genes, the same for each class of exons.
 * Module substitution: the FM's aggregator reads AM sites as it is, without being trained on them.
-* eCLIP peaks are taken as they are, without 50 more bases at the 5' end.
+* eCLIP peaks are taken as they are, unless lengthened by 50 bases at the 5' end (`--extend5 50`).
 """
 
 from __future__ import annotations

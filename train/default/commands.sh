@@ -80,14 +80,14 @@ evaluate() {  # SCRIPT ARGUMENT ...
 }
 evaluate temperature "$data" --model default
 evaluate topk "$data" --model default --no-paralogs --sets validation
-python train/evaluate/topk.py "$data" --model default --single --sets test --json "$out/test.json"
+python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
 evaluate variants "$data" --model default --table "$out/variants.tsv.gz"
 samvar train bundle --name fourth --am "$out/am-32" -d "$out/regulators.npz" --temperature 2.5 -o "$out/fourth"
 python train/evaluate/variants.py "$data" --model "$out/fourth" --table "$out/former.tsv.gz" --json "$out/former.json"
 evaluate leads "former=$out/former.tsv.gz" "default=$out/variants.tsv.gz" --of default --over former
 evaluate exons "$data" default --sets MFASS MaPSy "FAS exon 6"
 evaluate yardstick "$out/pairs" default --families 60
-bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/test.json" \
+bundle weights/default --evaluation "$out/topk.json" --evaluation "$out/entropy.json" \
     --evaluation "$out/variants.json" --evaluation "$out/exons.json" --evaluation "$out/yardstick.json"
 
 # How sure a score is, the scale of `samvar explain`'s percentiles, and what causes and events are worth
@@ -137,8 +137,7 @@ beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MaPSy MF
 beside beside.ci --programs mmsplice --sets CI-SpliceAI
 beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
 
-# What else there is to say of its motifs: measured entropy, hexamers, eCLIP peaks, RNA maps
-python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
+# What else there is to say of its motifs: hexamers, eCLIP peaks, RNA maps
 python train/evaluate/hexamers.py "$data" default large paper --json "$out/hexamers.json"
 evaluate eclip "$data" --model default --chroms chr1,chr3 --no-all --extend5 50
 evaluate rna_maps "$data" --model default --exons 1000
