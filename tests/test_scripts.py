@@ -683,6 +683,6 @@ def test_curves_are_of_the_committed_runs(monkeypatch, capsys, tmp_path):
     run(monkeypatch, "train/evaluate/curves.py", teach, "-o", tmp_path / "curves.svg")
     rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     (am_8,) = [r for r in rows if r[0] == "am-8"]
-    assert am_8[1] == "250" and "'windows seen': 711610.0" in am_8[2]  # 8,000 of 80, and am-3 to am-7
+    assert am_8[1] == "250" and "'windows seen': 711610.0" in am_8[2]  # am-3 to am-8
     assert {r[1] for r in rows} == {"60", "250"}
     assert "<svg" in (tmp_path / "curves.svg").read_text()
