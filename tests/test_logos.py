@@ -330,6 +330,18 @@ def test_the_list_names_families_and_silent_rbps(tmp_path):
     ]
 
 
+def test_the_list_counts_sites_of_all_models(tmp_path):
+    def shares(*seeds):
+        folder = toy.bundle(tmp_path, seeds=seeds)
+        result = CliRunner().invoke(main, ["motifs", "--list", "--model", folder])
+        assert result.exit_code == 0, result.stderr
+        return [float(line.split("\t")[2]) for line in result.stdout.splitlines()[1:]]
+
+    one, other, both = shares(0), shares(3), shares(0, 3)
+    assert one != other
+    np.testing.assert_allclose(both, np.mean([one, other], 0), atol=1e-4)
+
+
 def edit(path, **values):
     """Change top-level values of a JSON file, or make it."""
     content = {}

@@ -322,9 +322,8 @@ def _numbers(logos: Logos, m: Motif) -> list[str]:
 
 def listing(predictor: Predictor) -> list[str]:
     """Tab-separated lines with a header, a row for each RBP in the order of the alphabet: its
-    number of PSAMs, of its sites (those of the bundle's first seed) per 100 random bases, the
+    number of PSAMs, of its sites per 100 random bases (the mean over the bundle's models), the
     proteins it stands for, and whether it has hardly any sites in genes."""
-    model = predictor.models[0]
     codes = np.random.default_rng(0).integers(0, 4, RANDOM_BASES + 2 * MOTIF_REACH)
     bundle = predictor.bundle
     names = bundle.layout.motifs
@@ -332,11 +331,13 @@ def listing(predictor: Predictor) -> list[str]:
     with torch.inference_mode():
         for start in range(0, RANDOM_BASES, TILE):
             tile = codes[None, start : start + TILE + 2 * MOTIF_REACH].astype(np.uint8)
-            sites += (model.motifs(one_hot(torch.from_numpy(tile))) > 0)[0].sum(1).numpy()
-    psams = (model.motifs.fixed.mix > 0).sum(1).tolist()
+            x = one_hot(torch.from_numpy(tile))
+            sites += sum((m.motifs(x) > 0)[0].sum(1).numpy() for m in predictor.models)
+    sites *= 100 / RANDOM_BASES / len(predictor.models)
+    psams = (predictor.models[0].motifs.fixed.mix > 0).sum(1).tolist()
     psams += [0] * (len(names) - len(psams))  # of learnt motifs
     lines = ["rbp\tpsams\tpercent_of_random_bases\tfamily\tremark"]
-    for rbp, n, density in sorted(zip(names, psams, 100 * sites / RANDOM_BASES)):
+    for rbp, n, density in sorted(zip(names, psams, sites)):
         in_cells = bundle.in_vivo[rbp].text if rbp in bundle.in_vivo else ""
         looks = bundle.learnt[rbp].text if rbp in bundle.learnt else in_cells
         remark = "; ".join([looks] * bool(looks) + ["nearly silent"] * (rbp in bundle.silent))
