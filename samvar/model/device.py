@@ -18,7 +18,7 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as e:
-        raise SamvarError(f"device {name!r} cannot be used: {e}") from e
+        raise SamvarError(f"device {name!r} cannot be used (cpu always can): {e}") from e
     if device.type == "cuda":
         exact_fp32()
     return device

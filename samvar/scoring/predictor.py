@@ -335,17 +335,22 @@ def _unchanged(detected: Detected) -> torch.Tensor:
 def begin_worker() -> None:
     """Prepare a worker: one thread for each operation, and 0 where a number is too small for fp32
     to hold well, as weights of far bases in attention often are: a CPU takes ten times as long for
-    those."""
+    those. Temporaries of all but the largest calls come from the heap: pages that are mapped anew
+    for each have to be cleared."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    _set_allocator(M_MMAP_THRESHOLD, 1 << 25)
 
 
 def _return_memory() -> None:
     """Have glibc give what is free back to the system, and oneDNN keep few kernels, unless the user
-    says how many: both would keep more the longer they run. Temporaries of all but the largest
-    calls come from the heap: pages that are mapped anew for each have to be cleared."""
+    says how many: both would keep more the longer they run."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(KERNELS))
+    _set_allocator(M_MMAP_THRESHOLD, 1 << 20)
+    _set_allocator(M_TRIM_THRESHOLD, 1 << 25)
+
+
+def _set_allocator(parameter: int, size: int) -> None:
+    """glibc's own, for this process; elsewhere nothing happens."""
     with suppress(OSError, AttributeError):
-        allocator = ctypes.CDLL(None)
-        allocator.mallopt(M_MMAP_THRESHOLD, 1 << 25)
-        allocator.mallopt(M_TRIM_THRESHOLD, 1 << 25)
+        ctypes.CDLL(None).mallopt(parameter, size)
