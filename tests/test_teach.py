@@ -50,6 +50,42 @@ def shifted_teacher(x):
     return cut_teacher(torch.roll(x, 1, 2))
 
 
+def probabilities_teacher(x):
+    return cut_teacher(x).exp()
+
+
+def unnormalised_teacher(x):
+    return cut_teacher(x) + 0.3
+
+
+def undefined_teacher(x):
+    return cut_teacher(x) * torch.nan
+
+
+def shorter_teacher(x):
+    return cut_teacher(x)[..., :-1]
+
+
+def cropping_teacher(x):
+    return cut_teacher(x)[..., 4:-4]
+
+
+def classless_teacher(x):
+    return cut_teacher(x)[:, 1:]
+
+
+def tuple_teacher(x):
+    return cut_teacher(x), None
+
+
+def failing_teacher(x):
+    return x[:, 4]
+
+
+def constant_teacher(x):
+    return cut_teacher(torch.zeros_like(x))
+
+
 TEACHER = f"{__name__}:cut_teacher"
 
 
@@ -199,6 +235,39 @@ def test_a_teacher_that_is_off_by_one_is_refused(data, teacher):
     off = load_teacher([f"{__name__}:shifted_teacher"], CPU, CONTEXT)
     with pytest.raises(RecipeError, match=r"\+1 bases from where samvar has them"):
         check_convention(off, data, CPU)
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("probabilities", r"gives no log-probabilities .* adds up to 4\.\d+ .*torch.log_softmax"),
+        ("unnormalised", r"gives no log-probabilities .* adds up to 1\.35 to 1\.35, not to 1"),
+        ("undefined", r"gives no log-probabilities .* adds up to nan"),
+        ("shorter", r"gives \(30, 3, 6\) .* --context 300, .* \(30, 3, 7\)"),
+        ("cropping", r"gives \(30, 3, 0\) .* --context 300, .* \(30, 3, 7\)"),
+        ("classless", r"gives \(30, 2, 7\) .* \(30, 3, 7\)"),
+        ("tuple", r"gives tuple .* \(30, 3, 7\)"),
+        ("failing", r"fails on one-hot sequence of shape \(30, 4, 607\)"),
+        ("constant", r"says nearly the same of known acceptors and the bases beside them"),
+    ],
+)
+def test_a_teacher_that_gives_no_log_probabilities_is_refused(data, name, message):
+    place = f"{__name__}:{name}_teacher"
+    with pytest.raises(RecipeError, match="the teacher " + message):
+        check_convention(load_teacher([place], CPU, CONTEXT), data, CPU)
+    if name != "constant":
+        with pytest.raises(RecipeError, match="teacher 2 of 2 "):
+            check_convention(load_teacher([TEACHER, place], CPU, CONTEXT), data, CPU)
+
+
+def test_every_answer_of_a_teacher_is_checked(data):
+    """One that passes the first check is refused while it labels, and its gradients, too."""
+    wrong = load_teacher([f"{__name__}:unnormalised_teacher"], CPU, CONTEXT)
+    codes = data.window(0, 0, 300, CONTEXT, CONTEXT)[0]
+    with pytest.raises(RecipeError, match="adds up to"):
+        wrong.probabilities(codes[None], CPU)
+    with pytest.raises(RecipeError, match="adds up to"):
+        wrong.effects(codes, [Site(ACCEPTOR, 100)], CPU)
 
 
 # ------------------------------------------------------------------------------------------- edits

@@ -32,11 +32,14 @@ CHECKED, SHIFTS = (
 )  # known sites, and shifts of them, that the convention is checked on
 BATCH, BATCH_ON_GPU = 8, 64  # windows a call
 LEAST_CERTAIN = 1e-6  # probability below which log-odds no longer move
+MOST_OFF = 0.01  # of a teacher's three probabilities from 1 together: half precision rounds
+LEAST_SPREAD = 0.01  # of its mean probability among SHIFTS; with less it says nothing of sites
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The mean probability of several networks.
+    """The mean probability of several networks. Whoever asks it gets a RecipeError where one of
+    them gives anything else than log-probabilities of the right shape.
 
     networks  each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
     context   bases that are fed on either side
@@ -70,7 +73,42 @@ class Teacher:
         return torch.stack(out).cpu().numpy()
 
     def _mean(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([net(x).float().exp() for net in self.networks]).mean(0)
+        n = len(self.networks)
+        said = [
+            _said(network, x, self.context, f"teacher {i} of {n}" if n > 1 else "the teacher")
+            for i, network in enumerate(self.networks, 1)
+        ]
+        return torch.stack(said).mean(0)
+
+
+def _said(
+    network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, context: int, who: str
+) -> torch.Tensor:
+    """Probabilities (N, 3, L - 2 context) float32 of a network for one-hot x (N, 4, L). Raises
+    RecipeError, which names it `who`, where it fails or gives anything else."""
+    asked, expected = tuple(x.shape), (len(x), 3, x.shape[-1] - 2 * context)
+    try:
+        log_p = network(x)
+    except (IndexError, RuntimeError, TypeError, ValueError) as e:
+        raise RecipeError(
+            f"{who} fails on one-hot sequence of shape {asked} with --context {context}: {e}"
+        ) from e
+    shape = tuple(log_p.shape) if isinstance(log_p, torch.Tensor) else type(log_p).__name__
+    if shape != expected:
+        raise RecipeError(
+            f"{who} gives {shape} for one-hot sequence of shape {asked} with --context {context}, "
+            f"where samvar needs a tensor of {expected}: none, acceptor, donor for each base but "
+            "the context on either side; mend it, or give the context that it takes"
+        )
+    p = log_p.float().exp()
+    total = p.detach().sum(1)
+    if not ((total - 1).abs() <= MOST_OFF).all():
+        raise RecipeError(
+            f"{who} gives no log-probabilities of none, acceptor, donor: their exp adds up to "
+            f"{float(total.min()):.2f} to {float(total.max()):.2f}, not to 1; end it with "
+            "torch.log_softmax(scores, 1)"
+        )
+    return p
 
 
 def load_teacher(places: list[str], device: torch.device, context: int = 1000) -> Teacher:
@@ -135,17 +173,24 @@ def _load_network(place: str, context: int) -> tuple[torch.nn.Module, int]:
 class Convention(NamedTuple):
     """Mean probability of a teacher at known sites, shifted by SHIFTS bases."""
 
-    kind: str
     means: list[float]
 
     @property
     def best(self) -> int:
         return SHIFTS[int(np.argmax(self.means))]
 
+    @property
+    def spread(self) -> float:
+        return max(self.means) - min(self.means)
+
+    def __str__(self) -> str:
+        means = ", ".join(f"{m:.2f}" for m in self.means)
+        return f"mean probability {means} at {SHIFTS[0]}..{SHIFTS[-1]}"
+
 
 def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> None:
     """A teacher's sites must stand on the first and last base of exons, as ours do. Raises
-    RecipeError."""
+    RecipeError where they stand elsewhere, or it does not tell sites from other bases."""
     rng = np.random.default_rng(0)
     for kind, name in ((ACCEPTOR, "acceptor"), (DONOR, "donor")):
         sites = np.flatnonzero(data.labels == kind)
@@ -157,12 +202,16 @@ def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> N
                 data.window(gene, start, start + len(SHIFTS), teacher.context, teacher.context)[0]
             )
         p = teacher.probabilities(np.stack(windows), device)[:, kind]
-        found = Convention(name, p.mean(0).tolist())
+        found = Convention(p.mean(0).tolist())
+        if found.spread < LEAST_SPREAD:
+            raise RecipeError(
+                f"the teacher says nearly the same of known {name}s and the bases beside them: "
+                f"{found}; it must be trained, and read A C G T in this order"
+            )
         if found.best != 0:
             raise RecipeError(
                 f"the teacher puts {name}s {found.best:+d} bases from where samvar has them (the "
-                "first and last base of an exon): mean probability "
-                f"{', '.join(f'{m:.2f}' for m in found.means)} at {SHIFTS[0]}..{SHIFTS[-1]}"
+                f"first and last base of an exon): {found}"
             )
 
 
