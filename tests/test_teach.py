@@ -1,6 +1,7 @@
 """Soft labels: teachers, edited windows, packing, and what is learnt from them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from samvar.errors import DatasetError, RecipeError
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training import edits
 from samvar.training.cnn import GROUPS, DilatedResNet, Group, load_openspliceai
-from samvar.training.dataset import UNKNOWN, Dataset, TrainingGene
+from samvar.training.dataset import TRAIN, UNKNOWN, Dataset, TrainingGene
 from samvar.training.distil import change_error, core_excess, divergence
 from samvar.training.edits import REGIONS, FamilySampler, Site, Version, region
 from samvar.training.recipe import TeachRecipe
@@ -420,6 +421,23 @@ def test_labelling_goes_on_where_it_stopped(data, teacher, taught, tmp_path):
     assert teach(data, recipe(), teacher, folder, CPU, resume=True, report=told.append)
     once, again = SoftLabels.load_folder(taught), SoftLabels.load_folder(folder)
     assert np.array_equal(once.codes, again.codes) and np.array_equal(once.label_p, again.label_p)
+
+
+@pytest.mark.parametrize(
+    "place, context, more, message",
+    [
+        ("cut_teacher", 267, {}, "at least 268 bases of context on either side"),
+        ("shifted_teacher", CONTEXT, {}, r"\+1 bases from where samvar has them"),
+        ("cut_teacher", CONTEXT, dict(split="validation"), "no validation genes"),
+    ],
+)
+def test_nothing_is_written_before_all_is_checked(data, tmp_path, place, context, more, message):
+    folder = tmp_path / "labels"
+    refused = load_teacher([f"{__name__}:{place}"], CPU, context)
+    trained = replace(data, splits=np.full_like(data.splits, TRAIN))
+    with pytest.raises((DatasetError, RecipeError), match=message):
+        teach(trained, recipe(**more), refused, str(folder), CPU)
+    assert not folder.exists()
 
 
 def test_a_folder_without_labels_is_named(tmp_path):

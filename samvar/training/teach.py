@@ -23,7 +23,7 @@ from .dataset import Dataset
 from .edits import EDGE, REGIONS, Family, FamilySampler, Site, region
 from .effects import SubstitutionEffects
 from .recipe import TeachRecipe
-from .soft_labels import GONE, LEAST, MOST_LOG_ODDS, SoftLabels
+from .soft_labels import ABOUT, GONE, LEAST, MOST_LOG_ODDS, SoftLabels, about_of
 
 LEFT, RIGHT = 268, 258  # bases of context kept for the student: the reach of a SAM
 CHECKED, SHIFTS = (
@@ -307,37 +307,30 @@ def teach(
     recipe asks for effects, of `SubstitutionEffects`; True when all are done. `teacher_name`: for
     the cards of models that learn from it.
 
-    Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
-    something else, and DatasetError where there are no motifs to plant.
+    Before anything is written it raises RecipeError where the folder holds labels and `resume` was
+    not asked for, or labels of something else, or the teacher cannot be one (`check_convention`),
+    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant, or the
+    teacher takes less context than its students.
     """
     if recipe.versions and not recipe.single and recipe.planted and not data.motifs:
         raise DatasetError(
             "the dataset holds no motifs to plant: make it with samvar train prepare --motifs "
             "FOLDER, or set planted = 0.0 in the recipe"
         )
-    os.makedirs(folder, exist_ok=True)
-    about = os.path.join(folder, "teach.json")
-    identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))
-    if os.path.exists(about):
-        with open(about) as handle:
-            same = json.load(handle)["identity"] == identity
-        if not resume:
-            raise RecipeError(
-                f"{folder} holds soft labels: go on with --resume, or choose another folder"
-            )
-        if not same:
-            raise RecipeError(
-                f"{folder} holds soft labels of another dataset, teacher or recipe: choose another "
-                "folder"
-            )
-    else:
-        check_convention(teacher, data, device)
-        write(about, json.dumps(dict(identity=identity, teacher=teacher_name), indent=1))
     if teacher.context < max(LEFT, RIGHT):
         raise DatasetError(
-            f"a teacher needs at least {max(LEFT, RIGHT)} bases of context, not {teacher.context}"
+            f"a teacher must take at least {max(LEFT, RIGHT)} bases of context on either side, as "
+            f"its students do, not {teacher.context}: give a larger --context, and let the teacher "
+            "cut off what it does not need"
         )
     sampler = FamilySampler(data, recipe, teacher.context)
+    identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))
+    begun = _is_begun(folder, identity, resume)
+    check_convention(teacher, data, device)
+    if not begun:
+        os.makedirs(folder, exist_ok=True)
+        about = dict(identity=identity, teacher=teacher_name)
+        write(os.path.join(folder, ABOUT), json.dumps(about, indent=1))
     make = label_effects if recipe.effects else label
     started, windows = time.monotonic(), 0
     with tqdm(total=recipe.families, disable=None, unit="family") as bar:
@@ -359,4 +352,21 @@ def teach(
                 return False
     rate = windows / max(time.monotonic() - started, 1e-9)
     report(f"{windows} windows labelled, {rate:.1f} a second")
+    return True
+
+
+def _is_begun(folder: str, identity: dict, resume: bool) -> bool:
+    """Whether `folder` holds labels of this identity. Raises RecipeError where it holds others, or
+    `resume` was not asked for."""
+    if not os.path.exists(os.path.join(folder, ABOUT)):
+        return False
+    if not resume:
+        raise RecipeError(
+            f"{folder} holds soft labels: go on with --resume, or choose another folder"
+        )
+    if about_of(folder)["identity"] != identity:
+        raise RecipeError(
+            f"{folder} holds soft labels of another dataset, teacher or recipe: choose another "
+            "folder"
+        )
     return True
