@@ -1,6 +1,8 @@
 """Soft labels: teachers, edited windows, packing, and what is learnt from them."""
 
 import json
+import sys
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -416,11 +418,60 @@ def test_labelling_goes_on_where_it_stopped(data, teacher, taught, tmp_path):
     assert "--resume" in told[-1]
     with pytest.raises(RecipeError, match="--resume"):
         teach(data, recipe(), teacher, folder, CPU)
-    with pytest.raises(RecipeError, match="another dataset, teacher or recipe"):
+    with pytest.raises(RecipeError, match="holds soft labels of another recipe: repeat"):
         teach(data, recipe(seed=2), teacher, folder, CPU, resume=True)
+    part = replace(data, codes=data.codes[:-1], labels=data.labels[:-1])
+    with pytest.raises(RecipeError, match="of another dataset and another recipe: repeat"):
+        teach(part, recipe(seed=2), teacher, folder, CPU, resume=True)
     assert teach(data, recipe(), teacher, folder, CPU, resume=True, report=told.append)
     once, again = SoftLabels.load_folder(taught), SoftLabels.load_folder(folder)
     assert np.array_equal(once.codes, again.codes) and np.array_equal(once.label_p, again.label_p)
+
+
+def test_labels_of_another_context_or_function_are_not_mixed(data, tmp_path, monkeypatch):
+    source, folder = tmp_path / "own_teacher.py", str(tmp_path / "labels")
+    written = "from tests.test_teach import cut_teacher\ndef own(x): return cut_teacher(x)\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    others = "of another teacher, or one with another context: repeat"
+
+    def go_on(context=CONTEXT):
+        own = load_teacher(["own_teacher:own"], CPU, context)
+        return teach(data, recipe(), own, folder, CPU, True, minutes=0, report=lambda _: None)
+
+    source.write_text(written)
+    go_on()
+    with pytest.raises(RecipeError, match=others):
+        go_on(CONTEXT + 100)
+    source.write_text(written + "# mended\n")
+    with pytest.raises(RecipeError, match=others):
+        go_on()
+    source.write_text(written)
+    go_on()
+
+
+def test_a_torchscript_module_is_identified_with_its_context(tmp_path):
+    net = DilatedResNet(4, (Group(1, 3, 1),)).eval()
+    place = str(tmp_path / "net.ts")
+    torch.jit.trace(net, toy.sequence(1, 100)).save(place)
+    once, again, other = (load_teacher([place], CPU, n).identities for n in (300, 300, 400))
+    assert once == again != other
+
+
+def test_a_teacher_without_a_file_is_identified_by_its_name(monkeypatch):
+    made = types.ModuleType("made_in_memory")
+    made.teacher = torch.nn.Identity()
+    monkeypatch.setitem(sys.modules, "made_in_memory", made)
+    found = load_teacher(["made_in_memory:teacher"], CPU, CONTEXT)
+    assert found.identities == ["made_in_memory:teacher context 300"]
+
+
+def test_a_teacher_is_checked_before_labelling_goes_on(data, teacher, tmp_path):
+    """Of what it depends on beside its file nothing is known."""
+    folder = str(tmp_path / "labels")
+    assert not teach(data, recipe(), teacher, folder, CPU, minutes=0, report=lambda _: None)
+    changed = replace(teacher, networks=[shifted_teacher])
+    with pytest.raises(RecipeError, match="from where samvar has them"):
+        teach(data, recipe(), changed, folder, CPU, resume=True)
 
 
 @pytest.mark.parametrize(

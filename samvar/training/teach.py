@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -34,6 +36,11 @@ BATCH, BATCH_ON_GPU = 8, 64  # windows a call
 LEAST_CERTAIN = 1e-6  # probability below which log-odds no longer move
 MOST_OFF = 0.01  # of a teacher's three probabilities from 1 together: half precision rounds
 LEAST_SPREAD = 0.01  # of its mean probability among SHIFTS; with less it says nothing of sites
+MADE_FROM = dict(  # parts of the identity of a folder of soft labels
+    data="another dataset",
+    teachers="another teacher, or one with another context",
+    recipe="another recipe",
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,15 @@ class Teacher:
     """The mean probability of several networks. Whoever asks it gets a RecipeError where one of
     them gives anything else than log-probabilities of the right shape.
 
-    networks  each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
-    context   bases that are fed on either side
-    sha256    of each network's file, or the name of a function
+    networks    each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
+    context     bases that are fed on either side
+    identities  sha256 of each network's file; of a function its name, and the sha256 of the file
+                that it is written in; and the context, where the network does not determine it
     """
 
     networks: list[Callable[[torch.Tensor], torch.Tensor]]
     context: int
-    sha256: list[str]
+    identities: list[str]
 
     @torch.inference_mode()
     def probabilities(self, codes: np.ndarray, device: torch.device) -> np.ndarray:
@@ -115,24 +123,57 @@ def load_teacher(places: list[str], device: torch.device, context: int = 1000) -
     """Folders of `samvar train cnn`, OpenSpliceAI state dicts (*.pt, *.pth), TorchScript modules,
     or functions `package.module:function`; the last two take one-hot (N, 4, L) and give
     log-probabilities (N, 3, L - 2 context). Raises RecipeError."""
-    networks, digests, contexts = [], [], set()
-    for place in places:
-        if ":" in place and not os.path.exists(place):
-            module, function = place.split(":", 1)
-            try:
-                networks.append(getattr(importlib.import_module(module), function))
-            except (ImportError, AttributeError) as e:
-                raise RecipeError(f"teacher {place}: {e}") from e
-            digests.append(place)
-            contexts.add(context)
-            continue
-        digests.append(_digest(place))
-        network, needed = _load_network(place, context)
-        networks.append(network.to(device))
-        contexts.add(needed)
+    loaded = [_load(place, context) for place in places]
+    contexts = sorted({one.context for one in loaded})
     if len(contexts) != 1:
-        raise RecipeError(f"the teachers need different contexts: {sorted(contexts)}")
-    return Teacher(networks, contexts.pop(), digests)
+        raise RecipeError(f"the teachers need different contexts: {contexts}")
+    networks = [
+        one.network.to(device) if isinstance(one.network, torch.nn.Module) else one.network
+        for one in loaded
+    ]
+    return Teacher(networks, contexts[0], [one.identity for one in loaded])
+
+
+class _Loaded(NamedTuple):
+    """A network, the bases of context that it is fed on either side, and what tells it from any
+    other (`Teacher.identities`)."""
+
+    network: Callable[[torch.Tensor], torch.Tensor]
+    context: int
+    identity: str
+
+
+def _load(place: str, context: int) -> _Loaded:
+    """What `load_teacher` finds at one place; a network of samvar's own is fed at least as many
+    bases as its student needs."""
+    if ":" in place and not os.path.exists(place):
+        function, path = _function(place)
+        name = f"{place} {_digest(path)}" if path else place
+        return _Loaded(function, context, f"{name} context {context}")
+    digest = _digest(place)
+    if os.path.isdir(place):
+        own = load_cnn(place)
+        fed = max(own.reach, LEFT, RIGHT)
+        return _Loaded(_Cropped(own, fed - own.reach), fed, digest)
+    try:
+        scripted = torch.jit.load(place, map_location="cpu").eval()
+        return _Loaded(scripted, context, f"{digest} context {context}")
+    except RuntimeError:  # no TorchScript
+        network = load_openspliceai(place)
+        return _Loaded(network, network.reach, digest)
+
+
+def _function(place: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], str | None]:
+    """A function `package.module:function`, and the file that it is written in, None where there is
+    no such file. Raises RecipeError."""
+    module, name = place.split(":", 1)
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise RecipeError(f"teacher {place}: {e}") from e
+    home = function.__module__ if inspect.isfunction(function) else module
+    path = getattr(sys.modules.get(home), "__file__", None)
+    return function, path if path and os.path.isfile(path) else None
 
 
 def _digest(place: str) -> str:
@@ -154,20 +195,6 @@ class _Cropped(torch.nn.Module):
 
     def forward(self, x):
         return self.network(crop(x, self.spare, self.spare))
-
-
-def _load_network(place: str, context: int) -> tuple[torch.nn.Module, int]:
-    """A network, and the bases of context that it is fed; one of samvar's own at least as many as
-    its student needs."""
-    if os.path.isdir(place):
-        own = load_cnn(place)
-        context = max(own.reach, LEFT, RIGHT)
-        return _Cropped(own, context - own.reach), context
-    try:
-        return torch.jit.load(place, map_location="cpu").eval(), context
-    except RuntimeError:  # no TorchScript
-        network = load_openspliceai(place)
-        return network, network.reach
 
 
 class Convention(NamedTuple):
@@ -324,7 +351,7 @@ def teach(
             "cut off what it does not need"
         )
     sampler = FamilySampler(data, recipe, teacher.context)
-    identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))
+    identity = dict(data=data.digest(), teachers=teacher.identities, recipe=asdict(recipe))
     begun = _is_begun(folder, identity, resume)
     check_convention(teacher, data, device)
     if not begun:
@@ -364,9 +391,10 @@ def _is_begun(folder: str, identity: dict, resume: bool) -> bool:
         raise RecipeError(
             f"{folder} holds soft labels: go on with --resume, or choose another folder"
         )
-    if about_of(folder)["identity"] != identity:
+    held = about_of(folder)["identity"]
+    if others := [words for part, words in MADE_FROM.items() if held[part] != identity[part]]:
         raise RecipeError(
-            f"{folder} holds soft labels of another dataset, teacher or recipe: choose another "
-            "folder"
+            f"{folder} holds soft labels of {' and '.join(others)}: repeat the command that began "
+            "it, or choose another folder"
         )
     return True
