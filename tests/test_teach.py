@@ -186,6 +186,22 @@ def test_openspliceai_state_dicts_are_read(tmp_path, groups):
     assert torch.equal(net(x), again(x)) and again.reach == net.reach
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_openspliceai_of_any_context_is_fed_what_its_students_need(tmp_path, groups):
+    """80, 400 and 2,000 bases: labels do not depend on what it does not see."""
+    torch.manual_seed(groups)
+    net = DilatedResNet(4, GROUPS[:groups]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    found = load_teacher([str(tmp_path / "net.pt")], CPU)
+    assert found.context == max(net.reach, 268)
+    codes = np.random.default_rng(0).integers(0, 4, (2, 2 * found.context + 50)).astype(np.uint8)
+    spare = found.context - net.reach
+    with torch.inference_mode():
+        seen = one_hot(torch.from_numpy(codes[:, spare : codes.shape[1] - spare]))
+        expected = net(seen).exp().numpy()
+    np.testing.assert_allclose(found.probabilities(codes, CPU), expected, atol=1e-6)
+
+
 def test_torchscript_modules_and_functions_are_teachers(tmp_path, teacher):
     x = np.random.default_rng(0).integers(0, 5, (2, 2 * CONTEXT + 40)).astype(np.uint8)
     expected = teacher.probabilities(x, CPU)

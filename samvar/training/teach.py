@@ -144,23 +144,23 @@ class _Loaded(NamedTuple):
 
 
 def _load(place: str, context: int) -> _Loaded:
-    """What `load_teacher` finds at one place; a network of samvar's own is fed at least as many
-    bases as its student needs."""
+    """What `load_teacher` finds at one place. A dilated network, whose reach is known, is fed at
+    least as many bases as its student needs."""
     if ":" in place and not os.path.exists(place):
         function, path = _function(place)
         name = f"{place} {_digest(path)}" if path else place
         return _Loaded(function, context, f"{name} context {context}")
     digest = _digest(place)
     if os.path.isdir(place):
-        own = load_cnn(place)
-        fed = max(own.reach, LEFT, RIGHT)
-        return _Loaded(_Cropped(own, fed - own.reach), fed, digest)
-    try:
-        scripted = torch.jit.load(place, map_location="cpu").eval()
-        return _Loaded(scripted, context, f"{digest} context {context}")
-    except RuntimeError:  # no TorchScript
-        network = load_openspliceai(place)
-        return _Loaded(network, network.reach, digest)
+        network = load_cnn(place)
+    else:
+        try:
+            scripted = torch.jit.load(place, map_location="cpu").eval()
+            return _Loaded(scripted, context, f"{digest} context {context}")
+        except RuntimeError:  # no TorchScript
+            network = load_openspliceai(place)
+    fed = max(network.reach, LEFT, RIGHT)
+    return _Loaded(_Cropped(network, fed - network.reach), fed, digest)
 
 
 def _function(place: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], str | None]:
