@@ -6,6 +6,7 @@ import glob
 import gzip
 import json
 import os
+import re
 import runpy
 import sys
 from dataclasses import replace
@@ -56,6 +57,23 @@ def test_every_script_says_what_it_does(script, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, script, "--help")
     assert end.value.code == 0 and f"python {script}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("bound", "nowhere.npz", "default"),
+        ("exons", "nowhere", "no-bundle"),
+        ("variants", "nowhere", "--model", "no-bundle"),
+        ("yardstick", "nowhere", "default"),
+    ],
+    ids=lambda case: case[0],
+)
+def test_what_is_not_there_is_told_in_one_line(case, tmp_path, monkeypatch):
+    script, *args = case
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, f"train/evaluate/{script}.py", *args, "--json", tmp_path / "x.json")
+    assert re.fullmatch("[^\n]*no(where|-bundle)[^\n]*", end.value.code)
 
 
 def test_areas_are_those_of_their_definition():
