@@ -8,7 +8,8 @@ from glob import glob
 import pytest
 
 from samvar.genomics.variant import Status
-from samvar.model.bundle import FOLDER, LEARNT_MOTIFS, MOTIF_SITES, load_bundle
+from samvar.model.bundle import FOLDER, LEARNT_MOTIFS, MOTIF_SITES, bundled, load_bundle
+from samvar.training.recipe import SamRecipe, load_recipe
 
 ROOT = os.path.join(os.path.dirname(__file__), "..")
 ACCURACY, SPEED = "train/accuracy.md", "tests/benchmarks/README.md"
@@ -510,3 +511,19 @@ def test_the_reliability_of_calibrated_probabilities():
     nats = [f"{side['nats_per_base']:.5f}" for side in sides]
     assert f"per base is {nats[0]} nats, where it is {nats[1]} at" in text
     assert f"on {found['genes']} validation genes" in text and f"{found['bases']:,} bases" in text
+
+
+def test_recipes_of_the_pages_have_the_units_of_the_bundles_that_they_start_from():
+    """A run makes the units of an aggregator neither narrower nor wider, unless it trains a new one
+    alone."""
+    command = r"samvar train am (\S+\.toml)\b[^\n]* --start-from (\w+):am"
+    found = 0
+    for path in glob(os.path.join(ROOT, "train", "**", "*.md"), recursive=True):
+        for recipe, name in re.findall(command, page(path).replace("\\\n", " ")):
+            own = load_recipe(os.path.join(ROOT, recipe), SamRecipe)
+            if name not in bundled() or (own.aggregator_alone and not own.keep_norms):
+                continue
+            (*_, model) = content(FOLDER, name, "config.json")["kinds"]["am"]
+            assert own.inner_channels == model["config"].get("inner_channels", 0), recipe
+            found += 1
+    assert found

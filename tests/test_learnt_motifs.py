@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -484,6 +485,14 @@ def test_a_smooth_teachers_gradients_rank_its_single_edits(pairs, tmp_path):
     assert found["exonic"]["n"] > 10 and found["exonic"]["spearman"] > 0.95
     elsewhere = replace(effects, codes=(effects.codes + 1) % 4)
     assert script.first_order(elsewhere, labels, None)["changes"]["all"]["n"] == 0
+
+
+def test_a_wrong_place_is_told_in_one_line_before_anything_is_measured(pairs, tmp_path):
+    script = os.path.join(os.path.dirname(__file__), "..", "train", "evaluate", "yardstick.py")
+    args = str(pairs / "pairs"), "paper:fm", "nowhere", "--json", str(tmp_path / "y.json")
+    done = subprocess.run([sys.executable, script, *args], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "" and not (tmp_path / "y.json").exists()
+    assert len(done.stderr.splitlines()) == 1 and "no weight bundle 'nowhere'" in done.stderr
 
 
 # ------------------------------------------------------------------------------ what they look like

@@ -6,7 +6,9 @@ import glob
 import gzip
 import json
 import os
+import re
 import runpy
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -56,6 +58,96 @@ def test_every_script_says_what_it_does(script, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, script, "--help")
     assert end.value.code == 0 and f"python {script}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("bound", "nowhere.npz", "default"),
+        ("exons", "nowhere", "no-bundle"),
+        ("variants", "nowhere", "--model", "no-bundle"),
+        ("yardstick", "nowhere", "default"),
+    ],
+    ids=lambda case: case[0],
+)
+def test_what_is_not_there_is_told_in_one_line(case, tmp_path, monkeypatch):
+    script, *args = case
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, f"train/evaluate/{script}.py", *args, "--json", tmp_path / "x.json")
+    assert re.fullmatch("[^\n]*no(where|-bundle)[^\n]*", end.value.code)
+
+
+def topk_of(shares):
+    """A topk.json: core sites alone, and models with these shares of acceptor and donor scores."""
+    models = {title: dict(core_share=share) for title, share in shares.items()}
+    return {"validation, LSSI of the am alone": dict(topk_mean=50.0), **models}
+
+
+FEW, MANY = [0.015, 0.014], [0.011, 0.021]
+
+
+@pytest.mark.parametrize(
+    "rows, told",
+    [
+        ({"validation, am": FEW, "test, am": FEW}, ""),
+        ({"validation, am": MANY}, "validation, am: 2.1%"),
+        (
+            {"validation, am, model 1": FEW, "validation, am, model 2": MANY},
+            "validation, am, model 2: 2.1%",
+        ),
+        ({"validation, am": FEW, "validation, fm": MANY}, "validation, fm: 2.1%"),
+        ({"validation, am": FEW, "test, am": MANY}, "test, am: 2.1%"),
+    ],
+)
+def test_every_model_is_looked_at_for_its_core_scores(rows, told):
+    from core_share import excess
+
+    assert excess(topk_of(rows)) == told and not excess(topk_of(rows), most=0.03)
+
+
+def test_a_table_without_core_scores_passes_nothing(tmp_path, monkeypatch):
+    (tmp_path / "k.json").write_text(json.dumps(topk_of({})))
+    for place, message in (("k.json", "does not say"), ("none.json", "No such file")):
+        with pytest.raises(SystemExit, match=message):
+            run(monkeypatch, "train/evaluate/core_share.py", tmp_path / place)
+
+
+@pytest.mark.parametrize("any_core", ["", "1"])
+def test_the_suite_refuses_before_the_long_evaluations(any_core, tmp_path):
+    """Scripts that only tell their names stand in for those of the suite, but for the check."""
+    table = json.dumps(topk_of({"validation, am, model 2": MANY}))
+    python = tmp_path / "python"
+    python.write_text(
+        f"""#!/usr/bin/env bash
+        name=$(basename "$1")
+        if [ "$name" = core_share.py ]; then exec "{sys.executable}" "$@"; fi
+        echo "$name" >> "{tmp_path}/done"
+        if [ "$name" = topk.py ]; then echo '{table}' > "{tmp_path}/out/topk.json"; fi
+        """
+    )
+    python.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    suite = os.path.join(ROOT, "train", "evaluate", "suite.sh")
+    ended = subprocess.run(
+        ["bash", suite, "DATA", "d.npz", "BUNDLE", tmp_path / "out"],
+        env=dict(os.environ, PATH=path, ANY_CORE=any_core),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    told = (tmp_path / "done").read_text().split()
+    if any_core:
+        assert ended.returncode == 0 and told[:2] == ["topk.py", "variants.py"]
+    else:
+        assert ended.returncode == 1 and told == ["topk.py"]
+        assert "validation, am, model 2: 2.1%" in ended.stderr
+
+
+def test_the_shipped_bundles_are_checked_right_after_their_top_k():
+    with open(os.path.join(ROOT, "train", "default", "commands.sh")) as handle:
+        lines = handle.read().splitlines()
+    after = [b for a, b in zip(lines, lines[1:]) if " topk " in a and "--sets validation" in a]
+    check = 'python train/evaluate/core_share.py "$out/{}.json"'
+    assert after == [check.format("topk"), check.format("large.topk")]
 
 
 def test_areas_are_those_of_their_definition():

@@ -1,6 +1,9 @@
 """Soft labels: teachers, edited windows, packing, and what is learnt from them."""
 
 import json
+import sys
+import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from samvar.errors import DatasetError, RecipeError
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training import edits
 from samvar.training.cnn import GROUPS, DilatedResNet, Group, load_openspliceai
-from samvar.training.dataset import UNKNOWN, Dataset, TrainingGene
+from samvar.training.dataset import TRAIN, UNKNOWN, Dataset, TrainingGene
 from samvar.training.distil import change_error, core_excess, divergence
 from samvar.training.edits import REGIONS, FamilySampler, Site, Version, region
 from samvar.training.recipe import TeachRecipe
@@ -48,6 +51,42 @@ def cut_teacher(x):
 
 def shifted_teacher(x):
     return cut_teacher(torch.roll(x, 1, 2))
+
+
+def probabilities_teacher(x):
+    return cut_teacher(x).exp()
+
+
+def unnormalised_teacher(x):
+    return cut_teacher(x) + 0.3
+
+
+def undefined_teacher(x):
+    return cut_teacher(x) * torch.nan
+
+
+def shorter_teacher(x):
+    return cut_teacher(x)[..., :-1]
+
+
+def cropping_teacher(x):
+    return cut_teacher(x)[..., 4:-4]
+
+
+def classless_teacher(x):
+    return cut_teacher(x)[:, 1:]
+
+
+def tuple_teacher(x):
+    return cut_teacher(x), None
+
+
+def failing_teacher(x):
+    return x[:, 4]
+
+
+def constant_teacher(x):
+    return cut_teacher(torch.zeros_like(x))
 
 
 TEACHER = f"{__name__}:cut_teacher"
@@ -147,6 +186,22 @@ def test_openspliceai_state_dicts_are_read(tmp_path, groups):
     assert torch.equal(net(x), again(x)) and again.reach == net.reach
 
 
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_openspliceai_of_any_context_is_fed_what_its_students_need(tmp_path, groups):
+    """80, 400 and 2,000 bases: labels do not depend on what it does not see."""
+    torch.manual_seed(groups)
+    net = DilatedResNet(4, GROUPS[:groups]).eval()
+    torch.save(as_openspliceai(net), tmp_path / "net.pt")
+    found = load_teacher([str(tmp_path / "net.pt")], CPU)
+    assert found.context == max(net.reach, 268)
+    codes = np.random.default_rng(0).integers(0, 4, (2, 2 * found.context + 50)).astype(np.uint8)
+    spare = found.context - net.reach
+    with torch.inference_mode():
+        seen = one_hot(torch.from_numpy(codes[:, spare : codes.shape[1] - spare]))
+        expected = net(seen).exp().numpy()
+    np.testing.assert_allclose(found.probabilities(codes, CPU), expected, atol=1e-6)
+
+
 def test_torchscript_modules_and_functions_are_teachers(tmp_path, teacher):
     x = np.random.default_rng(0).integers(0, 5, (2, 2 * CONTEXT + 40)).astype(np.uint8)
     expected = teacher.probabilities(x, CPU)
@@ -201,6 +256,39 @@ def test_a_teacher_that_is_off_by_one_is_refused(data, teacher):
         check_convention(off, data, CPU)
 
 
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("probabilities", r"gives no log-probabilities .* adds up to 4\.\d+ .*torch.log_softmax"),
+        ("unnormalised", r"gives no log-probabilities .* adds up to 1\.35 to 1\.35, not to 1"),
+        ("undefined", r"gives no log-probabilities .* adds up to nan"),
+        ("shorter", r"gives \(30, 3, 6\) .* --context 300, .* \(30, 3, 7\)"),
+        ("cropping", r"gives \(30, 3, 0\) .* --context 300, .* \(30, 3, 7\)"),
+        ("classless", r"gives \(30, 2, 7\) .* \(30, 3, 7\)"),
+        ("tuple", r"gives tuple .* \(30, 3, 7\)"),
+        ("failing", r"fails on one-hot sequence of shape \(30, 4, 607\)"),
+        ("constant", r"says nearly the same of known acceptors and the bases beside them"),
+    ],
+)
+def test_a_teacher_that_gives_no_log_probabilities_is_refused(data, name, message):
+    place = f"{__name__}:{name}_teacher"
+    with pytest.raises(RecipeError, match="the teacher " + message):
+        check_convention(load_teacher([place], CPU, CONTEXT), data, CPU)
+    if name != "constant":
+        with pytest.raises(RecipeError, match="teacher 2 of 2 "):
+            check_convention(load_teacher([TEACHER, place], CPU, CONTEXT), data, CPU)
+
+
+def test_every_answer_of_a_teacher_is_checked(data):
+    """One that passes the first check is refused while it labels, and its gradients, too."""
+    wrong = load_teacher([f"{__name__}:unnormalised_teacher"], CPU, CONTEXT)
+    codes = data.window(0, 0, 300, CONTEXT, CONTEXT)[0]
+    with pytest.raises(RecipeError, match="adds up to"):
+        wrong.probabilities(codes[None], CPU)
+    with pytest.raises(RecipeError, match="adds up to"):
+        wrong.effects(codes, [Site(ACCEPTOR, 100)], CPU)
+
+
 # ------------------------------------------------------------------------------------------- edits
 
 
@@ -250,7 +338,7 @@ def test_families_depend_on_recipe_and_number_alone(data):
 def test_sites_are_followed_through_every_edit(data):
     """Where a site is said to be, the bases about it are those of the unedited window, unless an
     edit lies that near."""
-    shares = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+    shares = dict(ALONE, knocked=0.0)
     for name in shares:
         moved = 0
         for family in families(data, 25, **(shares | {name: 1.0}), anywhere=0.0, antisense=0.0):
@@ -296,6 +384,45 @@ def test_edits_stay_near_the_exon_and_off_unknown_bases(data):
             for at in changed:
                 near = min(abs(int(at) - s.at) for s in plain.sites)
                 assert near <= edits.EXON_SIDE
+
+
+ALONE = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+
+
+def test_the_sites_of_an_rbp_are_knocked_out(data):
+    """Those of TGCATG in the zone go, with few bases, but for one that holds a splice site; another
+    RBP has none."""
+    psam = np.full((2, 11, 4), 0.05, np.float32)
+    for matrix, word in zip(psam, ("TGCATG", "CCCCCCCC")):
+        matrix[len(word) :] = 1
+        for column, base in zip(matrix, word):
+            column["ACGT".index(base)] = 1
+    motifs = dict(psam=psam, a0=np.array([2.0, 1.0]), rbp=np.arange(2), names=["A", "B"])
+    with_motifs = replace(data, motifs=motifs)
+    sampler = FamilySampler(with_motifs, recipe(**ALONE, knocked=1.0), CONTEXT)
+    word = ["ACGT".index(b) for b in "TGCATG"]
+    codes = np.tile(np.array([0, 1], np.uint8), 200)
+    for start in (100, 130, 148, 160, 300):
+        codes[start : start + 6] = word
+    plain = Version(codes, (Site(ACCEPTOR, 150),))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        (changed, *_) = sampler.edited(rng, plain, np.arange(90, 220))
+        places = np.flatnonzero(changed.codes != codes)
+        assert 3 <= len(places) <= 12 and changed.sites == plain.sites
+        assert {start for start in (100, 130, 160) for at in places if 0 <= at - start < 11} == {
+            100, 130, 160}  # fmt: skip
+        affinity = sampler.affinities[0](changed.codes)
+        assert (affinity[[100, 130, 160]] <= edits.NO_SITE).all()
+        assert np.flatnonzero(affinity >= edits.SITE).tolist() == [148, 300]
+
+
+def test_where_no_rbp_has_a_site_a_stretch_is_replaced(data):
+    motifs = {**data.motifs, "psam": np.eye(4, dtype=np.float32)[None, [3] * 11]}
+    sampler = FamilySampler(replace(data, motifs=motifs), recipe(**ALONE, knocked=1.0), CONTEXT)
+    plain = Version(np.zeros(400, np.uint8), (Site(ACCEPTOR, 150),))
+    for version in sampler.edited(np.random.default_rng(0), plain, np.arange(90, 220)):
+        assert np.ptp(np.flatnonzero(version.codes != plain.codes)) < 10
 
 
 def test_antisense_windows_are_reverse_complements(data):
@@ -346,11 +473,80 @@ def test_labelling_goes_on_where_it_stopped(data, teacher, taught, tmp_path):
     assert "--resume" in told[-1]
     with pytest.raises(RecipeError, match="--resume"):
         teach(data, recipe(), teacher, folder, CPU)
-    with pytest.raises(RecipeError, match="another dataset, teacher or recipe"):
+    with pytest.raises(RecipeError, match="holds soft labels of another recipe: repeat"):
         teach(data, recipe(seed=2), teacher, folder, CPU, resume=True)
+    about = json.loads((tmp_path / "labels" / "teach.json").read_text())
+    del about["identity"]["recipe"]["knocked"]  # as it was before there was this kind of edit
+    (tmp_path / "labels" / "teach.json").write_text(json.dumps(about))
+    part = replace(data, codes=data.codes[:-1], labels=data.labels[:-1])
+    with pytest.raises(RecipeError, match="of another dataset and another recipe: repeat"):
+        teach(part, recipe(seed=2), teacher, folder, CPU, resume=True)
     assert teach(data, recipe(), teacher, folder, CPU, resume=True, report=told.append)
     once, again = SoftLabels.load_folder(taught), SoftLabels.load_folder(folder)
     assert np.array_equal(once.codes, again.codes) and np.array_equal(once.label_p, again.label_p)
+
+
+def test_labels_of_another_context_or_function_are_not_mixed(data, tmp_path, monkeypatch):
+    source, folder = tmp_path / "own_teacher.py", str(tmp_path / "labels")
+    written = "from tests.test_teach import cut_teacher\ndef own(x): return cut_teacher(x)\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    others = "of another teacher, or one with another context: repeat"
+
+    def go_on(context=CONTEXT):
+        own = load_teacher(["own_teacher:own"], CPU, context)
+        return teach(data, recipe(), own, folder, CPU, True, minutes=0, report=lambda _: None)
+
+    source.write_text(written)
+    go_on()
+    with pytest.raises(RecipeError, match=others):
+        go_on(CONTEXT + 100)
+    source.write_text(written + "# mended\n")
+    with pytest.raises(RecipeError, match=others):
+        go_on()
+    source.write_text(written)
+    go_on()
+
+
+def test_a_torchscript_module_is_identified_with_its_context(tmp_path):
+    net = DilatedResNet(4, (Group(1, 3, 1),)).eval()
+    place = str(tmp_path / "net.ts")
+    torch.jit.trace(net, toy.sequence(1, 100)).save(place)
+    once, again, other = (load_teacher([place], CPU, n).identities for n in (300, 300, 400))
+    assert once == again != other
+
+
+def test_a_teacher_without_a_file_is_identified_by_its_name(monkeypatch):
+    made = types.ModuleType("made_in_memory")
+    made.teacher = torch.nn.Identity()
+    monkeypatch.setitem(sys.modules, "made_in_memory", made)
+    found = load_teacher(["made_in_memory:teacher"], CPU, CONTEXT)
+    assert found.identities == ["made_in_memory:teacher context 300"]
+
+
+def test_a_teacher_is_checked_before_labelling_goes_on(data, teacher, tmp_path):
+    """Of what it depends on beside its file nothing is known."""
+    folder = str(tmp_path / "labels")
+    assert not teach(data, recipe(), teacher, folder, CPU, minutes=0, report=lambda _: None)
+    changed = replace(teacher, networks=[shifted_teacher])
+    with pytest.raises(RecipeError, match="from where samvar has them"):
+        teach(data, recipe(), changed, folder, CPU, resume=True)
+
+
+@pytest.mark.parametrize(
+    "place, context, more, message",
+    [
+        ("cut_teacher", 267, {}, "at least 268 bases of context on either side"),
+        ("shifted_teacher", CONTEXT, {}, r"\+1 bases from where samvar has them"),
+        ("cut_teacher", CONTEXT, dict(split="validation"), "no validation genes"),
+    ],
+)
+def test_nothing_is_written_before_all_is_checked(data, tmp_path, place, context, more, message):
+    folder = tmp_path / "labels"
+    refused = load_teacher([f"{__name__}:{place}"], CPU, context)
+    trained = replace(data, splits=np.full_like(data.splits, TRAIN))
+    with pytest.raises((DatasetError, RecipeError), match=message):
+        teach(trained, recipe(**more), refused, str(folder), CPU)
+    assert not folder.exists()
 
 
 def test_a_folder_without_labels_is_named(tmp_path):

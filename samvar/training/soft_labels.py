@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import DatasetError
 from .dataset import load_windows, save_windows
 
+ABOUT = "teach.json"  # in a folder of shards: what they were made from
 LEAST = 1e-3  # probabilities below this are stored as 0
 GONE = -1  # position of a site that a version does not have
 MOST_LOG_ODDS = 12.0
@@ -218,7 +219,7 @@ class SoftLabelSampler:
 
 def digest_of(folder: str) -> str:
     """Checksum of what the soft labels in `folder` were made from."""
-    identity = json.dumps(_about(folder)["identity"], sort_keys=True)
+    identity = json.dumps(about_of(folder)["identity"], sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()
 
 
@@ -228,7 +229,7 @@ def lesson_of(folder: str) -> dict:
     DatasetError."""
     labels = SoftLabels.load_folder(folder)
     windows, families = len(labels.codes), len(labels.families) - 1
-    about = _about(folder)
+    about = about_of(folder)
     return dict(
         digest=digest_of(folder),
         teacher=about.get("teacher", ""),
@@ -238,9 +239,11 @@ def lesson_of(folder: str) -> dict:
     )
 
 
-def _about(folder: str) -> dict:
+def about_of(folder: str) -> dict:
+    """What `samvar train teach` wrote of the labels in `folder`: `identity`, what they were made
+    from, and who the teacher was. Raises DatasetError."""
     try:
-        with open(os.path.join(folder, "teach.json")) as handle:
+        with open(os.path.join(folder, ABOUT)) as handle:
             return json.load(handle)
     except (OSError, ValueError) as e:
         raise DatasetError(f"{folder} is no folder of samvar train teach ({e})") from e

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,8 +24,8 @@ from .cnn import load_cnn, load_openspliceai
 from .dataset import Dataset
 from .edits import EDGE, REGIONS, Family, FamilySampler, Site, region
 from .effects import SubstitutionEffects
-from .recipe import TeachRecipe
-from .soft_labels import GONE, LEAST, MOST_LOG_ODDS, SoftLabels
+from .recipe import TeachRecipe, recipe_from
+from .soft_labels import ABOUT, GONE, LEAST, MOST_LOG_ODDS, SoftLabels, about_of
 
 LEFT, RIGHT = 268, 258  # bases of context kept for the student: the reach of a SAM
 CHECKED, SHIFTS = (
@@ -32,20 +34,29 @@ CHECKED, SHIFTS = (
 )  # known sites, and shifts of them, that the convention is checked on
 BATCH, BATCH_ON_GPU = 8, 64  # windows a call
 LEAST_CERTAIN = 1e-6  # probability below which log-odds no longer move
+MOST_OFF = 0.01  # of a teacher's three probabilities from 1 together: half precision rounds
+LEAST_SPREAD = 0.01  # of its mean probability among SHIFTS; with less it says nothing of sites
+MADE_FROM = dict(  # parts of the identity of a folder of soft labels
+    data="another dataset",
+    teachers="another teacher, or one with another context",
+    recipe="another recipe",
+)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The mean probability of several networks.
+    """The mean probability of several networks. Whoever asks it gets a RecipeError where one of
+    them gives anything else than log-probabilities of the right shape.
 
-    networks  each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
-    context   bases that are fed on either side
-    sha256    of each network's file, or the name of a function
+    networks    each maps one-hot (N, 4, L) to log-probabilities (N, 3, L - 2 context)
+    context     bases that are fed on either side
+    identities  sha256 of each network's file; of a function its name, and the sha256 of the file
+                that it is written in; and the context, where the network does not determine it
     """
 
     networks: list[Callable[[torch.Tensor], torch.Tensor]]
     context: int
-    sha256: list[str]
+    identities: list[str]
 
     @torch.inference_mode()
     def probabilities(self, codes: np.ndarray, device: torch.device) -> np.ndarray:
@@ -70,31 +81,99 @@ class Teacher:
         return torch.stack(out).cpu().numpy()
 
     def _mean(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.stack([net(x).float().exp() for net in self.networks]).mean(0)
+        n = len(self.networks)
+        said = [
+            _said(network, x, self.context, f"teacher {i} of {n}" if n > 1 else "the teacher")
+            for i, network in enumerate(self.networks, 1)
+        ]
+        return torch.stack(said).mean(0)
+
+
+def _said(
+    network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, context: int, who: str
+) -> torch.Tensor:
+    """Probabilities (N, 3, L - 2 context) float32 of a network for one-hot x (N, 4, L). Raises
+    RecipeError, which names it `who`, where it fails or gives anything else."""
+    asked, expected = tuple(x.shape), (len(x), 3, x.shape[-1] - 2 * context)
+    try:
+        log_p = network(x)
+    except (IndexError, RuntimeError, TypeError, ValueError) as e:
+        raise RecipeError(
+            f"{who} fails on one-hot sequence of shape {asked} with --context {context}: {e}"
+        ) from e
+    shape = tuple(log_p.shape) if isinstance(log_p, torch.Tensor) else type(log_p).__name__
+    if shape != expected:
+        raise RecipeError(
+            f"{who} gives {shape} for one-hot sequence of shape {asked} with --context {context}, "
+            f"where samvar needs a tensor of {expected}: none, acceptor, donor for each base but "
+            "the context on either side; mend it, or give the context that it takes"
+        )
+    p = log_p.float().exp()
+    total = p.detach().sum(1)
+    if not ((total - 1).abs() <= MOST_OFF).all():
+        raise RecipeError(
+            f"{who} gives no log-probabilities of none, acceptor, donor: their exp adds up to "
+            f"{float(total.min()):.2f} to {float(total.max()):.2f}, not to 1; end it with "
+            "torch.log_softmax(scores, 1)"
+        )
+    return p
 
 
 def load_teacher(places: list[str], device: torch.device, context: int = 1000) -> Teacher:
     """Folders of `samvar train cnn`, OpenSpliceAI state dicts (*.pt, *.pth), TorchScript modules,
     or functions `package.module:function`; the last two take one-hot (N, 4, L) and give
     log-probabilities (N, 3, L - 2 context). Raises RecipeError."""
-    networks, digests, contexts = [], [], set()
-    for place in places:
-        if ":" in place and not os.path.exists(place):
-            module, function = place.split(":", 1)
-            try:
-                networks.append(getattr(importlib.import_module(module), function))
-            except (ImportError, AttributeError) as e:
-                raise RecipeError(f"teacher {place}: {e}") from e
-            digests.append(place)
-            contexts.add(context)
-            continue
-        digests.append(_digest(place))
-        network, needed = _load_network(place, context)
-        networks.append(network.to(device))
-        contexts.add(needed)
+    loaded = [_load(place, context) for place in places]
+    contexts = sorted({one.context for one in loaded})
     if len(contexts) != 1:
-        raise RecipeError(f"the teachers need different contexts: {sorted(contexts)}")
-    return Teacher(networks, contexts.pop(), digests)
+        raise RecipeError(f"the teachers need different contexts: {contexts}")
+    networks = [
+        one.network.to(device) if isinstance(one.network, torch.nn.Module) else one.network
+        for one in loaded
+    ]
+    return Teacher(networks, contexts[0], [one.identity for one in loaded])
+
+
+class _Loaded(NamedTuple):
+    """A network, the bases of context that it is fed on either side, and what tells it from any
+    other (`Teacher.identities`)."""
+
+    network: Callable[[torch.Tensor], torch.Tensor]
+    context: int
+    identity: str
+
+
+def _load(place: str, context: int) -> _Loaded:
+    """What `load_teacher` finds at one place. A dilated network, whose reach is known, is fed at
+    least as many bases as its student needs."""
+    if ":" in place and not os.path.exists(place):
+        function, path = _function(place)
+        name = f"{place} {_digest(path)}" if path else place
+        return _Loaded(function, context, f"{name} context {context}")
+    digest = _digest(place)
+    if os.path.isdir(place):
+        network = load_cnn(place)
+    else:
+        try:
+            scripted = torch.jit.load(place, map_location="cpu").eval()
+            return _Loaded(scripted, context, f"{digest} context {context}")
+        except RuntimeError:  # no TorchScript
+            network = load_openspliceai(place)
+    fed = max(network.reach, LEFT, RIGHT)
+    return _Loaded(_Cropped(network, fed - network.reach), fed, digest)
+
+
+def _function(place: str) -> tuple[Callable[[torch.Tensor], torch.Tensor], str | None]:
+    """A function `package.module:function`, and the file that it is written in, None where there is
+    no such file. Raises RecipeError."""
+    module, name = place.split(":", 1)
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise RecipeError(f"teacher {place}: {e}") from e
+    home = function.__module__ if inspect.isfunction(function) else module
+    path = getattr(sys.modules.get(home), "__file__", None)
+    return function, path if path and os.path.isfile(path) else None
 
 
 def _digest(place: str) -> str:
@@ -118,34 +197,27 @@ class _Cropped(torch.nn.Module):
         return self.network(crop(x, self.spare, self.spare))
 
 
-def _load_network(place: str, context: int) -> tuple[torch.nn.Module, int]:
-    """A network, and the bases of context that it is fed; one of samvar's own at least as many as
-    its student needs."""
-    if os.path.isdir(place):
-        own = load_cnn(place)
-        context = max(own.reach, LEFT, RIGHT)
-        return _Cropped(own, context - own.reach), context
-    try:
-        return torch.jit.load(place, map_location="cpu").eval(), context
-    except RuntimeError:  # no TorchScript
-        network = load_openspliceai(place)
-        return network, network.reach
-
-
 class Convention(NamedTuple):
     """Mean probability of a teacher at known sites, shifted by SHIFTS bases."""
 
-    kind: str
     means: list[float]
 
     @property
     def best(self) -> int:
         return SHIFTS[int(np.argmax(self.means))]
 
+    @property
+    def spread(self) -> float:
+        return max(self.means) - min(self.means)
+
+    def __str__(self) -> str:
+        means = ", ".join(f"{m:.2f}" for m in self.means)
+        return f"mean probability {means} at {SHIFTS[0]}..{SHIFTS[-1]}"
+
 
 def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> None:
     """A teacher's sites must stand on the first and last base of exons, as ours do. Raises
-    RecipeError."""
+    RecipeError where they stand elsewhere, or it does not tell sites from other bases."""
     rng = np.random.default_rng(0)
     for kind, name in ((ACCEPTOR, "acceptor"), (DONOR, "donor")):
         sites = np.flatnonzero(data.labels == kind)
@@ -157,12 +229,16 @@ def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> N
                 data.window(gene, start, start + len(SHIFTS), teacher.context, teacher.context)[0]
             )
         p = teacher.probabilities(np.stack(windows), device)[:, kind]
-        found = Convention(name, p.mean(0).tolist())
+        found = Convention(p.mean(0).tolist())
+        if found.spread < LEAST_SPREAD:
+            raise RecipeError(
+                f"the teacher says nearly the same of known {name}s and the bases beside them: "
+                f"{found}; it must be trained, and read A C G T in this order"
+            )
         if found.best != 0:
             raise RecipeError(
                 f"the teacher puts {name}s {found.best:+d} bases from where samvar has them (the "
-                "first and last base of an exon): mean probability "
-                f"{', '.join(f'{m:.2f}' for m in found.means)} at {SHIFTS[0]}..{SHIFTS[-1]}"
+                f"first and last base of an exon): {found}"
             )
 
 
@@ -258,37 +334,31 @@ def teach(
     recipe asks for effects, of `SubstitutionEffects`; True when all are done. `teacher_name`: for
     the cards of models that learn from it.
 
-    Raises RecipeError where the folder holds labels and `resume` was not asked for, or labels of
-    something else, and DatasetError where there are no motifs to plant.
+    Before anything is written it raises RecipeError where the folder holds labels and `resume` was
+    not asked for, or labels of something else, or the teacher cannot be one (`check_convention`),
+    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant or knock out, or the
+    teacher takes less context than its students.
     """
-    if recipe.versions and not recipe.single and recipe.planted and not data.motifs:
+    of_motifs = recipe.planted or recipe.knocked
+    if recipe.versions and not recipe.single and of_motifs and not data.motifs:
         raise DatasetError(
-            "the dataset holds no motifs to plant: make it with samvar train prepare --motifs "
-            "FOLDER, or set planted = 0.0 in the recipe"
+            "the dataset holds no motifs to plant or knock out: make it with samvar train prepare "
+            "--motifs FOLDER, or set planted = 0.0 and knocked = 0.0 in the recipe"
         )
-    os.makedirs(folder, exist_ok=True)
-    about = os.path.join(folder, "teach.json")
-    identity = dict(data=data.digest(), teachers=teacher.sha256, recipe=asdict(recipe))
-    if os.path.exists(about):
-        with open(about) as handle:
-            same = json.load(handle)["identity"] == identity
-        if not resume:
-            raise RecipeError(
-                f"{folder} holds soft labels: go on with --resume, or choose another folder"
-            )
-        if not same:
-            raise RecipeError(
-                f"{folder} holds soft labels of another dataset, teacher or recipe: choose another "
-                "folder"
-            )
-    else:
-        check_convention(teacher, data, device)
-        write(about, json.dumps(dict(identity=identity, teacher=teacher_name), indent=1))
     if teacher.context < max(LEFT, RIGHT):
         raise DatasetError(
-            f"a teacher needs at least {max(LEFT, RIGHT)} bases of context, not {teacher.context}"
+            f"a teacher must take at least {max(LEFT, RIGHT)} bases of context on either side, as "
+            f"its students do, not {teacher.context}: give a larger --context, and let the teacher "
+            "cut off what it does not need"
         )
     sampler = FamilySampler(data, recipe, teacher.context)
+    identity = dict(data=data.digest(), teachers=teacher.identities, recipe=asdict(recipe))
+    begun = _is_begun(folder, identity, resume)
+    check_convention(teacher, data, device)
+    if not begun:
+        os.makedirs(folder, exist_ok=True)
+        about = dict(identity=identity, teacher=teacher_name)
+        write(os.path.join(folder, ABOUT), json.dumps(about, indent=1))
     make = label_effects if recipe.effects else label
     started, windows = time.monotonic(), 0
     with tqdm(total=recipe.families, disable=None, unit="family") as bar:
@@ -310,4 +380,24 @@ def teach(
                 return False
     rate = windows / max(time.monotonic() - started, 1e-9)
     report(f"{windows} windows labelled, {rate:.1f} a second")
+    return True
+
+
+def _is_begun(folder: str, identity: dict, resume: bool) -> bool:
+    """Whether `folder` holds labels of this identity. Raises RecipeError where it holds others, or
+    `resume` was not asked for."""
+    path = os.path.join(folder, ABOUT)
+    if not os.path.exists(path):
+        return False
+    if not resume:
+        raise RecipeError(
+            f"{folder} holds soft labels: go on with --resume, or choose another folder"
+        )
+    held = about_of(folder)["identity"]
+    held["recipe"] = asdict(recipe_from(held["recipe"], TeachRecipe, path))  # and what is new
+    if others := [words for part, words in MADE_FROM.items() if held[part] != identity[part]]:
+        raise RecipeError(
+            f"{folder} holds soft labels of {' and '.join(others)}: repeat the command that began "
+            "it, or choose another folder"
+        )
     return True

@@ -80,6 +80,7 @@ evaluate() {  # SCRIPT ARGUMENT ...
 }
 evaluate temperature "$data" --model default
 evaluate topk "$data" --model default --no-paralogs --sets validation
+python train/evaluate/core_share.py "$out/topk.json"
 python train/evaluate/topk.py "$data" --model default --no-paralogs --sets test --json "$out/entropy.json"
 evaluate variants "$data" --model default --table "$out/variants.tsv.gz"
 samvar train bundle --name fourth --am "$out/am-32" -d "$out/regulators.npz" --temperature 2.5 -o "$out/fourth"
@@ -114,6 +115,7 @@ of_large() {  # SCRIPT ARGUMENT ...
 }
 large
 of_large topk "$data" --model large --no-paralogs --sets validation
+python train/evaluate/core_share.py "$out/large.topk.json"
 python train/evaluate/topk.py "$data" --model large --single --sets test --json "$out/large.test.json"
 of_large variants "$data" --model large
 of_large exons "$data" large --sets MFASS MaPSy "FAS exon 6"

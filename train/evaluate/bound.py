@@ -18,7 +18,7 @@ import os
 
 import numpy as np
 import torch
-from common import save
+from common import in_words, save
 from yardstick import models_of
 
 from samvar.model.bundle import load_bundle
@@ -112,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_words(main)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from samvar.annotate import Allele, Change, Options, examine, status_of, windows
+from samvar.errors import SamvarError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genes import Annotation, Gene
 from samvar.genomics.genome import Genome
@@ -116,6 +117,14 @@ def in_reach(table: str) -> list[dict[str, str]]:
     """Rows whose reference sequence is there."""
     with gzip.open(table, "rt") as handle:
         return [r for r in csv.DictReader(handle, delimiter="\t") if r["ref_status"] == "match"]
+
+
+def in_words(main: Callable[[], None]) -> None:
+    """Run a script: what is wrong with its inputs is told in one line on stderr, with exit 1."""
+    try:
+        main()
+    except SamvarError as e:
+        raise SystemExit(str(e)) from e
 
 
 def save(path: str, result: dict) -> None:

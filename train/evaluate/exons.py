@@ -48,7 +48,16 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from common import MIN_OF_EACH, auprc, auroc, bootstrap, clinical_significance, in_reach, save
+from common import (
+    MIN_OF_EACH,
+    auprc,
+    auroc,
+    bootstrap,
+    clinical_significance,
+    in_reach,
+    in_words,
+    save,
+)
 from common import SETS as VARIANTS
 from tqdm import tqdm
 from yardstick import models_of
@@ -513,4 +522,4 @@ def told(title: str, rows: list[Row], value: dict[str, np.ndarray]) -> dict[str,
 
 
 if __name__ == "__main__":
-    main()
+    in_words(main)

@@ -85,7 +85,7 @@ def main() -> None:
         files = sorted(glob.glob(os.path.join(folder, "*.pt")))[: args.seeds]
         teacher = load_teacher(files, CPU)
         check_convention(teacher, data, CPU)
-        result["sha256"][name] = teacher.sha256
+        result["sha256"][name] = teacher.identities
         topk[name] = accuracy(probabilities(teacher, data, genes), scores)
         topk[f"{name} - am"] = topk[name] - topk["am"]
         result["topk"] = {title: interval(own) for title, own in topk.items()}

@@ -29,7 +29,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from common import HELD_OUT, MIN_OF_EACH, SETS, Measured, auprc, auroc, bootstrap, measure, save
+from common import (
+    HELD_OUT,
+    MIN_OF_EACH,
+    SETS,
+    Measured,
+    auprc,
+    auroc,
+    bootstrap,
+    in_words,
+    measure,
+    save,
+)
 
 from samvar.genomics.window import Window
 from samvar.model.bundle import load_bundle
@@ -166,4 +177,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_words(main)

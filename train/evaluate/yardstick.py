@@ -18,13 +18,13 @@ import argparse
 import os
 
 import torch
-from common import save
+from common import in_words, save
 
 from samvar.model.bundle import load_bundle
 from samvar.model.sam import SAM
 from samvar.training.checkpoint import load_run, read_run
 from samvar.training.effects import SubstitutionEffects
-from samvar.training.learnt import LOCAL_MODELS, load_local_model
+from samvar.training.learnt import LOCAL_MODELS, LocalModel, load_local_model
 from samvar.training.soft_labels import SoftLabels
 from samvar.training.yardstick import SingleEdit, changes_said, yardstick
 
@@ -37,9 +37,8 @@ def is_local(place: str) -> bool:
     return is_run and read_run(place, unfinished=True)[0]["kind"] in LOCAL_MODELS
 
 
-def sites_alone(place: str, labels: SoftLabels, families: int | None) -> dict:
+def sites_alone(local: LocalModel, labels: SoftLabels, families: int | None) -> dict:
     """What learnt motifs, or branch points, say by themselves."""
-    local = load_local_model(place)[0].eval()
 
     @torch.no_grad()
     def say(plain: int, edit: SingleEdit) -> float:
@@ -74,6 +73,11 @@ def models_of(place: str) -> list[SAM]:
     return load_bundle(place).models
 
 
+def load(place: str) -> LocalModel | list[SAM]:
+    """What stands at one of the `places` of the command line."""
+    return load_local_model(place)[0].eval() if is_local(place) else models_of(place)
+
+
 def tell(place: str, result: dict) -> None:
     changes = result["changes"]
     row = [f"{name} {changes[name].get('spearman', float('nan')):.3f}" for name in changes]
@@ -93,12 +97,13 @@ def main() -> None:
     parser.add_argument("--json", required=True)
     args = parser.parse_args()
     labels = SoftLabels.load_folder(args.labels)
+    loaded = {place: load(place) for place in args.places}  # a wrong name is told at once
     found = {}
-    for place in args.places:
-        if is_local(place):
-            result = sites_alone(place, labels, args.families)
+    for place, models in loaded.items():
+        if isinstance(models, LocalModel):
+            result = sites_alone(models, labels, args.families)
         else:
-            result = yardstick(models_of(place), labels, CPU, args.families)
+            result = yardstick(models, labels, CPU, args.families)
         tell(place, result)
         found[os.path.basename(os.path.normpath(place))] = result
     if args.effects:
@@ -109,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    in_words(main)

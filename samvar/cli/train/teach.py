@@ -26,7 +26,8 @@ from .options import training_options
     default=1000,
     show_default=True,
     type=click.IntRange(1),
-    help="Bases that a TorchScript module or a function takes beyond those it labels, each side.",
+    help="Bases that a TorchScript module or a function takes beyond those it labels, each side; "
+    "at least 268.",
 )
 @click.option(
     "--teacher-name",
