@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -573,8 +572,6 @@ def test_what_cannot_be_is_told(files, monkeypatch):
 
 # -------------------------------------------------------------------------------- in a real browser
 
-BROWSERS = "chromium", "chromium-browser", "google-chrome"
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
 ENHANCER = "mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
 WRONG_BUILD = "mini:1500:C:A"
 WIDTHS = 400, 900, 1400
@@ -586,20 +583,6 @@ def site(tmp_path_factory):
         *("-f", f"{MINI}.fa", "-a", f"{MINI}.gtf"), folder=tmp_path_factory.mktemp("site")
     ) as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=[f"--{flag}" for flag in FLAGS]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
