@@ -102,7 +102,7 @@ def test_answers_are_what_explain_says(client, files, tmp_path, query):
     content, page = explained(files, tmp_path, query)
     told = ask(client, query, knockouts=True).json()
     titles = [(e.pop("title"), e.pop("remark")) for e in told["explanations"]]
-    assert told == dict(query=query, notes=[], explanations=content)
+    assert told == dict(asked=query, query=query, notes=[], explanations=content)
     assert all(escape(title) in page and not remark for title, remark in titles)
     found = client.get("/api/page", params=dict(query=query, knockouts=True))
     assert found.text == page and found.headers["content-type"].startswith("text/html")
@@ -123,8 +123,11 @@ def test_without_knock_outs_deltas_are_the_same(client):
     "form", ["c:{} {}>{}", "c-{}-{}-{}", "c\t{}\trs1\t{}\t{}", "c {} . {} {} 50 PASS X=1;Y"]
 )
 def test_a_variant_may_be_spelled_as_others_do(client, form):
-    found = ask(client, form.format(950, BASES[949], OTHER[BASES[949]])).json()
+    """The answer has what was asked, word for word, to be joined on."""
+    written = f" {form.format(950, BASES[949], OTHER[BASES[949]])} "
+    found = ask(client, written).json()
     assert found["explanations"] == ask(client, snv(950)).json()["explanations"]
+    assert (found["asked"], found["query"]) == (written, snv(950))
 
 
 def test_an_exon_is_a_region(client):
@@ -180,6 +183,18 @@ def test_what_is_wrong_is_told(client, path, query, words):
     assert refused.status_code == 422 and words in refused.json()["error"]
 
 
+def test_no_error_names_a_folder(client, files):
+    """What is asked may come from others, who need not know where the files are."""
+    pytest.importorskip("mutalyzer_hgvs_parser")
+    folder = os.path.dirname(files[1])
+    for query, name in (
+        *(("NM_999999.1:c.1A>G", "g.gtf"), ("G9(G1.1):c.1A>G", "g.gtf")),
+        *(("NC_000077.1:g.5A>G", "g.fa"), ("chrQ:7-9", "g.fa")),
+    ):
+        told = ask(client, query).json()["error"]
+        assert name in told and folder not in told
+
+
 def test_what_is_no_request_is_told(client):
     for answer, status, words in (
         (client.get("/api/answer"), 422, "query"),
@@ -197,8 +212,9 @@ def test_each_line_of_a_batch_has_its_answer_or_its_error(client):
     told = [json.loads(line) for line in lines]
     queries = {1: snv(950), 3: snv(960), 4: "nonsense", 5: "c:600-700"}
     assert {t["line"]: t["query"] for t in told} == queries
+    assert [t["asked"] for t in told] == [snv(950), f"  {snv(960)}  ", "nonsense", "c:600-700"]
     for t in told:
-        alone = ask(client, t["query"]).json()
+        alone = ask(client, t["asked"]).json()
         assert t.get("answer", {"error": t.get("error")}) == alone
 
 
@@ -243,8 +259,8 @@ def written(value):
 def test_a_region_is_scanned_as_samvar_scan_does(client, files, query, first, last):
     result = CliRunner().invoke(main, ["scan", query, *map(str, files)])
     expected = list(csv.DictReader(io.StringIO(result.stdout), delimiter="\t"))
-    told = scan(client, query).json()
-    assert (told["query"], told["contig"]) == (query, "c")
+    told = scan(client, f"{query} ").json()
+    assert (told["asked"], told["query"], told["contig"]) == (f"{query} ", query, "c")
     assert (told["start"], told["end"]) == (first, last)
     assert [{k: written(v) for k, v in row.items()} for row in told["rows"]] == expected
     assert len({row["ALT"] + str(row["POS"]) for row in expected}) == 3 * (last - first + 1)

@@ -201,7 +201,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         found = []
         for piece in pieces(place):
             found += await desk.work(partial(lookup.scan, piece))
-        return await desk.work(partial(told, Scan(query.strip(), place, found)))
+        return await desk.work(partial(told, Scan(query, place, found)))
 
     @app.get(
         "/api/scan",
@@ -253,7 +253,8 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         """A line of JSON for each line, in order, as soon as it is there: its answer, or what is
         wrong with it."""
         text = (await _body(request, bounds.body)).decode(errors="replace")
-        queries = [(i, q) for i, q in enumerate(text.split("\n"), 1) if q.strip()]
+        lines = (line.removesuffix("\r") for line in text.split("\n"))
+        queries = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
         if not 1 <= len(queries) <= bounds.lines:
             raise SamvarError(
                 f"the batch has {len(queries)} lines that are not empty; 1 to {bounds.lines} are "
@@ -262,7 +263,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
 
         async def told() -> AsyncIterator[str]:
             for number, query in queries:
-                start = json.dumps(dict(line=number, query=query.strip()))[:-1]
+                start = json.dumps(dict(line=number, asked=query, query=query.strip()))[:-1]
                 try:
                     found = await desk.work(partial(as_json, query, knockouts))
                     yield f'{start}, "answer": {found}}}\n'

@@ -57,8 +57,10 @@ BOUNDS = Bounds()
 
 
 class Answer(NamedTuple):
-    """Explanations of what was asked for; `notes`: what an HGVS name left open."""
+    """Explanations of what was `asked` for, word for word; `query`: the same without blanks around
+    it, a variant as CHR:POS:REF:ALT; `notes`: what an HGVS name left open."""
 
+    asked: str
     query: str
     notes: tuple[str, ...]
     explanations: Sequence[Explanation]
@@ -67,7 +69,8 @@ class Answer(NamedTuple):
         """The explanations as `samvar explain --json` writes them, each with what its status
         says."""
         told = [to_dict(e) | dict(title=e.short_title, remark=e.remark) for e in self.explanations]
-        return dict(query=self.query, notes=list(self.notes), explanations=told)
+        asked = dict(asked=self.asked, query=self.query)
+        return asked | dict(notes=list(self.notes), explanations=told)
 
 
 def pieces(place: Place) -> Iterator[Place]:
@@ -77,9 +80,9 @@ def pieces(place: Place) -> Iterator[Place]:
 
 
 class Scan(NamedTuple):
-    """Every SNV of a region, scored."""
+    """Every SNV of a region that was `asked` for, word for word, scored."""
 
-    query: str
+    asked: str
     place: Place
     scanned: list[Scored]
 
@@ -87,7 +90,8 @@ class Scan(NamedTuple):
         """The rows of `samvar scan`, with null for what there is not."""
         rows = [dict.fromkeys(COLUMNS) | row for s in self.scanned for row in s.rows]
         contig, start, end = self.place
-        return dict(query=self.query, contig=contig, start=start + 1, end=end, rows=rows)
+        asked = dict(asked=self.asked, query=self.asked.strip())
+        return asked | dict(contig=contig, start=start + 1, end=end, rows=rows)
 
 
 class Lookup:
@@ -104,18 +108,18 @@ class Lookup:
     def _locator(self) -> Locator:
         return Locator(self.scorer.genome, self.scorer.annotation)
 
-    def answer(self, query: str, knockouts: bool = False) -> Answer:
+    def answer(self, written: str, knockouts: bool = False) -> Answer:
         """Explanations of each ALT, or of a region. `knockouts`: with each site also put back
         alone, as in `samvar explain`; else deltas are divided as `samvar annotate` does. Raises
         SamvarError where the query cannot be read, is beyond the bounds, or is no variant or
         region of this genome."""
-        query = self._checked(query)
+        query = self._checked(written)
         asked = self._exon(query) or self._asked_for(query)
         if isinstance(asked, Region):
             contig, start, end = self._place(query, asked, self.bounds.region)
             s = self.scorer
             found = explain_region(s.genome, s.annotation, s.predictor, contig, start + 1, end)
-            return Answer(query, (), [found])
+            return Answer(written, query, (), [found])
         notes: tuple[str, ...] = ()
         if isinstance(asked, Description):
             located = self._locator.locate(asked.text)
@@ -123,7 +127,7 @@ class Lookup:
             notes = located.notes
         else:
             (variant,) = asked
-        return Answer(query, notes, self._alleles(variant, knockouts))
+        return Answer(written, query, notes, self._alleles(variant, knockouts))
 
     def page(self, answer: Answer) -> str:
         """The page of `samvar explain --html`."""
