@@ -211,6 +211,10 @@ def test_other_files_than_those_of_the_vcf_are_refused(files, annotated, tmp_pat
     args = "report", annotated, *other, "--min", LEAST, "-o", out
     refused = invoke(*args, code=1).stderr
     assert "made with another annotation" in refused and not out.exists()
+    told = re.search(
+        r"made with g.gtf \(sha256 (\w+)\), this one is other.gtf \(sha256 (\w+)\)", refused
+    )
+    assert told and {len(told[1]), len(told[2])} == {12}
     told = invoke(*args, "--allow-other-files").stderr
     assert "another annotation" in told and "another reference" not in told
     assert "made with other files than the VCF" in out.read_text()

@@ -71,8 +71,11 @@ def test_places_are_regions_or_numbered_exons(scorer, text, expected):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("c:10-9", "END is not before START"),
-        ("c:1-1501", "count from 1 to 1,500"),
+        ("c:10-9", "END is before START"),
+        ("c:0-9", "positions count from 1"),
+        ("c:1-1501", "END is beyond c, which has 1,500 bases"),
+        ("c:1502-1501", "END is before START"),
+        ("g:exon 1", "no gene g on contigs of the FASTA: is G meant?"),
         ("x:1-2", "has no contig x"),
         ("G:exon 4", "exons 1 to 3, not 4"),
         ("K:exon 1", "no gene K"),
