@@ -230,13 +230,21 @@ def _cause(effect: GeneEffect) -> Row:
 # ------------------------------------------------------------------------------ hidden from binding
 
 
+class HiddenSite(NamedTuple):
+    """A splice site of which hidden windows are told; `position` 0-based."""
+
+    kind: str
+    position: int
+    annotated: bool
+
+
 @dataclass(frozen=True)
 class Hidden:
     """Sites of a gene while windows are hidden.
 
     starts       first base (0-based) of each window
     width        bases of a window
-    sites        (kind, position 0-based, annotated) of each site shown
+    sites        those shown
     plain        (sites,): probability with nothing hidden
     probability  (windows, sites)
     """
@@ -245,7 +253,7 @@ class Hidden:
     contig: str
     starts: tuple[int, ...]
     width: int
-    sites: tuple[tuple[str, int, bool], ...]
+    sites: tuple[HiddenSite, ...]
     plain: Floats
     probability: Floats
 
@@ -294,7 +302,7 @@ def walk(
                 place.contig,
                 starts,
                 width,
-                tuple((KINDS[k], at, at in annotated[k]) for k, at in shown),
+                tuple(HiddenSite(KINDS[k], at, at in annotated[k]) for k, at in shown),
                 allele.probability[kinds, columns],
                 found[:, kinds, columns],
             )
