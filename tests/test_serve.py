@@ -26,6 +26,7 @@ from fastapi.testclient import TestClient
 
 from samvar.annotate import Options
 from samvar.cli import main
+from samvar.errors import RequestError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bundle import load_bundle
@@ -303,8 +304,7 @@ def test_the_page_of_a_region_names_what_can_be_scanned(client):
 @pytest.mark.parametrize(
     "query, words",
     [
-        ("c:1-301", "301 bases; 300 are allowed: ask for a part of it"),
-        ("G2:exon 2", "(c:851-1550) has 700 bases"),
+        ("c:1-1001", "1,001 bases; 1,000 are allowed: ask for a part of it, such as c:1-1000"),
         ("c:7:A:C", "is a variant: every SNV is scored of a region"),
         ("chrQ:7-9", "no contig chrQ"),
         ("c:1990-2001", "has 2,000 bases"),
@@ -315,6 +315,16 @@ def test_the_page_of_a_region_names_what_can_be_scanned(client):
 def test_what_cannot_be_scanned_is_told(client, path, query, words):
     refused = scan(client, query, path)
     assert refused.status_code == 422 and words in refused.json()["error"]
+
+
+def test_what_has_a_landscape_has_a_heat_map(scorer):
+    """Whatever is allowed of one is allowed of the other: an exon of 600 bases, too."""
+    lookup = Lookup(scorer)
+    assert lookup.place("G2:exon 2") == ("c", 850, 1550)
+    short = Lookup(scorer, BOUNDS._replace(region=699))
+    for asked in (short.place, short.answer):
+        with pytest.raises(RequestError, match=r"\(c:851-1550\) has 700 .* such as c:851-1549"):
+            asked("G2:exon 2")
 
 
 def test_others_have_their_turn_during_a_scan(scorer, monkeypatch):
@@ -687,11 +697,15 @@ def test_a_region_is_typed_and_its_heat_map_read(tab, site):
     assert tab.locator("#query").input_value() == name
 
 
-def test_a_region_too_long_to_be_scanned_has_its_landscape(tab):
-    tab.locator("#query").fill("mini:1400-1700")
+def test_why_there_is_no_heat_map_is_told_above_the_landscape(tab):
+    busy = json.dumps(dict(error="64 requests are worked on or wait"))
+    tab.route("**/api/scan/page?*", lambda route: route.fulfill(status=503, body=busy))
+    tab.locator("#query").fill("mini:1400-1410")
     tab.keyboard.press("Enter")
-    tab.get_by_text("Not every SNV was scored: mini:1400-1700 has 301 bases").wait_for()
-    assert tab.locator("#answer figure svg").count() == 1
+    alert = tab.get_by_role("alert")
+    alert.get_by_text("The SNVs of the region were not scored: 64 requests").wait_for()
+    figure = tab.locator("#answer figure svg")
+    assert figure.count() == 1 and alert.bounding_box()["y"] < figure.bounding_box()["y"]
 
 
 def test_what_is_wrong_is_read_on_the_page(tab):

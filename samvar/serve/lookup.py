@@ -40,14 +40,12 @@ NO_VARIANT = frozenset(  # of this genome: an error of whoever asks
 
 
 class Bounds(NamedTuple):
-    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region` and
-    of one whose SNVs are all scored (`scan`); `lines` and bytes (`body`) of a batch; `requests`
-    that are worked on or wait."""
+    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region`;
+    `lines` and bytes (`body`) of a batch; `requests` that are worked on or wait."""
 
     characters: int = 4000
     alts: int = 10
     region: int = 1000
-    scan: int = 300
     lines: int = 100
     body: int = 1 << 18
     requests: int = 64
@@ -116,7 +114,7 @@ class Lookup:
         query = self._checked(written)
         asked = self._exon(query) or self._asked_for(query)
         if isinstance(asked, Region):
-            contig, start, end = self._place(query, asked, self.bounds.region)
+            contig, start, end = self._place(query, asked)
             s = self.scorer
             found = explain_region(s.genome, s.annotation, s.predictor, contig, start + 1, end)
             return Answer(written, query, (), [found])
@@ -144,7 +142,7 @@ class Lookup:
                 f"{query!r} is a variant: every SNV is scored of a region CHR:START-END or an exon "
                 "GENE:exon N"
             )
-        return self._place(query, asked, self.bounds.scan)
+        return self._place(query, asked)
 
     def scan(self, place: Place) -> list[Scored]:
         """Every SNV of the place, as `samvar scan` scores it."""
@@ -183,9 +181,9 @@ class Lookup:
             raise RequestError(f"{query!r}: haplotypes are for `samvar explain`")
         return asked
 
-    def _place(self, query: str, region: Region, most: int) -> Place:
-        """Raises SamvarError where the region is not in the FASTA, or longer than `most` bases."""
-        genome = self.scorer.genome
+    def _place(self, query: str, region: Region) -> Place:
+        """Raises SamvarError where the region is not in the FASTA, or longer than is allowed."""
+        genome, most = self.scorer.genome, self.bounds.region
         contig = genome.contig(region.contig)
         if contig is None:
             raise SamvarError(f"{query}: {genome.name} has no contig {region.contig}")
@@ -196,8 +194,10 @@ class Lookup:
         if asked > most:
             where = f"{contig}:{region.start}-{region.end}"
             named = "" if query == where else f" ({where})"
+            part = f"{contig}:{region.start}-{region.start + most - 1}"
             raise RequestError(
-                f"{query}{named} has {asked:,} bases; {most:,} are allowed: ask for a part of it"
+                f"{query}{named} has {asked:,} bases; {most:,} are allowed: ask for a part of it, "
+                f"such as {part}"
             )
         return Place(contig, region.start - 1, region.end)
 
