@@ -32,6 +32,7 @@ from samvar.genomics.genome import Genome
 from samvar.model.bundle import load_bundle
 from samvar.scorer import Scorer
 from samvar.scoring.predictor import Predictor
+from samvar.serve import schema
 from samvar.serve.app import make_app
 from samvar.serve.desk import Busy, Desk
 from samvar.serve.lookup import BOUNDS, Lookup
@@ -507,6 +508,34 @@ def test_the_api_is_described(client):
     assert {"422", "503"} <= set(paths["/api/scan"]["get"]["responses"])
     assert {"422", "503"} <= set(paths["/api/answer"]["get"]["responses"])
     assert "text/plain" in paths["/api/batch"]["post"]["requestBody"]["content"]
+    for path, own in paths.items():
+        (route,) = own.values()
+        errors = {code: r for code, r in route["responses"].items() if code != "200"}
+        assert all(list(r["content"]) == ["application/json"] for r in errors.values())
+        assert "page" in path or "$ref" in json.dumps(route["responses"]["200"]["content"])
+
+
+def described(model, told):
+    """Whether the answer is as it is described, and nothing of it is not described."""
+    return model.model_validate(told).model_dump(mode="json", exclude_unset=True) == told
+
+
+def test_answers_are_as_they_are_described(client):
+    insertion = f"c:1000:{BASES[999]}:{BASES[999]}GT"
+    for query in (
+        snv(950),
+        insertion,
+        snv(100),
+        "c:600-900",
+        f"c:698:{BASES[697:702]}:{BASES[697]}",
+    ):
+        assert described(schema.Answer, ask(client, query, knockouts=True).json())
+    assert described(schema.Scan, scan(client, "c:699-702").json())
+    assert described(schema.Scan, scan(client, "c:1-2").json())
+    assert described(schema.About, client.get("/api/about").json())
+    for line in client.post("/api/batch", content=f"{snv(950)}\nnonsense").text.splitlines():
+        assert described(schema.Line, json.loads(line))
+    assert described(schema.Error, ask(client, "nonsense").json())
 
 
 def test_the_origin_of_answers_is_told(client, files, scorer):
@@ -629,6 +658,16 @@ def tab(browser, site):
 
 def answer_of(site, query):
     return json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))["explanations"][0]
+
+
+def test_what_the_shipped_model_says_is_as_it_is_described(site):
+    """Events, evidence, learnt motifs, accuracy and trials, which the toy has not."""
+    for query in ("mini:1181:G:T", ENHANCER, "mini:1303:GGTAA:G"):
+        told = json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))
+        assert described(schema.Answer, told)
+    about = json.loads(get(f"{site}api/about"))
+    assert described(schema.About, about) and about["trials"]
+    assert about["accuracy"].keys() == {"found_percent", "found_without_motifs_percent"}
 
 
 def test_a_variant_is_typed_and_its_answer_read(tab, site):
