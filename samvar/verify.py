@@ -37,6 +37,8 @@ TOLERANCE = {"fp32": 2e-4, "bf16": 0.02}  # of a score: rounding, by the precisi
 OF_BINDING = 2e-3  # of BIND: rounding
 CAUSE = "ALLELE", "SYMBOL", "RBP", "POS", "DELTA"  # the columns of SAMVAR_RBP that say which cause
 OPTIONS = {info.BIND: "--binding", info.PEAK: "--peaks"}  # that give what is needed to compare them
+SUM_SHOWN = 12  # digits of a sha256 that are told
+NOTHING = "none"  # where a header does not tell
 NO_CAUSES = 2.0  # as --rbp-min: no delta is as large
 
 
@@ -323,28 +325,38 @@ def _name(record: Record, alt: str) -> str:
 
 
 class Differing(NamedTuple):
-    """A file of another content: `what` it is, what the header tells of the one that was used, and
-    the `own` one."""
+    """A file of another content: `what` it is, and name and content of the one that the header
+    tells of and of the `own` one, in words."""
 
     what: str
     told: str
     own: str
+
+    @property
+    def text(self) -> str:
+        return f"the file was made with {self.told}, this one is {self.own}"
 
 
 def differing(
     header: dict[str, str], bundle: Bundle, genome: Genome, annotation: Annotation
 ) -> list[Differing]:
     """Which of model, reference and annotation are not those of a file's `provenance`."""
-    return [
-        Differing(what, told, own)
-        for what, key, own in (
-            ("model", "Sha256", bundle.sha256),
-            ("model", "Kind", bundle.kind),
-            ("reference", "Sha256", genome.digest()),
-            ("annotation", "Sha256", annotation.digest),
+    found = [
+        Differing(what, _named(attribute(header[what], name), told), _named(own_name, own))
+        for what, name, own_name, own in (
+            ("model", "Name", bundle.name, bundle.sha256),
+            ("reference", "File", genome.name, genome.digest()),
+            ("annotation", "File", annotation.name, annotation.digest),
         )
-        if (told := attribute(header[what], key)) != own
+        if (told := attribute(header[what], "Sha256")) != own
     ]
+    kind = attribute(header["model"], "Kind")
+    return found + [Differing("model", kind or NOTHING, bundle.kind)] * (kind != bundle.kind)
+
+
+def _named(name: str, sha256: str) -> str:
+    """A file, by its name and the beginning of its sum."""
+    return f"{name or NOTHING} (sha256 {sha256[:SUM_SHOWN] or NOTHING})"
 
 
 def _of_files(
@@ -356,8 +368,7 @@ def _of_files(
 ) -> list[str]:
     """What of model, reference and annotation is not what the header says."""
     problems = [
-        f"{what}: the file was made with {told}, this one is {own}"
-        for what, told, own in differing(header, predictor.bundle, genome, annotation)
+        f"{d.what}: {d.text}" for d in differing(header, predictor.bundle, genome, annotation)
     ]
     contigs = [line.decode() for line in reader.header if line.startswith(b"##samvar_contig=")]
     return problems + [

@@ -1,10 +1,13 @@
 import os
+import shutil
 
 import pytest
 import torch
 
 SHARED = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "data")
 EXAMPLES = os.path.join(os.path.dirname(__file__), "..", "examples")
+BROWSERS = "chromium", "chromium-browser", "google-chrome"
+FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,3 +31,18 @@ def shared():
 @pytest.fixture
 def examples():
     return lambda name: os.path.join(EXAMPLES, name)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; skips where there is none."""
+    api = pytest.importorskip("playwright.sync_api")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=path, args=[f"--{flag}" for flag in FLAGS]
+        )
+        yield chromium
+        chromium.close()

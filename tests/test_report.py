@@ -11,11 +11,16 @@ from html import unescape
 import pytest
 from click.testing import CliRunner
 
+from samvar.annotate import Allele
 from samvar.cli import main
 from samvar.formats.vcf import VcfReader
 from samvar.genomics.variant import Status
-from samvar.scoring.deltas import NAMES
-from samvar.views.report import Summary
+from samvar.genomics.window import Place
+from samvar.info import EVENT_COLUMNS
+from samvar.scoring.deltas import NAMES, Delta
+from samvar.views import report
+from samvar.views.about import About
+from samvar.views.report import NamedCause, Row, Summary, Unscored
 
 from . import toy
 
@@ -206,6 +211,10 @@ def test_other_files_than_those_of_the_vcf_are_refused(files, annotated, tmp_pat
     args = "report", annotated, *other, "--min", LEAST, "-o", out
     refused = invoke(*args, code=1).stderr
     assert "made with another annotation" in refused and not out.exists()
+    told = re.search(
+        r"made with g.gtf \(sha256 (\w+)\), this one is other.gtf \(sha256 (\w+)\)", refused
+    )
+    assert told and {len(told[1]), len(told[2])} == {12}
     told = invoke(*args, "--allow-other-files").stderr
     assert "another annotation" in told and "another reference" not in told
     assert "made with other files than the VCF" in out.read_text()
@@ -236,6 +245,127 @@ def test_verdicts_are_of_the_transcripts_that_the_file_has_events_of(tmp_path, c
     events = detail.partition("<h3>Events</h3>")[2]
     assert re.findall(r"<td>(G1\.\d)</td>", events) == of_file
     assert {"all": {"G1.1", "G1.2"}, "mane": set(), "list": {"G1.2"}}[chosen] == set(of_file)
+    (row,) = rows_of(page.read_text())
+    assert row["EVENT_TRANSCRIPT"] == (of_file or [""])[0]
+
+
+ORIGIN = About("toy AM", (1,), "0f", "g.fa", "g.gtf", "0.1", "2026-01-01", (), None, (), ("AAA1",))
+
+
+def row_of(pos, kinds, rbps, name=""):
+    """An allele with these events, each of its own transcript, and named motifs; the site of the
+    first of these is the strongest."""
+    untold = dict.fromkeys(EVENT_COLUMNS, "")
+    events = (untold | dict(TRANSCRIPT=f"T{i}", EVENT=k) for i, k in enumerate(kinds))
+    deltas = tuple(Delta(n, 0.5, Place(pos - 1)) for n in NAMES)
+    return Row(
+        Allele("c", pos, "A", "C"), f"c:{pos} A>C", name, "OK", "", "G", "T0", "+", deltas,
+        "donor loss", tuple(events), NamedCause("core site", -0.4, "7"),
+        NamedCause(rbps[0], 0.1, "9+2") if rbps else None, tuple(rbps), "verdict", "<p>detail</p>",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory):
+    """Address of a page of three alleles with a score and two without, and of what recurs."""
+    summary = Summary(9, 0.1, bins=[0, 0, 0, 0, 0, 3, 0])
+    for name, alleles in (("BBB2", 5), ("AAA1", 2), ("CCC3", 1)):
+        summary.alleles[name] = alleles
+    summary.unscored = [Unscored(Allele("c", p, "A", "<DEL>"), "", Status.SYMBOLIC) for p in (5, 6)]
+    summary.statuses.update(["OK"] * 3 + ["SYMBOLIC"] * 2)
+    table = [
+        row_of(10, ["exon_skipping", "none", "pseudoexon"], ["AAA1", "BBB2"]),
+        row_of(20, ["none", "none"], []),
+        row_of(30, ["none", "exon_skipping"], ["BBB2"]),
+    ]
+    path = tmp_path_factory.mktemp("filtered") / "r.html"
+    path.write_text(report.page("x.vcf", summary, table, ORIGIN))
+    return path.as_uri()
+
+
+@pytest.fixture
+def tab(browser, filtered):
+    tab = browser.new_page(viewport=dict(width=900, height=400))
+    tab.goto(filtered)
+    yield tab
+    tab.close()
+
+
+def shown(tab):
+    """Positions of the alleles that are listed, and the line that counts them."""
+    rows = tab.locator("#top tr.allele:visible td.variant").all_inner_texts()
+    return [int(re.search(r":(\d+)", text)[1]) for text in rows], tab.inner_text("#shown")
+
+
+def test_filters_find_every_event_and_every_named_rbp(tab):
+    for key, value, positions in (
+        ("rbp", "BBB2", [10, 30]),
+        ("rbp", "AAA1", [10]),
+        ("event", "pseudoexon", [10]),
+        ("event", "exon skipping", [10, 30]),
+        ("event", "none", [20, 30]),
+    ):
+        tab.select_option(f"#by-{key}", value)
+        n = len(positions)
+        assert shown(tab) == (
+            positions, f"{n} of 3 scored rows, 0 of 2 alleles without a score shown"
+        )  # fmt: skip
+        tab.select_option(f"#by-{key}", "")
+    assert "also pseudoexon" in tab.inner_text("#top") and "also BBB2" in tab.inner_text("#top")
+
+
+def test_a_regulator_that_recurs_leads_to_its_alleles(tab):
+    tab.select_option("#by-event", "pseudoexon")
+    tab.fill("#by-text", "nothing")
+    rows = tab.locator("#regulators tr").all_inner_texts()[1:]
+    assert [row.split()[:3] for row in rows] == [
+        *(["BBB2", "5", "2"], ["AAA1", "2", "1"], ["CCC3", "1", "0"])
+    ]
+    assert tab.locator("#regulators button").all_inner_texts() == ["BBB2", "AAA1"]
+    tab.locator("#regulators button").first.click()
+    assert shown(tab)[0] == [10, 30] and tab.locator("#by-rbp").input_value() == "BBB2"
+    assert 0 <= tab.locator("#by-rbp").bounding_box()["y"] < 400
+
+
+def test_alleles_without_a_score_are_listed_when_that_is_asked_for(tab):
+    assert shown(tab)[0] == [10, 20, 30]
+    tab.get_by_label("alleles without a score").check()
+    assert shown(tab) == (
+        [10, 20, 30, 5, 6], "3 of 3 scored rows, 2 of 2 alleles without a score shown"
+    )  # fmt: skip
+    tab.get_by_label("alleles without a score").uncheck()
+    tab.select_option("#by-status", "SYMBOLIC")
+    assert shown(tab)[0] == [5, 6]
+
+
+def test_print_has_no_controls_and_no_alleles_without_a_score(tab):
+    tab.emulate_media(media="print")
+    assert shown(tab)[0] == [10, 20, 30]
+    controls = tab.locator("select:visible, input:visible, #download:visible")
+    assert controls.count() == 0 and tab.locator(".on-screen:visible").count() == 0
+
+
+@pytest.mark.parametrize(
+    "name, cell",
+    [
+        *(("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("-1+cmd", "'-1+cmd"), ("+A1", "'+A1")),
+        *(('"=1', "'\"=1"), (" =1", "'=1"), ("rs1", "rs1"), ("-5", "-5"), ("-", "-")),
+    ],
+)
+def test_no_cell_is_a_formula_and_numbers_stay_numbers(name, cell):
+    values = row_of(10, ["none"], ["AAA1", "BBB2"], name).tsv.split("\t")
+    row = dict(zip(report.TSV_COLUMNS, values, strict=True))
+    assert (row["ID"], row["CAUSE_EFFECT"], row["STRAND"]) == (cell, "-0.4000", "+")
+
+
+def test_a_row_can_be_followed_up():
+    values = row_of(10, ["exon_skipping", "pseudoexon"], ["AAA1", "BBB2"]).tsv.split("\t")
+    row = dict(zip(report.TSV_COLUMNS, values, strict=True))
+    assert [row[f"POS_{n}"] for n in NAMES] == ["10"] * 4
+    assert (row["TRANSCRIPT"], row["CAUSE_POS"]) == ("T0", "7")
+    assert (row["EVENT_TRANSCRIPT"], row["EVENT"]) == ("T0", "exon skipping")
+    assert row["OTHER_EVENTS"] == "T1: pseudoexon"
+    assert (row["RBP"], row["RBP_POS"], row["OTHER_RBPS"]) == ("AAA1", "9+2", "BBB2")
 
 
 def test_haplotypes_are_listed_once_each_as_explain_takes_them(files, tmp_path):

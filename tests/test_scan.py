@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,11 +15,14 @@ from click.testing import CliRunner
 import samvar
 from samvar.annotate import Allele
 from samvar.cli import main
+from samvar.genomics.genes import Annotation
 from samvar.genomics.variant import Status
 from samvar.genomics.window import Place as Base
 from samvar.scoring.deltas import NAMES, Delta
 from samvar.scoring.effects import ScoredAllele
+from samvar.views.heat_map import draw, draw_walk, write_walk
 from samvar.views.scan import Place, Scored, changes, place_of, walk
+from samvar.views.scene import Text, text_width
 
 from . import toy
 
@@ -71,8 +75,11 @@ def test_places_are_regions_or_numbered_exons(scorer, text, expected):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("c:10-9", "END is not before START"),
-        ("c:1-1501", "count from 1 to 1,500"),
+        ("c:10-9", "END is before START"),
+        ("c:0-9", "positions count from 1"),
+        ("c:1-1501", "END is beyond c, which has 1,500 bases"),
+        ("c:1502-1501", "END is before START"),
+        ("g:exon 1", "no gene g on contigs of the FASTA: is G meant?"),
         ("x:1-2", "has no contig x"),
         ("G:exon 4", "exons 1 to 3, not 4"),
         ("K:exon 1", "no gene K"),
@@ -206,11 +213,47 @@ def test_a_heat_map_is_drawn_without_matplotlib_and_as_png_with_it(files, tmp_pa
     assert svg.read_text().count('class="cell"') == sum(d >= 0.005 for d in largest) > 0
 
 
+def test_a_usual_symbol_of_a_gene_is_whole(scorer):
+    gene = replace(scorer.annotation.genes[0], symbol="HNRNPA2B1")
+    place = Place(gene.contig, 790, 910)
+    scene = draw(scorer.genome, Annotation([gene]), place, [])
+    (name,) = [item for item in scene.items if item.name == "gene"]
+    assert name.text.startswith("HNRNPA2B1 ") and name.anchor == "end"
+    assert name.x - text_width(name.text, name.size) >= 0
+
+
+def test_a_figure_of_hidden_windows_says_what_each_site_does_at_most(scorer, tmp_path, monkeypatch):
+    """Its lines are told apart by their style: colours say what is raised and what is lowered."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    place = Place("c", 790, 910)
+    (hidden,) = walk(scorer.genome, scorer.annotation, scorer.predictor, place, [20])
+    scene = draw_walk(place, [hidden])
+    told = [item.text for item in scene.items if item.name == "legend"][5:]
+    for number, site in enumerate(hidden.sites):
+        change = hidden.probability[:, number] - hidden.plain[number]
+        name, known, before, rise, fall = told[5 * number : 5 * number + 5]
+        assert name == f"{number + 1}  {site.kind} {site.position + 1}"
+        assert known == ("annotated" if site.annotated else "not annotated")
+        assert before == f"{hidden.plain[number]:.4f}"
+        for text, window in ((rise, change.argmax()), (fall, change.argmin())):
+            start = hidden.starts[window] + 1
+            where = f"{change[window]:+.4f} to {hidden.probability[window, number]:.4f}, {start}-"
+            assert where in text if abs(change[window]) >= 0.0001 else text == "none"
+        assert rise[0] in "▲n" and fall[0] in "▼n"
+    lines = [item for item in scene.items if item.name == "site"]
+    assert [line.dashed for line in lines] == [s.kind == "acceptor" for s in hidden.sites]
+    assert {line.stroke for line in lines} <= {"ink", "faint"}
+    write_walk(place, [hidden], str(tmp_path / "f.svg"))
+    assert "20 bases hidden at a time" in (tmp_path / "f.svg").read_text()
+    right = [i for i in scene.items if isinstance(i, Text) and i.anchor == "start"]
+    assert all(i.x + text_width(i.text, i.size, i.bold) <= scene.width for i in right)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--mask", "18-19"]])
 def test_the_figure_has_axes_with_units_and_numbered_exons(files, tmp_path, more):
     out = tmp_path / "f.svg"
     assert run(files, "c:791-910", *more, "--figure", out, "-o", tmp_path / "t.tsv").exit_code == 0
     words = out.read_text()
-    assert "exon 2" in words and "position on c" in words
+    assert "exon 2" in words and "position on c" in words and ">G ←</text>" in words
     assert ("18 bases hidden at a time" in words) if more else ("every SNV" in words)

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,11 +26,13 @@ from fastapi.testclient import TestClient
 
 from samvar.annotate import Options
 from samvar.cli import main
+from samvar.errors import RequestError
 from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import Genome
 from samvar.model.bundle import load_bundle
 from samvar.scorer import Scorer
 from samvar.scoring.predictor import Predictor
+from samvar.serve import schema
 from samvar.serve.app import make_app
 from samvar.serve.desk import Busy, Desk
 from samvar.serve.lookup import BOUNDS, Lookup
@@ -103,7 +104,7 @@ def test_answers_are_what_explain_says(client, files, tmp_path, query):
     content, page = explained(files, tmp_path, query)
     told = ask(client, query, knockouts=True).json()
     titles = [(e.pop("title"), e.pop("remark")) for e in told["explanations"]]
-    assert told == dict(query=query, notes=[], explanations=content)
+    assert told == dict(asked=query, query=query, notes=[], explanations=content)
     assert all(escape(title) in page and not remark for title, remark in titles)
     found = client.get("/api/page", params=dict(query=query, knockouts=True))
     assert found.text == page and found.headers["content-type"].startswith("text/html")
@@ -124,8 +125,11 @@ def test_without_knock_outs_deltas_are_the_same(client):
     "form", ["c:{} {}>{}", "c-{}-{}-{}", "c\t{}\trs1\t{}\t{}", "c {} . {} {} 50 PASS X=1;Y"]
 )
 def test_a_variant_may_be_spelled_as_others_do(client, form):
-    found = ask(client, form.format(950, BASES[949], OTHER[BASES[949]])).json()
+    """The answer has what was asked, word for word, to be joined on."""
+    written = f" {form.format(950, BASES[949], OTHER[BASES[949]])} "
+    found = ask(client, written).json()
     assert found["explanations"] == ask(client, snv(950)).json()["explanations"]
+    assert (found["asked"], found["query"]) == (written, snv(950))
 
 
 def test_an_exon_is_a_region(client):
@@ -181,6 +185,18 @@ def test_what_is_wrong_is_told(client, path, query, words):
     assert refused.status_code == 422 and words in refused.json()["error"]
 
 
+def test_no_error_names_a_folder(client, files):
+    """What is asked may come from others, who need not know where the files are."""
+    pytest.importorskip("mutalyzer_hgvs_parser")
+    folder = os.path.dirname(files[1])
+    for query, name in (
+        *(("NM_999999.1:c.1A>G", "g.gtf"), ("G9(G1.1):c.1A>G", "g.gtf")),
+        *(("NC_000077.1:g.5A>G", "g.fa"), ("chrQ:7-9", "g.fa")),
+    ):
+        told = ask(client, query).json()["error"]
+        assert name in told and folder not in told
+
+
 def test_what_is_no_request_is_told(client):
     for answer, status, words in (
         (client.get("/api/answer"), 422, "query"),
@@ -198,8 +214,9 @@ def test_each_line_of_a_batch_has_its_answer_or_its_error(client):
     told = [json.loads(line) for line in lines]
     queries = {1: snv(950), 3: snv(960), 4: "nonsense", 5: "c:600-700"}
     assert {t["line"]: t["query"] for t in told} == queries
+    assert [t["asked"] for t in told] == [snv(950), f"  {snv(960)}  ", "nonsense", "c:600-700"]
     for t in told:
-        alone = ask(client, t["query"]).json()
+        alone = ask(client, t["asked"]).json()
         assert t.get("answer", {"error": t.get("error")}) == alone
 
 
@@ -244,8 +261,8 @@ def written(value):
 def test_a_region_is_scanned_as_samvar_scan_does(client, files, query, first, last):
     result = CliRunner().invoke(main, ["scan", query, *map(str, files)])
     expected = list(csv.DictReader(io.StringIO(result.stdout), delimiter="\t"))
-    told = scan(client, query).json()
-    assert (told["query"], told["contig"]) == (query, "c")
+    told = scan(client, f"{query} ").json()
+    assert (told["asked"], told["query"], told["contig"]) == (f"{query} ", query, "c")
     assert (told["start"], told["end"]) == (first, last)
     assert [{k: written(v) for k, v in row.items()} for row in told["rows"]] == expected
     assert len({row["ALT"] + str(row["POS"]) for row in expected}) == 3 * (last - first + 1)
@@ -288,8 +305,7 @@ def test_the_page_of_a_region_names_what_can_be_scanned(client):
 @pytest.mark.parametrize(
     "query, words",
     [
-        ("c:1-301", "301 bases; 300 are allowed: ask for a part of it"),
-        ("G2:exon 2", "(c:851-1550) has 700 bases"),
+        ("c:1-1001", "1,001 bases; 1,000 are allowed: ask for a part of it, such as c:1-1000"),
         ("c:7:A:C", "is a variant: every SNV is scored of a region"),
         ("chrQ:7-9", "no contig chrQ"),
         ("c:1990-2001", "has 2,000 bases"),
@@ -300,6 +316,16 @@ def test_the_page_of_a_region_names_what_can_be_scanned(client):
 def test_what_cannot_be_scanned_is_told(client, path, query, words):
     refused = scan(client, query, path)
     assert refused.status_code == 422 and words in refused.json()["error"]
+
+
+def test_what_has_a_landscape_has_a_heat_map(scorer):
+    """Whatever is allowed of one is allowed of the other: an exon of 600 bases, too."""
+    lookup = Lookup(scorer)
+    assert lookup.place("G2:exon 2") == ("c", 850, 1550)
+    short = Lookup(scorer, BOUNDS._replace(region=699))
+    for asked in (short.place, short.answer):
+        with pytest.raises(RequestError, match=r"\(c:851-1550\) has 700 .* such as c:851-1549"):
+            asked("G2:exon 2")
 
 
 def test_others_have_their_turn_during_a_scan(scorer, monkeypatch):
@@ -482,6 +508,34 @@ def test_the_api_is_described(client):
     assert {"422", "503"} <= set(paths["/api/scan"]["get"]["responses"])
     assert {"422", "503"} <= set(paths["/api/answer"]["get"]["responses"])
     assert "text/plain" in paths["/api/batch"]["post"]["requestBody"]["content"]
+    for path, own in paths.items():
+        (route,) = own.values()
+        errors = {code: r for code, r in route["responses"].items() if code != "200"}
+        assert all(list(r["content"]) == ["application/json"] for r in errors.values())
+        assert "page" in path or "$ref" in json.dumps(route["responses"]["200"]["content"])
+
+
+def described(model, told):
+    """Whether the answer is as it is described, and nothing of it is not described."""
+    return model.model_validate(told).model_dump(mode="json", exclude_unset=True) == told
+
+
+def test_answers_are_as_they_are_described(client):
+    insertion = f"c:1000:{BASES[999]}:{BASES[999]}GT"
+    for query in (
+        snv(950),
+        insertion,
+        snv(100),
+        "c:600-900",
+        f"c:698:{BASES[697:702]}:{BASES[697]}",
+    ):
+        assert described(schema.Answer, ask(client, query, knockouts=True).json())
+    assert described(schema.Scan, scan(client, "c:699-702").json())
+    assert described(schema.Scan, scan(client, "c:1-2").json())
+    assert described(schema.About, client.get("/api/about").json())
+    for line in client.post("/api/batch", content=f"{snv(950)}\nnonsense").text.splitlines():
+        assert described(schema.Line, json.loads(line))
+    assert described(schema.Error, ask(client, "nonsense").json())
 
 
 def test_the_origin_of_answers_is_told(client, files, scorer):
@@ -573,8 +627,6 @@ def test_what_cannot_be_is_told(files, monkeypatch):
 
 # -------------------------------------------------------------------------------- in a real browser
 
-BROWSERS = "chromium", "chromium-browser", "google-chrome"
-FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update")
 ENHANCER = "mini:3527:TCTTCTTCTCTTCTTC:ACAACAACACAACAAC"
 WRONG_BUILD = "mini:1500:C:A"
 WIDTHS = 400, 900, 1400
@@ -586,20 +638,6 @@ def site(tmp_path_factory):
         *("-f", f"{MINI}.fa", "-a", f"{MINI}.gtf"), folder=tmp_path_factory.mktemp("site")
     ) as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=path, args=[f"--{flag}" for flag in FLAGS]
-        )
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -620,6 +658,16 @@ def tab(browser, site):
 
 def answer_of(site, query):
     return json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))["explanations"][0]
+
+
+def test_what_the_shipped_model_says_is_as_it_is_described(site):
+    """Events, evidence, learnt motifs, accuracy and trials, which the toy has not."""
+    for query in ("mini:1181:G:T", ENHANCER, "mini:1303:GGTAA:G"):
+        told = json.loads(get(f"{site}api/answer?{urlencode(dict(query=query))}"))
+        assert described(schema.Answer, told)
+    about = json.loads(get(f"{site}api/about"))
+    assert described(schema.About, about) and about["trials"]
+    assert about["accuracy"].keys() == {"found_percent", "found_without_motifs_percent"}
 
 
 def test_a_variant_is_typed_and_its_answer_read(tab, site):
@@ -688,11 +736,15 @@ def test_a_region_is_typed_and_its_heat_map_read(tab, site):
     assert tab.locator("#query").input_value() == name
 
 
-def test_a_region_too_long_to_be_scanned_has_its_landscape(tab):
-    tab.locator("#query").fill("mini:1400-1700")
+def test_why_there_is_no_heat_map_is_told_above_the_landscape(tab):
+    busy = json.dumps(dict(error="64 requests are worked on or wait"))
+    tab.route("**/api/scan/page?*", lambda route: route.fulfill(status=503, body=busy))
+    tab.locator("#query").fill("mini:1400-1410")
     tab.keyboard.press("Enter")
-    tab.get_by_text("Not every SNV was scored: mini:1400-1700 has 301 bases").wait_for()
-    assert tab.locator("#answer figure svg").count() == 1
+    alert = tab.get_by_role("alert")
+    alert.get_by_text("The SNVs of the region were not scored: 64 requests").wait_for()
+    figure = tab.locator("#answer figure svg")
+    assert figure.count() == 1 and alert.bounding_box()["y"] < figure.bounding_box()["y"]
 
 
 def test_what_is_wrong_is_read_on_the_page(tab):

@@ -145,6 +145,27 @@ def test_what_is_installed_elsewhere_is_what_setup_cfg_names(examples):
     (environment,) = re.findall(r'conda "\$\{moduleDir\}/(.*)"', script)
     assert (module / environment).is_file() and "    container " in script
     test = (module / "tests" / "main.nf.test").read_text()
-    (data,) = re.findall(r'data = "\$\{moduleDir\}/(.*)"', test)
+    (data,) = set(re.findall(r'data = "\$\{moduleDir\}/(.*)"', test))
     files = re.findall(r"data \+ '(.*?)'", test)
-    assert len(files) == 3 and all((module / data / name).is_file() for name in files)
+    assert len(files) == 6 and all((module / data / name).is_file() for name in files)
+
+
+def test_the_nextflow_module_follows_the_guidelines_of_nf_core(examples):
+    """Whoever includes it can switch it off, name its outputs and try it without work; what is not
+    published yet is said to be so."""
+    module = Path(examples("nextflow/modules/samvar/annotate"))
+    script = (module / "main.nf").read_text()
+    blocks = re.split(r"^    (\w+):\n", script, flags=re.M)
+    head, parts = blocks[0], dict(zip(blocks[1::2], blocks[2::2]))
+    assert list(parts) == ["input", "output", "when", "script", "stub"]
+    assert parts["when"].strip() == "task.ext.when == null || task.ext.when"
+    for name in ("script", "stub"):
+        assert 'def prefix = task.ext.prefix ?: "${meta.id}"' in parts[name]
+        assert "${prefix}.${order}.part.vcf.gz" in parts[name] and "versions.yml" in parts[name]
+    assert "def args = task.ext.args ?: ''" in parts["script"]
+    assert re.search(r'// A placeholder: .*\n(    // .*\n)*    container "samvar"\n', head)
+    test = (module / "tests" / "main.nf.test").read_text()
+    assert test.count("test(") == 2 and 'options "-stub"' in test
+    recipe = Path(examples("../conda/meta.yaml"))
+    for path in (module / "environment.yml", module / "meta.yml", recipe):
+        assert re.search("not on PyPI yet", path.read_text(), re.IGNORECASE)

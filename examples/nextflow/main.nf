@@ -1,7 +1,8 @@
 // samvar annotate, one task per region, parts put together in the order of the input:
 //   nextflow run examples/nextflow --vcf in.vcf.gz --fasta ref.fa --annotation genes.gtf.gz
 // A record belongs to the region that its POS lies in, so that each comes back once. Every contig that the VCF's index
-// names is covered, those that the FASTA lacks too. VCF with its .tbi, FASTA with its .fai.
+// names is covered, those that the FASTA lacks too. VCF with its .tbi, FASTA with its .fai. The container `samvar` is a
+// placeholder for an image that you build with the Dockerfile of the repository.
 nextflow.enable.dsl = 2
 
 include { SAMVAR_ANNOTATE } from './modules/samvar/annotate/main'

@@ -76,10 +76,10 @@ def report(
     """Write one page on an annotated VCF.
 
     VCF is an output of `samvar annotate`. The page shows what was scored and what not, how large
-    the changes are, which regulators recur, and shows the strongest alleles in a table to be
-    sorted, filtered and downloaded, each with its verdict and landscape, and lists alleles without
-    a score. Give the FASTA and the annotation that the VCF was made with. The page is one file,
-    which loads nothing from elsewhere. Needs jinja2: pip install 'samvar[report]'.
+    the changes are, which regulators recur, and the strongest alleles in a table to be sorted,
+    filtered and downloaded, each with its verdict and landscape; alleles without a score are listed
+    when that is asked for. Give the FASTA and the annotation that the VCF was made with. The page
+    is one file, which loads nothing from elsewhere. Needs jinja2: pip install 'samvar[report]'.
     """
     from .. import files
     from ..errors import SamvarError
@@ -100,10 +100,7 @@ def report(
         genome, genes = genome_and_genes(fasta, annotation)
         model = model_name or ":".join(attribute(header["model"], k) for k in ("Name", "Kind"))
         bundle = load_bundle(model)
-        differ = [
-            f"{what} (the file was made with {told or 'none'}, this one is {own})"
-            for what, told, own in differing(header, bundle, genome, genes)
-        ]
+        differ = [f"{d.what} ({d.text})" for d in differing(header, bundle, genome, genes)]
         if differ and not allow_other_files:
             raise SamvarError(
                 f"{vcf} was made with another {', another '.join(differ)}: give what it was made "

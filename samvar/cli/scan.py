@@ -80,7 +80,7 @@ def sizes(ctx, param, value: str | None) -> range:
     metavar="FILE",
     callback=file_only,
     help="Draw a heat map of the changes, or what each hidden window does; the name must end in "
-    ".svg or .png. Needs matplotlib, but for a heat map as SVG: pip install 'samvar[plot]'.",
+    ".svg or .png. A PNG needs matplotlib: pip install 'samvar[plot]'.",
 )
 @workers_option
 @user_errors
@@ -118,7 +118,7 @@ def scan(
     if figure:
         from ..views import heat_map
 
-        check_plot(figure, needed=bool(mask) or figure.endswith(".png"))
+        check_plot(figure, needed=figure.endswith(".png"))
     check_outputs(output, figure)
     genome, genes = genome_and_genes(fasta, annotation)
     place = scanning.place_of(where, genome, genes, around)
@@ -139,7 +139,7 @@ def scan(
             scanned = list(tqdm(found, total=total, disable=None, unit="allele"))
             table = [scanning.COLUMNS, *(scanning.cells(r) for s in scanned for r in s.rows)]
     if figure and mask:
-        heat_map.draw_walk(genes, place, hidden, figure)
+        heat_map.write_walk(place, hidden, figure)
     elif figure:
         heat_map.write(genome, genes, place, scanned, figure)
     text = "".join("\t".join(row) + "\n" for row in table)

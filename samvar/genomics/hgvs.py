@@ -160,7 +160,7 @@ class Locator:
             found = self._genome.contig(transcript.contig)
             if found is None:
                 raise HgvsError(
-                    f"{transcript.id} is on {transcript.contig}, which {self._genome.path} does "
+                    f"{transcript.id} is on {transcript.contig}, which {self._genome.name} does "
                     "not have"
                 )
             contig, strand = found, transcript.strand
@@ -178,7 +178,7 @@ class Locator:
         if found := self._genome.contig(name):
             return found
         if stem not in _ACCESSIONS:
-            raise HgvsError(f"{self._genome.path} has no contig {name}")
+            raise HgvsError(f"{self._genome.name} has no contig {name}")
         chromosome = _ACCESSIONS[stem]
         older, *lengths = _CHROMOSOMES[chromosome]
         builds = dict(zip((str(older), str(older + 1)), zip(("GRCh37", "GRCh38"), lengths)))
@@ -189,11 +189,11 @@ class Locator:
         build, length = builds[version]
         contig = self._genome.contig(chromosome)
         if contig is None:
-            raise HgvsError(f"{self._genome.path} has no contig {chromosome}")
+            raise HgvsError(f"{self._genome.name} has no contig {chromosome}")
         if self._genome.lengths[contig] != length:
             raise HgvsError(
                 f"{name} is chromosome {chromosome} of {build}, {length} bases long; {contig} of "
-                f"{self._genome.path} has {self._genome.lengths[contig]}"
+                f"{self._genome.name} has {self._genome.lengths[contig]}"
             )
         return contig
 
@@ -221,7 +221,7 @@ class Locator:
         else:
             example = self._annotation.genes[0].chosen.id
             raise HgvsError(
-                f"{self._annotation.path} has no transcript {selector or name} (its names are such "
+                f"{self._annotation.name} has no transcript {selector or name} (its names are such "
                 f"as {example})"
             )
         return TranscriptMap.of(gene, transcript)
@@ -236,7 +236,7 @@ class Locator:
         try:
             contig = self._contig(name)
         except HgvsError as e:
-            raise HgvsError(f"{self._annotation.path} has no gene {name}; {e}") from e
+            raise HgvsError(f"{self._annotation.name} has no gene {name}; {e}") from e
         return [g for g in self._annotation.genes if self._genome.contig(g.contig) == contig]
 
     def _named(
@@ -251,7 +251,7 @@ class Locator:
                 without_version(name) != name and without_version(known) != known
             ):
                 raise HgvsError(
-                    f"{self._annotation.path} has {' and '.join(sorted(there))}, not {name}"
+                    f"{self._annotation.name} has {' and '.join(sorted(there))}, not {name}"
                 )
             notes.append(f"{name} is taken for {known}, as the annotation names it")
         found = self._by_id[known]
@@ -268,10 +268,10 @@ class Locator:
         sequence is not that of the genome, or where it is not known."""
         if transcript in self._checked:
             return
-        what = f"{transcript.id} on {self._genome.path}"
+        what = f"{transcript.id} on {self._genome.name}"
         if transcript.gapped:
             raise HgvsError(
-                f"by {self._annotation.path}, {transcript.id} has more or fewer bases than the "
+                f"by {self._annotation.name}, {transcript.id} has more or fewer bases than the "
                 "genome, so that positions cannot be mapped"
             )
         if transcript.cds:

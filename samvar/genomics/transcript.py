@@ -171,7 +171,7 @@ class TranscriptMap:
         contig = genome.contig(self.contig)
         if contig is None:
             raise AnnotationError(
-                f"{self.id} is on {self.contig}, which {genome.path} does not have"
+                f"{self.id} is on {self.contig}, which {genome.name} does not have"
             )
         parts = [genome.codes(contig, start, end) for start, end in self.transcript.exons]
         codes = np.concatenate(parts)

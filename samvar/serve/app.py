@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from .. import __version__
 from ..errors import SamvarError
 from ..views.html import STYLE
+from . import schema
 from .desk import Busy, Desk, while_there
 from .guard import Guard
 from .lookup import FORMS, Answer, Lookup, Scan, pieces
@@ -48,55 +49,13 @@ Knockouts = Annotated[
 
 _ERROR = {
     "description": "What is wrong, in words.",
-    "content": {
-        "application/json": {
-            "schema": {"type": "object", "properties": {"error": {"type": "string"}}}
-        }
-    },
+    "content": {"application/json": {"schema": schema.Error.model_json_schema()}},
 }
 _BUSY = _ERROR | {"description": "Too many requests are there: come again after Retry-After."}
 _REFUSED: dict[int | str, dict[str, Any]] = {422: _ERROR, 503: _BUSY}
-_ANSWER = {
-    "type": "object",
-    "properties": {
-        "query": {"type": "string"},
-        "notes": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "What an HGVS name left open.",
-        },
-        "explanations": {
-            "type": "array",
-            "items": {"type": "object"},
-            "description": "One for each ALT, or that of the region, as `samvar explain --json` "
-            "writes it: status, and of each gene verdict, deltas, causes, events, landscape and "
-            "the probabilities of every position in REF and ALT.",
-        },
-    },
-}
-_SCAN = {
-    "type": "object",
-    "properties": {
-        "query": {"type": "string"},
-        "contig": {"type": "string"},
-        "start": {"type": "integer", "description": "First base, from 1."},
-        "end": {"type": "integer", "description": "Last base."},
-        "rows": {
-            "type": "array",
-            "items": {"type": "object"},
-            "description": "Of each SNV and gene the columns of `samvar scan`; null for what there "
-            "is not.",
-        },
-    },
-}
-_LINE = {
-    "type": "object",
-    "properties": {
-        "line": {"type": "integer", "description": "Its number, from 1; empty lines count."},
-        "query": {"type": "string"},
-        "answer": _ANSWER,
-        "error": {"type": "string", "description": "Instead of an answer."},
-    },
+_LINE = {  # of a response that is no JSON on the whole
+    "model": schema.Line,
+    "content": {"application/x-ndjson": {"schema": {"type": "object"}}},
 }
 
 
@@ -159,7 +118,7 @@ def _add_page(app: FastAPI, lookup: Lookup) -> None:
 
 
 def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
-    bounds, about = lookup.bounds, lookup.about
+    bounds, about = lookup.bounds, schema.About.of(lookup.about, lookup.bounds)
 
     async def worked(request: Request, job: Callable[[], T]) -> T:
         with desk.place():
@@ -172,7 +131,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         "/api/answer",
         summary="Explain a variant, a region or an exon",
         response_class=JSONResponse,
-        responses=_REFUSED | {200: {"content": {"application/json": {"schema": _ANSWER}}}},
+        responses=_REFUSED | {200: {"model": schema.Answer}},
     )
     async def answer(request: Request, query: Asked, knockouts: Knockouts = False) -> Response:
         """Verdict, deltas, causes, events, landscape and raw probabilities."""
@@ -201,13 +160,13 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         found = []
         for piece in pieces(place):
             found += await desk.work(partial(lookup.scan, piece))
-        return await desk.work(partial(told, Scan(query.strip(), place, found)))
+        return await desk.work(partial(told, Scan(query, place, found)))
 
     @app.get(
         "/api/scan",
         summary="Score every SNV of a region or an exon",
         response_class=JSONResponse,
-        responses=_REFUSED | {200: {"content": {"application/json": {"schema": _SCAN}}}},
+        responses=_REFUSED | {200: {"model": schema.Scan}},
     )
     async def scan(request: Request, query: Region) -> Response:
         """The rows of `samvar scan`: deltas of each SNV, and the strongest cause of the largest."""
@@ -231,11 +190,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         summary="Explain many",
         status_code=200,
         response_class=Lines,
-        responses=_REFUSED
-        | {
-            200: {"content": {Lines.media_type: {"schema": _LINE}}},
-            413: _ERROR,
-        },
+        responses=_REFUSED | {200: _LINE, 413: _ERROR},
         openapi_extra={
             "requestBody": {
                 "required": True,
@@ -253,7 +208,8 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         """A line of JSON for each line, in order, as soon as it is there: its answer, or what is
         wrong with it."""
         text = (await _body(request, bounds.body)).decode(errors="replace")
-        queries = [(i, q) for i, q in enumerate(text.split("\n"), 1) if q.strip()]
+        lines = (line.removesuffix("\r") for line in text.split("\n"))
+        queries = [(i, line) for i, line in enumerate(lines, 1) if line.strip()]
         if not 1 <= len(queries) <= bounds.lines:
             raise SamvarError(
                 f"the batch has {len(queries)} lines that are not empty; 1 to {bounds.lines} are "
@@ -262,7 +218,7 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
 
         async def told() -> AsyncIterator[str]:
             for number, query in queries:
-                start = json.dumps(dict(line=number, query=query.strip()))[:-1]
+                start = json.dumps(dict(line=number, asked=query, query=query.strip()))[:-1]
                 try:
                     found = await desk.work(partial(as_json, query, knockouts))
                     yield f'{start}, "answer": {found}}}\n'
@@ -273,9 +229,9 @@ def _add_api(app: FastAPI, lookup: Lookup, desk: Desk) -> None:
         return Lines(desk, told())
 
     @app.get("/api/about", summary="Version, model, files and bounds")
-    async def tell_about() -> dict[str, Any]:
+    async def tell_about() -> schema.About:
         """What answers come from, how long they may be, and how far the model can be trusted."""
-        return about._asdict() | dict(bounds=bounds._asdict())
+        return about
 
 
 def _region_header(answer: Answer) -> dict[str, str]:

@@ -40,14 +40,12 @@ NO_VARIANT = frozenset(  # of this genome: an error of whoever asks
 
 
 class Bounds(NamedTuple):
-    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region` and
-    of one whose SNVs are all scored (`scan`); `lines` and bytes (`body`) of a batch; `requests`
-    that are worked on or wait."""
+    """How much is answered: `characters` of a query, `alts` of a variant, bases of a `region`;
+    `lines` and bytes (`body`) of a batch; `requests` that are worked on or wait."""
 
     characters: int = 4000
     alts: int = 10
     region: int = 1000
-    scan: int = 300
     lines: int = 100
     body: int = 1 << 18
     requests: int = 64
@@ -57,8 +55,10 @@ BOUNDS = Bounds()
 
 
 class Answer(NamedTuple):
-    """Explanations of what was asked for; `notes`: what an HGVS name left open."""
+    """Explanations of what was `asked` for, word for word; `query`: the same without blanks around
+    it, a variant as CHR:POS:REF:ALT; `notes`: what an HGVS name left open."""
 
+    asked: str
     query: str
     notes: tuple[str, ...]
     explanations: Sequence[Explanation]
@@ -67,7 +67,8 @@ class Answer(NamedTuple):
         """The explanations as `samvar explain --json` writes them, each with what its status
         says."""
         told = [to_dict(e) | dict(title=e.short_title, remark=e.remark) for e in self.explanations]
-        return dict(query=self.query, notes=list(self.notes), explanations=told)
+        asked = dict(asked=self.asked, query=self.query)
+        return asked | dict(notes=list(self.notes), explanations=told)
 
 
 def pieces(place: Place) -> Iterator[Place]:
@@ -77,9 +78,9 @@ def pieces(place: Place) -> Iterator[Place]:
 
 
 class Scan(NamedTuple):
-    """Every SNV of a region, scored."""
+    """Every SNV of a region that was `asked` for, word for word, scored."""
 
-    query: str
+    asked: str
     place: Place
     scanned: list[Scored]
 
@@ -87,7 +88,8 @@ class Scan(NamedTuple):
         """The rows of `samvar scan`, with null for what there is not."""
         rows = [dict.fromkeys(COLUMNS) | row for s in self.scanned for row in s.rows]
         contig, start, end = self.place
-        return dict(query=self.query, contig=contig, start=start + 1, end=end, rows=rows)
+        asked = dict(asked=self.asked, query=self.asked.strip())
+        return asked | dict(contig=contig, start=start + 1, end=end, rows=rows)
 
 
 class Lookup:
@@ -104,18 +106,18 @@ class Lookup:
     def _locator(self) -> Locator:
         return Locator(self.scorer.genome, self.scorer.annotation)
 
-    def answer(self, query: str, knockouts: bool = False) -> Answer:
+    def answer(self, written: str, knockouts: bool = False) -> Answer:
         """Explanations of each ALT, or of a region. `knockouts`: with each site also put back
         alone, as in `samvar explain`; else deltas are divided as `samvar annotate` does. Raises
         SamvarError where the query cannot be read, is beyond the bounds, or is no variant or
         region of this genome."""
-        query = self._checked(query)
+        query = self._checked(written)
         asked = self._exon(query) or self._asked_for(query)
         if isinstance(asked, Region):
-            contig, start, end = self._place(query, asked, self.bounds.region)
+            contig, start, end = self._place(query, asked)
             s = self.scorer
             found = explain_region(s.genome, s.annotation, s.predictor, contig, start + 1, end)
-            return Answer(query, (), [found])
+            return Answer(written, query, (), [found])
         notes: tuple[str, ...] = ()
         if isinstance(asked, Description):
             located = self._locator.locate(asked.text)
@@ -123,7 +125,7 @@ class Lookup:
             notes = located.notes
         else:
             (variant,) = asked
-        return Answer(query, notes, self._alleles(variant, knockouts))
+        return Answer(written, query, notes, self._alleles(variant, knockouts))
 
     def page(self, answer: Answer) -> str:
         """The page of `samvar explain --html`."""
@@ -140,7 +142,7 @@ class Lookup:
                 f"{query!r} is a variant: every SNV is scored of a region CHR:START-END or an exon "
                 "GENE:exon N"
             )
-        return self._place(query, asked, self.bounds.scan)
+        return self._place(query, asked)
 
     def scan(self, place: Place) -> list[Scored]:
         """Every SNV of the place, as `samvar scan` scores it."""
@@ -179,9 +181,9 @@ class Lookup:
             raise RequestError(f"{query!r}: haplotypes are for `samvar explain`")
         return asked
 
-    def _place(self, query: str, region: Region, most: int) -> Place:
-        """Raises SamvarError where the region is not in the FASTA, or longer than `most` bases."""
-        genome = self.scorer.genome
+    def _place(self, query: str, region: Region) -> Place:
+        """Raises SamvarError where the region is not in the FASTA, or longer than is allowed."""
+        genome, most = self.scorer.genome, self.bounds.region
         contig = genome.contig(region.contig)
         if contig is None:
             raise SamvarError(f"{query}: {genome.name} has no contig {region.contig}")
@@ -192,8 +194,10 @@ class Lookup:
         if asked > most:
             where = f"{contig}:{region.start}-{region.end}"
             named = "" if query == where else f" ({where})"
+            part = f"{contig}:{region.start}-{region.start + most - 1}"
             raise RequestError(
-                f"{query}{named} has {asked:,} bases; {most:,} are allowed: ask for a part of it"
+                f"{query}{named} has {asked:,} bases; {most:,} are allowed: ask for a part of it, "
+                f"such as {part}"
             )
         return Place(contig, region.start - 1, region.end)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,18 +12,22 @@ from .. import files
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import Genome, decode
 from ..genomics.transcript import TranscriptMap
+from ..scoring.arrays import Floats
 from .explanation import WHAT
-from .plots import FAINT, saved, style
-from .scan import Hidden, Place, Scored
+from .scan import Hidden, HiddenSite, Place, Scored
 from .scene import Letters, Scene, picture, svg, text_width, wrapped
 
 NARROW, WIDE = 1000.0, 3840.0  # pixels
 COLUMN = 8.0  # pixels of a base, where the picture need not be wider than WIDE
-LEFT, RIGHT = 60.0, 18.0  # margins
+LEFT, RIGHT = 96.0, 18.0  # margins; the left one has room for a gene's symbol of nine letters
 CELL, LETTER = 22.0, 5.6  # height of a row; width from which a base is written out
 MOST_HIGH = 800.0  # pixels of all rows
 SMALL = 10.0
 SHOWN = 0.005  # change (probability) from which a cell is coloured
+PANEL = 130.0  # height of the lines of hidden windows
+APART = 14.0  # pixels between the numbers of two lines
+SITE_COLUMNS = 34.0, 184.0, 280.0, 350.0, 620.0  # where the columns of their sites begin
+LEAST_TOLD = 0.0001  # change that they show
 SAMPLES = 0.1, 0.25, 0.5, 1.0  # of the legend
 
 # ------------------------------------------------------------------------------------ every change
@@ -34,10 +40,14 @@ def write(
     needed and missing."""
     width = min(max(NARROW, COLUMN * (place.end - place.start)), WIDE)
     scene = draw(genome, annotation, place, scanned, width)
+    _save(scene, path, _title(place, _sizes(scanned)))
+
+
+def _save(scene: Scene, path: str, label: str) -> None:
     if path.endswith(".png"):
         files.write(path, picture(scene, "png", 160))
     else:
-        files.write(path, svg(scene, label=_title(place, _sizes(scanned))) + "\n")
+        files.write(path, svg(scene, label=label) + "\n")
 
 
 def draw(
@@ -70,7 +80,8 @@ def draw(
     for gene in annotation.overlapping(place.contig, place.start, place.end):
         _transcript(scene, y + 10, step, place, gene)
         y += 22
-    y = _axis(scene, y + 4, step, place)
+    what = f"position on {place.contig}, along the genome; bases are those of the + strand"
+    y = _axis(scene, y + 4, step, place, what)
     scene.height = _legend(scene, y) + 8
     return scene
 
@@ -165,7 +176,7 @@ def _transcript(scene: Scene, middle: float, step: float, place: Place, gene: Ge
             scene.text((low + high) / 2, y, text, size=SMALL, anchor="middle", name="track")
 
 
-def _axis(scene: Scene, y: float, step: float, place: Place) -> float:
+def _axis(scene: Scene, y: float, step: float, place: Place, title: str) -> float:
     """Positions on the genome; returns where the next line of text stands."""
     scene.line((LEFT, y), (scene.width - RIGHT, y), colour="faint")
     room = text_width(f"{place.end}", SMALL) + 16
@@ -178,7 +189,6 @@ def _axis(scene: Scene, y: float, step: float, place: Place) -> float:
         if position % spacing == 0 and half <= x <= scene.width - half - 2:
             scene.line((x, y), (x, y + 4), colour="faint")
             scene.text(x, y + 14, f"{position}", size=SMALL, anchor="middle", name="tick")
-    title = f"position on {place.contig}, along the genome; bases are those of the + strand"
     y += 28
     for line in wrapped(title, SMALL, scene.width - LEFT - 4):
         scene.text(LEFT, y, line, size=SMALL, colour="faint", name="axis-title")
@@ -206,50 +216,105 @@ def _legend(scene: Scene, y: float) -> float:
 # ---------------------------------------------------------------------------------- hidden windows
 
 
-def draw_walk(annotation: Annotation, place: Place, hidden: list[Hidden], path: str) -> None:
-    """Hidden windows: for each annotated or changed site a line, its probability against the middle
-    of the window; a panel for each gene and width, the exons below."""
-    with style():
-        from matplotlib.figure import Figure
+def write_walk(place: Place, hidden: list[Hidden], path: str) -> None:
+    """What hidden windows do as an SVG or PNG file, by the suffix. Raises SamvarError where
+    matplotlib is needed and missing."""
+    _save(draw_walk(place, hidden), path, _walk_title(place))
 
-        n = place.end - place.start
-        size = (min(max(8.0, n / 20), 40.0), 1.8 * len(hidden) + 1.2)
-        figure = Figure(size, layout="constrained")
-        *panels, bottom = figure.subplots(
-            len(hidden) + 1, 1, sharex=True, height_ratios=[4] * len(hidden) + [1]
+
+def draw_walk(place: Place, hidden: list[Hidden]) -> Scene:
+    """A panel for each gene and width: for each annotated or changed site a line, its probability
+    against the middle of the window; exons, positions, and what each site does at most below. It
+    runs along the genome. A line's style tells its kind of site: colours say what is raised and
+    what is lowered."""
+    scene = Scene(NARROW)
+    scene.text(12, 20, _walk_title(place), size=14, bold=True, name="title")
+    y = 38.0
+    for h in hidden:
+        y = _panel(scene, y, place, h) + 16
+    scene.height = y
+    return scene
+
+
+def _walk_title(place: Place) -> str:
+    return f"{place.contig}:{place.start + 1}-{place.end}, windows hidden from all binding"
+
+
+def _panel(scene: Scene, y: float, place: Place, h: Hidden) -> float:
+    """One gene and width; returns where it ends."""
+    step = (scene.width - LEFT - RIGHT) / (place.end - place.start)
+    name = f"{h.gene.symbol}: {h.width} bases hidden at a time"
+    scene.text(LEFT, y + 10, name, size=12, bold=True, name="panel")
+    top = y + 20
+    for value in (0.0, 0.5, 1.0):
+        level = top + PANEL * (1 - value)
+        scene.line((LEFT, level), (scene.width - RIGHT, level), colour="line", width=0.6)
+        scene.text(LEFT - 6, level + 4, f"{value:g}", size=SMALL, anchor="end", name="tick")
+    middle = top + PANEL / 2
+    words = dict(size=SMALL, colour="faint", anchor="middle", turned=True)
+    scene.text(LEFT - 34, middle, "probability", name="axis-title", **words)
+    _curves(scene, top, step, place, h)
+    y = top + PANEL + 22
+    _transcript(scene, y, step, place, h.gene)
+    what = f"middle of the hidden window, position on {place.contig}, along the genome"
+    return _sites(scene, _axis(scene, y + 14, step, place, what) + 4, h)
+
+
+def _curves(scene: Scene, top: float, step: float, place: Place, h: Hidden) -> None:
+    """Each site's line, numbered where it changes most and there is room."""
+    xs = [LEFT + step * (start - place.start + h.width / 2) for start in h.starts]
+    named: list[tuple[float, float]] = []  # where numbers stand
+    for number, (site, before, after) in enumerate(zip(h.sites, h.plain, h.probability.T), 1):
+        level = top + PANEL * (1 - before)
+        scene.line((xs[0], level), (xs[-1], level), colour="faint", width=0.5, name="as it is")
+        ys = top + PANEL * (1 - after)
+        scene.line(*zip(xs, map(float, ys)), name="site", **_line_of(site))
+        places = [(xs[i], float(ys[i])) for i in np.argsort(-np.abs(after - before))]
+        free = (p for p in places if all(math.dist(p, other) >= APART for other in named))
+        x, y = next(free, places[0])
+        named.append((x, y))
+        y += -4 if y <= level else 11
+        scene.text(x, y, f"{number}", size=SMALL, anchor="middle", bold=True, name="number")
+
+
+def _line_of(site: HiddenSite) -> dict[str, Any]:
+    """How the line of a site is drawn."""
+    kind, _, annotated = site
+    return dict(colour="ink" if annotated else "faint", dashed=kind == "acceptor", width=1.4)
+
+
+def _sites(scene: Scene, y: float, h: Hidden) -> float:
+    """What each site is as it is, and its largest rise and fall; returns where it ends."""
+
+    def row(cells: Sequence[str], colours: Sequence[str]) -> None:
+        for x, text, colour in zip(SITE_COLUMNS, cells, colours):
+            scene.text(LEFT + x, y + 9, text, size=SMALL, colour=colour, name="legend")
+
+    heads = "site", "", "as it is", "largest rise, window hidden", "largest fall, window hidden"
+    row(heads, ["faint"] * 5)
+    for number, (site, before, after) in enumerate(zip(h.sites, h.plain, h.probability.T), 1):
+        y += 15
+        scene.line((LEFT, y + 5), (LEFT + 26, y + 5), name="sample", **_line_of(site))
+        kind, at, annotated = site
+        row(
+            [
+                f"{number}  {kind} {at + 1}",
+                "annotated" if annotated else "not annotated",
+                f"{before:.4f}",
+                _most(h, before, after, int(after.argmax()), 1),
+                _most(h, before, after, int(after.argmin()), -1),
+            ],
+            ["ink", "ink", "ink", "raises", "lowers"],
         )
-        for axes, h in zip(panels, hidden):
-            middle = np.array(h.starts) + 1 + (h.width - 1) / 2
-            for (kind, at, annotated), before, after in zip(h.sites, h.plain, h.probability.T):
-                label = f"{kind} {at + 1:,}{'' if annotated else ' (not annotated)'}"
-                (line,) = axes.plot(
-                    middle, after, ls="-" if kind == "donor" else "--", lw=1.2, label=label
-                )
-                axes.axhline(before, color=line.get_color(), lw=0.5, alpha=0.5)
-            axes.set_ylim(-0.03, 1.03)
-            axes.set_ylabel("probability")
-            axes.set_title(f"{h.gene.symbol}, {h.width} bases hidden at a time", fontsize=9)
-            axes.legend(fontsize=6, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-            axes.spines[["top", "right"]].set_visible(False)
-        _exons(bottom, annotation, place)
-        bottom.set_xlabel(f"middle of the hidden window, position on {place.contig}")
-        files.write(path, saved(figure, "png" if path.endswith(".png") else "svg"))
+    return y + 14
 
 
-def _exons(axes, annotation: Annotation, place: Place) -> None:
-    """The chosen transcripts of the genes over the place: exons as boxes, numbered."""
-    genes = annotation.overlapping(place.contig, place.start, place.end)
-    for gene in genes:
-        exons = list(gene.chosen.exons)
-        axes.plot((gene.start + 1, gene.end), (0.5, 0.5), color=FAINT, lw=0.8)
-        for i, (start, end) in enumerate(exons):
-            if start < place.end and place.start < end:
-                number = i + 1 if gene.strand == "+" else len(exons) - i
-                axes.axvspan(start + 0.5, end + 0.5, 0.1, 0.6, color=FAINT, alpha=0.5, lw=0)
-                middle = (max(start, place.start) + min(end, place.end)) / 2 + 0.5
-                axes.text(middle, 0.5, f"exon {number}", ha="center", va="center", fontsize=7)
-    axes.set_xlim(place.start + 0.5, place.end + 0.5)
-    axes.set_ylim(0, 2)
-    axes.set_yticks([])
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.ticklabel_format(useOffset=False, style="plain", axis="x")
+def _most(h: Hidden, before: float, after: Floats, window: int, sign: int) -> str:
+    """The largest change of a site in one direction, and the window (1-based, both ends included)
+    that does it; nothing where none does."""
+    change = float(after[window] - before)
+    if sign * change < LEAST_TOLD:
+        return "none"
+    start = h.starts[window] + 1
+    where = f"{start}-{start + h.width - 1}"
+    return f"{'▲' if sign > 0 else '▼'} {change:+.4f} to {after[window]:.4f}, {where}"

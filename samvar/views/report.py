@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple
@@ -20,8 +21,10 @@ from ..formats.vcf.record import Record, split_info
 from ..genomics.genes import Annotation
 from ..genomics.genome import Genome
 from ..genomics.variant import Status
-from ..scoring.attribution import Part, PartKind
-from ..scoring.deltas import NAMES, SIGN
+from ..info import place
+from ..scoring.attribution import Attribution, Part, PartKind
+from ..scoring.consequence import Kind
+from ..scoring.deltas import NAMES, SIGN, Delta
 from ..scoring.predictor import Predictor
 from ..verify import options_of, parse
 from .about import About
@@ -29,10 +32,16 @@ from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all, shorte
 from .html import STYLE, about_section, gene_section
 
 NAMED_SHARE = 0.1  # of a delta, that an RBP must have to be named for it
+EVENT_CELLS = "EVENT", "EXON", "START", "END"  # columns of SAMVAR_EVENT that tell what it is
 TSV_COLUMNS = (
-    *("CHROM", "POS", "ID", "REF", "ALT", "STATUS", "SYMBOL"), *(f"DS_{n}" for n in NAMES),
-    *("EVENT", "CAUSE", "CAUSE_EFFECT", "RBP", "RBP_EFFECT", "VERDICT"),
+    *("CHROM", "POS", "ID", "REF", "ALT", "STATUS", "SYMBOL", "TRANSCRIPT", "STRAND"),
+    *(f"DS_{n}" for n in NAMES), *(f"POS_{n}" for n in NAMES),
+    *("EVENT_TRANSCRIPT", *EVENT_CELLS, "OTHER_EVENTS", "CAUSE", "CAUSE_EFFECT", "CAUSE_POS"),
+    *("RBP", "RBP_EFFECT", "RBP_POS", "OTHER_RBPS", "VERDICT"),
 )  # fmt: skip
+NO_EVENT = dict.fromkeys(info.EVENT_COLUMNS, "") | dict(EVENT=Kind.NONE.value)
+FORMULA = re.compile(r'[=+@"-]')  # how a cell begins that a spreadsheet does not take as it stands
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]+)?)?")  # ... but for these
 MOST_UNSCORED = 1000  # alleles without a score that are listed
 MOST_HAPLOTYPES = 200
 BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8)  # lower ends of the bars of the distribution
@@ -207,16 +216,26 @@ def _together(record: Record, row: dict[str, str]) -> Together:
 
 
 class NamedCause(NamedTuple):
-    """A cause of a delta and what it does to the probability of the splice site; `name` "core site"
-    for the splice site's own score or another's."""
+    """A cause of a delta, where it lies and what it does to the probability of the splice site;
+    `name` "core site" for the splice site's own score or another's."""
 
     name: str
     effect: float
+    pos: str
+
+
+Told = Mapping[str, str]  # a row of SAMVAR_EVENT, by column
 
 
 class Row(NamedTuple):
-    """An allele, of the strongest in one gene: a line of the table, and what opens below it (HTML);
-    `deltas` in the order of NAMES. Where it has no score its `remark` says why, and that is all."""
+    """An allele, of the strongest in one gene: a line of the table, and what opens below it (HTML).
+    Where it has no score its `remark` says why, and that is all.
+
+    deltas  all four, in the order of NAMES; `delta`: the largest, in words
+    events  of every transcript, the first of them in the first one; at least one, which may be none
+    cause   the strongest of the largest delta; `rbp`: the strongest motif among its causes
+    rbps    every motif that is named as a cause of any delta, those of the largest first
+    """
 
     allele: Allele
     variant: str
@@ -224,29 +243,80 @@ class Row(NamedTuple):
     status: str
     remark: str
     gene: str = ""
-    deltas: tuple[float, ...] = ()
+    transcript: str = ""
+    strand: str = ""
+    deltas: tuple[Delta, ...] = ()
     delta: str = ""
-    event: str = ""
+    events: tuple[Told, ...] = ()
     cause: NamedCause | None = None
     rbp: NamedCause | None = None
+    rbps: tuple[str, ...] = ()
     verdict: str = ""
     detail: str = ""
 
     @property
     def largest(self) -> float:
         """As SAMVAR_MAX is written."""
-        return round(max(self.deltas, default=0.0), 4)
+        return round(max((d.value for d in self.deltas), default=0.0), 4)
+
+    @property
+    def kinds(self) -> list[str]:
+        """What happens, that to the first transcript first; none is told of that one alone."""
+        kinds = dict.fromkeys(_in_words(event) for event in self.events)
+        return [kind for i, kind in enumerate(kinds) if not i or kind != Kind.NONE.value]
+
+    @property
+    def other_rbps(self) -> list[str]:
+        """But for the strongest."""
+        return [name for name in self.rbps if self.rbp is None or name != self.rbp.name]
 
     @property
     def tsv(self) -> str:
         """The values of TSV_COLUMNS, between tabs."""
-        causes = [(c.name, f"{c.effect:.4f}") if c else ("", "") for c in (self.cause, self.rbp)]
-        values = (
-            *self.allele[:2], self.name, *self.allele[2:], self.status, self.gene,
-            *([f"{d:.4f}" for d in self.deltas] or [""] * len(NAMES)), self.event,
-            *causes[0], *causes[1], self.verdict or self.remark,
-        )  # fmt: skip
-        return "\t".join(" ".join(str(value).split()) for value in values)
+        contig, pos, ref, alt = self.allele
+        told = {
+            **dict(CHROM=contig, POS=str(pos), ID=self.name, REF=ref, ALT=alt, STATUS=self.status),
+            **dict(SYMBOL=self.gene, TRANSCRIPT=self.transcript, STRAND=self.strand),
+            **{f"DS_{d.name}": f"{d.value:.4f}" for d in self.deltas},
+            **{f"POS_{d.name}": place(*d.place) for d in self.deltas},
+            **self._event_cells(),
+            **_cause_cells("CAUSE", self.cause),
+            **_cause_cells("RBP", self.rbp),
+            **dict(OTHER_RBPS="; ".join(self.other_rbps), VERDICT=self.verdict or self.remark),
+        }
+        return "\t".join(_cell(told.get(column, "")) for column in TSV_COLUMNS)
+
+    def _event_cells(self) -> dict[str, str]:
+        if not self.events:
+            return {}
+        first, *others = self.events
+        told = {column: first[column] for column in EVENT_CELLS} | dict(EVENT=_in_words(first))
+        rest = "; ".join(_located(e) for e in others if _in_words(e) != Kind.NONE.value)
+        return told | dict(EVENT_TRANSCRIPT=first["TRANSCRIPT"], OTHER_EVENTS=rest)
+
+
+def _in_words(event: Told) -> str:
+    return event["EVENT"].replace("_", " ")
+
+
+def _located(event: Told) -> str:
+    """An event, of which transcript it is and where."""
+    where = "-".join(filter(None, (event["START"], event["END"])))
+    return f"{event['TRANSCRIPT']}: {' '.join((_in_words(event), event['EXON'], where)).strip()}"
+
+
+def _cause_cells(column: str, cause: NamedCause | None) -> dict[str, str]:
+    if cause is None:
+        return {}
+    effect = f"{cause.effect:.4f}"
+    return {column: cause.name, f"{column}_EFFECT": effect, f"{column}_POS": cause.pos}
+
+
+def _cell(text: str) -> str:
+    """A cell of the TSV, in one line. A text that a spreadsheet would run as a formula stands
+    behind an apostrophe; numbers and signs are none."""
+    text = " ".join(text.split())
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def options_from(params: str, transcripts: Iterable[str]) -> Options:
@@ -278,19 +348,18 @@ def rows(
 def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
     assert view.deltas
     top = max(view.deltas.named, key=lambda d: d.value)
-    outcomes = view.consequences[0].outcomes if view.consequences else ()
-    causes = [c for c in view.causes or () if NAMES[c.delta] == top.name]
-    placed = [p for c in causes for p in c.parts if p.kind in (PartKind.MOTIF, PartKind.CORE)]
-    shown = [p for p in placed if abs(p.effect) >= max(MOVED, NAMED_SHARE * top.value)]
-    rbps = [p for p in shown if p.kind is PartKind.MOTIF]
+    causes = sorted(view.causes or (), key=lambda c: NAMES[c.delta] != top.name)
+    shown = [p for c in causes if NAMES[c.delta] == top.name for p in _worth_naming(c, MOVED)]
+    everywhere = [p for c in causes for p in _worth_naming(c)]
     sign = float(SIGN[NAMES.index(top.name)])
 
-    def named(parts: Sequence[Part]) -> NamedCause | None:
-        for part in parts[:1]:
+    def named(parts: Iterable[Part]) -> NamedCause | None:
+        for part in parts:
             name = "core site" if part.kind is PartKind.CORE else part.rbp
-            return NamedCause(name, part.effect * sign)
+            return NamedCause(name, part.effect * sign, place(part.position, part.offset))
         return None
 
+    told = [values for c in view.consequences for values in info.event_values(c)]
     return Row(
         scored.allele,
         e.short_title,
@@ -298,14 +367,25 @@ def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
         e.status.name,
         e.remark,
         view.gene.symbol,
-        tuple(map(float, view.deltas.values)),
+        view.gene.chosen.id,
+        view.gene.strand,
+        view.deltas.named,
         WHAT[top.name],
-        outcomes[0].event.kind.value.replace("_", " ") if outcomes else "none",
+        tuple(dict(zip(info.EVENT_COLUMNS, values)) for values in told) or (NO_EVENT,),
         named(shown),
-        named(rbps),
+        named(p for p in shown if p.kind is PartKind.MOTIF),
+        tuple(dict.fromkeys(p.rbp for p in everywhere if p.kind is PartKind.MOTIF)),
         view.verdict,
         gene_section(e, view),
     )
+
+
+def _worth_naming(cause: Attribution, least: float = 0.0) -> list[Part]:
+    """The motif sites and core sites that have a share of a delta worth naming, and as much as
+    `least`."""
+    least = max(least, NAMED_SHARE * cause.value)
+    sites = (p for p in cause.parts if p.kind in (PartKind.MOTIF, PartKind.CORE))
+    return [p for p in sites if abs(p.effect) >= least]
 
 
 def unscored_rows(summary: Summary) -> Iterator[Row]:
@@ -328,6 +408,7 @@ def page(
     weak = [row for row in table if row.largest < summary.least]
     rows = [row for row in table if row.largest >= summary.least] + weak
     scored = sum(summary.bins)
+    of_rbp = Counter(name for _, name in {(r.allele, name) for r in rows for name in r.rbps})
     return template.render(
         name=name,
         style=STYLE,
@@ -336,6 +417,7 @@ def page(
         statuses=[row for row in statuses if row[1]],
         bars=[(text, n, 100 * n / most) for text, n in zip(ends, summary.bins)],
         rows=[*rows, *unscored_rows(summary)],
+        regulators=[(r, of_rbp[r.name]) for r in summary.regulators],
         strong=len(rows),
         weak=len(weak),
         most_haplotypes=MOST_HAPLOTYPES,
@@ -344,8 +426,8 @@ def page(
         columns="\t".join(TSV_COLUMNS),
         choices=dict(
             gene=sorted({r.gene for r in rows}),
-            event=sorted({r.event for r in rows}),
-            RBP=sorted({r.rbp.name for r in rows if r.rbp}),
+            event=sorted({kind for r in rows for kind in r.kinds}),
+            RBP=sorted(of_rbp),
             status=sorted({r.status for r in rows} | {u.status.name for u in summary.unscored}),
         ),
         about=about_section([about]),

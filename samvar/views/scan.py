@@ -92,13 +92,15 @@ def _region(text: str, genome: Genome) -> Place | None:
         return None
     contig = genome.contig(written[1])
     if contig is None:
-        raise SamvarError(f"{genome.path} has no contig {written[1]}")
+        raise SamvarError(f"{genome.name} has no contig {written[1]}")
     start, end = (int(written[i].replace(",", "")) for i in (2, 3))
-    if not 1 <= start <= end <= genome.lengths[contig]:
-        raise SamvarError(
-            f"region {text}: positions count from 1 to {genome.lengths[contig]:,}, and END is not "
-            "before START"
-        )
+    length = genome.lengths[contig]
+    if start < 1:
+        raise SamvarError(f"region {text}: positions count from 1")
+    if end < start:
+        raise SamvarError(f"region {text}: END is before START")
+    if end > length:
+        raise SamvarError(f"region {text}: END is beyond {contig}, which has {length:,} bases")
     return Place(contig, start - 1, end)
 
 
@@ -109,17 +111,26 @@ def exon_place(text: str, genome: Genome, annotation: Annotation, around: int) -
     if written is None:
         return None
     name, number = written[1], int(written[2])
-    named = ((genome.contig(g.contig), g) for g in annotation.genes if name in (g.symbol, g.id))
-    found = [(contig, gene) for contig, gene in named if contig]
+    known = ((genome.contig(g.contig), g) for g in annotation.genes)
+    genes = [(contig, gene) for contig, gene in known if contig]
+    found = [(contig, gene) for contig, gene in genes if name in (gene.symbol, gene.id)]
     if len(found) != 1:
         many = "several genes" if found else "no gene"
-        raise SamvarError(f"the annotation has {many} {name} on contigs of the FASTA")
+        told = f"the annotation has {many} {name} on contigs of the FASTA"
+        raise SamvarError(told + ("" if found else _other_case(name, genes)))
     contig, gene = found[0]
     exons = list(gene.chosen.exons)[:: 1 if gene.strand == "+" else -1]
     if not 1 <= number <= len(exons):
         raise SamvarError(f"{gene.chosen.id} of {name} has exons 1 to {len(exons)}, not {number}")
     start, end = exons[number - 1]
     return Place(contig, max(start - around, 0), min(end + around, genome.lengths[contig]))
+
+
+def _other_case(name: str, genes: Iterable[tuple[str, Gene]]) -> str:
+    """A hint at the symbol or id that is this one but for its case; nothing without one."""
+    known = (own for _, gene in genes for own in (gene.symbol, gene.id))
+    meant = next((own for own in known if own.casefold() == name.casefold()), None)
+    return f": is {meant} meant?" if meant else ""
 
 
 # ------------------------------------------------------------------------------------- every change
@@ -219,13 +230,21 @@ def _cause(effect: GeneEffect) -> Row:
 # ------------------------------------------------------------------------------ hidden from binding
 
 
+class HiddenSite(NamedTuple):
+    """A splice site of which hidden windows are told; `position` 0-based."""
+
+    kind: str
+    position: int
+    annotated: bool
+
+
 @dataclass(frozen=True)
 class Hidden:
     """Sites of a gene while windows are hidden.
 
     starts       first base (0-based) of each window
     width        bases of a window
-    sites        (kind, position 0-based, annotated) of each site shown
+    sites        those shown
     plain        (sites,): probability with nothing hidden
     probability  (windows, sites)
     """
@@ -234,7 +253,7 @@ class Hidden:
     contig: str
     starts: tuple[int, ...]
     width: int
-    sites: tuple[tuple[str, int, bool], ...]
+    sites: tuple[HiddenSite, ...]
     plain: Floats
     probability: Floats
 
@@ -283,7 +302,7 @@ def walk(
                 place.contig,
                 starts,
                 width,
-                tuple((KINDS[k], at, at in annotated[k]) for k, at in shown),
+                tuple(HiddenSite(KINDS[k], at, at in annotated[k]) for k, at in shown),
                 allele.probability[kinds, columns],
                 found[:, kinds, columns],
             )

@@ -1,6 +1,7 @@
 "use strict";
 
 const RECENT = "samvar.recent", MOST_RECENT = 20;
+const SECONDS_A_BASE = 0.1; // of CPU, for the three SNVs of a base
 const $ = id => document.getElementById(id);
 const query = $("query"), knockouts = $("knockouts"), rows = $("batch").querySelector("tbody");
 let running = null; // the AbortController of what is looked up
@@ -133,16 +134,16 @@ async function lookUp(text, thorough) {
 
 // Every SNV of a region, below its landscape.
 async function scan(region, own) {
-  tell("Scoring every SNV of the region ...");
+  const [start, end] = region.match(/\d+/g).slice(-2).map(Number), bases = end - start + 1;
+  const seconds = Math.ceil(bases * SECONDS_A_BASE);
+  tell(`Scoring the ${3 * bases} SNVs of the region, about ${seconds} seconds of computing ...`);
   const address = "api/scan/page?" + new URLSearchParams({ query: region });
   let page;
   try {
     page = parsed(await (await fetched(address, own)).text());
   } catch (error) {
     if (own.signal.aborted) throw error;
-    const note = document.createElement("p");
-    note.textContent = `Not every SNV was scored: ${error.message}`;
-    $("answer").append(note);
+    if (running === own) showError(`The SNVs of the region were not scored: ${error.message}`);
     return;
   }
   if (running !== own) return;

@@ -3,7 +3,9 @@ process SAMVAR_ANNOTATE {
     label 'process_single'
 
     conda "${moduleDir}/environment.yml"
-    container "samvar" // built with the Dockerfile of the repository
+    // A placeholder: no registry has an image of samvar yet. Build one with the Dockerfile of the repository
+    // (docker build -t samvar .), or name your own with its registry (`process.container` in nextflow.config).
+    container "samvar"
 
     input:
     tuple val(meta), path(vcf), path(index), val(order), val(region)
@@ -14,18 +16,30 @@ process SAMVAR_ANNOTATE {
     tuple val(meta), val(order), path("*.part.vcf.gz"), emit: vcf
     path "versions.yml", emit: versions
 
+    when:
+    task.ext.when == null || task.ext.when
+
     script:
     def args = task.ext.args ?: ''
+    def prefix = task.ext.prefix ?: "${meta.id}"
     """
     samvar annotate ${vcf} -f ${fasta} -a ${annotation} -r '${region}' --regions-overlap pos \\
-        --threads ${task.cpus} --no-version -O z -o ${meta.id}.${order}.part.vcf.gz ${args}
+        --threads ${task.cpus} --no-version -O z -o ${prefix}.${order}.part.vcf.gz ${args}
 
-    echo "\\"${task.process}\\": {samvar: \$(samvar --version | sed 's/.* //')}" > versions.yml
+    cat <<-END_VERSIONS > versions.yml
+    "${task.process}":
+        samvar: \$(samvar --version | sed 's/.* //')
+    END_VERSIONS
     """
 
     stub:
+    def prefix = task.ext.prefix ?: "${meta.id}"
     """
-    echo '' | gzip > ${meta.id}.${order}.part.vcf.gz
-    echo "\\"${task.process}\\": {samvar: \$(samvar --version | sed 's/.* //')}" > versions.yml
+    echo '' | gzip > ${prefix}.${order}.part.vcf.gz
+
+    cat <<-END_VERSIONS > versions.yml
+    "${task.process}":
+        samvar: \$(samvar --version | sed 's/.* //')
+    END_VERSIONS
     """
 }
