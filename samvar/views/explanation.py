@@ -37,12 +37,19 @@ from ..model.in_vivo import InVivo
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import FLOOR, Consequence, Site, consequences, lost_elsewhere
+from ..scoring.consequence import (
+    FLOOR,
+    Consequence,
+    Site,
+    consequences,
+    exons_removed,
+    lost_elsewhere,
+)
 from ..scoring.deltas import SIGN, SITE_OF
 from ..scoring.knockout import SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
-from .verdict import sites_told, strongest_together, verdict
+from .verdict import Around, sites_told, strongest_together, verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 STIRS = 1.1  # ratio of a site's probability with and without a motif site that is shown at all
@@ -193,7 +200,25 @@ class GeneView:
     def _verdict(self, consequences: tuple[Consequence, ...]) -> str:
         assert self.deltas is not None
         elsewhere = lost_elsewhere(self.deltas, self.gene, consequences)
-        return verdict(self.deltas, self.causes or (), consequences, self.learnt, elsewhere)
+        of = consequences[0].transcript if consequences else self.gene.chosen
+        around = self._around(self.deltas, TranscriptMap.of(self.gene, of))
+        causes = self.causes or ()
+        return verdict(self.deltas, causes, consequences, around, self.learnt, elsewhere)
+
+    def _around(self, deltas: scoring.Deltas, transcript: TranscriptMap) -> Around:
+        """What the verdict of one transcript tells of beside."""
+        assert self.alt
+        top, a = int(deltas.values.argmax()), self.columns
+        kind, column, place = SITE_OF[top], int(deltas.columns[top]), deltas.places[top]
+        ref, alt = (
+            float(take(side.probability[kind], index, 0.0)[column])
+            for side, index in ((self.ref, a.ref), (self.alt, a.alt))
+        )
+        on_reference = not place.offset
+        exon = _exon_ends(transcript)[kind].get(place.position) if on_reference else None
+        annotated = on_reference and place.position in self.gene.sites()[kind]
+        within = self.window.variant.span[0] - self.window.start
+        return Around(transcript, Site(kind, column, place, ref, alt, exon), annotated, within)
 
     @property
     def gene(self) -> Gene:
@@ -232,7 +257,7 @@ class GeneView:
             shown[site.kind] |= (a.position == site.place.position) & (
                 a.offset == site.place.offset
             )
-        annotated, own = self.gene.sites(), _exon_ends(self.gene)
+        annotated, own = self.gene.sites(), _exon_ends(TranscriptMap.of(self.gene))
         for kind, ends in enumerate(own):
             shown[kind] |= np.isin(a.position, list(ends)) & (a.offset == 0)
         sites = []
@@ -254,7 +279,11 @@ class GeneView:
     @property
     def sites_told(self) -> list[Site]:
         """The splice sites that the verdict is about, the first ones those of its event."""
-        return sites_told(self.consequences[0]) if self.consequences else []
+        if not (self.consequences and self.deltas):
+            return []
+        told = self.consequences[0]
+        own = TranscriptMap.of(self.gene, told.transcript)
+        return sites_told(told, exons_removed(self.deltas.gaps, own))
 
     @cached_property
     def far_sites(self) -> list[SpliceSite]:
@@ -621,11 +650,11 @@ def _of_influence(side: Landscape, influence: Influence) -> Cause:
     return Cause(mark.rbp, "", place, influence.kind, target, influence.effect)
 
 
-def _exon_ends(gene: Gene) -> tuple[dict[int, int], dict[int, int]]:
-    """Positions (0-based) of the acceptors and of the donors of the chosen transcript -> number of
-    the exon."""
-    exons = TranscriptMap.of(gene).exons
-    first, last = (0, -1) if gene.strand == "+" else (-1, 0)
+def _exon_ends(transcript: TranscriptMap) -> tuple[dict[int, int], dict[int, int]]:
+    """Positions (0-based) of the acceptors and of the donors of a transcript -> number of the
+    exon."""
+    exons = transcript.exons
+    first, last = (0, -1) if transcript.strand == "+" else (-1, 0)
     edges = [(start, end - 1) for start, end in exons]
     acceptors = {edge[first]: number for number, edge in enumerate(edges, 1) if number > 1}
     donors = {edge[last]: number for number, edge in enumerate(edges, 1) if number < len(edges)}
