@@ -368,6 +368,18 @@ def test_the_status_is_that_of_annotate(files, tmp_path):
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
 
 
+def test_an_allele_that_is_ref_is_refused(files):
+    base = BASES[704]
+    told = "is no variant: ALT is the same as REF"
+    for what in (f"c:705:{base}:{base}", f"c:705:{base.lower()}:{base}"):
+        assert (
+            f"error: c:705 {what[6:].replace(':', '>')} {told}" in run(what, *files, code=1).stderr
+        )
+    other = OTHER[BASES[709]]
+    both = f"c:705:{base}:{base}+c:710:{BASES[709]}:{other}"
+    assert told in run(both, *files, code=1).stderr
+
+
 def test_files_without_a_common_contig_are_named(files, tmp_path):
     other = toy.fasta(tmp_path / "o.fa", zz=toy.random_bases(2000))
     refused = CliRunner().invoke(main, ["explain", "zz:10:A:C", "-f", other, *files[2:]])

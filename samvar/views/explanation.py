@@ -22,7 +22,7 @@ from ..annotate import (
     status_of,
     windows,
 )
-from ..errors import SamvarError
+from ..errors import RequestError, SamvarError
 from ..genomics.align import Alignment, take
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
@@ -419,8 +419,9 @@ def explain(
 ) -> Explanation:
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
     apart, and always the largest: `thorough`, with each site also put back alone, or as `annotate`
-    does. `opinions`: those to be asked about causes."""
+    does. `opinions`: those to be asked about causes. Raises RequestError where ALT is REF."""
     allele = Allele(contig, pos, ref, alt)
+    _check_changes(allele)
     change = examine(genome, annotation, allele, options)
     if isinstance(change, Status):
         return _explanation(predictor, allele, change, [])
@@ -447,10 +448,10 @@ def explain_haplotype(
     score, they overlap, or do not lie within one frame."""
     changes: list[Variant] = []
     for allele in alleles:
+        _check_changes(allele)
         change = examine(genome, annotation, allele, options)
         if isinstance(change, Status):
-            where = f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
-            raise SamvarError(f"{where} has no score: {change.name}, {change.value}")
+            raise SamvarError(f"{_short(allele)} has no score: {change.name}, {change.value}")
         changes.append(change)
     changes.sort(key=place)
     first, last, within = changes[0], changes[-1], options.distance + predictor.bundle.flank
@@ -475,6 +476,16 @@ def explain_haplotype(
         views = [replace(view, told=_told(opinions, view)) for view in views]
     own = _explanation(predictor, alleles[0], status, views)
     return replace(own, partners=tuple(alleles[1:]))
+
+
+def _check_changes(allele: Allele) -> None:
+    """Raises RequestError where ALT is REF: of no change there is nothing to explain."""
+    if allele.ref.upper() == allele.alt.upper():
+        raise RequestError(f"{_short(allele)} is no variant: ALT is the same as REF")
+
+
+def _short(allele: Allele) -> str:
+    return f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
 
 
 def _told(opinions: Opinions, view: GeneView) -> Told:
