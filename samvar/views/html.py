@@ -21,6 +21,7 @@ from .families import families
 from .figures import CHANGED, WIDTH, draw
 from .scan import Largest, Place, Scored
 from .scene import Scene, Shape, svg
+from .sureness import in_words
 
 MOST = 12  # rows of a table of causes
 MAY_BE_EMPTY = "knock-out", "percentile"  # columns of it that are left out then
@@ -190,7 +191,8 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
             f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
             for name, said in view.other_verdicts
         ]
-        parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
+        if sure := in_words(view.sureness):
+            parts.append(f'<p class="note">How sure: {escape(sure)}</p>')
     width = BESIDE if titled else WIDTH
     parts.append(_figure(draw(e, view, width, headline=False), e.short_title))
     parts += [_cause_table(c, e, view.told) for c in view.causes or []]

@@ -15,7 +15,7 @@ from ..scoring.consequence import Consequence, Outcome
 from ..scoring.knockout import KINDS, SEEN
 from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
 from .families import families, family
-from .sureness import to_dicts
+from .sureness import in_words, to_dicts
 
 
 def to_dict(e: Explanation) -> dict:
@@ -232,7 +232,7 @@ def _causes_text(
     named = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in deltas.named)
     lines = [f"  {view.verdict}", "  " + ", ".join(named)]
     lines += [f"  {name}: {said}" for name, said in view.other_verdicts]
-    lines += [f"  How sure: {s.text}" for s in view.sureness]
+    lines += [f"  How sure: {sure}" for sure in [in_words(view.sureness)] if sure]
     lines += _events_text(view)
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
