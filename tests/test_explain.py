@@ -302,6 +302,7 @@ def test_region_form(files, tmp_path):
     found = json.loads((tmp_path / "r.json").read_text())
     (gene,) = found["genes"]
     assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
+    assert "  Splice sites of a probability of 0.1 or more: " in result.stdout
     assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
     for text, why in (
         ("c:1-5000", "not in"),

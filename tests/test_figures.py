@@ -476,7 +476,8 @@ def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, m
 def test_a_region_has_its_motif_table(tmp_path):
     out, numbers = tmp_path / "r.html", tmp_path / "r.json"
     # No site of the example does so much by itself in `default`
-    run("mini:3440-3600", *FILES, "--model", "paper", "--html", out, "--json", numbers)
+    options = ["--model", "paper", "--html", out, "--json", numbers]
+    told = run("mini:3440-3600", *FILES, *options).stdout
     (gene,) = json.loads(numbers.read_text())["genes"]
     side = gene["landscape"]["ref"]
     text = out.read_text()
@@ -489,3 +490,17 @@ def test_a_region_has_its_motif_table(tmp_path):
         named(ElementTree.fromstring(re.search("<svg.*</svg>", text, re.S)[0]), "arrow")
     ) == (min(len(strong), 24))
     assert strong and f"{strong[0]['effect']:+.3f}" in text
+    most = max(side["influences"], key=lambda i: abs(i["effect"]))
+    effect = f"{most['effect']:+.3f}"
+    assert f"{most['rbp']} at {most['motif']} {effect}" in told and " x0." not in told
+    (summary,) = re.findall(r'<p class="verdict">(.*?)</p>', text)
+    assert f"  {summary}\n" in told and summary.endswith(
+        f"most of all {most['rbp']} at {most['motif']:,} the {most['kind']} at {most['pos']:,} by "
+        f"{effect}."
+    )
+    heads = re.findall(r"<h3>Motif sites</h3>.*?<tr>(.*?)</tr>", text)[0]
+    explained = re.findall("<dt>(.*?)</dt>", text.partition("Columns")[2].partition("<h2>")[0])
+    assert explained == re.findall("<th>(.*?)</th>", heads)
+    read = text.partition("How to read this")[2].partition("<h2>")[0]
+    assert not re.search("REF|ALT|verdict|ghost", read)
+    assert "bases" in re.findall(r"<text[^>]*>([^<]*)</text>", text)

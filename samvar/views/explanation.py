@@ -46,7 +46,7 @@ from ..scoring.consequence import (
     lost_elsewhere,
 )
 from ..scoring.deltas import SIGN, SITE_OF
-from ..scoring.knockout import SEEN, EditableAllele, region_window
+from ..scoring.knockout import KINDS, SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
 from .verdict import Around, sites_told, strongest_together, verdict
@@ -57,6 +57,7 @@ MOVED = 0.005  # change of a site's probability that is shown
 SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
 LONGEST_WRITTEN = 24  # bases of an allele in a title
 MOST_OF_DELTA, MOST_TOGETHER, MOST_OF_REGION = 6, 12, 24  # arrows
+MOST_NAMED = 4  # splice sites in the summary of a region
 MOST_FAR = 4  # splice sites beyond the compared positions
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
@@ -130,6 +131,14 @@ class SpliceSite(NamedTuple):
         if self.annotated:
             return "annotated"
         return "cryptic" if self.ref >= FLOOR else "new"
+
+    @property
+    def name(self) -> str:
+        """ "donor of exon 5", "acceptor, other transcript", "cryptic donor"."""
+        kind = KINDS[self.kind]
+        if self.exon is not None:
+            return f"{kind} of exon {self.exon}"
+        return f"{kind}, other transcript" if self.annotated else f"{self.status} {kind}"
 
     @property
     def change(self) -> float:
@@ -325,6 +334,23 @@ class GeneView:
                 effect = part.effect * sign
                 arrows.append(Cause(part.rbp, part.event, place, kind, target, effect, core))
         return sorted(arrows, key=lambda c: abs(c.effect))
+
+    @property
+    def summary(self) -> str:
+        """A region in one sentence."""
+        sites = [site for site in self.splice_sites if site.strength >= SEEN]
+        strongest = sorted(sites, key=lambda s: -s.strength)[:MOST_NAMED]
+        named = [f"{s.name} at {s.place.pos:,} ({s.strength:.2f})" for s in strongest]
+        named += [f"{len(sites) - MOST_NAMED} more"] * (len(sites) > MOST_NAMED)
+        found = f"Splice sites of a probability of {SEEN:g} or more: {', '.join(named) or 'none'}"
+        moves, motifs = self.ref.influences, len(self.ref.marks)
+        told = f"{found}; {len({i.mark for i in moves})} of {motifs} motif sites move one of them"
+        if not moves:
+            return f"{told}."
+        most = max(moves, key=lambda i: abs(i.effect))
+        mark = self.ref.marks[most.mark]
+        target = f"the {KINDS[most.kind]} at {most.position + 1:,} by {most.effect:+.3f}"
+        return f"{told}, most of all {mark.rbp} at {mark.position + 1:,} {target}."
 
     @property
     def hgvs(self) -> str:

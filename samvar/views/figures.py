@@ -333,7 +333,7 @@ class _Drawing:
         x = self.x(site.place)
         own, other = (site.alt, site.ref) if in_alt else (site.ref, site.alt)
         own, other = own or 0.0, other or 0.0
-        tip = f"{_kind(site)} at {_position(site.place)}: {_probabilities(site)}"
+        tip = f"{site.name} at {_position(site.place)}: {_probabilities(site)}"
         if other - own >= TOLD:
             y = foot - SITES * other
             self.scene.line(
@@ -530,7 +530,7 @@ class _Drawing:
         return [
             Label(
                 self.x(site.place),
-                f"{_kind(site)} {_probabilities(site)}",
+                f"{site.name} {_probabilities(site)}",
                 bold=abs(site.change) >= TOLD,
             )
             for site in ordered[:MOST_LABELS]
@@ -559,14 +559,15 @@ class _Drawing:
     def _bases(self) -> None:
         """The bases of each allele, or bars where there is no room for letters."""
         a = self.view.columns
-        alleles = [("REF" if self.view.alt else "", self.view.ref, a.ref)]
+        alleles = [("REF" if self.view.alt else "bases", self.view.ref, a.ref)]
         if self.view.alt:
             alleles.append(("ALT", self.view.alt, a.alt))
         self.y += 6
         for name, side, index in alleles:
             present = index[:: self.view.window.direction] != ABSENT
             y = self.y + 10
-            self.scene.text(LEFT - 6, y, name, size=SMALL, anchor="end", bold=True)
+            style = dict(bold=True) if self.view.alt else dict(colour="faint")
+            self.scene.text(LEFT - 6, y, name, size=SMALL, anchor="end", **style)
             if self.step >= LETTER:
                 bases = iter(side.bases[:: self.view.window.direction])
                 letters = "".join(next(bases) if there else "-" for there in present)
@@ -778,13 +779,6 @@ def _event(event: str) -> str:
 
 def _position(place: Place) -> str:
     return f"{place.pos}" + (f"+{place.offset}" if place.offset else "")
-
-
-def _kind(site: SpliceSite) -> str:
-    name = KINDS[site.kind]
-    if site.exon is not None:
-        return f"{name} of exon {site.exon}"
-    return f"{name}, other transcript" if site.annotated else f"{site.status} {name}"
 
 
 def _probabilities(site: SpliceSite) -> str:

@@ -16,7 +16,7 @@ from ..scoring.attribution import Attribution, Part
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
 from ..scoring.knockout import KINDS
 from .about import About
-from .explanation import WHAT, Explanation, GeneView, percentile
+from .explanation import STIRS, WHAT, Explanation, GeneView, percentile
 from .families import families
 from .figures import CHANGED, WIDTH, draw
 from .scan import Largest, Place, Scored
@@ -95,6 +95,28 @@ COLUMNS = {
     "percentile": "of real variants whose strongest site of this protein does less; empty where "
     "too small to be counted",
 }
+REGION_COLUMNS = {
+    "motif of": "protein whose motif it is, or a learnt motif (MOTIF_01, ...)",
+    "position": "on the genome, 1-based, its centre",
+    "activation": "how strong the site is by the model, above 0",
+    "what it does to splice sites": "what the site adds to the probability of a splice site, below "
+    "0 where it lowers it, of the three that it does most to; empty where none is by a factor of "
+    f"{STIRS:g} more or less with the site than without it",
+}
+READ = (
+    "REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
+    "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
+    "strongest causes to the splice sites that they move: with a head where they raise a site, "
+    "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
+    "than the figure: sites that it tells of and that lie beyond stand behind a break of the "
+    "axis. They are not among the deltas, so that no causes are told of them."
+)
+READ_REGION = (
+    "Triangles are splice sites, as high as they are probable. Arrows lead from the motif sites "
+    "that do most to the splice sites that they move: with a head where they raise a site, with a "
+    "bar where they lower it, as thick as the effect. Each effect is what changes when the motif "
+    "site alone is taken away."
+)
 
 
 def page(
@@ -193,6 +215,8 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
         ]
         if sure := in_words(view.sureness):
             parts.append(f'<p class="note">How sure: {escape(sure)}</p>')
+    else:
+        parts.append(f'<p class="verdict">{escape(view.summary)}</p>')
     width = BESIDE if titled else WIDTH
     parts.append(_figure(draw(e, view, width, headline=False), e.short_title))
     parts += [_cause_table(c, e, view.told) for c in view.causes or []]
@@ -323,8 +347,7 @@ def _motif_table(view: GeneView) -> str:
         rows.append([escape(mark.rbp), where, f"{mark.activation:.2f}", does])
     left = len(side.marks) - len(rows)
     note = f'<p class="note">{left} more motif sites are not listed.</p>' if left else ""
-    heads = ["motif of", "position", "activation", "what it does to splice sites (probability)"]
-    return f"<h3>Motif sites</h3>{table(heads, rows)}{note}"
+    return f"<h3>Motif sites</h3>{table(list(REGION_COLUMNS), rows)}{note}"
 
 
 # ----------------------------------------------------------------------------------- about the page
@@ -337,16 +360,11 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
     asked = {
         column.name: escape(column.description) for column in (told[0].columns if told else ())
     }
-    described = (COLUMNS | asked).items()
-    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in described)
+    region = bool(cases) and not cases[0].alt
+    described = REGION_COLUMNS if region else COLUMNS | asked
+    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in described.items())
     return (
-        '<section class="about"><h2>How to read this</h2>'
-        "<p>REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
-        "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
-        "strongest causes to the splice sites that they move: with a head where they raise a site, "
-        "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
-        "than the figure: sites that it tells of and that lie beyond stand behind a break of the "
-        "axis. They are not among the deltas, so that no causes are told of them.</p>"
+        f'<section class="about"><h2>How to read this</h2><p>{READ_REGION if region else READ}</p>'
         f"<h3>Columns</h3><dl>{columns}</dl>"
         f"{_trust(abouts, cases)}<h2>Origin</h2>{_origin(abouts)}</section>"
     )

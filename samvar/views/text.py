@@ -12,7 +12,7 @@ from ..opinions import Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import Consequence, Outcome
-from ..scoring.knockout import KINDS, SEEN
+from ..scoring.knockout import KINDS
 from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
 from .families import families, family
 from .sureness import in_words, to_dicts
@@ -210,20 +210,21 @@ def to_text(e: Explanation, check: bool = False, most: int = 12, named: bool = F
 
 
 def _sites_text(view: GeneView) -> list[str]:
-    lines = []
+    lines = [f"  {view.summary}"]
     for kind, column in view.ref.sites():
         at = view.ref.position[column]
         moved = [i for i in view.ref.influences if (i.kind, i.position) == (kind, at)]
-        moved.sort(key=lambda i: -abs(np.log(i.ratio)))
+        moved.sort(key=lambda i: -abs(i.effect))
+        marks = view.ref.marks
         by = ", ".join(
-            f"{view.ref.marks[i.mark].rbp} at {view.ref.marks[i.mark].position + 1} x{i.ratio:.2g}"
+            f"{marks[i.mark].rbp} at {marks[i.mark].position + 1} {i.effect:+.3f}"
             for i in moved[:5]
         )
         lines.append(
             f"  {KINDS[kind]:8} {at + 1}  p {view.ref.probability[kind, column]:.3f}  core score "
             f"{view.ref.lssi[kind, column]:.1f}" + (f"  moved by {by}" if by else "")
         )
-    return lines or [f"  no position has a probability of {SEEN} or more"]
+    return lines
 
 
 def _causes_text(
