@@ -180,7 +180,7 @@ def test_every_view_tells_how_sure_a_score_is(world, tmp_path):
     assert first["value"] == max(d["value"] for d in gene["deltas"].values())
     assert (first["low"], first["high"], first["level"]) == (0.0, 0.5, "supporting against")
     said = (
-        "How sure: Of tested variants like this one (exonic, largest change 0 to 0.5) 3 changed "
+        "How sure: of tested variants like this one (exonic, largest change 0 to 0.5) 3 changed "
         "splicing and 30 did not. Likelihood ratio of an effect 0.2 (95 % interval 0.15 to 0.3): "
         "supporting evidence against an effect."
     )
@@ -211,7 +211,7 @@ def test_where_nothing_was_measured_no_ratio_is_told(world, tmp_path):
     add(model, low=MIDDLE._replace(ratio=1.0, lower=0.4, upper=2.2, changing=0, others=0))
     text = run("explain", variant, *files, "--html", str(page))
     for shown in (text, page.read_text()):
-        assert "No variants like this one (exonic, largest change 0 to 0.5) have been" in shown
+        assert "no variants like this one (exonic, largest change 0 to 0.5) have been" in shown
         assert "0.4 to 2.2" not in shown
     (gene,) = json.loads(run("explain", variant, *files, "--json", "-"))["genes"]
     first = gene["evidence"][0]

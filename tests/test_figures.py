@@ -28,7 +28,7 @@ from samvar.scoring.deltas import SIGN
 from samvar.scoring.predictor import Predictor
 from samvar.views import explanation, figures, scene
 from samvar.views.about import About
-from samvar.views.html import page
+from samvar.views.html import STYLE, gene_section, page
 from samvar.views.verdict import sites_told
 
 from . import toy
@@ -161,6 +161,30 @@ def test_causes_of_one_family_are_one_label_with_their_number(explained):
     opposite = near._replace(effect=-0.1)
     groups = figures.clusters([near, far, kin, opposite], column)
     assert sorted(map(len, groups)) == [1, 1, 2] and [near, kin] in groups
+
+
+def test_a_core_site_that_moves_another_site_names_it(explained):
+    """Labels of one place stand beside each other, so that each line is seen."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    core = [c for c in view.arrows if c.core and c.place != c.target]
+    picture = drawn(e, view)
+    told = [w for w in words(picture, "label") if " → " in w and w.startswith("splice site")]
+    assert core and sorted(told) == sorted(
+        f"splice site gained → {site.name} {c.effect:+.2f}"
+        for c in core
+        for site in view.splice_sites
+        if (site.kind, site.place) == (c.kind, c.target)
+    )
+    starts = [line.get("d").split("L")[0] for line in named(picture, "leader")]
+    assert len(set(starts)) == len(starts)
+    text = gene_section(e, view)
+    assert "<td>splice site (LSSI_D)</td><td>gained</td>" in text
+
+
+@pytest.mark.parametrize("value, text", [(-0.00004, "0"), (0.0, "0"), (-0.0006, "-0.0006")])
+def test_what_rounds_to_nothing_has_no_sign(value, text):
+    assert explanation.signed(value, 4) == text
 
 
 # ------------------------------------------------------------------------------- bases and track
@@ -343,6 +367,7 @@ def test_a_legend_tells_the_shapes(explained):
     e = explained(*NEW_DONOR)
     told = words(drawn(e, e.genes[0]), "legend")
     assert {"acceptor", "donor", "not annotated", "new in ALT", "raises the site"} <= set(told)
+    assert any(re.fullmatch(r"this thick: an effect of 0\.\d\d", t) for t in told)
     assert {"lowers the site", "core score (LSSI_A, LSSI_D)", "changed bases"} <= set(told)
 
 
@@ -470,6 +495,22 @@ def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, m
     doubtful = dataclasses.replace(e, status=Status.LOW_CONTEXT)
     trust = page([doubtful], [About.of(bundle, genome, annotation)]).partition("How far")[2]
     assert "LOW_CONTEXT" in trust
+
+
+def test_a_figure_that_is_scrolled_shows_the_site_of_the_verdict_and_its_rows(explained):
+    """From 900 pixels on, with 32 of margins, it is not scrolled."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    text = gene_section(e, view)
+    drawing = figures._Drawing(e, view, figures.WIDTH, headline=False)
+    x = drawing.x(view.sites_told[0].place)
+    assert f'<span class="here" style="left:{x / 10:.1f}%"></span>' in text
+    rows = re.search('<div class="rows" aria-hidden="true".*?</div>', text)[0]
+    titles = re.findall(">([^<]+)</span>", rows)
+    assert titles.count("splice site") == 2 and {"REF", "ALT", "transcript"} <= set(titles)
+    assert "changed bases" not in titles
+    least = float(re.search(r"\.frame {[^}]*min-width: ([\d.]+)rem", STYLE)[1])
+    assert least * 16 <= 900 - 32
 
 
 @pytest.mark.slow

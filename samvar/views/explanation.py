@@ -704,6 +704,12 @@ def _event(before: float, after: float) -> str:
     return attribution.event_of(before, after, NO_MOTIF)
 
 
+def signed(value: float, digits: int) -> str:
+    """With + or -; 0 where it would have no other digit."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else "0"
+
+
 def percentile(
     p: attribution.Part, cause: attribution.Attribution, background: Background | None
 ) -> float | None:

@@ -39,9 +39,9 @@ class Sureness(NamedTuple):
             f"variants like this one ({self.group.value}, largest change {r.low:g} to {r.high:g})"
         )
         if not r.measured:
-            return f"No {like} have been tested."
+            return f"no {like} have been tested."
         return (
-            f"Of tested {like} {r.changing} changed splicing and {r.others} did not. Likelihood "
+            f"of tested {like} {r.changing} changed splicing and {r.others} did not. Likelihood "
             f"ratio of an effect {r.ratio:.2g} (95 % interval {r.lower:.2g} to {r.upper:.2g}): "
             f"{self._evidence}."
         )

@@ -13,7 +13,7 @@ from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import Consequence, Outcome
 from ..scoring.knockout import KINDS
-from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
+from .explanation import WHAT, Explanation, GeneView, Landscape, percentile, signed
 from .families import families, family
 from .sureness import in_words, to_dicts
 
@@ -269,7 +269,7 @@ def _row(
     told: Told | None,
 ) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
-    number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
+    number = lambda x, digits: "" if x is None else signed(x, digits)  # noqa: E731
     cells = [
         number(p.effect, 4) + "?" * (p.agree < 1),
         p.rbp,
