@@ -369,6 +369,14 @@ def test_the_status_is_that_of_annotate(files, tmp_path):
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
 
 
+def test_messages_name_what_the_user_can_do(files):
+    long = run(f"c:700:{BASES[699]}:{'A' * 1002}", *files).stdout
+    assert "1,000 bases by default" in long and "--max-allele" not in long
+    options = [*files[:4], "--compare", "fm"]
+    assert "--model paper" in run(variant("snv"), *options, code=1).stderr
+    assert "--model paper --compare fm" in " ".join(run("--help").output.split())
+
+
 def test_an_allele_that_is_ref_is_refused(files):
     base = BASES[704]
     told = "is no variant: ALT is the same as REF"

@@ -490,7 +490,8 @@ def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, m
     assert re.search(r"<dd>[\d.]+\w*, \d{4}-\d\d-\d\d</dd>", text)
     row = metrics["MFASS <= -0.5: exonic"]
     assert f"{row['auroc'][0]:.2f} ({row['auroc'][1]:.2f}-{row['auroc'][2]:.2f})" in text
-    assert "Nearly silent" in text and "TRA2A" in text
+    assert "Nearly silent adjusted motifs (AM)" in text and "TRA2A" in text
+    assert "paper AM (motifs adjusted in training), one training run" in text
     assert text.index(e.genes[0].verdict) < text.index("<svg") < text.index("<table")
     doubtful = dataclasses.replace(e, status=Status.LOW_CONTEXT)
     trust = page([doubtful], [About.of(bundle, genome, annotation)]).partition("How far")[2]

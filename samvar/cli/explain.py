@@ -128,7 +128,8 @@ def _of_haplotype(haplotype: str, fasta: str, annotation: str) -> str:
     "--compare",
     metavar="fm|am|NAME|FOLDER",
     help="Explain by a second model, too, and show it beside the first: fm or am of the same "
-    "bundle, or another bundle.",
+    "bundle, or another bundle. Of the bundles that come along `paper` alone has both: "
+    "--model paper --compare fm.",
 )
 @user_errors
 def explain(

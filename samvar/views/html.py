@@ -101,6 +101,10 @@ COLUMNS = {
     "percentile": "of real variants whose strongest site of this protein does less; empty where "
     "too small to be counted",
 }
+MODEL_KINDS = {
+    "AM": "motifs adjusted in training",
+    "FM": "motifs fixed as they were measured",
+}
 REGION_COLUMNS = {
     "motif of": "protein whose motif it is, or a learnt motif (MOTIF_01, ...)",
     "position": "on the genome, 1-based, its centre",
@@ -402,9 +406,7 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
 
 def _origin(abouts: Sequence[About]) -> str:
     a = abouts[0]
-    models = "; ".join(
-        f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts
-    )
+    models = "; ".join(map(_model, abouts))
     return (
         f"<dl><dt>samvar</dt><dd>{a.version}, {a.date}</dd><dt>model</dt><dd>{models}</dd>"
         f"<dt>reference</dt><dd>{escape(a.reference)}</dd>"
@@ -412,8 +414,12 @@ def _origin(abouts: Sequence[About]) -> str:
     )
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} seed" + "s" * (len(seeds) != 1)
+def _model(a: About) -> str:
+    """Its name, what the kind means, how many seeds it has, and its checksum."""
+    kind = MODEL_KINDS[a.model.rpartition(" ")[2]]
+    runs = len(a.seeds)
+    trained = f"mean of {runs} training runs (seeds)" if runs > 1 else "one training run"
+    return f"{escape(a.model)} ({kind}), {trained}, sha256 {a.sha256[:12]}"
 
 
 def _trust(abouts: Sequence[About], cases: Sequence[Explanation]) -> str:
