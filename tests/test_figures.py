@@ -425,16 +425,33 @@ def test_a_figure_in_the_form_and_size_that_are_asked_for(tmp_path):
 @pytest.mark.slow
 def test_a_figure_that_needs_more_height_is_made_smaller(tmp_path):
     variant, out = ":".join(map(str, NEW_DONOR)), tmp_path / "a.png"
-    told = run(variant, *FILES, "--figure", out, "--size", "4x3", "--dpi", 100).stderr
+    told = run(variant, *FILES, "--figure", out, "--size", "7x5", "--dpi", 100).stderr
     content = out.read_bytes()
-    assert [int.from_bytes(content[i : i + 4], "big") for i in (16, 20)] == [400, 300]
+    assert [int.from_bytes(content[i : i + 4], "big") for i in (16, 20)] == [700, 500]
     assert re.search(r"a.png: drawn at \d\d% of its size", told)
     picture = tmp_path / "a.svg"
     assert "% of its size" not in run(variant, *FILES, "--svg", picture, "--size", "8x12").stderr
-    run(variant, *FILES, "--svg", picture, "--size", "4x3")
+    run(variant, *FILES, "--svg", picture, "--size", "7x5")
     for text in ElementTree.parse(picture).getroot().iter(f"{SVG}text"):
-        assert 0 < float(text.get("y")) < 3 * 96
-        assert all(0 < float(x) < 4 * 96 for x in text.get("x").split())
+        assert 0 < float(text.get("y")) < 5 * 96
+        assert all(0 < float(x) < 7 * 96 for x in text.get("x").split())
+
+
+@pytest.mark.slow
+def test_a_figure_whose_text_cannot_be_read_is_refused(tmp_path):
+    """The size that is named is enough, and little more than enough."""
+    variant, picture = ":".join(map(str, NEW_DONOR)), tmp_path / "a.svg"
+    refused = run(variant, *FILES, "--svg", picture, "--size", "4x3", code=1).stderr
+    least = re.search(r"give --size (4x([\d.]+)) or higher", refused)
+    assert not picture.exists()
+    run(variant, *FILES, "--svg", picture, "--size", least[1])
+    sizes = [
+        float(text.get("font-size"))
+        for text in ElementTree.parse(picture).getroot().iter(f"{SVG}text")
+        if text.get("class") != "bases"
+    ]
+    assert min(sizes) >= 6.6
+    run(variant, *FILES, "--svg", picture, "--size", f"4x{float(least[2]) - 0.2:.1f}", code=1)
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby, product
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import files
+from ..errors import SamvarError
 from ..genomics.align import ABSENT
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
@@ -31,7 +33,7 @@ from ..scoring.attribution import PartKind
 from ..scoring.knockout import KINDS
 from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite, signed
 from .families import family
-from .scene import Letters, Scene, picture, svg, text_width, wrapped
+from .scene import PER_INCH, Letters, Scene, picture, svg, text_width, wrapped
 
 WIDTH = 1000.0  # pixels, unless asked otherwise
 LEFT, RIGHT, MOST_RIGHT = 108.0, 18.0, 210.0  # margins; the right one grows with the labels there,
@@ -45,6 +47,7 @@ NEAR = 15  # columns within which the sites of one family are one label
 MOST_LABELS = 18  # of splice sites
 TOLD = 0.02  # change of a probability from which a site has a ghost of the other allele
 SMALL = 10.0
+READABLE = 20 / 3  # pixels of the smallest text in a picture that is made smaller: 5 points
 FAR = 0.08  # of the columns, that each site beyond a break of the axis takes
 GROUND = "grid", "intron", "exon"  # names of the shapes that a break of the axis interrupts
 _OF_EVENT = {
@@ -66,7 +69,8 @@ def write(
     """Write one picture, a landscape below the other, whole or not at all; of an explanation
     without genes it shows the status. `form`: svg, png or pdf; `width` and `height` in pixels of
     CSS; what needs more height is drawn on a wider sheet and made smaller. Returns by how much, 1
-    where it is not. Raises SamvarError where matplotlib is needed and missing."""
+    where it is not. Raises SamvarError where matplotlib is needed and missing, and where the text
+    would be smaller than READABLE."""
 
     def sheet(across: float) -> Scene:
         scenes = [
@@ -79,9 +83,15 @@ def write(
     def fits(scale: float) -> bool:
         return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1e-6
 
-    scale, too_large = 1.0, 1.0
-    while not fits(scale):
-        scale, too_large = scale / 2, scale
+    least = READABLE / SMALL
+    if not fits(least):
+        sides = (width or WIDTH), sheet((width or WIDTH) / least).height * least
+        across, down = (ceil(10 * side / PER_INCH) / 10 for side in sides)
+        raise SamvarError(
+            f"{path}: its text would be too small to be read; at this width give --size "
+            f"{across:g}x{down:g} or higher, or leave the height to the content: --size {across:g}"
+        )
+    scale, too_large = (1.0, 1.0) if fits(1.0) else (least, 1.0)
     for _ in range(6 * (scale < too_large)):
         middle = (scale + too_large) / 2
         scale, too_large = (middle, too_large) if fits(middle) else (scale, middle)

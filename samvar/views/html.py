@@ -110,8 +110,8 @@ REGION_COLUMNS = {
     "position": "on the genome, 1-based, its centre",
     "activation": "how strong the site is by the model, above 0",
     "what it does to splice sites": "what the site adds to the probability of a splice site, below "
-    "0 where it lowers it, of the three that it does most to; empty where none is by a factor of "
-    f"{STIRS:g} more or less with the site than without it",
+    "0 where it lowers it, of the three that it does most to; empty where it changes none by a "
+    f"factor of {STIRS:g} or more",
 }
 READ = (
     "REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
