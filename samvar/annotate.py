@@ -751,5 +751,5 @@ def check_build(
             f"{compared[True]} of the first {compared.total()} REF alleles of {reader.path} differ "
             f"from {genome.path}: "
             "the VCF is most likely on another genome build. Give the FASTA that it was called on, "
-            "or continue with --allow-ref-mismatch (Options.allow_ref_mismatch)"
+            "or continue with --allow-ref-mismatch"
         )

@@ -501,6 +501,32 @@ def test_an_exon_that_the_variant_deletes_is_told_with_what_takes_its_place(stra
     assert elsewhere.rna == "r.(280_281ins280+71_280+130)"
 
 
+@STRANDS
+def test_events_of_the_same_bases_are_one_as_strong_as_they_together(strand, tmp_path):
+    """Exon 2 and the donor of exon 3 are weak: the two would be skipped together at the strength of
+    exon 2, and exon 3 alone at what is left."""
+    lost = {
+        (ACCEPTOR, 400): (0.3, 0.0),
+        (DONOR, 499): (0.3, 0.0),
+        (ACCEPTOR, 700): (0.5, 0.0),
+        (DONOR, 829): (0.5, 0.0),
+    }
+    (apart, alone) = Case(lost).says(strand, tmp_path).outcomes
+    (whole,) = Case(lost, at=390, gone=460, new="").says(strand, tmp_path).outcomes
+    assert (apart.event.kind, alone.event.kind) == (Kind.MULTI_EXON_SKIPPING, Kind.EXON_SKIPPING)
+    assert (whole.event.kind, whole.event.exons) == (Kind.MULTI_EXON_SKIPPING, (2, 3))
+    assert whole.event.strength == pytest.approx(apart.event.strength + alone.event.strength)
+    assert whole.rna == apart.rna == "r.(51_280del)"
+
+
+@STRANDS
+def test_exons_of_which_more_is_included_are_no_one_event(strand, tmp_path):
+    """Though the transcript's exons are the same in both."""
+    risen = {(k, p): (0.3, 0.9) for s, e in EXONS[1:3] for k, p in ((ACCEPTOR, s), (DONOR, e - 1))}
+    found = Case(risen, at=900, gone=3, new="").says(strand, tmp_path).outcomes
+    assert [o.event.exons for o in found] == [(2, 2), (3, 3)]
+
+
 # -------------------------------------------------------------------------------- the line
 
 

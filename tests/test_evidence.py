@@ -14,7 +14,7 @@ from samvar.genomics.variant import Variant
 from samvar.model.bundle import load_bundle, write_manifest
 from samvar.model.evidence import FILE, Evidence, Group, Measure, Range, Ranges, to_dict
 from samvar.scoring.groups import group_of
-from samvar.views.sureness import Sureness
+from samvar.views.sureness import Sureness, in_words
 
 from . import toy
 
@@ -180,11 +180,12 @@ def test_every_view_tells_how_sure_a_score_is(world, tmp_path):
     assert first["value"] == max(d["value"] for d in gene["deltas"].values())
     assert (first["low"], first["high"], first["level"]) == (0.0, 0.5, "supporting against")
     said = (
-        f"SAMVAR_MAX {first['value']:.2f}, exonic: values from 0 to 0.5 have a likelihood ratio of "
-        "0.2 (0.15 to 0.3) for an effect on splicing (measured variants: 3 with one, 30 without): "
-        "supporting against."
+        "How sure: of tested variants like this one (exonic, largest change 0 to 0.5) 3 changed "
+        "splicing and 30 did not. Likelihood ratio of an effect 0.2 (95 % interval 0.15 to 0.3): "
+        "supporting evidence against an effect."
     )
-    assert said in text and said in page.read_text()
+    for shown in (text, page.read_text()):
+        assert said in shown and shown.count("How sure") == 1 and "SAMVAR_MAX" not in shown
     header = [x for x in run("annotate", vcf, *files).splitlines() if "samvar_evidence" in x]
     assert header[0] == (
         "##samvar_evidence=<ID=SAMVAR_MAX_EXONIC,GenesWith=9,GenesWithout=8,LikelihoodRatios="
@@ -201,7 +202,7 @@ def test_too_few_genes_are_told(world):
     content["am"]["measures"]["SAMVAR_MAX"]["exonic"]["genes_others"] = 4
     add(model, measures=content["am"]["measures"])
     text = run("explain", variant_of(vcf), *files)
-    assert "from too few genes for a level of evidence (4; 5 are needed)." in text
+    assert "no level of evidence, since too few genes were tested (4; 5 are needed)." in text
 
 
 def test_where_nothing_was_measured_no_ratio_is_told(world, tmp_path):
@@ -210,7 +211,7 @@ def test_where_nothing_was_measured_no_ratio_is_told(world, tmp_path):
     add(model, low=MIDDLE._replace(ratio=1.0, lower=0.4, upper=2.2, changing=0, others=0))
     text = run("explain", variant, *files, "--html", str(page))
     for shown in (text, page.read_text()):
-        assert "exonic: no variants with values from 0 to 0.5 were measured." in shown
+        assert "no variants like this one (exonic, largest change 0 to 0.5) have been" in shown
         assert "0.4 to 2.2" not in shown
     (gene,) = json.loads(run("explain", variant, *files, "--json", "-"))["genes"]
     first = gene["evidence"][0]
@@ -221,8 +222,11 @@ def test_where_nothing_was_measured_no_ratio_is_told(world, tmp_path):
     )
 
 
-def test_it_is_told_which_level_counts():
-    group, ranges = Group.EXONIC, Ranges((MIDDLE, HIGH), 9, 8)
-    said = {m: Sureness(m, group, 0.9, HIGH, ranges).text for m in Measure}
-    counts = "the level of SAMVAR_MAX counts"
-    assert counts in said[Measure.PROB] and counts not in said[Measure.MAX]
+def test_the_level_of_the_largest_delta_is_told_alone():
+    ranges = Ranges((MIDDLE, HIGH), 9, 8)
+    found = [
+        Sureness(Measure.PROB, Group.EXONIC, 0.1, MIDDLE, ranges),
+        Sureness(Measure.MAX, Group.EXONIC, 0.9, HIGH, ranges),
+    ]
+    assert in_words(found).endswith(": moderate evidence for an effect.")
+    assert in_words(found[:1]) == in_words([]) == ""

@@ -302,6 +302,7 @@ def test_region_form(files, tmp_path):
     found = json.loads((tmp_path / "r.json").read_text())
     (gene,) = found["genes"]
     assert "deltas" not in gene and set(gene["landscape"]) == {"ref"}
+    assert "  Splice sites of a probability of 0.1 or more: " in result.stdout
     assert all(690 <= m["pos"] <= 760 for m in gene["landscape"]["ref"]["motifs"])
     for text, why in (
         ("c:1-5000", "not in"),
@@ -366,6 +367,26 @@ def test_the_status_is_that_of_annotate(files, tmp_path):
     assert found["status"] == "LOW_CONTEXT" and found["genes"]
     assert f"LOW_CONTEXT: {escape(Status.LOW_CONTEXT.value)}" in page.read_text()
     assert json.loads(run(variant("no gene"), *files, "--json", "-").stdout)["status"] == "NO_GENE"
+
+
+def test_messages_name_what_the_user_can_do(files):
+    long = run(f"c:700:{BASES[699]}:{'A' * 1002}", *files).stdout
+    assert "1,000 bases by default" in long and "--max-allele" not in long
+    options = [*files[:4], "--compare", "fm"]
+    assert "--model paper" in run(variant("snv"), *options, code=1).stderr
+    assert "--model paper --compare fm" in " ".join(run("--help").output.split())
+
+
+def test_an_allele_that_is_ref_is_refused(files):
+    base = BASES[704]
+    told = "is no variant: ALT is the same as REF"
+    for what in (f"c:705:{base}:{base}", f"c:705:{base.lower()}:{base}"):
+        assert (
+            f"error: c:705 {what[6:].replace(':', '>')} {told}" in run(what, *files, code=1).stderr
+        )
+    other = OTHER[BASES[709]]
+    both = f"c:705:{base}:{base}+c:710:{BASES[709]}:{other}"
+    assert told in run(both, *files, code=1).stderr
 
 
 def test_files_without_a_common_contig_are_named(files, tmp_path):

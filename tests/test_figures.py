@@ -28,7 +28,7 @@ from samvar.scoring.deltas import SIGN
 from samvar.scoring.predictor import Predictor
 from samvar.views import explanation, figures, scene
 from samvar.views.about import About
-from samvar.views.html import page
+from samvar.views.html import STYLE, gene_section, page
 from samvar.views.verdict import sites_told
 
 from . import toy
@@ -161,6 +161,30 @@ def test_causes_of_one_family_are_one_label_with_their_number(explained):
     opposite = near._replace(effect=-0.1)
     groups = figures.clusters([near, far, kin, opposite], column)
     assert sorted(map(len, groups)) == [1, 1, 2] and [near, kin] in groups
+
+
+def test_a_core_site_that_moves_another_site_names_it(explained):
+    """Labels of one place stand beside each other, so that each line is seen."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    core = [c for c in view.arrows if c.core and c.place != c.target]
+    picture = drawn(e, view)
+    told = [w for w in words(picture, "label") if " → " in w and w.startswith("splice site")]
+    assert core and sorted(told) == sorted(
+        f"splice site gained → {site.name} {c.effect:+.2f}"
+        for c in core
+        for site in view.splice_sites
+        if (site.kind, site.place) == (c.kind, c.target)
+    )
+    starts = [line.get("d").split("L")[0] for line in named(picture, "leader")]
+    assert len(set(starts)) == len(starts)
+    text = gene_section(e, view)
+    assert "<td>splice site (LSSI_D)</td><td>gained</td>" in text
+
+
+@pytest.mark.parametrize("value, text", [(-0.00004, "0"), (0.0, "0"), (-0.0006, "-0.0006")])
+def test_what_rounds_to_nothing_has_no_sign(value, text):
+    assert explanation.signed(value, 4) == text
 
 
 # ------------------------------------------------------------------------------- bases and track
@@ -343,6 +367,7 @@ def test_a_legend_tells_the_shapes(explained):
     e = explained(*NEW_DONOR)
     told = words(drawn(e, e.genes[0]), "legend")
     assert {"acceptor", "donor", "not annotated", "new in ALT", "raises the site"} <= set(told)
+    assert any(re.fullmatch(r"this thick: an effect of 0\.\d\d", t) for t in told)
     assert {"lowers the site", "core score (LSSI_A, LSSI_D)", "changed bases"} <= set(told)
 
 
@@ -400,16 +425,33 @@ def test_a_figure_in_the_form_and_size_that_are_asked_for(tmp_path):
 @pytest.mark.slow
 def test_a_figure_that_needs_more_height_is_made_smaller(tmp_path):
     variant, out = ":".join(map(str, NEW_DONOR)), tmp_path / "a.png"
-    told = run(variant, *FILES, "--figure", out, "--size", "4x3", "--dpi", 100).stderr
+    told = run(variant, *FILES, "--figure", out, "--size", "7x5", "--dpi", 100).stderr
     content = out.read_bytes()
-    assert [int.from_bytes(content[i : i + 4], "big") for i in (16, 20)] == [400, 300]
+    assert [int.from_bytes(content[i : i + 4], "big") for i in (16, 20)] == [700, 500]
     assert re.search(r"a.png: drawn at \d\d% of its size", told)
     picture = tmp_path / "a.svg"
     assert "% of its size" not in run(variant, *FILES, "--svg", picture, "--size", "8x12").stderr
-    run(variant, *FILES, "--svg", picture, "--size", "4x3")
+    run(variant, *FILES, "--svg", picture, "--size", "7x5")
     for text in ElementTree.parse(picture).getroot().iter(f"{SVG}text"):
-        assert 0 < float(text.get("y")) < 3 * 96
-        assert all(0 < float(x) < 4 * 96 for x in text.get("x").split())
+        assert 0 < float(text.get("y")) < 5 * 96
+        assert all(0 < float(x) < 7 * 96 for x in text.get("x").split())
+
+
+@pytest.mark.slow
+def test_a_figure_whose_text_cannot_be_read_is_refused(tmp_path):
+    """The size that is named is enough, and little more than enough."""
+    variant, picture = ":".join(map(str, NEW_DONOR)), tmp_path / "a.svg"
+    refused = run(variant, *FILES, "--svg", picture, "--size", "4x3", code=1).stderr
+    least = re.search(r"give --size (4x([\d.]+)) or higher", refused)
+    assert not picture.exists()
+    run(variant, *FILES, "--svg", picture, "--size", least[1])
+    sizes = [
+        float(text.get("font-size"))
+        for text in ElementTree.parse(picture).getroot().iter(f"{SVG}text")
+        if text.get("class") != "bases"
+    ]
+    assert min(sizes) >= 6.6
+    run(variant, *FILES, "--svg", picture, "--size", f"4x{float(least[2]) - 0.2:.1f}", code=1)
 
 
 @pytest.mark.parametrize(
@@ -465,18 +507,36 @@ def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, m
     assert re.search(r"<dd>[\d.]+\w*, \d{4}-\d\d-\d\d</dd>", text)
     row = metrics["MFASS <= -0.5: exonic"]
     assert f"{row['auroc'][0]:.2f} ({row['auroc'][1]:.2f}-{row['auroc'][2]:.2f})" in text
-    assert "Nearly silent" in text and "TRA2A" in text
+    assert "Nearly silent adjusted motifs (AM)" in text and "TRA2A" in text
+    assert "paper AM (motifs adjusted in training), one training run" in text
     assert text.index(e.genes[0].verdict) < text.index("<svg") < text.index("<table")
     doubtful = dataclasses.replace(e, status=Status.LOW_CONTEXT)
     trust = page([doubtful], [About.of(bundle, genome, annotation)]).partition("How far")[2]
     assert "LOW_CONTEXT" in trust
 
 
+def test_a_figure_that_is_scrolled_shows_the_site_of_the_verdict_and_its_rows(explained):
+    """From 900 pixels on, with 32 of margins, it is not scrolled."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    text = gene_section(e, view)
+    drawing = figures._Drawing(e, view, figures.WIDTH, headline=False)
+    x = drawing.x(view.sites_told[0].place)
+    assert f'<span class="here" style="left:{x / 10:.1f}%"></span>' in text
+    rows = re.search('<div class="rows" aria-hidden="true".*?</div>', text)[0]
+    titles = re.findall(">([^<]+)</span>", rows)
+    assert titles.count("splice site") == 2 and {"REF", "ALT", "transcript"} <= set(titles)
+    assert "changed bases" not in titles
+    least = float(re.search(r"\.frame {[^}]*min-width: ([\d.]+)rem", STYLE)[1])
+    assert least * 16 <= 900 - 32
+
+
 @pytest.mark.slow
 def test_a_region_has_its_motif_table(tmp_path):
     out, numbers = tmp_path / "r.html", tmp_path / "r.json"
     # No site of the example does so much by itself in `default`
-    run("mini:3440-3600", *FILES, "--model", "paper", "--html", out, "--json", numbers)
+    options = ["--model", "paper", "--html", out, "--json", numbers]
+    told = run("mini:3440-3600", *FILES, *options).stdout
     (gene,) = json.loads(numbers.read_text())["genes"]
     side = gene["landscape"]["ref"]
     text = out.read_text()
@@ -489,3 +549,17 @@ def test_a_region_has_its_motif_table(tmp_path):
         named(ElementTree.fromstring(re.search("<svg.*</svg>", text, re.S)[0]), "arrow")
     ) == (min(len(strong), 24))
     assert strong and f"{strong[0]['effect']:+.3f}" in text
+    most = max(side["influences"], key=lambda i: abs(i["effect"]))
+    effect = f"{most['effect']:+.3f}"
+    assert f"{most['rbp']} at {most['motif']} {effect}" in told and " x0." not in told
+    (summary,) = re.findall(r'<p class="verdict">(.*?)</p>', text)
+    assert f"  {summary}\n" in told and summary.endswith(
+        f"most of all {most['rbp']} at {most['motif']:,} the {most['kind']} at {most['pos']:,} by "
+        f"{effect}."
+    )
+    heads = re.findall(r"<h3>Motif sites</h3>.*?<tr>(.*?)</tr>", text)[0]
+    explained = re.findall("<dt>(.*?)</dt>", text.partition("Columns")[2].partition("<h2>")[0])
+    assert explained == re.findall("<th>(.*?)</th>", heads)
+    read = text.partition("How to read this")[2].partition("<h2>")[0]
+    assert not re.search("REF|ALT|verdict|ghost", read)
+    assert "bases" in re.findall(r"<text[^>]*>([^<]*)</text>", text)

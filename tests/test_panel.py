@@ -436,4 +436,8 @@ def test_a_card_names_the_nearly_silent():
     assert "silent" not in card(config, metrics)
     metrics[MOTIF_SITES] = dict(am=dict(bases=9, density=density))
     (line,) = [line for line in card(config, metrics).splitlines() if "silent" in line]
-    assert "in the am" in line and "0.005%" in line and ": QUIET, NONE." in line
+    assert (
+        line.startswith("- Nearly silent adjusted motifs (AM), with")
+        and "0.005%" in line
+        and ": QUIET, NONE." in line
+    )

@@ -5,6 +5,8 @@ import pytest
 
 from samvar.genomics.align import Alignment
 from samvar.genomics.genes import Gene, Transcript
+from samvar.genomics.transcript import TranscriptMap
+from samvar.genomics.variant import Gap
 from samvar.genomics.window import Place
 from samvar.model.bundle import LearntMotif
 from samvar.model.in_vivo import Bound
@@ -22,20 +24,34 @@ from samvar.scoring.consequence import (
 from samvar.scoring.deltas import Deltas
 from samvar.scoring.line import Span
 from samvar.scoring.message import Decay, Frame, Message, Molecule, NoFrame
-from samvar.views.verdict import NO_STATEMENT, sites_told, verdict
+from samvar.views import verdict as words_of
+from samvar.views.verdict import Around, sites_told
 
 LOST = Site(DONOR, 200, Place(200), 0.91, 0.04, 23)
 NEW = Site(DONOR, 204, Place(204), 0.01, 0.85)
 EXON = Molecule((Span(0, 10),))
+TRANSCRIPT = TranscriptMap(Transcript("T", ((10, 60), (150, 201), (300, 400))), "c", "+")
+SITE = Site(ACCEPTOR, 200, Place(200), 0.9, 0.76)
 
 
-def deltas(**values):
+def around(largest=SITE, annotated=False):
+    return Around(TRANSCRIPT, largest, annotated, 1000)
+
+
+AROUND = around()
+
+
+def verdict(deltas, causes, consequences, learnt=(), elsewhere=None, around=AROUND):
+    return words_of.verdict(deltas, causes, consequences, around, dict(learnt), elsewhere)
+
+
+def deltas(gaps=(), **values):
     """The four, at 100, 200, 204 and 200 (0-based)."""
     value = np.array([values.get(n, 0.0) for n in ("AG", "AL", "DG", "DL")])
     position = np.array([100, 200, 204])
     index = np.arange(3)
     columns = np.array([0, 1, 2, 1])
-    return Deltas(value, columns, (), Alignment(index, index, position, 0 * index), None)
+    return Deltas(value, columns, gaps, Alignment(index, index, position, 0 * index), None)
 
 
 def cause(delta, value, part):
@@ -112,12 +128,70 @@ def test_sites_of_one_motif_that_change_in_one_way_are_one_cause():
 
 def test_nothing_is_said_of_small_changes():
     said = verdict(deltas(DL=0.049), [cause(3, 0.049, CORE)], ())
-    assert said == NO_STATEMENT == "No change of any splice site above 0.05: no statement."
+    assert said == (
+        "No predicted effect on splicing above 0.05 within 1,000 bases of the variant; that does "
+        "not rule one out."
+    )
 
 
-def test_a_change_without_an_event():
-    said = verdict(deltas(AL=0.14), [], consequence())
-    assert said == "Acceptor at 201 loses 0.14: no event that is strong enough to be named."
+@pytest.mark.parametrize(
+    "change, annotated, told",
+    [
+        (dict(position=1115608, ref=0.51, alt=0.0), False, "Cryptic acceptor at 1,115,609 lost"),
+        (dict(position=99, ref=0.51, alt=0.4), False, "Cryptic acceptor in intron 1 at 100 weaker"),
+        (dict(position=160, ref=0.01, alt=0.2), False, "New acceptor in exon 2 at 161"),
+        (dict(position=150, exon=2, ref=0.9, alt=0.76), True, "Acceptor of exon 2 at 151 weaker"),
+        (
+            dict(position=160, ref=0.2, alt=0.4),
+            True,
+            "Acceptor of another transcript in exon 2 at 161 stronger",
+        ),
+    ],
+)
+def test_a_change_without_an_event_says_which_site_it_is_of(change, annotated, told):
+    place = Place(change.pop("position"))
+    largest = Site(ACCEPTOR, 200, place, **change)
+    said = verdict(deltas(AL=0.14), [], consequence(), around=around(largest, annotated))
+    both = f"({largest.ref:.2f} to {largest.alt:.2f})"
+    assert said == f"{told} {both}: no event that is strong enough to be named."
+
+
+GONE = (Gap(140, 70, 0),)  # exon 2
+
+
+def test_exons_that_the_variant_itself_deletes():
+    """Of no splice site is said that it is lost, nor what could take over."""
+    skipped = outcome(Kind.EXON_SKIPPING, (LOST,), (2, 2), 51)
+    partly = outcome(Kind.MULTI_EXON_SKIPPING, (LOST,), (1, 2), 101, 0.3)
+    near = Site(DONOR, 188, Place(188), 0.1, 0.3)
+    removal = "The variant itself removes exon 2 from the DNA, 51 bases"
+    found = consequence(skipped, partly, cryptic=(near,))
+    said = verdict(deltas(GONE, DL=0.87), [cause(3, 0.87, CORE)], found)
+    assert said == (
+        f"{removal}: in frame. Strength 0.87: how much REF uses their splice sites. "
+        "Also: exons 1 to 2 skipped, 101 bases (0.30)."
+    )
+    assert near in sites_told(*found) and near not in sites_told(*found, removed=(2,))
+    first = verdict(deltas(GONE, DL=0.87), [], consequence(partly, skipped))
+    assert first.startswith(f"{removal}. Donor of exon 23 lost") and "Also" not in first
+    for small in (verdict(deltas(GONE, DL=0.01), [], ()), verdict(deltas(GONE, DL=0.2), [], ())):
+        assert small.startswith(f"{removal}. ")
+
+
+@pytest.mark.parametrize(
+    "gaps, told",
+    [
+        ([(5, 60)], "exon 1 from the DNA, 50 bases"),
+        ([(5, 210)], "exons 1 to 2 from the DNA, 101 bases"),
+        ([(5, 60), (290, 120)], "exons 1 and 3 from the DNA, 150 bases"),
+        ([(20, 100)], None),
+    ],
+)
+def test_which_exons_the_variant_itself_deletes(gaps, told):
+    gone = tuple(Gap(start, size, 0) for start, size in gaps)
+    said = verdict(deltas(gone, DL=0.01), [], ())
+    assert (f"removes {told}. No predicted" if told else "No predicted") in said
+    assert ("removes" in said) == bool(told)
 
 
 def test_a_protein_is_named_with_its_event_and_the_doubt():
@@ -164,6 +238,19 @@ def test_what_speaks_against_it():
     said = verdict(deltas(DL=0.5), [], consequence(skipped, cryptic=(acceptor, near)))
     assert "Against it: the donor of exon 23 keeps 0.40." in said
     assert "Against it: a cryptic donor 12 bases upstream (0.10 to 0.30)." in said
+
+
+def test_a_site_that_does_not_gain_speaks_against_nothing():
+    stays = Site(DONOR, 188, Place(188), 0.54, 0.52)
+    gains = Site(DONOR, 180, Place(180), 0.1, 0.2)
+    (alone,), (both,) = (consequence(SKIPPED, cryptic=c) for c in ((stays,), (stays, gains)))
+    assert "No cryptic donor within 500 bases of the variant gains by it." in (
+        verdict(deltas(DL=0.87), [], (alone,))
+    )
+    assert "Against it: a cryptic donor 20 bases upstream (0.10 to 0.20)." in (
+        verdict(deltas(DL=0.87), [], (both,))
+    )
+    assert sites_told(alone) == [LOST] and sites_told(both) == [LOST, gains]
 
 
 def test_the_sites_told_are_those_of_the_verdict_that_were_scored():
@@ -266,8 +353,13 @@ def test_the_site_of_other_transcripts_is_lost(more, users):
     lost = deltas(DL=0.99)
     for looked_at in (nothing, ()):  # of a transcript that the variant does not touch
         elsewhere = lost_elsewhere(lost, gene, looked_at)
-        said = verdict(lost, [], looked_at, elsewhere=elsewhere)
-        assert said == (f"Donor at 201 loses 0.99. It is no splice site of S, but one of {users}.")
+        largest = Site(DONOR, 200, Place(200), 0.99, 0.0)
+        of_s = Around(TranscriptMap.of(gene, short), largest, True, 1000)
+        said = verdict(lost, [], looked_at, elsewhere=elsewhere, around=of_s)
+        assert said == (
+            "Donor in exon 2 at 201 lost (0.99 to 0.00). It is no splice site of S, but one of "
+            f"{users}."
+        )
     assert lost_elsewhere(lost, gene, (Consequence(longer[0], (), 0.0, (), 500),)) is None
     assert lost_elsewhere(deltas(AL=0.99), gene, nothing) is None  # of no transcript
     assert lost_elsewhere(deltas(DG=0.99), gene, nothing) is None

@@ -108,7 +108,7 @@ def _of_haplotype(haplotype: str, fasta: str, annotation: str) -> str:
     metavar="WIDTH[xHEIGHT]",
     callback=_inches,
     help="Inches of the figure [default: 10.4, and the height that the content needs]. What needs "
-    "more height than that is drawn smaller; less is left empty.",
+    "more height than that is drawn smaller, as long as its text can be read; less is left empty.",
 )
 @click.option(
     "--dpi",
@@ -128,7 +128,8 @@ def _of_haplotype(haplotype: str, fasta: str, annotation: str) -> str:
     "--compare",
     metavar="fm|am|NAME|FOLDER",
     help="Explain by a second model, too, and show it beside the first: fm or am of the same "
-    "bundle, or another bundle.",
+    "bundle, or another bundle. Of the bundles that come along `paper` alone has both: "
+    "--model paper --compare fm.",
 )
 @user_errors
 def explain(

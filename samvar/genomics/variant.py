@@ -26,7 +26,7 @@ class Status(Enum):
     REF_N = "the reference is N here, or REF holds N"
     REF_MISMATCH = "REF is not the sequence of the FASTA"
     NO_GENE = "in no gene of the annotation"
-    TOO_LONG = "the trimmed allele is longer than the most that is scored (annotate --max-allele)"
+    TOO_LONG = "the trimmed allele is longer than the most that is scored, 1,000 bases by default"
     NONFINITE = "the model gave no finite number"
     LOW_CONTEXT = "under 90 % of the bases around are known; scored all the same"
     OK = "scored"

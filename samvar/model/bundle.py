@@ -151,8 +151,8 @@ def load_bundle(name: str) -> Bundle:
         kind = kind or ("am" if "am" in config["kinds"] else "fm")
         if kind not in config["kinds"]:
             raise BundleError(
-                f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}: "
-                "`paper` has fm and am"
+                f"bundle {place} has no {kind} model, only {', '.join(config['kinds'])}: `paper` "
+                "has fm and am (--model paper)"
             )
         members, metrics = config["kinds"][kind], metrics_of(folder)
         models = [build(m["config"], load_file(os.path.join(folder, m["file"]))) for m in members]

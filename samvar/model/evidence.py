@@ -66,10 +66,14 @@ class Ranges(NamedTuple):
         return min(self.genes_changing, self.genes_others) >= LEAST_GENES
 
     @property
+    def genes(self) -> str:
+        """How many there are of the rarer outcome, and how many it takes."""
+        return f"{min(self.genes_changing, self.genes_others)}; {LEAST_GENES} are needed"
+
+    @property
     def too_few(self) -> str:
         """Why no level is named, where there are not enough."""
-        genes = min(self.genes_changing, self.genes_others)
-        return f"from too few genes for a level of evidence ({genes}; {LEAST_GENES} are needed)"
+        return f"from too few genes for a level of evidence ({self.genes})"
 
     def of(self, value: float) -> Range:
         """The range of a value."""

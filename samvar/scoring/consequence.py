@@ -16,6 +16,7 @@ event is follows from the probability that moves, in this order:
     several exons   neighbours that are skipped together
     more of it      an exon whose two sites rise
 
+Events that leave the same bases, since the variant deletes in which they differ, are one.
 A site that has not been scored is taken to be used by both alleles.
 """
 
@@ -30,6 +31,7 @@ import numpy as np
 
 from ..genomics.genes import Gene, Transcript
 from ..genomics.transcript import TranscriptMap
+from ..genomics.variant import Gap
 from ..genomics.window import Place, make_window
 from .deltas import NAMES, SIGN, SITE_OF, Deltas
 from .line import Line, Span
@@ -185,6 +187,16 @@ def lost_elsewhere(
     return LostElsewhere(transcript, users) if users and transcript not in users else None
 
 
+def exons_removed(gaps: Iterable[Gap], transcript: TranscriptMap) -> tuple[int, ...]:
+    """Numbers of the exons that a variant with these gaps deletes as a whole."""
+    gaps = tuple(gaps)
+    return tuple(
+        number
+        for number, (start, end) in enumerate(transcript.exons, 1)
+        if any(gap.start <= start and end <= gap.end for gap in gaps)
+    )
+
+
 def strength(moved: float) -> float:
     """Probability that moves -> strength of the event, in [0, 1], monotone. The one place for a
     calibration."""
@@ -231,7 +243,8 @@ def consequence(line: Line, transcript: Transcript, minimum: float) -> Consequen
     own = TranscriptMap.of(line.window.gene, transcript)
     molecule = molecule_of(line, own)
     sites = _Sites.of(line, molecule)
-    events = sorted(_events(line, sites), key=lambda e: (-e.strength, e.span, e.kind.value))
+    events = _merged(line, _events(line, sites))
+    events.sort(key=lambda e: (-e.strength, e.span, e.kind.value))
     strongest = events[0].strength if events else 0.0
     shown = [e for e in events if e.strength >= minimum]
     outcomes: list[Outcome] = []
@@ -339,6 +352,25 @@ def _events(line: Line, sites: _Sites) -> Iterator[Event]:
     found = [*pseudoexons, *_moved_ends(line, sites, moved), *_lost(line, sites, moved)]
     found += _risen(line, sites)
     yield from (e for e in found if e.strength >= FAINT)
+
+
+def _merged(line: Line, events: Iterable[Event]) -> list[Event]:
+    """Those that leave the same bases of ALT as one event: the one of most exons, as strong as all
+    together. Without deleted bases no two events do."""
+    found = list(events)
+    if not line.deletes:
+        return found
+    alike: dict[object, list[Event]] = {}
+    for event in found:
+        left = [line.bases(exon, in_alt=True).columns for exon in event.molecule.exons]
+        more = event.kind is Kind.INCREASED_EXON_INCLUSION  # whose molecule is the transcript
+        alike.setdefault(event if more else np.concatenate(left).tobytes(), []).append(event)
+    return [_together(same) for same in alike.values()]
+
+
+def _together(events: Sequence[Event]) -> Event:
+    widest = max(events, key=lambda e: (e.exons[1] - e.exons[0], e.strength))
+    return widest._replace(strength=strength(sum(e.strength for e in events)))
 
 
 def _moved(sites: _Sites, cryptic: _Cryptic) -> float:

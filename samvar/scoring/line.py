@@ -86,6 +86,11 @@ class Line:
         """How many of the columns ref has no base in."""
         return len(self.ref_codes) - len(self.columns_of_ref)
 
+    @property
+    def deletes(self) -> bool:
+        """Whether there are columns that alt has no base in."""
+        return bool((self.alt_codes == NO_BASE).any())
+
     def column(self, position: int) -> int:
         """Column of a base of the reference; `position` 0-based, genomic."""
         gene = self.window.gene

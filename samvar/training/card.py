@@ -332,6 +332,9 @@ def _stored_precision(storage: dict) -> str:
     )
 
 
+_KINDS = dict(am="adjusted", fm="fixed")
+
+
 def _limits(config: dict, metrics: dict) -> str:
     flank = config["flank"]
     lines = [
@@ -350,8 +353,9 @@ def _limits(config: dict, metrics: dict) -> str:
     for kind in config["kinds"]:
         if silent := nearly_silent(metrics, kind):
             lines.append(
-                f"- Nearly silent in the {kind}, with sites at fewer than {NEARLY_SILENT:.3%} of "
-                f"the bases of genes: {', '.join(silent)}. That they are no cause says nothing."
+                f"- Nearly silent {_KINDS[kind]} motifs ({kind.upper()}), with sites at fewer than "
+                f"{NEARLY_SILENT:.3%} of the bases of genes: {', '.join(silent)}. That they are no "
+                "cause says nothing."
             )
     if any(share == 0 for share in _branch_point_shares(metrics)):
         lines.append("- No base has a branch-point score: BP is never a cause.")

@@ -22,7 +22,7 @@ from ..annotate import (
     status_of,
     windows,
 )
-from ..errors import SamvarError
+from ..errors import RequestError, SamvarError
 from ..genomics.align import Alignment, take
 from ..genomics.genes import Annotation, Gene
 from ..genomics.genome import UNKNOWN, Genome, decode
@@ -37,12 +37,19 @@ from ..model.in_vivo import InVivo
 from ..opinions import Opinions, Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
-from ..scoring.consequence import FLOOR, Consequence, Site, consequences, lost_elsewhere
+from ..scoring.consequence import (
+    FLOOR,
+    Consequence,
+    Site,
+    consequences,
+    exons_removed,
+    lost_elsewhere,
+)
 from ..scoring.deltas import SIGN, SITE_OF
-from ..scoring.knockout import SEEN, EditableAllele, region_window
+from ..scoring.knockout import KINDS, SEEN, EditableAllele, region_window
 from ..scoring.predictor import Predictor, ScoredWindow
 from .sureness import Sureness, sureness
-from .verdict import sites_told, strongest_together, verdict
+from .verdict import Around, sites_told, strongest_together, verdict
 
 LONGEST_REGION = 2000  # bases that a landscape can show
 STIRS = 1.1  # ratio of a site's probability with and without a motif site that is shown at all
@@ -50,6 +57,7 @@ MOVED = 0.005  # change of a site's probability that is shown
 SHARE, IN_REGION = 0.04, 0.02  # of a delta; change of a probability: what has an arrow has as much
 LONGEST_WRITTEN = 24  # bases of an allele in a title
 MOST_OF_DELTA, MOST_TOGETHER, MOST_OF_REGION = 6, 12, 24  # arrows
+MOST_NAMED = 4  # splice sites in the summary of a region
 MOST_FAR = 4  # splice sites beyond the compared positions
 WHAT = dict(AG="acceptor gain", AL="acceptor loss", DG="donor gain", DL="donor loss")
 
@@ -125,6 +133,14 @@ class SpliceSite(NamedTuple):
         return "cryptic" if self.ref >= FLOOR else "new"
 
     @property
+    def name(self) -> str:
+        """ "donor of exon 5", "acceptor, other transcript", "cryptic donor"."""
+        kind = KINDS[self.kind]
+        if self.exon is not None:
+            return f"{kind} of exon {self.exon}"
+        return f"{kind}, other transcript" if self.annotated else f"{self.status} {kind}"
+
+    @property
     def change(self) -> float:
         """Probability in ALT less that in REF."""
         return 0.0 if self.alt is None else self.alt - self.ref
@@ -193,7 +209,25 @@ class GeneView:
     def _verdict(self, consequences: tuple[Consequence, ...]) -> str:
         assert self.deltas is not None
         elsewhere = lost_elsewhere(self.deltas, self.gene, consequences)
-        return verdict(self.deltas, self.causes or (), consequences, self.learnt, elsewhere)
+        of = consequences[0].transcript if consequences else self.gene.chosen
+        around = self._around(self.deltas, TranscriptMap.of(self.gene, of))
+        causes = self.causes or ()
+        return verdict(self.deltas, causes, consequences, around, self.learnt, elsewhere)
+
+    def _around(self, deltas: scoring.Deltas, transcript: TranscriptMap) -> Around:
+        """What the verdict of one transcript tells of beside."""
+        assert self.alt
+        top, a = int(deltas.values.argmax()), self.columns
+        kind, column, place = SITE_OF[top], int(deltas.columns[top]), deltas.places[top]
+        ref, alt = (
+            float(take(side.probability[kind], index, 0.0)[column])
+            for side, index in ((self.ref, a.ref), (self.alt, a.alt))
+        )
+        on_reference = not place.offset
+        exon = _exon_ends(transcript)[kind].get(place.position) if on_reference else None
+        annotated = on_reference and place.position in self.gene.sites()[kind]
+        within = self.window.variant.span[0] - self.window.start
+        return Around(transcript, Site(kind, column, place, ref, alt, exon), annotated, within)
 
     @property
     def gene(self) -> Gene:
@@ -232,7 +266,7 @@ class GeneView:
             shown[site.kind] |= (a.position == site.place.position) & (
                 a.offset == site.place.offset
             )
-        annotated, own = self.gene.sites(), _exon_ends(self.gene)
+        annotated, own = self.gene.sites(), _exon_ends(TranscriptMap.of(self.gene))
         for kind, ends in enumerate(own):
             shown[kind] |= np.isin(a.position, list(ends)) & (a.offset == 0)
         sites = []
@@ -254,7 +288,11 @@ class GeneView:
     @property
     def sites_told(self) -> list[Site]:
         """The splice sites that the verdict is about, the first ones those of its event."""
-        return sites_told(self.consequences[0]) if self.consequences else []
+        if not (self.consequences and self.deltas):
+            return []
+        told = self.consequences[0]
+        own = TranscriptMap.of(self.gene, told.transcript)
+        return sites_told(told, exons_removed(self.deltas.gaps, own))
 
     @cached_property
     def far_sites(self) -> list[SpliceSite]:
@@ -296,6 +334,23 @@ class GeneView:
                 effect = part.effect * sign
                 arrows.append(Cause(part.rbp, part.event, place, kind, target, effect, core))
         return sorted(arrows, key=lambda c: abs(c.effect))
+
+    @property
+    def summary(self) -> str:
+        """A region in one sentence."""
+        sites = [site for site in self.splice_sites if site.strength >= SEEN]
+        strongest = sorted(sites, key=lambda s: -s.strength)[:MOST_NAMED]
+        named = [f"{s.name} at {s.place.pos:,} ({s.strength:.2f})" for s in strongest]
+        named += [f"{len(sites) - MOST_NAMED} more"] * (len(sites) > MOST_NAMED)
+        found = f"Splice sites of a probability of {SEEN:g} or more: {', '.join(named) or 'none'}"
+        moves, motifs = self.ref.influences, len(self.ref.marks)
+        told = f"{found}; {len({i.mark for i in moves})} of {motifs} motif sites move one of them"
+        if not moves:
+            return f"{told}."
+        most = max(moves, key=lambda i: abs(i.effect))
+        mark = self.ref.marks[most.mark]
+        target = f"the {KINDS[most.kind]} at {most.position + 1:,} by {most.effect:+.3f}"
+        return f"{told}, most of all {mark.rbp} at {mark.position + 1:,} {target}."
 
     @property
     def hgvs(self) -> str:
@@ -390,8 +445,9 @@ def explain(
 ) -> Explanation:
     """Everything about one allele. `pos` is 1-based. Deltas of at least `options.rbp_min` are taken
     apart, and always the largest: `thorough`, with each site also put back alone, or as `annotate`
-    does. `opinions`: those to be asked about causes."""
+    does. `opinions`: those to be asked about causes. Raises RequestError where ALT is REF."""
     allele = Allele(contig, pos, ref, alt)
+    _check_changes(allele)
     change = examine(genome, annotation, allele, options)
     if isinstance(change, Status):
         return _explanation(predictor, allele, change, [])
@@ -418,10 +474,10 @@ def explain_haplotype(
     score, they overlap, or do not lie within one frame."""
     changes: list[Variant] = []
     for allele in alleles:
+        _check_changes(allele)
         change = examine(genome, annotation, allele, options)
         if isinstance(change, Status):
-            where = f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
-            raise SamvarError(f"{where} has no score: {change.name}, {change.value}")
+            raise SamvarError(f"{_short(allele)} has no score: {change.name}, {change.value}")
         changes.append(change)
     changes.sort(key=place)
     first, last, within = changes[0], changes[-1], options.distance + predictor.bundle.flank
@@ -446,6 +502,16 @@ def explain_haplotype(
         views = [replace(view, told=_told(opinions, view)) for view in views]
     own = _explanation(predictor, alleles[0], status, views)
     return replace(own, partners=tuple(alleles[1:]))
+
+
+def _check_changes(allele: Allele) -> None:
+    """Raises RequestError where ALT is REF: of no change there is nothing to explain."""
+    if allele.ref.upper() == allele.alt.upper():
+        raise RequestError(f"{_short(allele)} is no variant: ALT is the same as REF")
+
+
+def _short(allele: Allele) -> str:
+    return f"{allele.contig}:{allele.pos} {shortened(allele.ref)}>{shortened(allele.alt)}"
 
 
 def _told(opinions: Opinions, view: GeneView) -> Told:
@@ -621,11 +687,11 @@ def _of_influence(side: Landscape, influence: Influence) -> Cause:
     return Cause(mark.rbp, "", place, influence.kind, target, influence.effect)
 
 
-def _exon_ends(gene: Gene) -> tuple[dict[int, int], dict[int, int]]:
-    """Positions (0-based) of the acceptors and of the donors of the chosen transcript -> number of
-    the exon."""
-    exons = TranscriptMap.of(gene).exons
-    first, last = (0, -1) if gene.strand == "+" else (-1, 0)
+def _exon_ends(transcript: TranscriptMap) -> tuple[dict[int, int], dict[int, int]]:
+    """Positions (0-based) of the acceptors and of the donors of a transcript -> number of the
+    exon."""
+    exons = transcript.exons
+    first, last = (0, -1) if transcript.strand == "+" else (-1, 0)
     edges = [(start, end - 1) for start, end in exons]
     acceptors = {edge[first]: number for number, edge in enumerate(edges, 1) if number > 1}
     donors = {edge[last]: number for number, edge in enumerate(edges, 1) if number < len(edges)}
@@ -636,6 +702,12 @@ def _event(before: float, after: float) -> str:
     if abs(after - before) <= attribution.SAME:
         return "unchanged"
     return attribution.event_of(before, after, NO_MOTIF)
+
+
+def signed(value: float, digits: int) -> str:
+    """With + or -; 0 where it would have no other digit."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else "0"
 
 
 def percentile(

@@ -18,24 +18,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby, product
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import files
+from ..errors import SamvarError
 from ..genomics.align import ABSENT
 from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
 from ..model.bottleneck import ACCEPTOR_CORE, DONOR_CORE
 from ..scoring.attribution import PartKind
 from ..scoring.knockout import KINDS
-from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite
+from .explanation import Cause, Explanation, GeneView, Landscape, Mark, SpliceSite, signed
 from .families import family
-from .scene import Letters, Scene, picture, svg, text_width, wrapped
+from .scene import PER_INCH, Letters, Scene, picture, svg, text_width, wrapped
 
 WIDTH = 1000.0  # pixels, unless asked otherwise
-LEFT, RIGHT, MOST_RIGHT = 108.0, 18.0, 210.0  # margins; the right one grows with the labels there
+LEFT, RIGHT, MOST_RIGHT = 108.0, 18.0, 210.0  # margins; the right one grows with the labels there,
+WIDEST_RIGHT = 0.35  # up to MOST_RIGHT or this share of the width
 SITES, EFFECTS, LANE, CORES = 84.0, 92.0, 34.0, 9.0  # heights of the panels
+BESIDE = 4.0  # pixels by which the line of a label stands beside another one
 ROW = 14.0  # height of a row of labels
 LETTER = 5.6  # pixels of a column from which its base is written out
 WIDEST_FAN = 36.0  # pixels that the arrows to one site take
@@ -43,8 +47,8 @@ NEAR = 15  # columns within which the sites of one family are one label
 MOST_LABELS = 18  # of splice sites
 TOLD = 0.02  # change of a probability from which a site has a ghost of the other allele
 SMALL = 10.0
+READABLE = 20 / 3  # pixels of the smallest text in a picture that is made smaller: 5 points
 FAR = 0.08  # of the columns, that each site beyond a break of the axis takes
-CHANGED = "changed"  # name of the shape that shows which columns differ
 GROUND = "grid", "intron", "exon"  # names of the shapes that a break of the axis interrupts
 _OF_EVENT = {
     "gain": "gained",
@@ -65,7 +69,8 @@ def write(
     """Write one picture, a landscape below the other, whole or not at all; of an explanation
     without genes it shows the status. `form`: svg, png or pdf; `width` and `height` in pixels of
     CSS; what needs more height is drawn on a wider sheet and made smaller. Returns by how much, 1
-    where it is not. Raises SamvarError where matplotlib is needed and missing."""
+    where it is not. Raises SamvarError where matplotlib is needed and missing, and where the text
+    would be smaller than READABLE."""
 
     def sheet(across: float) -> Scene:
         scenes = [
@@ -78,9 +83,15 @@ def write(
     def fits(scale: float) -> bool:
         return not height or sheet((width or WIDTH) / scale).height * scale <= height + 1e-6
 
-    scale, too_large = 1.0, 1.0
-    while not fits(scale):
-        scale, too_large = scale / 2, scale
+    least = READABLE / SMALL
+    if not fits(least):
+        sides = (width or WIDTH), sheet((width or WIDTH) / least).height * least
+        across, down = (ceil(10 * side / PER_INCH) / 10 for side in sides)
+        raise SamvarError(
+            f"{path}: its text would be too small to be read; at this width give --size "
+            f"{across:g}x{down:g} or higher, or leave the height to the content: --size {across:g}"
+        )
+    scale, too_large = (1.0, 1.0) if fits(1.0) else (least, 1.0)
     for _ in range(6 * (scale < too_large)):
         middle = (scale + too_large) / 2
         scale, too_large = (middle, too_large) if fits(middle) else (scale, middle)
@@ -179,7 +190,7 @@ class _Drawing:
         for i, site in enumerate(self.after):
             self.column[site.place] = self.last + 1 + i * self.apart + half
         self.changed = self._changed_columns()
-        self.right = RIGHT
+        self.right, self.most_right = RIGHT, max(MOST_RIGHT, WIDEST_RIGHT * width)
         self.sites = [*view.splice_sites, *self.before, *self.after]
         self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
         most = max([abs(c.effect) for c in self.arrows], default=0.0)
@@ -248,7 +259,7 @@ class _Drawing:
             for label in labels():
                 share = (label.x - LEFT) / (whole - LEFT - RIGHT)
                 room = (whole - 4 - label.width - LEFT) / max(share, 0.5 / n)
-                self.right = max(self.right, min(whole - LEFT - room, MOST_RIGHT))
+                self.right = max(self.right, min(whole - LEFT - room, self.most_right))
 
     # ------------------------------------------------------------------------------------- headline
 
@@ -288,11 +299,22 @@ class _Drawing:
         bases = self.y
         self._bases()
         self._track()
+        self.scene.titles = LEFT, self.y
+        self.scene.focus = self._focus()
         self._breaks([(top, panels), (bases, self.y + 1)], band)
         self._band(top, self.y, band)
         self._axis()
         self._legend()
         self.scene.height = self.y + 8
+
+    def _focus(self) -> float | None:
+        """Where the first site of the verdict stands, that of the largest delta where it tells of
+        none; None in a region."""
+        if not self.view.deltas:
+            return None
+        largest = self.view.deltas.places[int(self.view.deltas.values.argmax())]
+        places = [*(site.place for site in self.view.sites_told), largest]
+        return next(self.x(place) for place in places if place in self.column)
 
     def _band(self, top: float, bottom: float, index: int) -> None:
         """The changed columns, below everything that is drawn from item `index` on."""
@@ -301,7 +323,7 @@ class _Drawing:
         first, last = self.changed
         drawn, self.scene.items = self.scene.items, []
         x, width = self.edge(first), max(self.step * (last + 1 - first), 2.0)
-        self.scene.box(x, top, width, bottom - top, "change", name=CHANGED)
+        self.scene.box(x, top, width, bottom - top, "change", name="changed")
         self.scene.items = drawn[:index] + self.scene.items + drawn[index:]
 
     def _side_title(self, middle: float, *lines: str) -> None:
@@ -333,7 +355,7 @@ class _Drawing:
         x = self.x(site.place)
         own, other = (site.alt, site.ref) if in_alt else (site.ref, site.alt)
         own, other = own or 0.0, other or 0.0
-        tip = f"{_kind(site)} at {_position(site.place)}: {_probabilities(site)}"
+        tip = f"{site.name} at {_position(site.place)}: {_probabilities(site)}"
         if other - own >= TOLD:
             y = foot - SITES * other
             self.scene.line(
@@ -392,7 +414,7 @@ class _Drawing:
         x, y = self.x(place), foot - LANE * mark.activation / self.tallest
         moved = colours.get((mark.rbp, place), "")
         colour = moved or ("faint" if mark.event == "unchanged" else "ink")
-        event = "" if mark.event == "unchanged" else f", {_OF_EVENT.get(mark.event, mark.event)}"
+        event = "" if mark.event == "unchanged" else f",{_event(mark.event)}"
         tip = f"{mark.rbp} at {_position(place)}{event}, activation {mark.activation:.2f}"
         strong = bool(moved) or mark.event != "unchanged"
         self.scene.line(
@@ -530,7 +552,7 @@ class _Drawing:
         return [
             Label(
                 self.x(site.place),
-                f"{_kind(site)} {_probabilities(site)}",
+                f"{site.name} {_probabilities(site)}",
                 bold=abs(site.change) >= TOLD,
             )
             for site in ordered[:MOST_LABELS]
@@ -538,35 +560,51 @@ class _Drawing:
 
     def _cause_labels(self) -> list[Label]:
         """Of the causes; those of one family that stand together are one label with their
-        number."""
-        return [self._cause_label(causes) for causes in clusters(self.arrows, self.column)]
+        number. The weaker of two at one place stands a little beside, so that its line is seen."""
+        groups = clusters(self.arrows, self.column)
+        groups.sort(key=lambda causes: -sum(abs(c.effect) for c in causes))
+        labels: list[Label] = []
+        for causes in groups:
+            label = self._cause_label(causes)
+            beside = BESIDE * sum(abs(label.x - other.x) < BESIDE / 2 for other in labels)
+            labels.append(label._replace(x=label.x + beside))
+        return labels
 
     def _cause_label(self, causes: list[Cause]) -> Label:
         places = {c.place for c in causes}
         names = sorted({c.name for c in causes})
         name = names[0] if len(names) == 1 else f"{family(names[0])} family"
-        target = max(causes, key=lambda c: abs(c.effect)).target
-        effect = sum(c.effect for c in causes if c.target == target)
+        strongest = max(causes, key=lambda c: abs(c.effect))
+        kind, target = strongest.kind, strongest.target
+        effect = sum(c.effect for c in causes if (c.kind, c.target) == (kind, target))
         count = f"{len(places)} " if len(places) > 1 else ""
         middle = sorted(map(self.x, places))[len(places) // 2]
-        if causes[0].core and name in (ACCEPTOR_CORE.name, DONOR_CORE.name):
-            name = "splice site"
-        text = f"{count}{name}{_event(causes[0].event)} {effect:+.2f}"
-        return Label(middle, text, _colour(effect))
+        what = f"{count}{site_name(name)}{_event(causes[0].event)}"
+        label = Label(middle, f"{what} {signed(effect, 2)}", _colour(effect))
+        longer = label._replace(text=f"{what}{self._target_name(strongest)} {signed(effect, 2)}")
+        return longer if longer.width <= self.most_right else label
+
+    def _target_name(self, cause: Cause) -> str:
+        """ " → new acceptor" of a core site that moves another splice site than its own."""
+        if not cause.core or cause.place == cause.target:
+            return ""
+        own = next(s for s in self.sites if (s.kind, s.place) == (cause.kind, cause.target))
+        return f" → {own.name}"
 
     # ------------------------------------------------------------------------------ bases and track
 
     def _bases(self) -> None:
         """The bases of each allele, or bars where there is no room for letters."""
         a = self.view.columns
-        alleles = [("REF" if self.view.alt else "", self.view.ref, a.ref)]
+        alleles = [("REF" if self.view.alt else "bases", self.view.ref, a.ref)]
         if self.view.alt:
             alleles.append(("ALT", self.view.alt, a.alt))
         self.y += 6
         for name, side, index in alleles:
             present = index[:: self.view.window.direction] != ABSENT
             y = self.y + 10
-            self.scene.text(LEFT - 6, y, name, size=SMALL, anchor="end", bold=True)
+            style = dict(bold=True) if self.view.alt else dict(colour="faint")
+            self.scene.text(LEFT - 6, y, name, size=SMALL, anchor="end", **style)
             if self.step >= LETTER:
                 bases = iter(side.bases[:: self.view.window.direction])
                 letters = "".join(next(bases) if there else "-" for there in present)
@@ -726,7 +764,7 @@ class _Drawing:
             yield "legend", "lowers the site", arrow(-1.0)
             width = self._thickness(self.thickest)
             bar = lambda x, y: self.scene.line((x - 8, y), (x + 8, y), width=width)  # noqa: E731
-            yield "legend", f"so thick: by {self.thickest:.2f}", bar
+            yield "legend", f"this thick: an effect of {self.thickest:.2f}", bar
         if self.view.alt:
             yield "legend", "motif site that changes", dot("ink")
             yield "legend", "in the other allele", dot("ink", ghost=True)
@@ -772,19 +810,22 @@ def _colour(effect: float) -> str:
     return "raises" if effect > 0 else "lowers"
 
 
+def event_words(event: str) -> str:
+    """ "lost" of "loss"."""
+    return _OF_EVENT.get(event, event)
+
+
+def site_name(name: str) -> str:
+    """What a motif site or core site is called: "splice site" by the score of its core."""
+    return "splice site" if name in (ACCEPTOR_CORE.name, DONOR_CORE.name) else name
+
+
 def _event(event: str) -> str:
-    return f" {_OF_EVENT.get(event, event)}" if event else ""
+    return f" {event_words(event)}" if event else ""
 
 
 def _position(place: Place) -> str:
     return f"{place.pos}" + (f"+{place.offset}" if place.offset else "")
-
-
-def _kind(site: SpliceSite) -> str:
-    name = KINDS[site.kind]
-    if site.exon is not None:
-        return f"{name} of exon {site.exon}"
-    return f"{name}, other transcript" if site.annotated else f"{site.status} {name}"
 
 
 def _probabilities(site: SpliceSite) -> str:

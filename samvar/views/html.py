@@ -16,11 +16,12 @@ from ..scoring.attribution import Attribution, Part
 from ..scoring.deltas import NAMES, SIGN, SITE_OF
 from ..scoring.knockout import KINDS
 from .about import About
-from .explanation import WHAT, Explanation, GeneView, percentile
+from .explanation import STIRS, WHAT, Explanation, GeneView, percentile, signed
 from .families import families
-from .figures import CHANGED, WIDTH, draw
+from .figures import WIDTH, draw, event_words, site_name
 from .scan import Largest, Place, Scored
-from .scene import Scene, Shape, svg
+from .scene import Scene, Text, svg
+from .sureness import in_words
 
 MOST = 12  # rows of a table of causes
 MAY_BE_EMPTY = "knock-out", "percentile"  # columns of it that are left out then
@@ -52,11 +53,13 @@ th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px soli
 th { color: var(--faint); font-weight: 500 } code { font-size: .92em; overflow-wrap: anywhere }
 .note { color: var(--faint) }
 .scroll { overflow-x: auto } figure { margin: 1rem 0 }
-.frame { position: relative; min-width: 58rem; max-width: 72rem }
+.frame { position: relative; display: grid; min-width: 52rem; max-width: 72rem }
+.frame > * { grid-area: 1 / 1 }
 .frame svg { display: block; width: 100%; height: auto }
 figure.scroll { scroll-snap-type: x mandatory }
-.variant-here { position: absolute; top: 0; width: 1px; height: 1px; animation: here 1s }
+.here { position: absolute; top: 0; width: 1px; height: 1px; animation: here 1s }
 @keyframes here { from, to { scroll-snap-align: center } }
+.rows { display: none }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(41rem, 100%), 1fr));
   gap: 0 1.5rem }
 .beside > * { min-width: 0 } .beside .frame { min-width: 41rem }
@@ -66,9 +69,13 @@ dd { margin: 0 0 .2rem 8.1rem }
 .raises { color: var(--raises) } .lowers { color: var(--lowers) }
 .bar { display: inline-block; height: .7em; min-width: 1px; background: currentColor }
 summary { cursor: pointer; color: var(--faint) }
-@media screen and (max-width: 58rem) {
+@media screen and (max-width: 54rem) {
+  figure.scroll { scroll-padding-left: 6rem }
   figure.scroll::before { content: "The figure goes on to the sides."; color: var(--faint);
     position: sticky; left: 0 }
+  .rows { display: block; position: sticky; left: 0; align-self: start; font-size: 52rem;
+    background: var(--paper) }
+  .rows span { position: absolute; white-space: nowrap; line-height: 1.15 }
 }
 @media print {
   body { margin: 0; max-width: none; font-size: 11px } .scroll { overflow: visible }
@@ -84,8 +91,8 @@ COLUMNS = {
     "model's seeds do not agree on the sign. SAMVAR_RBP, JSON and the text count the effect on the "
     "delta: of a loss with the other sign",
     "does": "whether it raises or lowers the probability of the splice site",
-    "site of": "protein whose motif it is, or a core score (LSSI), or SPACING, of sites that "
-    "stand closer or farther apart; OTHER and RESIDUAL complete the sum",
+    "site of": "protein whose motif it is, or a splice site by its core score (LSSI), or SPACING, "
+    "of sites that stand closer or farther apart; OTHER and RESIDUAL complete the sum",
     "event": "what the variant does to it",
     "position": "on the genome, 1-based, its centre; +n: the n-th inserted base",
     "sequence": "11 bases in the transcript's direction, of the allele that has more of it",
@@ -94,6 +101,32 @@ COLUMNS = {
     "percentile": "of real variants whose strongest site of this protein does less; empty where "
     "too small to be counted",
 }
+MODEL_KINDS = {
+    "AM": "motifs adjusted in training",
+    "FM": "motifs fixed as they were measured",
+}
+REGION_COLUMNS = {
+    "motif of": "protein whose motif it is, or a learnt motif (MOTIF_01, ...)",
+    "position": "on the genome, 1-based, its centre",
+    "activation": "how strong the site is by the model, above 0",
+    "what it does to splice sites": "what the site adds to the probability of a splice site, below "
+    "0 where it lowers it, of the three that it does most to; empty where it changes none by a "
+    f"factor of {STIRS:g} or more",
+}
+READ = (
+    "REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
+    "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
+    "strongest causes to the splice sites that they move: with a head where they raise a site, "
+    "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
+    "than the figure: sites that it tells of and that lie beyond stand behind a break of the "
+    "axis. They are not among the deltas, so that no causes are told of them."
+)
+READ_REGION = (
+    "Triangles are splice sites, as high as they are probable. Arrows lead from the motif sites "
+    "that do most to the splice sites that they move: with a head where they raise a site, with a "
+    "bar where they lower it, as thick as the effect. Each effect is what changes when the motif "
+    "site alone is taken away."
+)
 
 
 def page(
@@ -190,7 +223,10 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
             f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
             for name, said in view.other_verdicts
         ]
-        parts += [f'<p class="note">How sure: {escape(s.text)}</p>' for s in view.sureness]
+        if sure := in_words(view.sureness):
+            parts.append(f'<p class="note">How sure: {escape(sure)}</p>')
+    else:
+        parts.append(f'<p class="verdict">{escape(view.summary)}</p>')
     width = BESIDE if titled else WIDTH
     parts.append(_figure(draw(e, view, width, headline=False), e.short_title))
     parts += [_cause_table(c, e, view.told) for c in view.causes or []]
@@ -199,14 +235,32 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
 
 
 def _figure(scene: Scene, label: str) -> str:
-    """A picture that is as wide as the page, or can be scrolled; at first it shows the variant."""
-    changed = [item for item in scene.items if isinstance(item, Shape) and item.name == CHANGED]
+    """A picture that is as wide as the page, or can be scrolled; then it shows its focus at first,
+    and the titles of its rows stay."""
     here = ""
-    if changed:
-        middle = sum(x for x, _ in changed[0].points) / len(changed[0].points)
-        here = f'<span class="variant-here" style="left:{100 * middle / scene.width:.1f}%"></span>'
-    picture = svg(scene, on_page=True, label=label)
+    if scene.focus is not None:
+        here = f'<span class="here" style="left:{100 * scene.focus / scene.width:.1f}%"></span>'
+    picture = svg(scene, on_page=True, label=label) + _row_titles(scene)
     return f'<figure class="scroll"><div class="frame">{picture}{here}</div></figure>'
+
+
+def _row_titles(scene: Scene) -> str:
+    """Once more the texts at the left, to lie over what is scrolled."""
+    right, foot = scene.titles
+    spans = []
+    for item in scene.items:
+        if isinstance(item, Text) and item.x < right and item.y < foot:
+            side, away = ("right", right - item.x) if item.anchor == "end" else ("left", item.x)
+            style = (
+                f"top:{100 * (item.y - item.size) / foot:.1f}%;{side}:{100 * away / right:.1f}%;"
+                f"font-size:{item.size / scene.width:.4f}em;color:var(--{item.colour})"
+            )
+            style += ";font-weight:bold" * item.bold
+            spans.append(f'<span style="{style}">{escape(item.text)}</span>')
+    if not spans:
+        return ""
+    size = f"width:{100 * right / scene.width:.1f}%;aspect-ratio:{right:.0f}/{foot:.0f}"
+    return f'<div class="rows" aria-hidden="true" style="{size}">{"".join(spans)}</div>'
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -261,14 +315,14 @@ def _cause_table(cause: Attribution, e: Explanation, told: Told | None) -> str:
         share = percentile(p, cause, e.background)
         cells.append(
             [
-                f"{p.effect * sign:+.4f}{'?' * (p.agree < 1)}",
+                signed(p.effect * sign, 4) + "?" * (p.agree < 1),
                 f'<span class="{does}">{way} {does} {bar}</span>',
-                escape(p.rbp),
-                p.event.replace("_", " "),
+                escape(_part_name(p)),
+                event_words(p.event),
                 place(p.position, p.offset),
                 f"<code>{p.site}</code>",
-                "" if p.change is None else f"{p.change:+.2f}",
-                "" if p.knockout is None else f"{p.knockout * sign:+.4f}",
+                "" if p.change is None else signed(p.change, 2),
+                "" if p.knockout is None else signed(p.knockout * sign, 4),
                 "" if share is None else f"{share:.1f}",
                 *map(escape, told.cells(p) if told else ()),
             ]
@@ -288,6 +342,12 @@ def _cause_table(cause: Attribution, e: Explanation, told: Told | None) -> str:
         f"{cause.value * sign:+.4f}</p>"
         f'{table(heads, cells)}<p class="note">By family: {grouped}</p>{_notes(e, rows)}'
     )
+
+
+def _part_name(part: Part) -> str:
+    """As in the figure, a core site with the name of its score, too."""
+    name = site_name(part.rbp)
+    return name if name == part.rbp else f"{name} ({part.rbp})"
 
 
 def _notes(e: Explanation, rows: Sequence[Part]) -> str:
@@ -314,15 +374,14 @@ def _motif_table(view: GeneView) -> str:
         does = ", ".join(
             f'<span class="{"raises" if i.effect > 0 else "lowers"}">'
             f"{'&#9650;' if i.effect > 0 else '&#9660;'} {KINDS[i.kind]} at "
-            f"{place(i.position, i.offset)} {i.effect:+.3f}</span>"
+            f"{place(i.position, i.offset)} {signed(i.effect, 3)}</span>"
             for i in strongest
         )
         where = place(mark.position, mark.offset)
         rows.append([escape(mark.rbp), where, f"{mark.activation:.2f}", does])
     left = len(side.marks) - len(rows)
     note = f'<p class="note">{left} more motif sites are not listed.</p>' if left else ""
-    heads = ["motif of", "position", "activation", "what it does to splice sites (probability)"]
-    return f"<h3>Motif sites</h3>{table(heads, rows)}{note}"
+    return f"<h3>Motif sites</h3>{table(list(REGION_COLUMNS), rows)}{note}"
 
 
 # ----------------------------------------------------------------------------------- about the page
@@ -335,16 +394,11 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
     asked = {
         column.name: escape(column.description) for column in (told[0].columns if told else ())
     }
-    described = (COLUMNS | asked).items()
-    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in described)
+    region = bool(cases) and not cases[0].alt
+    described = REGION_COLUMNS if region else COLUMNS | asked
+    columns = "".join(f"<dt>{name}</dt><dd>{what}</dd>" for name, what in described.items())
     return (
-        '<section class="about"><h2>How to read this</h2>'
-        "<p>REF stands above ALT, base by base. Triangles are splice sites, as high as they are "
-        "probable; a dashed ghost is the same site in the other allele. Arrows lead from the "
-        "strongest causes to the splice sites that they move: with a head where they raise a site, "
-        "with a bar where they lower it, as thick as the effect. The verdict looks farther around "
-        "than the figure: sites that it tells of and that lie beyond stand behind a break of the "
-        "axis. They are not among the deltas, so that no causes are told of them.</p>"
+        f'<section class="about"><h2>How to read this</h2><p>{READ_REGION if region else READ}</p>'
         f"<h3>Columns</h3><dl>{columns}</dl>"
         f"{_trust(abouts, cases)}<h2>Origin</h2>{_origin(abouts)}</section>"
     )
@@ -352,9 +406,7 @@ def about_section(abouts: Sequence[About], cases: Sequence[Explanation] = ()) ->
 
 def _origin(abouts: Sequence[About]) -> str:
     a = abouts[0]
-    models = "; ".join(
-        f"{escape(b.model)}, {_seeds(b.seeds)}, sha256 {b.sha256[:12]}" for b in abouts
-    )
+    models = "; ".join(map(_model, abouts))
     return (
         f"<dl><dt>samvar</dt><dd>{a.version}, {a.date}</dd><dt>model</dt><dd>{models}</dd>"
         f"<dt>reference</dt><dd>{escape(a.reference)}</dd>"
@@ -362,8 +414,12 @@ def _origin(abouts: Sequence[About]) -> str:
     )
 
 
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} seed" + "s" * (len(seeds) != 1)
+def _model(a: About) -> str:
+    """Its name, what the kind means, how many seeds it has, and its checksum."""
+    kind = MODEL_KINDS[a.model.rpartition(" ")[2]]
+    runs = len(a.seeds)
+    trained = f"mean of {runs} training runs (seeds)" if runs > 1 else "one training run"
+    return f"{escape(a.model)} ({kind}), {trained}, sha256 {a.sha256[:12]}"
 
 
 def _trust(abouts: Sequence[About], cases: Sequence[Explanation]) -> str:

@@ -71,11 +71,15 @@ class Letters(NamedTuple):
 
 @dataclass
 class Scene:
-    """What is drawn, in order, on `width` x `height` pixels; y runs downward."""
+    """What is drawn, in order, on `width` x `height` pixels; y runs downward. `focus`: x of what is
+    to be seen first where not all is; `titles`: right and lower end of where the rows' titles are,
+    which should stay in sight."""
 
     width: float
     height: float = 0.0
     items: list[Shape | Text | Letters] = field(default_factory=list)
+    focus: float | None = None
+    titles: Point = (0.0, 0.0)
 
     def line(self, *points: Point, colour: str = "ink", **more) -> None:
         self.items.append(Shape(points, stroke=colour, **more))

@@ -33,19 +33,27 @@ class Sureness(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In words."""
+        """In words, of the largest delta."""
         r = self.range
-        about = f"{self.measure.value} {self.value:.2f}, {self.group.value}: "
-        values = f"values from {r.low:g} to {r.high:g}"
-        if not r.measured:
-            return f"{about}no variants with {values} were measured."
-        none = "no level of evidence is reached" if self.ranges.enough else self.ranges.too_few
-        same = " It is the same prediction once more: the level of SAMVAR_MAX counts, not this one."
-        return (
-            f"{about}{values} have a likelihood ratio of {r.ratio:.2g} ({r.lower:.2g} to "
-            f"{r.upper:.2g}) for an effect on splicing (measured variants: {r.changing} with one, "
-            f"{r.others} without): {self.level or none}.{same * (self.measure is Measure.PROB)}"
+        like = (
+            f"variants like this one ({self.group.value}, largest change {r.low:g} to {r.high:g})"
         )
+        if not r.measured:
+            return f"no {like} have been tested."
+        return (
+            f"of tested {like} {r.changing} changed splicing and {r.others} did not. Likelihood "
+            f"ratio of an effect {r.ratio:.2g} (95 % interval {r.lower:.2g} to {r.upper:.2g}): "
+            f"{self._evidence}."
+        )
+
+    @property
+    def _evidence(self) -> str:
+        if self.level:
+            strength, way = self.level.split()
+            return f"{strength} evidence {way} an effect"
+        if self.ranges.enough:
+            return "no level of evidence"
+        return f"no level of evidence, since too few genes were tested ({self.ranges.genes})"
 
 
 def sureness(
@@ -67,6 +75,12 @@ def sureness(
         ranges = evidence.ranges.get((measure, group))
         if ranges:
             yield Sureness(measure, group, value, ranges.of(value), ranges)
+
+
+def in_words(found: Iterable[Sureness]) -> str:
+    """Of the largest delta, "" where nothing is known. What the strongest event says is the same
+    prediction once more, and is left to JSON and header."""
+    return next((s.text for s in found if s.measure is Measure.MAX), "")
 
 
 def to_dicts(found: Iterable[Sureness]) -> list[dict]:

@@ -12,10 +12,10 @@ from ..opinions import Told
 from ..scoring import attribution
 from ..scoring import deltas as scoring
 from ..scoring.consequence import Consequence, Outcome
-from ..scoring.knockout import KINDS, SEEN
-from .explanation import WHAT, Explanation, GeneView, Landscape, percentile
+from ..scoring.knockout import KINDS
+from .explanation import WHAT, Explanation, GeneView, Landscape, percentile, signed
 from .families import families, family
-from .sureness import to_dicts
+from .sureness import in_words, to_dicts
 
 
 def to_dict(e: Explanation) -> dict:
@@ -210,20 +210,21 @@ def to_text(e: Explanation, check: bool = False, most: int = 12, named: bool = F
 
 
 def _sites_text(view: GeneView) -> list[str]:
-    lines = []
+    lines = [f"  {view.summary}"]
     for kind, column in view.ref.sites():
         at = view.ref.position[column]
         moved = [i for i in view.ref.influences if (i.kind, i.position) == (kind, at)]
-        moved.sort(key=lambda i: -abs(np.log(i.ratio)))
+        moved.sort(key=lambda i: -abs(i.effect))
+        marks = view.ref.marks
         by = ", ".join(
-            f"{view.ref.marks[i.mark].rbp} at {view.ref.marks[i.mark].position + 1} x{i.ratio:.2g}"
+            f"{marks[i.mark].rbp} at {marks[i.mark].position + 1} {i.effect:+.3f}"
             for i in moved[:5]
         )
         lines.append(
             f"  {KINDS[kind]:8} {at + 1}  p {view.ref.probability[kind, column]:.3f}  core score "
             f"{view.ref.lssi[kind, column]:.1f}" + (f"  moved by {by}" if by else "")
         )
-    return lines or [f"  no position has a probability of {SEEN} or more"]
+    return lines
 
 
 def _causes_text(
@@ -232,7 +233,7 @@ def _causes_text(
     named = (f"{WHAT[d.name]} {d.value:.4f} at {place(*d.place)}" for d in deltas.named)
     lines = [f"  {view.verdict}", "  " + ", ".join(named)]
     lines += [f"  {name}: {said}" for name, said in view.other_verdicts]
-    lines += [f"  How sure: {s.text}" for s in view.sureness]
+    lines += [f"  How sure: {sure}" for sure in [in_words(view.sureness)] if sure]
     lines += _events_text(view)
     for c in view.causes or []:
         lines.append(f"  Why {WHAT[scoring.NAMES[c.delta]]} {c.value:.4f}:")
@@ -268,7 +269,7 @@ def _row(
     told: Told | None,
 ) -> list[str]:
     """Cells of one part; a sign on which the seeds disagree is marked with ?."""
-    number = lambda x, digits: "" if x is None else f"{x:+.{digits}f}"  # noqa: E731
+    number = lambda x, digits: "" if x is None else signed(x, digits)  # noqa: E731
     cells = [
         number(p.effect, 4) + "?" * (p.agree < 1),
         p.rbp,

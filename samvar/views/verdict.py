@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
+from ..genomics.transcript import TranscriptMap
 from ..genomics.window import Place
 from ..model.bottleneck import BRANCH_POINT_CORE, is_learnt
 from ..model.bundle import LearntMotif
@@ -18,11 +20,11 @@ from ..scoring.consequence import (
     LostElsewhere,
     Outcome,
     Site,
+    exons_removed,
 )
-from ..scoring.deltas import NAMES, SIGN, SITE_OF, Deltas
+from ..scoring.deltas import SIGN, SITE_OF, Deltas
 from ..scoring.message import Decay, Frame, Message, NoFrame
 
-NO_STATEMENT = f"No change of any splice site above {FLOOR:g}: no statement."
 KEEPS = 0.3  # probability in ALT from which a site that an event gives up speaks against it
 MOST_NAMED = 4  # transcripts
 NAME = "acceptor", "donor"
@@ -48,6 +50,7 @@ _NO_FRAME = {
     NoFrame.START_LOST: "start codon lost",
     NoFrame.SAME: "message unchanged",
 }
+_SKIPPING = (Kind.EXON_SKIPPING, Kind.MULTI_EXON_SKIPPING)
 _OF_PARTS = {
     "gain": "gained",
     "loss": "lost",
@@ -56,38 +59,98 @@ _OF_PARTS = {
 }
 
 
+class Around(NamedTuple):
+    """What a verdict tells of beside deltas, causes and events.
+
+    transcript  that it is of
+    largest     the site of the largest delta, its `exon` that of this transcript
+    annotated   whether any transcript of the gene has this site
+    within      bases on either side of the variant in which sites are compared
+    """
+
+    transcript: TranscriptMap
+    largest: Site
+    annotated: bool
+    within: int
+
+
 def verdict(
     deltas: Deltas,
     causes: Iterable[Attribution],
     consequences: Sequence[Consequence],
+    around: Around,
     learnt: Mapping[str, LearntMotif] = MappingProxyType({}),
     elsewhere: LostElsewhere | None = None,
 ) -> str:
     """One statement of an allele in one gene, of the first of its transcripts. `learnt`: as
     `Bundle.learnt`; `elsewhere`: as `lost_elsewhere` finds it."""
-    if deltas.values.max() < FLOOR:
-        return NO_STATEMENT
+    removed = exons_removed(deltas.gaps, around.transcript)
+    removal = [f"{_removal(removed, around.transcript)}."] * bool(removed)
     causes = list(causes)
     outcomes = consequences[0].outcomes if consequences else ()
-    if not outcomes:
-        return " ".join([_change_alone(deltas, elsewhere), *_cause(causes, None, deltas, learnt)])
-    event = outcomes[0].event
-    sentences = [
-        f"{_site(event.sites[0])}: {_what(event)}, {_reading(outcomes[0].message)}.",
-        f"Strength {event.strength:.2f}.",
-        *_cause(causes, event.sites[0], deltas, learnt),
-        *_against(event, consequences[0]),
-        *_also(outcomes[1:]),
-    ]
+    if deltas.values.max() < FLOOR:
+        sentences = [*removal, _no_statement(around)]
+    elif not outcomes:
+        change = _change_alone(around, elsewhere)
+        sentences = [*removal, change, *_cause(causes, None, deltas, learnt)]
+    elif is_removal(outcomes[0].event, removed):
+        event = outcomes[0].event
+        sentences = [
+            f"{_removal(removed, around.transcript)}: {_reading(outcomes[0].message)}.",
+            f"Strength {event.strength:.2f}: how much REF uses their splice sites.",
+            *_also(outcomes[1:], removed),
+        ]
+    else:
+        event = outcomes[0].event
+        first = event.sites[0]
+        sentences = [
+            *removal,
+            f"{_change(first, _subject(first))}: {_what(event)}, {_reading(outcomes[0].message)}.",
+            f"Strength {event.strength:.2f}.",
+            *_cause(causes, first, deltas, learnt),
+            *_against(event, consequences[0]),
+            *_also(outcomes[1:], removed),
+        ]
     return " ".join(sentences)
 
 
-def _change_alone(deltas: Deltas, elsewhere: LostElsewhere | None) -> str:
+def _no_statement(around: Around) -> str:
+    return (
+        f"No predicted effect on splicing above {FLOOR:g} within {around.within:,} bases of the "
+        "variant; that does not rule one out."
+    )
+
+
+def is_removal(event: Event, removed: Sequence[int]) -> bool:
+    """Whether all exons that an event skips are deleted by the variant itself (`removed`)."""
+    first, last = event.exons
+    return event.kind in _SKIPPING and all(n in removed for n in range(first, last + 1))
+
+
+def _removal(removed: Sequence[int], transcript: TranscriptMap) -> str:
+    """That the variant itself deletes whole exons; "" where it deletes none."""
+    if not removed:
+        return ""
+    *before, last = removed
+    if not before:
+        exons = f"exon {last}"
+    elif last - before[0] == len(before):
+        exons = f"exons {before[0]} to {last}"
+    else:
+        exons = f"exons {', '.join(map(str, before))} and {last}"
+    ends = (transcript.exons[number - 1] for number in removed)
+    size = sum(end - start for start, end in ends)
+    return f"The variant itself removes {exons} from the DNA, {_bases(size)}"
+
+
+def _change_alone(around: Around, elsewhere: LostElsewhere | None) -> str:
     """The largest delta, where no event follows from it."""
-    top = max(deltas.named, key=lambda d: d.value)
-    kind = NAMES.index(top.name)
-    what = "gains" if SIGN[kind] > 0 else "loses"
-    change = f"{NAME[SITE_OF[kind]].capitalize()} at {_at(top.place)} {what} {top.value:.2f}"
+    site = around.largest
+    of_another = " of another transcript" * (elsewhere is None)
+    subject = (
+        NAME[site.kind].capitalize() + of_another if _is_of_another(around) else _subject(site)
+    )
+    change = _change(site, f"{subject}{_inside(around)} at {_at(site.place)}")
     if elsewhere is None:
         return f"{change}: no event that is strong enough to be named."
     names = [t.id for t in elsewhere.users]
@@ -97,17 +160,36 @@ def _change_alone(deltas: Deltas, elsewhere: LostElsewhere | None) -> str:
     return f"{change}. It is no splice site of {elsewhere.transcript.id}, but one of {users}."
 
 
+def _is_of_another(around: Around) -> bool:
+    """Whether other transcripts have the site, and this one has not."""
+    return around.annotated and around.largest.exon is None
+
+
+def _inside(around: Around) -> str:
+    """Of a site that is no end of an exon " in intron 4"; nothing of one outside the transcript."""
+    site, own = around.largest, around.transcript
+    if site.exon is not None:
+        return ""
+    if exon := own.exon_of(site.place.position):
+        return f" in exon {exon}"
+    intron = own.intron_of(site.place.position)
+    return f" in intron {intron}" if intron else ""
+
+
 def _at(place: Place) -> str:
-    return f"{place.pos}" + (f"+{place.offset}" if place.offset else "")
+    return f"{place.pos:,}" + (f"+{place.offset}" if place.offset else "")
 
 
-def _site(site: Site) -> str:
-    """What a site does: "Donor of exon 23 lost (0.91 to 0.04)"."""
+def _subject(site: Site) -> str:
+    """What a site is called."""
     name = NAME[site.kind]
     if site.exon is not None:
-        subject = f"{name.capitalize()} of exon {site.exon}"
-    else:
-        subject = f"New {name}" if site.ref < FLOOR else f"Cryptic {name}"
+        return f"{name.capitalize()} of exon {site.exon}"
+    return f"New {name}" if site.ref < FLOOR else f"Cryptic {name}"
+
+
+def _change(site: Site, subject: str) -> str:
+    """What a site does: "Donor of exon 23 lost (0.91 to 0.04)"."""
     if site.alt < site.ref:
         what = " lost" if site.alt < site.ref / 2 else " weaker"
     else:
@@ -115,10 +197,14 @@ def _site(site: Site) -> str:
     return f"{subject}{what} ({site.ref:.2f} to {site.alt:.2f})"
 
 
+def _bases(count: int) -> str:
+    return f"{count} base" + "s" * (count != 1)
+
+
 def _what(event: Event) -> str:
     """What happens to the transcript."""
     first, last = event.exons
-    bases = f"{event.size} base" + "s" * (event.size != 1)
+    bases = _bases(event.size)
     return {
         Kind.EXON_SKIPPING: f"exon {first} skipped, {bases}",
         Kind.MULTI_EXON_SKIPPING: f"exons {first} to {last} skipped, {bases}",
@@ -132,7 +218,7 @@ def _what(event: Event) -> str:
 
 def _shorter_exon(event: Event) -> str:
     """The variant may insert other bases of the exon, or delete some."""
-    exon, bases = event.exons[0], f"{event.size} base" + "s" * (event.size != 1)
+    exon, bases = event.exons[0], _bases(event.size)
     if event.beside > 0:
         return f"exon {exon} without {bases} of its own, with {event.beside} more by the variant"
     less = f", and by {-event.beside} more by the variant itself" if event.beside else ""
@@ -236,14 +322,14 @@ def _against(event: Event, consequence: Consequence) -> Iterator[str]:
         return
     best = _rival(event, consequence, site)
     if best is None:
-        yield f"No cryptic {name} within {consequence.searched} bases of the variant."
+        gains = " gains by it" * bool(_others(event, consequence, site))
+        yield f"No cryptic {name} within {consequence.searched} bases of the variant{gains}."
         return
     away = abs(best.column - site.column)
     where = "downstream" if best.column > site.column else "upstream"
     what = "new" if best.ref < FLOOR else "cryptic"
     yield (
-        f"Against it: a {what} {name} {away} base{'s' * (away != 1)} {where} "
-        f"({best.ref:.2f} to {best.alt:.2f})."
+        f"Against it: a {what} {name} {_bases(away)} {where} ({best.ref:.2f} to {best.alt:.2f})."
     )
 
 
@@ -252,19 +338,25 @@ def _may_be_replaced(event: Event, given_up: Site) -> bool:
     return given_up in event.sites[:1] and event.kind is not Kind.PARTIAL_EXON_DELETION
 
 
+def _others(event: Event, consequence: Consequence, given_up: Site) -> list[Site]:
+    """The sites of its kind that the transcript does not use, nor the event."""
+    return [c for c in consequence.cryptic if c.kind == given_up.kind and c not in event.sites]
+
+
 def _rival(event: Event, consequence: Consequence, given_up: Site) -> Site | None:
-    """The most probable site in ALT that could take over."""
-    others = [c for c in consequence.cryptic if c.kind == given_up.kind and c not in event.sites]
-    return max(others, key=lambda c: (c.alt, -abs(c.column - given_up.column)), default=None)
+    """The most probable site in ALT that gains, so that it could take over."""
+    gaining = [c for c in _others(event, consequence, given_up) if c.alt - c.ref >= FLOOR]
+    return max(gaining, key=lambda c: (c.alt, -abs(c.column - given_up.column)), default=None)
 
 
-def sites_told(consequence: Consequence) -> list[Site]:
+def sites_told(consequence: Consequence, removed: Sequence[int] = ()) -> list[Site]:
     """The splice sites that the verdict is about, in its order: those of its event, the one that
-    speaks against it, those of weaker events. Those that were not scored are left out."""
+    speaks against it, those of weaker events. Those that were not scored are left out. `removed`:
+    numbers of the exons that the variant itself deletes."""
     if not consequence.outcomes:
         return []
     event = consequence.outcomes[0].event
-    given_up = _given_up(event)
+    given_up = None if is_removal(event, removed) else _given_up(event)
     sites = list(event.sites)
     if given_up and _may_be_replaced(event, given_up):
         rival = _rival(event, consequence, given_up)
@@ -280,8 +372,12 @@ def _given_up(event: Event) -> Site | None:
     return next((s for s in event.sites if s.exon is not None and s.alt < s.ref), None)
 
 
-def _also(outcomes: Sequence[Outcome]) -> Iterator[str]:
-    """Weaker events."""
-    if outcomes:
-        named = (f"{_what(o.event)} ({o.event.strength:.2f})" for o in outcomes)
+def _also(outcomes: Sequence[Outcome], removed: Sequence[int]) -> Iterator[str]:
+    """Weaker events; what the variant itself removes has been told."""
+    named = [
+        f"{_what(o.event)} ({o.event.strength:.2f})"
+        for o in outcomes
+        if not is_removal(o.event, removed)
+    ]
+    if named:
         yield f"Also: {'; '.join(named)}."
