@@ -336,8 +336,8 @@ def teach(
 
     Before anything is written it raises RecipeError where the folder holds labels and `resume` was
     not asked for, or labels of something else, or the teacher cannot be one (`check_convention`),
-    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant or knock out, or the
-    teacher takes less context than its students.
+    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant or knock
+    out, or the teacher takes less context than its students.
     """
     of_motifs = recipe.planted or recipe.knocked
     if recipe.versions and not recipe.single and of_motifs and not data.motifs:
