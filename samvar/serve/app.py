@@ -53,10 +53,6 @@ _ERROR = {
 }
 _BUSY = _ERROR | {"description": "Too many requests are there: come again after Retry-After."}
 _REFUSED: dict[int | str, dict[str, Any]] = {422: _ERROR, 503: _BUSY}
-_LINE = {  # of a response that is no JSON on the whole
-    "model": schema.Line,
-    "content": {"application/x-ndjson": {"schema": {"type": "object"}}},
-}
 
 
 class TooLarge(SamvarError):
@@ -75,6 +71,12 @@ class Lines(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._desk.place():
             await super().__call__(scope, receive, send)
+
+
+_LINE = {  # of a response that is no JSON on the whole
+    "model": schema.Line,
+    "content": {Lines.media_type: {"schema": {"type": "object"}}},
+}
 
 
 def make_app(lookup: Lookup, names: Collection[str] = ()) -> FastAPI:

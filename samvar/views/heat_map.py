@@ -123,7 +123,7 @@ def _cells(
         scene.line((LEFT, y), (scene.width - RIGHT, y), colour="line", width=0.6)
     foot = top + len(rows) * cell
     scene.line((LEFT, foot), (scene.width - RIGHT, foot), colour="line")
-    scene.text(12, top + 2 * cell + 4, "ALT", size=SMALL, colour="faint")
+    scene.text(LEFT - 50, top + 2 * cell + 4, "ALT", size=SMALL, anchor="end", colour="faint")
     for i, base in enumerate(bases):
         if base in "ACGT":
             x, y = LEFT + step * (i + 0.5), top + cell * ("ACGT".index(base) + 0.5)
@@ -266,7 +266,7 @@ def _curves(scene: Scene, top: float, step: float, place: Place, h: Hidden) -> N
     named: list[tuple[float, float]] = []  # where numbers stand
     for number, (site, before, after) in enumerate(zip(h.sites, h.plain, h.probability.T), 1):
         level = top + PANEL * (1 - before)
-        scene.line((xs[0], level), (xs[-1], level), colour="faint", width=0.5, name="as it is")
+        scene.line((xs[0], level), (xs[-1], level), colour="faint", width=0.5, name="before")
         ys = top + PANEL * (1 - after)
         scene.line(*zip(xs, map(float, ys)), name="site", **_line_of(site))
         places = [(xs[i], float(ys[i])) for i in np.argsort(-np.abs(after - before))]
