@@ -338,7 +338,7 @@ def test_families_depend_on_recipe_and_number_alone(data):
 def test_sites_are_followed_through_every_edit(data):
     """Where a site is said to be, the bases about it are those of the unedited window, unless an
     edit lies that near."""
-    shares = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+    shares = dict(ALONE, knocked=0.0)
     for name in shares:
         moved = 0
         for family in families(data, 25, **(shares | {name: 1.0}), anywhere=0.0, antisense=0.0):
@@ -384,6 +384,45 @@ def test_edits_stay_near_the_exon_and_off_unknown_bases(data):
             for at in changed:
                 near = min(abs(int(at) - s.at) for s in plain.sites)
                 assert near <= edits.EXON_SIDE
+
+
+ALONE = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+
+
+def test_the_sites_of_an_rbp_are_knocked_out(data):
+    """Those of TGCATG in the zone go, with few bases, but for one that holds a splice site; another
+    RBP has none."""
+    psam = np.full((2, 11, 4), 0.05, np.float32)
+    for matrix, word in zip(psam, ("TGCATG", "CCCCCCCC")):
+        matrix[len(word) :] = 1
+        for column, base in zip(matrix, word):
+            column["ACGT".index(base)] = 1
+    motifs = dict(psam=psam, a0=np.array([2.0, 1.0]), rbp=np.arange(2), names=["A", "B"])
+    with_motifs = replace(data, motifs=motifs)
+    sampler = FamilySampler(with_motifs, recipe(**ALONE, knocked=1.0), CONTEXT)
+    word = ["ACGT".index(b) for b in "TGCATG"]
+    codes = np.tile(np.array([0, 1], np.uint8), 200)
+    for start in (100, 130, 148, 160, 300):
+        codes[start : start + 6] = word
+    plain = Version(codes, (Site(ACCEPTOR, 150),))
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        (changed, *_) = sampler.edited(rng, plain, np.arange(90, 220))
+        places = np.flatnonzero(changed.codes != codes)
+        assert 3 <= len(places) <= 12 and changed.sites == plain.sites
+        assert {start for start in (100, 130, 160) for at in places if 0 <= at - start < 11} == {
+            100, 130, 160}  # fmt: skip
+        affinity = sampler.affinities[0](changed.codes)
+        assert (affinity[[100, 130, 160]] <= edits.NO_SITE).all()
+        assert np.flatnonzero(affinity >= edits.SITE).tolist() == [148, 300]
+
+
+def test_where_no_rbp_has_a_site_a_stretch_is_replaced(data):
+    motifs = {**data.motifs, "psam": np.eye(4, dtype=np.float32)[None, [3] * 11]}
+    sampler = FamilySampler(replace(data, motifs=motifs), recipe(**ALONE, knocked=1.0), CONTEXT)
+    plain = Version(np.zeros(400, np.uint8), (Site(ACCEPTOR, 150),))
+    for version in sampler.edited(np.random.default_rng(0), plain, np.arange(90, 220)):
+        assert np.ptp(np.flatnonzero(version.codes != plain.codes)) < 10
 
 
 def test_antisense_windows_are_reverse_complements(data):
@@ -436,6 +475,9 @@ def test_labelling_goes_on_where_it_stopped(data, teacher, taught, tmp_path):
         teach(data, recipe(), teacher, folder, CPU)
     with pytest.raises(RecipeError, match="holds soft labels of another recipe: repeat"):
         teach(data, recipe(seed=2), teacher, folder, CPU, resume=True)
+    about = json.loads((tmp_path / "labels" / "teach.json").read_text())
+    del about["identity"]["recipe"]["knocked"]  # as it was before there was this kind of edit
+    (tmp_path / "labels" / "teach.json").write_text(json.dumps(about))
     part = replace(data, codes=data.codes[:-1], labels=data.labels[:-1])
     with pytest.raises(RecipeError, match="of another dataset and another recipe: repeat"):
         teach(part, recipe(seed=2), teacher, folder, CPU, resume=True)

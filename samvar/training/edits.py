@@ -24,6 +24,9 @@ LONGEST_EXON = 480  # of which a window shows both ends
 LEAST_ZONE = (
     60  # known bases that may be edited, where there are fewer a family has no edited versions
 )
+OFF_CORE = 8  # bases from a followed site within which longer edits leave what is there
+SITE, NO_SITE = 0.1, 0.01  # affinity, relative to the best sequence's, of a site, and of none
+TRIES = 8  # replacements of as many bases
 EDGE = 20  # sites nearer to the end of the scored stretch are not followed
 
 
@@ -91,6 +94,9 @@ class FamilySampler:
             raise DatasetError(f"the {recipe.split} genes of the dataset have no splice site")
         self.cumulative = np.cumsum(np.diff(data.offsets)[self.genes])
         self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs.get("psam", ())]
+        self.affinities = [
+            Affinity.of(data.motifs, r) for r in np.unique(data.motifs.get("rbp", ()))
+        ]
 
     def family(self, number: int) -> Family:
         """The unedited version first. Windows anywhere, and antisense ones, have no edited
@@ -150,6 +156,7 @@ class FamilySampler:
             self._planted: r.planted,
             self._indel: r.indels,
             self._recombined: r.recombined,
+            self._knocked: r.knocked,
         }
         shares = np.array(list(kinds.values()))
         chosen = rng.choice(len(kinds), r.versions, p=shares / shares.sum())
@@ -205,10 +212,85 @@ class FamilySampler:
             other.gene, other.middle - n // 2, other.middle - n // 2 + n
         )
         at = int(rng.choice(zone)) + np.arange(n)
-        free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0)
-        for site in plain.sites:
-            free &= (at < site.at - 8) | (at > site.at + 8)
+        free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0) & _off_core(plain, at)
         return plain.substituted(at[free], theirs[free])
+
+    def _knocked(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """The sites of an RBP in the zone get other bases, as few as do, so that its affinity there
+        is gone; core sites stay. The RBP is drawn among those that lose a site; where none does,
+        a stretch is replaced."""
+        free = zone[_off_core(plain, zone)]
+        for i in rng.permutation(len(self.affinities)):
+            codes = self.affinities[i].knocked_out(rng, plain.codes, free)
+            if codes is not None:
+                return replace(plain, codes=codes)
+        return self._stretch(rng, plain, zone)
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """What one RBP binds, by its matrices.
+
+    psam    (K, 11, 5): affinities relative to the best base, 0 of an unknown one
+    weight  (K,): of each matrix's best sequence, relative to the best of all
+    """
+
+    psam: np.ndarray
+    weight: np.ndarray
+
+    @classmethod
+    def of(cls, motifs: dict[str, np.ndarray], rbp: int) -> Affinity:
+        """Of an RBP of a dataset (`Dataset.motifs`)."""
+        own = motifs["rbp"] == rbp
+        psam = np.pad(motifs["psam"][own], ((0, 0), (0, 0), (0, 1)))
+        return cls(psam, motifs["a0"][own] / motifs["a0"][own].max())
+
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        """(L,) -> (L - 10,): affinity to the 11 bases from each index on, relative to the best
+        sequence's."""
+        width = self.psam.shape[1]
+        words = np.lib.stride_tricks.sliding_window_view(codes, width)
+        return self.weight @ self.psam[:, np.arange(width), words].prod(2)
+
+    def knocked_out(
+        self, rng: np.random.Generator, codes: np.ndarray, free: np.ndarray
+    ) -> np.ndarray | None:
+        """(L,) codes with other bases at some of the indices `free`, so that no site that has any
+        of them is left, nor a new one is made; a site stays where that cannot be done. None where
+        nothing is changed."""
+        width, changed = self.psam.shape[1], codes
+        first = max(int(free.min(initial=len(codes))) - width + 1, 0)
+        near = codes[first : int(free.max(initial=0)) + width]
+        if len(near) < width:
+            return None
+        for at in first + np.flatnonzero(self(near) >= SITE):
+            places = free[(free >= at) & (free < at + width)]
+            if self(changed[at : at + width])[0] >= SITE:
+                changed = self._without_site(rng, changed, int(at), places)
+        return None if changed is codes else changed
+
+    def _without_site(
+        self, rng: np.random.Generator, codes: np.ndarray, at: int, places: np.ndarray
+    ) -> np.ndarray:
+        """Codes with other bases at some of `places`, few before many, whose affinity at index `at`
+        is gone and is nowhere raised to more than that; `codes` where none of the tries is so."""
+        near = slice(max(at - self.psam.shape[1] + 1, 0), at + 2 * self.psam.shape[1] - 1)
+        allowed = self(codes[near]).clip(NO_SITE)
+        allowed[at - near.start] = NO_SITE
+        for n in range(1, len(places) + 1):
+            for _ in range(TRIES):
+                changed = codes.copy()
+                where = rng.choice(places, n, replace=False)
+                changed[where] = _others(rng, codes[where])
+                if (self(changed[near]) <= allowed).all():
+                    return changed
+        return codes
+
+
+def _off_core(plain: Version, at: np.ndarray) -> np.ndarray:
+    """Which of these indices are more than OFF_CORE bases from every followed site."""
+    sites = np.array([site.at for site in plain.sites])
+    return (np.abs(at[:, None] - sites) > OFF_CORE).all(1)
 
 
 def _others(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:

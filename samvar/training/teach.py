@@ -24,7 +24,7 @@ from .cnn import load_cnn, load_openspliceai
 from .dataset import Dataset
 from .edits import EDGE, REGIONS, Family, FamilySampler, Site, region
 from .effects import SubstitutionEffects
-from .recipe import TeachRecipe
+from .recipe import TeachRecipe, recipe_from
 from .soft_labels import ABOUT, GONE, LEAST, MOST_LOG_ODDS, SoftLabels, about_of
 
 LEFT, RIGHT = 268, 258  # bases of context kept for the student: the reach of a SAM
@@ -336,13 +336,14 @@ def teach(
 
     Before anything is written it raises RecipeError where the folder holds labels and `resume` was
     not asked for, or labels of something else, or the teacher cannot be one (`check_convention`),
-    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant, or the
-    teacher takes less context than its students.
+    and DatasetError where the dataset has no genes for the recipe, or no motifs to plant or knock
+    out, or the teacher takes less context than its students.
     """
-    if recipe.versions and not recipe.single and recipe.planted and not data.motifs:
+    of_motifs = recipe.planted or recipe.knocked
+    if recipe.versions and not recipe.single and of_motifs and not data.motifs:
         raise DatasetError(
-            "the dataset holds no motifs to plant: make it with samvar train prepare --motifs "
-            "FOLDER, or set planted = 0.0 in the recipe"
+            "the dataset holds no motifs to plant or knock out: make it with samvar train prepare "
+            "--motifs FOLDER, or set planted = 0.0 and knocked = 0.0 in the recipe"
         )
     if teacher.context < max(LEFT, RIGHT):
         raise DatasetError(
@@ -385,13 +386,15 @@ def teach(
 def _is_begun(folder: str, identity: dict, resume: bool) -> bool:
     """Whether `folder` holds labels of this identity. Raises RecipeError where it holds others, or
     `resume` was not asked for."""
-    if not os.path.exists(os.path.join(folder, ABOUT)):
+    path = os.path.join(folder, ABOUT)
+    if not os.path.exists(path):
         return False
     if not resume:
         raise RecipeError(
             f"{folder} holds soft labels: go on with --resume, or choose another folder"
         )
     held = about_of(folder)["identity"]
+    held["recipe"] = asdict(recipe_from(held["recipe"], TeachRecipe, path))  # and what is new
     if others := [words for part, words in MADE_FROM.items() if held[part] != identity[part]]:
         raise RecipeError(
             f"{folder} holds soft labels of {' and '.join(others)}: repeat the command that began "
