@@ -523,7 +523,7 @@ def test_a_figure_that_is_scrolled_shows_the_site_of_the_verdict_and_its_rows(ex
     drawing = figures._Drawing(e, view, figures.WIDTH, headline=False)
     x = drawing.x(view.sites_told[0].place)
     assert f'<span class="here" style="left:{x / 10:.1f}%"></span>' in text
-    rows = re.search('<div class="rows" aria-hidden="true".*?</div>', text)[0]
+    rows = re.search('<div class="titles" aria-hidden="true".*?</div>', text)[0]
     titles = re.findall(">([^<]+)</span>", rows)
     assert titles.count("splice site") == 2 and {"REF", "ALT", "transcript"} <= set(titles)
     assert "changed bases" not in titles

@@ -168,7 +168,7 @@ def test_exons_that_the_variant_itself_deletes():
     found = consequence(skipped, partly, cryptic=(near,))
     said = verdict(deltas(GONE, DL=0.87), [cause(3, 0.87, CORE)], found)
     assert said == (
-        f"{removal}: in frame. Strength 0.87: how much REF uses their splice sites. "
+        f"{removal}: in frame. Strength 0.87: how much REF uses the splice sites. "
         "Also: exons 1 to 2 skipped, 101 bases (0.30)."
     )
     assert near in sites_told(*found) and near not in sites_told(*found, removed=(2,))

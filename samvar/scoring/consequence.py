@@ -358,7 +358,7 @@ def _merged(line: Line, events: Iterable[Event]) -> list[Event]:
     """Those that leave the same bases of ALT as one event: the one of most exons, as strong as all
     together. Without deleted bases no two events do."""
     found = list(events)
-    if not line.deletes:
+    if len(found) < 2 or not line.deletes:
         return found
     alike: dict[object, list[Event]] = {}
     for event in found:

@@ -59,7 +59,7 @@ th { color: var(--faint); font-weight: 500 } code { font-size: .92em; overflow-w
 figure.scroll { scroll-snap-type: x mandatory }
 .here { position: absolute; top: 0; width: 1px; height: 1px; animation: here 1s }
 @keyframes here { from, to { scroll-snap-align: center } }
-.rows { display: none }
+.titles { display: none }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(41rem, 100%), 1fr));
   gap: 0 1.5rem }
 .beside > * { min-width: 0 } .beside .frame { min-width: 41rem }
@@ -73,9 +73,10 @@ summary { cursor: pointer; color: var(--faint) }
   figure.scroll { scroll-padding-left: 6rem }
   figure.scroll::before { content: "The figure goes on to the sides."; color: var(--faint);
     position: sticky; left: 0 }
-  .rows { display: block; position: sticky; left: 0; align-self: start; font-size: 52rem;
+  .titles { display: block; position: sticky; left: 0; align-self: start; font-size: 52rem;
     background: var(--paper) }
-  .rows span { position: absolute; white-space: nowrap; line-height: 1.15 }
+  .beside .titles { font-size: 41rem }
+  .titles span { position: absolute; white-space: nowrap; line-height: 1.15 }
 }
 @media print {
   body { margin: 0; max-width: none; font-size: 11px } .scroll { overflow: visible }
@@ -260,7 +261,7 @@ def _row_titles(scene: Scene) -> str:
     if not spans:
         return ""
     size = f"width:{100 * right / scene.width:.1f}%;aspect-ratio:{right:.0f}/{foot:.0f}"
-    return f'<div class="rows" aria-hidden="true" style="{size}">{"".join(spans)}</div>'
+    return f'<div class="titles" aria-hidden="true" style="{size}">{"".join(spans)}</div>'
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -85,26 +85,27 @@ def verdict(
     """One statement of an allele in one gene, of the first of its transcripts. `learnt`: as
     `Bundle.learnt`; `elsewhere`: as `lost_elsewhere` finds it."""
     removed = exons_removed(deltas.gaps, around.transcript)
-    removal = [f"{_removal(removed, around.transcript)}."] * bool(removed)
+    removal = _removal(removed, around.transcript) if removed else ""
+    first_of_all = [f"{removal}."] * bool(removed)
     causes = list(causes)
     outcomes = consequences[0].outcomes if consequences else ()
     if deltas.values.max() < FLOOR:
-        sentences = [*removal, _no_statement(around)]
+        sentences = [*first_of_all, _no_statement(around)]
     elif not outcomes:
         change = _change_alone(around, elsewhere)
-        sentences = [*removal, change, *_cause(causes, None, deltas, learnt)]
+        sentences = [*first_of_all, change, *_cause(causes, None, deltas, learnt)]
     elif is_removal(outcomes[0].event, removed):
         event = outcomes[0].event
         sentences = [
-            f"{_removal(removed, around.transcript)}: {_reading(outcomes[0].message)}.",
-            f"Strength {event.strength:.2f}: how much REF uses their splice sites.",
+            f"{removal}: {_reading(outcomes[0].message)}.",
+            f"Strength {event.strength:.2f}: how much REF uses the splice sites.",
             *_also(outcomes[1:], removed),
         ]
     else:
         event = outcomes[0].event
         first = event.sites[0]
         sentences = [
-            *removal,
+            *first_of_all,
             f"{_change(first, _subject(first))}: {_what(event)}, {_reading(outcomes[0].message)}.",
             f"Strength {event.strength:.2f}.",
             *_cause(causes, first, deltas, learnt),
@@ -128,9 +129,7 @@ def is_removal(event: Event, removed: Sequence[int]) -> bool:
 
 
 def _removal(removed: Sequence[int], transcript: TranscriptMap) -> str:
-    """That the variant itself deletes whole exons; "" where it deletes none."""
-    if not removed:
-        return ""
+    """That the variant itself deletes whole exons."""
     *before, last = removed
     if not before:
         exons = f"exon {last}"
