@@ -74,9 +74,9 @@ def main() -> None:
     steps = []  # rows times positions that the LSTM goes through, in either direction
     direction = Aggregator._direction
 
-    def counted(self, h, suffix, same, kinds):
-        steps.append(len(h) * (h.shape[1] - same) + kinds * same)
-        return direction(self, h, suffix, same, kinds)
+    def counted(self, suffix, shared, h, like):
+        steps.append(len(shared) * shared.shape[1] + len(h) * h.shape[1])
+        return direction(self, suffix, shared, h, like)
 
     full = len(windows) // ROWS * ROWS  # calls that are filled
     seconds, operations = [], []
