@@ -10,6 +10,7 @@ import torch
 from ..errors import SamvarError
 
 SMALL_ROW = 20_480  # numbers: PyTorch convolves a single row of so many, or fewer, by itself
+TESTED_ON = {"AVX512": "GenuineIntel", "AVX2": "AuthenticAMD"}  # kernels -> maker (`same_anywhere`)
 
 
 def device_of(name: str) -> torch.device:
@@ -51,17 +52,9 @@ def same_anywhere() -> bool:
     """Whether this processor gives a column the same digits wherever it stands in a call. So it is
     with the kernels that PyTorch and MKL take for Intel's AVX-512 and for AMD's AVX2, on which it
     was tested; of others it is not known."""
-    kernels = torch.backends.cpu.get_cpu_capability()
-    return any(
-        kernels == capability and maker in _processors()
-        for maker, capability in (("GenuineIntel", "AVX512"), ("AuthenticAMD", "AVX2"))
-    )
-
-
-def _processors() -> str:
-    """What Linux tells of them, or nothing."""
+    maker = TESTED_ON.get(torch.backends.cpu.get_cpu_capability())
     try:
         with open("/proc/cpuinfo") as f:
-            return f.read()
+            return maker is not None and maker in f.read()
     except OSError:
-        return ""
+        return False
