@@ -178,7 +178,7 @@ def test_a_core_site_that_moves_another_site_names_it(explained):
     )
     starts = [line.get("d").split("L")[0] for line in named(picture, "leader")]
     assert len(set(starts)) == len(starts)
-    text = gene_section(e, view)
+    text = gene_section(e, view, figures.draw(e, view, headline=False))
     assert "<td>splice site (LSSI_D)</td><td>gained</td>" in text
 
 
@@ -316,7 +316,7 @@ def test_faint_sites_that_the_verdict_tells_of_are_drawn(shipped):
 def test_arrows_to_one_site_have_the_room_of_a_fan(explained, counts):
     e = explained(*NEW_DONOR)
     (view,) = e.genes
-    places = [p for p, _ in figures._Drawing(e, view, 1000, True)._drawn()]
+    places = [p for p, _ in figures._Drawing(e, view, 1000, [view])._drawn()]
     targets = places[10], places[40]
     arrows = [
         explanation.Cause("A", "loss", place, 1, target, -0.1, False)
@@ -325,7 +325,7 @@ def test_arrows_to_one_site_have_the_room_of_a_fan(explained, counts):
     ]
     own = dataclasses.replace(view)
     vars(own)["arrows"] = arrows
-    drawing = figures._Drawing(e, own, 1000, True)
+    drawing = figures._Drawing(e, own, 1000, [own])
     fans = [sum(w for _, w in drawing._fan(target)) for target in targets]
     assert max(fans) == pytest.approx(min(figures.WIDEST_FAN, 10 * max(counts)))
     assert fans[0] / fans[1] == pytest.approx(counts[0] / counts[1])
@@ -493,6 +493,38 @@ def test_two_models_stand_beside_each_other(tmp_path):
     assert len(re.findall(r"<tr><td>paper [AF]M</td>", content)) == 2
 
 
+@pytest.mark.slow
+def test_several_models_share_an_axis(explained):
+    """Also where one of them has a site beyond it that the other has not, and wide labels."""
+    e = explained(*NEW_DONOR)
+    (view,) = e.genes
+    (last, *_) = sorted(view.window.direction * view.columns.position)[::-1]
+    far = explanation.SpliceSite(1, Place(abs(last) + 400 * view.window.direction), 0.1, 0.9)
+    other = dataclasses.replace(view)
+    vars(other)["far_sites"] = [*view.far_sites, far]
+
+    def places(drawing, *names):
+        found = [x for x in drawing.items if x.name in names]
+        return [x.points[0][0] if isinstance(x, scene.Shape) else x.x for x in found]
+
+    alone = [figures.draw(e, v) for v in (view, other)]
+    together = figures.draw_together([(e, view), (e, other)])
+    for name in ("tick", "exon", "intron", "break", "changed", "track"):
+        assert places(together[0], name) == places(together[1], name)
+    assert places(alone[0], "tick") != places(alone[1], "tick")
+    labels = [words(ElementTree.fromstring(scene.svg(d)), "label") for d in together]
+    own = f"{far.name} 0.10 → 0.90"
+    assert own in labels[1] and own not in labels[0]
+
+
+@pytest.mark.slow
+def test_models_that_compare_other_bases_share_no_axis(explained, shipped):
+    wide = explained(*NEW_DONOR)
+    narrow = explanation.explain(*shipped, *NEW_DONOR, Options(distance=20))
+    shown = [(e, e.genes[0]) for e in (wide, narrow)]
+    assert figures.draw_together(shown) == [figures.draw(*each) for each in shown]
+
+
 def test_the_page_tells_its_origin_and_how_far_to_trust_it(explained, shipped, monkeypatch):
     genome, annotation, predictor = shipped
     e = explained(*NEW_DONOR)
@@ -519,8 +551,8 @@ def test_a_figure_that_is_scrolled_shows_the_site_of_the_verdict_and_its_rows(ex
     """From 900 pixels on, with 32 of margins, it is not scrolled."""
     e = explained(*NEW_DONOR)
     (view,) = e.genes
-    text = gene_section(e, view)
-    drawing = figures._Drawing(e, view, figures.WIDTH, headline=False)
+    text = gene_section(e, view, figures.draw(e, view, headline=False))
+    drawing = figures._Drawing(e, view, figures.WIDTH, [view])
     x = drawing.x(view.sites_told[0].place)
     assert f'<span class="here" style="left:{x / 10:.1f}%"></span>' in text
     rows = re.search('<div class="titles" aria-hidden="true".*?</div>', text)[0]

@@ -16,7 +16,7 @@ Splice sites of the verdict that lie beyond stand to the sides, where the axis i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby, product
 from math import ceil
 from typing import NamedTuple
@@ -72,12 +72,10 @@ def write(
     where it is not. Raises SamvarError where matplotlib is needed and missing, and where the text
     would be smaller than READABLE."""
 
+    alike = [list(same) for _, same in groupby(explanations, key=lambda e: e.title)]
+
     def sheet(across: float) -> Scene:
-        scenes = [
-            scene
-            for e in explanations
-            for scene in [draw(e, view, across) for view in e.genes] or [remark(e, across)]
-        ]
+        scenes = [scene for group in alike for scene in _landscapes(group, across)]
         return stacked(scenes, height and height * across / (width or WIDTH))
 
     def fits(scale: float) -> bool:
@@ -127,9 +125,40 @@ def remark(e: Explanation, width: float = WIDTH) -> Scene:
     return scene
 
 
+def _landscapes(group: list[Explanation], width: float) -> list[Scene]:
+    """Of one variant or region, by each model in turn; gene by gene on one axis."""
+    by_gene = [
+        draw_together(list(zip(group, views)), width) for views in zip(*(e.genes for e in group))
+    ]
+    by_model = [scene for scenes in zip(*by_gene) for scene in scenes]
+    return by_model or [remark(e, width) for e in group]
+
+
 def draw(e: Explanation, view: GeneView, width: float = WIDTH, headline: bool = True) -> Scene:
     """The landscape of one gene. `headline`: with title and verdict above."""
-    return _Drawing(e, view, width, headline).scene
+    (scene,) = draw_together([(e, view)], width, headline)
+    return scene
+
+
+def draw_together(
+    shown: Sequence[tuple[Explanation, GeneView]], width: float = WIDTH, headline: bool = True
+) -> list[Scene]:
+    """Landscapes of one gene by several models, on one axis where they compare the same bases:
+    what stands at one place in one of them stands there in all."""
+    views = [view for _, view in shown]
+    alike = len({tuple(_places(view)) for view in views}) == 1
+    drawings = [_Drawing(e, view, width, views if alike else [view]) for e, view in shown]
+    if alike:
+        right = max(drawing.right for drawing in drawings)
+        for drawing in drawings:
+            drawing.right = right
+    return [drawing.drawn(headline) for drawing in drawings]
+
+
+def _places(view: GeneView) -> list[Place]:
+    """Of the columns, from the 5' to the 3' end."""
+    a, way = view.columns, view.window.direction
+    return [Place(*p) for p in zip(a.position[::way].tolist(), a.offset[::way].tolist())]
 
 
 def _paragraph(scene: Scene, y: float, text: str, size: float, bold: bool = False, **more) -> float:
@@ -170,20 +199,19 @@ def rows_of(labels: list[Label]) -> list[tuple[Label, int]]:
 
 
 class _Drawing:
-    """A landscape while it is drawn: `scene`, and `y`, down to where that is done."""
+    """A landscape while it is drawn: `scene`, and `y`, down to where that is done. The axis is that
+    of all `views` together, which have the same columns."""
 
-    def __init__(self, e: Explanation, view: GeneView, width: float, headline: bool):
+    def __init__(self, e: Explanation, view: GeneView, width: float, views: Sequence[GeneView]):
         self.explanation, self.view = e, view
         self.scene, self.y = Scene(width), 8.0
-        a = view.columns
-        order = np.arange(len(a.position))[:: view.window.direction]
-        places = list(zip(a.position[order].tolist(), a.offset[order].tolist()))
-        self.before, self.after = self._far(places[0][0])
+        places = _places(view)
+        self.before, self.after = self._far(views, places[0].position)
         self.apart = max(round(FAR * len(places)), 1)
         self.first = self.apart * len(self.before)
         self.last = self.first + len(places) - 1
         self.total = self.last + 1 + self.apart * len(self.after)
-        self.column = {Place(*place): i for i, place in enumerate(places, self.first)}
+        self.column = {place: i for i, place in enumerate(places, self.first)}
         half = self.apart // 2
         for i, site in enumerate(self.before):
             self.column[site.place] = i * self.apart + half
@@ -191,7 +219,7 @@ class _Drawing:
             self.column[site.place] = self.last + 1 + i * self.apart + half
         self.changed = self._changed_columns()
         self.right, self.most_right = RIGHT, max(MOST_RIGHT, WIDEST_RIGHT * width)
-        self.sites = [*view.splice_sites, *self.before, *self.after]
+        self.sites = [*view.splice_sites, *view.far_sites]
         self.arrows = [c for c in view.arrows if c.place in self.column and c.target in self.column]
         most = max([abs(c.effect) for c in self.arrows], default=0.0)
         self.thickest, self.thin = most or 1.0, 1.0
@@ -201,18 +229,25 @@ class _Drawing:
             [m.activation for side in self._sides() for m in side.marks], default=1.0
         )
         self._make_room()
+
+    def drawn(self, headline: bool) -> Scene:
+        """The whole. `headline`: with title and verdict above."""
         if headline:
             self._headline()
         self._draw()
+        return self.scene
 
     def _sides(self) -> list[Landscape]:
         return [self.view.ref] + ([self.view.alt] if self.view.alt else [])
 
-    def _far(self, first: int) -> tuple[list[SpliceSite], list[SpliceSite]]:
-        """The sites beyond the columns, of which the first is at this position: those before and
-        those after them, as they are read."""
+    def _far(
+        self, views: Sequence[GeneView], first: int
+    ) -> tuple[list[SpliceSite], list[SpliceSite]]:
+        """The sites of any view beyond the columns, of which the first is at this position: those
+        before and those after them, as they are read."""
         way = self.view.window.direction
-        far = sorted(self.view.far_sites, key=lambda s: s.place.position * way)
+        found = {(s.kind, s.place): s for view in views for s in view.far_sites}
+        far = sorted(found.values(), key=lambda s: s.place.position * way)
         early = [s for s in far if s.place.position * way < first * way]
         return early, far[len(early) :]
 

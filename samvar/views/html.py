@@ -18,7 +18,7 @@ from ..scoring.knockout import KINDS
 from .about import About
 from .explanation import STIRS, WHAT, Explanation, GeneView, percentile, signed
 from .families import families
-from .figures import WIDTH, draw, event_words, site_name
+from .figures import WIDTH, draw_together, event_words, site_name
 from .scan import Largest, Place, Scored
 from .scene import Scene, Text, svg
 from .sureness import in_words
@@ -207,16 +207,18 @@ def _section(group: list[Explanation]) -> str:
         if view.hgvs:
             parts.append(f"<p><code>{escape(view.hgvs)}</code></p>")
         several = len(group) > 1
-        own = [gene_section(e, v, titled=several) for e, v in zip(group, views)]
+        shown = list(zip(group, views))
+        scenes = draw_together(shown, BESIDE if several else WIDTH, headline=False)
+        own = [gene_section(e, v, scene, several) for (e, v), scene in zip(shown, scenes)]
         parts.append(f'<div class="beside">{"".join(own)}</div>' if several else own[0])
         if view.deltas:
-            parts.append(_delta_table([(e.model, v) for e, v in zip(group, views)]))
-        parts += [_probability_table(e.model, v) for e, v in zip(group, views)]
+            parts.append(_delta_table([(e.model, v) for e, v in shown]))
+        parts += [_probability_table(e.model, v) for e, v in shown]
     return "\n".join(parts)
 
 
-def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
-    """Verdict, figure and causes in one gene. `titled`: with the model's name above."""
+def gene_section(e: Explanation, view: GeneView, scene: Scene, titled: bool = False) -> str:
+    """Verdict, figure (`scene`) and causes in one gene. `titled`: with the model's name above."""
     parts = [f"<h3>{escape(e.model)}</h3>"] if titled else []
     if view.deltas:
         parts.append(f'<p class="verdict">{escape(view.verdict)}</p>')
@@ -228,8 +230,7 @@ def gene_section(e: Explanation, view: GeneView, titled: bool = False) -> str:
             parts.append(f'<p class="note">How sure: {escape(sure)}</p>')
     else:
         parts.append(f'<p class="verdict">{escape(view.summary)}</p>')
-    width = BESIDE if titled else WIDTH
-    parts.append(_figure(draw(e, view, width, headline=False), e.short_title))
+    parts.append(_figure(scene, e.short_title))
     parts += [_cause_table(c, e, view.told) for c in view.causes or []]
     parts.append(_event_table(view) if view.deltas else _motif_table(view))
     return f"<div>{''.join(parts)}</div>"

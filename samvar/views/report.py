@@ -29,6 +29,7 @@ from ..scoring.predictor import Predictor
 from ..verify import options_of, parse
 from .about import About
 from .explanation import MOVED, WHAT, Explanation, GeneView, explain_all, shortened
+from .figures import draw
 from .html import STYLE, about_section, gene_section
 
 NAMED_SHARE = 0.1  # of a delta, that an RBP must have to be named for it
@@ -376,7 +377,7 @@ def _row(scored: Scored, e: Explanation, view: GeneView) -> Row:
         named(p for p in shown if p.kind is PartKind.MOTIF),
         tuple(dict.fromkeys(p.rbp for p in everywhere if p.kind is PartKind.MOTIF)),
         view.verdict,
-        gene_section(e, view),
+        gene_section(e, view, draw(e, view, headline=False)),
     )
 
 
