@@ -8,6 +8,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from samvar.formats.annotation import load_annotation
 from samvar.genomics.genome import encode
 from samvar.model.bundle import write_manifest
 from samvar.model.sam import ACCEPTOR, DONOR, LSSI, BandedAttention, one_hot
+from samvar.training.card import IN_ONE_TABLE
 from samvar.training.checkpoint import save_run
 from samvar.training.cnn import GROUPS, DilatedResNet
 from samvar.training.dataset import IGNORE, TRAIN, VALIDATION, Dataset, TrainingGene
@@ -75,6 +77,44 @@ def test_what_is_not_there_is_told_in_one_line(case, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, f"train/evaluate/{script}.py", *args, "--json", tmp_path / "x.json")
     assert re.fullmatch("[^\n]*no(where|-bundle)[^\n]*", end.value.code)
+
+
+BUNDLES = "default", "large", "paper"
+
+
+def test_the_cards_have_the_results_in_one_table(tmp_path, monkeypatch):
+    """As committed: made again it is the same."""
+    monkeypatch.chdir(ROOT)
+    for name in BUNDLES:
+        shutil.copytree(f"weights/{name}", tmp_path / name)
+    script, folders = "train/evaluate/in_one_table.py", [tmp_path / name for name in BUNDLES]
+    run(monkeypatch, script, *folders)
+    with open("train/default/results/beside.json") as handle:
+        measured = json.load(handle)["MaPSy: exonic"]
+    for name, folder in zip(BUNDLES, folders):
+        for file in ("metrics.json", "CARD.md", "manifest.json"):
+            with open(f"weights/{name}/{file}") as handle:
+                assert (folder / file).read_text() == handle.read()
+        table = json.loads((folder / "metrics.json").read_text())[IN_ONE_TABLE]
+        (row,) = (row for row in table["rows"] if row["measure"] == "MaPSy: exonic: AUROC")
+        assert row["of"] == {who: of["auroc"] for who, of in measured.items()}
+        value, low, high = measured[name]["auroc"]
+        assert f"{value:.2f} ({low:.2f}-{high:.2f})" in (folder / "CARD.md").read_text()
+
+
+def test_numbers_of_other_weights_are_not_in_the_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for name in BUNDLES:
+        shutil.copytree(f"weights/{name}", tmp_path / name)
+    config = json.loads((tmp_path / "large" / "config.json").read_text())
+    config["kinds"]["am"][0]["sha256"] = "0" * 64
+    (tmp_path / "large" / "config.json").write_text(json.dumps(config))
+    folder = tmp_path / "default"
+    run(monkeypatch, "train/evaluate/in_one_table.py", folder, "--weights", tmp_path)
+    rows = json.loads((folder / "metrics.json").read_text())[IN_ONE_TABLE]["rows"]
+    told = {row["measure"]: row["of"] for row in rows}
+    for measure in ("top-k, test genes, %", "published cases whose direction is right"):
+        assert "default" in told[measure] and "large" not in told[measure]
 
 
 def topk_of(shares):

@@ -1,6 +1,7 @@
 """Soft labels: teachers, edited windows, packing, and what is learnt from them."""
 
 import json
+import os
 import sys
 import types
 from dataclasses import replace
@@ -14,11 +15,17 @@ from samvar.errors import DatasetError, RecipeError
 from samvar.model.sam import ACCEPTOR, DONOR, one_hot
 from samvar.training import edits
 from samvar.training.cnn import GROUPS, DilatedResNet, Group, load_openspliceai
-from samvar.training.dataset import TRAIN, UNKNOWN, Dataset, TrainingGene
+from samvar.training.dataset import IGNORE, TRAIN, UNKNOWN, Dataset, TrainingGene
 from samvar.training.distil import change_error, core_excess, divergence
 from samvar.training.edits import REGIONS, FamilySampler, Site, Version, region
 from samvar.training.recipe import TeachRecipe
-from samvar.training.soft_labels import GONE, FollowedSites, SoftLabels
+from samvar.training.soft_labels import (
+    GONE,
+    FollowedSites,
+    SoftLabels,
+    digest_of,
+    lesson_of,
+)
 from samvar.training.teach import check_convention, load_teacher, teach
 from samvar.training.yardstick import ranks, spearman, yardstick
 
@@ -386,7 +393,75 @@ def test_edits_stay_near_the_exon_and_off_unknown_bases(data):
                 assert near <= edits.EXON_SIDE
 
 
-ALONE = dict(substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0)
+ALONE = dict(
+    substitutions=0.0, stretches=0.0, planted=0.0, indels=0.0, recombined=0.0, exchanged=0.0
+)
+
+
+def test_pieces_are_exchanged_by_those_beside_a_site_of_the_same_kind(data):
+    """A dataset whose exonic bases all are A or C, intronic ones G or T, core sites apart: an
+    exchanged piece changes bases, and none of one kind becomes one of the other."""
+    rng = np.random.default_rng(1)
+    codes = data.codes.copy()
+    for low, high in zip(data.offsets, data.offsets[1:]):
+        donors = np.flatnonzero(data.labels[low:high] == 2)
+        acceptors = np.flatnonzero(data.labels[low:high] == 1)
+        exonic = np.ones(high - low, bool)
+        for donor, acceptor in zip(donors, acceptors):
+            exonic[donor + 1 : acceptor] = False
+        own = np.where(exonic, rng.integers(0, 2, high - low), rng.integers(2, 4, high - low))
+        codes[low:high] = own
+    halves = replace(data, codes=codes)
+    changed, at_sites = np.zeros(2, int), 0
+    for family in families(
+        halves, 60, **(ALONE | dict(exchanged=1.0)), anywhere=0.0, antisense=0.0
+    ):
+        plain = family.versions[0]
+        for version in family.versions[1:]:
+            places = np.flatnonzero(version.codes != plain.codes)
+            assert np.array_equal(version.codes[places] // 2, plain.codes[places] // 2)
+            changed += np.bincount(plain.codes[places] // 2, minlength=2)
+            at_sites += sum(
+                abs(int(p) - s.at) <= edits.OFF_CORE for p in places for s in plain.sites
+            )
+    assert (changed > 500).all() and not at_sites
+
+
+def test_windows_without_sites_are_labelled_by_a_teacher_tried_on_others(data, teacher, tmp_path):
+    unlabelled = replace(data, labels=np.where(data.labels == IGNORE, IGNORE, 0).astype(np.uint8))
+    folder, of_all = str(tmp_path / "labels"), dict(anywhere=0.5, antisense=0.5)
+    with pytest.raises(DatasetError, match="no splice site .* take anywhere"):
+        teach(unlabelled, recipe(), teacher, folder, CPU, known=data)
+    with pytest.raises(DatasetError, match="no acceptor to try the teacher on: .* --known"):
+        teach(unlabelled, recipe(**of_all), teacher, folder, CPU)
+    assert not os.path.exists(folder)
+    assert teach(
+        unlabelled, recipe(**of_all), teacher, folder, CPU, known=data, report=lambda _: None
+    )
+    labels = SoftLabels.load_folder(folder)
+    assert len(labels.codes) == 12 and not len(labels.site_at)
+
+
+def test_several_folders_are_learnt_from_together(data, teacher, taught, tmp_path):
+    other, wide = str(tmp_path / "other"), str(tmp_path / "wide")
+    teach(data, recipe(seed=2), teacher, other, CPU, report=lambda _: None, teacher_name="T")
+    teach(data, recipe(width=200), teacher, wide, CPU, report=lambda _: None)
+    own, theirs, both = (
+        SoftLabels.load_folder(*folders) for folders in ([taught], [other], [taught, other])
+    )
+    assert np.array_equal(both.codes, np.concatenate((own.codes, theirs.codes)))
+    n = len(own.families) - 1
+    versions = both.versions_of([n])
+    np.testing.assert_array_equal(
+        both.probabilities(versions), theirs.probabilities(theirs.versions_of([0]))
+    )
+    digests = [digest_of(*folders) for folders in ([taught], [other], [taught, other])]
+    assert len({*digests}) == 3
+    lesson = lesson_of(taught, other)
+    assert lesson["digest"] == digests[2] and lesson["windows"] == len(both.codes)
+    assert lesson["networks"] == 1 and lesson["teacher"] == "T"
+    with pytest.raises(DatasetError, match="labels of 300 bases, .*wide of 200 bases"):
+        SoftLabels.load_folder(taught, wide)
 
 
 def test_the_sites_of_an_rbp_are_knocked_out(data):

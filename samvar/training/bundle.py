@@ -135,18 +135,18 @@ def make_bundle(
     evaluations: dict[str, dict],
     half: bool = True,
     temperature: float = 1.0,
-    soft_labels: str | None = None,
+    soft_labels: Sequence[str] = (),
 ) -> None:
     """`runs`: kind (am, fm) -> folders of finished runs, of which the mean counts. `evaluations`:
     title -> numbers of `samvar train evaluate` or of a script in train/, printed in the card and
     kept in metrics.json. `temperature`: what the models' outputs are divided by before the
-    softmax. `soft_labels`: the folder that the runs learnt from, told in the card."""
+    softmax. `soft_labels`: the folders that the runs learnt from, told in the card."""
     earlier = files_of(folder)
     config: dict = dict(format=FORMAT, name=name, flank=flank, samvar_version=__version__, kinds={})
     metrics: dict = dict(evaluations)
     tensors, errors = {}, []
     if soft_labels:
-        config["lesson"] = lesson_of(soft_labels)
+        config["lesson"] = lesson_of(*soft_labels)
     for kind, folders in runs.items():
         members = []
         if len(set(folders)) < len(folders):
@@ -157,7 +157,9 @@ def make_bundle(
             if description["data"] != data.digest():
                 raise RecipeError(f"{run} was not trained on the dataset given with -d")
             if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:
-                raise RecipeError(f"{run} has not learnt from the soft labels in {soft_labels}")
+                raise RecipeError(
+                    f"{run} has not learnt from the soft labels in {', '.join(soft_labels)}"
+                )
             recipe = settings_of(run)
             state = model.state_dict()
             if config.setdefault("rbps", description["rbps"]) != description["rbps"]:

@@ -15,6 +15,8 @@ from ..model.in_vivo import InVivo, in_vivo_of
 
 AUGMENTATIONS = ("decoy_share", "mutate", "indels", "moved", "motif_dropout")
 
+IN_ONE_TABLE = "in one table"  # of metrics.json, as train/evaluate/in_one_table.py makes it
+
 MEASURES = ("auroc", "auprc", "spearman")  # of measured exons
 
 BEYOND_THE_PAPER = dict(  # settings of `sam.Config` -> what they are
@@ -76,6 +78,7 @@ def card(
         _runs(config),
         _training_data(config["data"]),
         _lesson(config.get("lesson")),
+        _in_one_table(config["name"], metrics),
         _accuracy(metrics),
         _single_edits(metrics),
         _exons(metrics),
@@ -187,6 +190,35 @@ def _training_data(data: dict) -> str:
         *(f"- `{name}` sha256 {digest}" for name, digest in data.get("files", {}).items()),
     ]
     return "\n".join(lines)
+
+
+def _in_one_table(name: str, metrics: dict) -> str:
+    """What was measured of this bundle and of others on the same rows."""
+    held = metrics.get(IN_ONE_TABLE)
+    if not held:
+        return ""
+    columns = held["columns"]
+    rows = []
+    for row in held["rows"]:
+        cells = [_with_interval(row["of"].get(column)) for column in columns]
+        share = _with_interval(row["share"].get(name))
+        counts = [str(row[key] or "") for key in ("n", "positive")]
+        rows.append(" | ".join([row["measure"], *counts, *cells, share]))
+    head = ["measure", "n", "positive", *columns, "share of OpenSpliceAI's lead over paper"]
+    return _table(
+        "In one table (validation genes and dev halves, test where it says so; 95 % interval)",
+        " | ".join(head),
+        rows,
+    )
+
+
+def _with_interval(found: list[float] | str | None) -> str:
+    """A value and its interval, of percent or of a fraction; words as they are."""
+    if not found or isinstance(found, str):
+        return found or ""
+    value, low, high = found
+    digits, between = 1 if abs(value) > 10 else 2, " to " if low < 0 else "-"
+    return f"{value:.{digits}f} ({low:.{digits}f}{between}{high:.{digits}f})"
 
 
 def _accuracy(metrics: dict) -> str:

@@ -90,8 +90,12 @@ class FamilySampler:
         if not len(self.genes):
             raise DatasetError(f"the dataset has no {recipe.split} genes")
         self.exons = list(_exons(data, self.genes))
-        if not self.exons:
-            raise DatasetError(f"the {recipe.split} genes of the dataset have no splice site")
+        if not self.exons and recipe.anywhere + recipe.antisense < 1:
+            raise DatasetError(
+                f"the {recipe.split} genes of the dataset have no splice site to lay windows "
+                "around: take anywhere + antisense = 1.0"
+            )
+        self.sites = {kind: _sites(data, self.genes, kind) for kind in (ACCEPTOR, DONOR)}
         self.cumulative = np.cumsum(np.diff(data.offsets)[self.genes])
         self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs.get("psam", ())]
         self.affinities = [
@@ -156,6 +160,7 @@ class FamilySampler:
             self._planted: r.planted,
             self._indel: r.indels,
             self._recombined: r.recombined,
+            self._exchanged: r.exchanged,
             self._knocked: r.knocked,
         }
         shares = np.array(list(kinds.values()))
@@ -212,6 +217,20 @@ class FamilySampler:
             other.gene, other.middle - n // 2, other.middle - n // 2 + n
         )
         at = int(rng.choice(zone)) + np.arange(n)
+        free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0) & _off_core(plain, at)
+        return plain.substituted(at[free], theirs[free])
+
+    def _exchanged(self, rng, plain: Version, zone: np.ndarray) -> Version:
+        """Twenty to sixty bases of the zone become those that lie likewise beside a site of the
+        same kind in another exon: exonic ones for exonic ones, intronic for intronic. Core sites
+        stay, and what would be a site of its own is left out."""
+        n = int(rng.integers(20, 61))
+        at = int(rng.choice(zone)) + np.arange(n)
+        site = nearest(plain, int(at[n // 2]))
+        others = self.sites[site.kind]
+        gene, place = others[rng.integers(len(others))].tolist()
+        start = place + int(at[0]) - site.at
+        theirs, labels = self.data.window(gene, start, start + n)
         free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0) & _off_core(plain, at)
         return plain.substituted(at[free], theirs[free])
 
@@ -303,11 +322,16 @@ def _others(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:
 REGIONS = ("core", "ppt", "branch_point", "exonic", "intronic")
 
 
+def nearest(plain: Version, at: int) -> Site:
+    """The followed site that is nearest to an index."""
+    return min(plain.sites, key=lambda site: abs(site.at - at))
+
+
 def region(plain: Version, at: int) -> str:
     """Region of index `at` by its nearest site: core (donor -3..+6, acceptor -3..+3), ppt
     (-20..-4), branch_point
     (-44..-21), exonic, intronic."""
-    near = min(plain.sites, key=lambda site: abs(site.at - at))
+    near = nearest(plain, at)
     if near.kind == DONOR:
         into = at - near.at  # 1: first intronic base
         if -3 < into <= 6:
@@ -335,6 +359,15 @@ class Exon:
     def middle(self) -> int:
         ends = [end for end in (self.acceptor, self.donor) if end is not None]
         return sum(ends) // len(ends)
+
+
+def _sites(data: Dataset, genes: np.ndarray, kind: int) -> np.ndarray:
+    """(n, 2): gene, and 0-based position in it, of every site of a kind."""
+    found = [np.empty((0, 2), np.int64)]
+    for gene in genes:
+        at = np.flatnonzero(data.labels[data.offsets[gene] : data.offsets[gene + 1]] == kind)
+        found.append(np.stack((np.full(len(at), gene), at), 1))
+    return np.concatenate(found)
 
 
 def _exons(data: Dataset, genes: np.ndarray):

@@ -407,18 +407,27 @@ class TeachRecipe:
     planted: float = 0.1  # a motif's best sequence
     indels: float = 0.1
     recombined: float = 0.05  # a piece of another exon
+    exchanged: float = 0.0  # a piece beside a site, of exon or intron, by that of another site
     knocked: float = 0.0  # the sites of one RBP, by its matrix, with other bases
     shard: int = 64  # families of a file
 
     def __post_init__(self):
         at_least(self, 1, "families", "width", "most_substitutions", "shard")
         at_least(self, 0, "seed", "jitter", "versions", "substitutions", "stretches", "planted")
-        at_least(self, 0, "indels", "recombined", "knocked", "anywhere", "antisense")
+        at_least(self, 0, "indels", "recombined", "exchanged", "knocked", "anywhere", "antisense")
         if self.anywhere + self.antisense > 1:
             raise RecipeError("anywhere + antisense must not be more than 1")
         if self.effects and (self.single or self.versions):
             raise RecipeError("effects are of unedited windows: versions must be 0, single false")
-        edits = ("substitutions", "stretches", "planted", "indels", "recombined", "knocked")
+        edits = (
+            "substitutions",
+            "stretches",
+            "planted",
+            "indels",
+            "recombined",
+            "exchanged",
+            "knocked",
+        )
         if self.versions and not self.single and not any(getattr(self, name) for name in edits):
             raise RecipeError(f"of {', '.join(edits)} at least one must be above 0")
         if self.split not in ("train", "validation"):

@@ -3,6 +3,7 @@ where asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ class Start(NamedTuple):
 class SamTask:
     """`lssi` is the folder of a finished LSSI run, whose core sites are taken; `start_from` a run's
     folder, or a bundle, whose weights this one starts from, its core sites among them where no
-    `lssi` is given, `soft_labels` a folder of `samvar train teach`, `learnt_motifs` one of `samvar
+    `lssi` is given, `soft_labels` folders of `samvar train teach`, `learnt_motifs` one of `samvar
     train motifs`, `branch_points` one of `samvar train branch-points`, `bound` a file of `samvar
     train bound`."""
 
@@ -99,7 +100,7 @@ class SamTask:
         start_from: str | None = None,
         rank: int = 0,
         fresh: bool = True,
-        soft_labels: str | None = None,
+        soft_labels: Sequence[str] = (),
         learnt_motifs: str | None = None,
         branch_points: str | None = None,
         bound: str | None = None,
@@ -120,14 +121,18 @@ class SamTask:
         config = _config(kind, recipe, start.core.channels)
         self.model: SAM = SAM(config, _fixed_motifs(data)).to(device)
         self._take_core(start.core, guess=fresh and not branch_points)
-        self.soft = soft_labels and SoftLabelSampler(
-            soft_labels,
-            recipe.soft_families,
-            recipe.soft_windows,
-            recipe.soft_width,
-            recipe.seed,
-            rank,
-            config.reach,
+        self.soft = (
+            SoftLabelSampler(
+                soft_labels,
+                recipe.soft_families,
+                recipe.soft_windows,
+                recipe.soft_width,
+                recipe.seed,
+                rank,
+                config.reach,
+            )
+            if soft_labels
+            else None
         )
         self._soft_batch = Ahead(self.soft.batch) if self.soft else None
         names = [str(n) for n in data.motifs["names"]]
@@ -428,7 +433,7 @@ class SamTask:
         )
 
 
-def _check(data: Dataset, recipe: SamRecipe, soft_labels: str | None) -> None:
+def _check(data: Dataset, recipe: SamRecipe, soft_labels: Sequence[str]) -> None:
     """Raises DatasetError or RecipeError where the dataset has not what the recipe needs."""
     if not data.motifs:
         raise DatasetError(

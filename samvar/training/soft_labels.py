@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -131,12 +132,21 @@ class SoftLabels:
         return cls(codes, **arrays)
 
     @classmethod
-    def load_folder(cls, folder: str) -> SoftLabels:
-        """All shards of a folder that `samvar train teach` has written, finished or not. Raises
-        DatasetError."""
-        shards = [cls.load(path) for path in sorted(glob.glob(os.path.join(folder, "shard-*.npz")))]
-        if not shards:
-            raise DatasetError(f"{folder} holds no soft labels; make them with: samvar train teach")
+    def load_folder(cls, *folders: str) -> SoftLabels:
+        """All shards of folders that `samvar train teach` has written, finished or not. Raises
+        DatasetError where one has none, or they hold windows of other widths."""
+        shards, widths = [], {}
+        for folder in folders:
+            paths = sorted(glob.glob(os.path.join(folder, "shard-*.npz")))
+            if not paths:
+                raise DatasetError(
+                    f"{folder} holds no soft labels; make them with: samvar train teach"
+                )
+            shards += [cls.load(path) for path in paths]
+            widths[folder] = shards[-1].width
+        if len({*widths.values()}) > 1:
+            told = ", ".join(f"{folder} of {width} bases" for folder, width in widths.items())
+            raise DatasetError(f"the soft labels are of windows of unlike width: {told}")
         return cls.joined(shards)
 
     @classmethod
@@ -176,13 +186,13 @@ class SoftBatch(NamedTuple):
 
 
 class SoftLabelSampler:
-    """Batches of the soft labels in a folder: so many families with edited versions and windows
+    """Batches of the soft labels in some folders: so many families with edited versions and windows
     without a step, the middle `width` bases of each. A batch depends on (seed, rank, step)
     alone."""
 
     def __init__(
         self,
-        folder: str,
+        folders: Sequence[str],
         families: int,
         windows: int,
         width: int,
@@ -190,14 +200,16 @@ class SoftLabelSampler:
         rank: int,
         reach: tuple[int, int],
     ):
-        self.labels, self.digest = SoftLabels.load_folder(folder), digest_of(folder)
+        self.labels, self.digest = SoftLabels.load_folder(*folders), digest_of(*folders)
         self.sizes, self.seed, self.rank = (families, windows), seed, rank
         self.cut = max(self.labels.width - width, 0) // 2
         self.beyond = tuple(
             have - need for have, need in zip((self.labels.left, self.labels.right), reach)
         )
         if min(self.beyond) < 0:
-            raise DatasetError(f"{folder} has too little context for a model that reaches {reach}")
+            raise DatasetError(
+                f"{', '.join(folders)}: too little context for a model that reaches {reach}"
+            )
         members = np.diff(self.labels.families)
         self.pools = np.flatnonzero(members > 1), np.flatnonzero(members == 1)
 
@@ -217,23 +229,24 @@ class SoftLabelSampler:
         )
 
 
-def digest_of(folder: str) -> str:
-    """Checksum of what the soft labels in `folder` were made from."""
-    identity = json.dumps(about_of(folder)["identity"], sort_keys=True)
-    return hashlib.sha256(identity.encode()).hexdigest()
+def digest_of(*folders: str) -> str:
+    """Checksum of what the soft labels in these folders, in this order, were made from."""
+    parts = [json.dumps(about_of(folder)["identity"], sort_keys=True) for folder in folders]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def lesson_of(folder: str) -> dict:
-    """What a card says of the soft labels in `folder`: their digest, who the teacher was, how many
-    windows it has labelled, and how many of these are edited versions of another. Raises
-    DatasetError."""
-    labels = SoftLabels.load_folder(folder)
+def lesson_of(*folders: str) -> dict:
+    """What a card says of the soft labels in these folders: their digest, who the teachers were and
+    the mean of how many networks they are, how many windows were labelled, and how many of these
+    are edited versions of another. Raises DatasetError."""
+    labels = SoftLabels.load_folder(*folders)
     windows, families = len(labels.codes), len(labels.families) - 1
-    about = about_of(folder)
+    abouts = [about_of(folder) for folder in folders]
+    counts = sorted({len(about["identity"]["teachers"]) for about in abouts})
     return dict(
-        digest=digest_of(folder),
-        teacher=about.get("teacher", ""),
-        networks=len(about["identity"]["teachers"]),
+        digest=digest_of(*folders),
+        teacher="; ".join(dict.fromkeys(a["teacher"] for a in abouts if a.get("teacher"))),
+        networks=counts[0] if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
         windows=windows,
         edited=windows - families,
     )

@@ -221,6 +221,10 @@ def check_convention(teacher: Teacher, data: Dataset, device: torch.device) -> N
     rng = np.random.default_rng(0)
     for kind, name in ((ACCEPTOR, "acceptor"), (DONOR, "donor")):
         sites = np.flatnonzero(data.labels == kind)
+        if not len(sites):
+            raise DatasetError(
+                f"the dataset has no {name} to try the teacher on: give one that has, with --known"
+            )
         windows = []
         for at in rng.choice(sites, min(CHECKED, len(sites)), replace=False):
             gene = int(np.searchsorted(data.offsets, at, "right")) - 1
@@ -329,10 +333,12 @@ def teach(
     minutes: float | None = None,
     report: Callable[[str], None] = print,
     teacher_name: str = "",
+    known: Dataset | None = None,
 ) -> bool:
     """Label `recipe.families` families into shards in `folder`, of `SoftLabels` or, where the
     recipe asks for effects, of `SubstitutionEffects`; True when all are done. `teacher_name`: for
-    the cards of models that learn from it.
+    the cards of models that learn from it. `known`: whose sites the teacher is tried on before,
+    where these are not those of `data`.
 
     Before anything is written it raises RecipeError where the folder holds labels and `resume` was
     not asked for, or labels of something else, or the teacher cannot be one (`check_convention`),
@@ -354,7 +360,7 @@ def teach(
     sampler = FamilySampler(data, recipe, teacher.context)
     identity = dict(data=data.digest(), teachers=teacher.identities, recipe=asdict(recipe))
     begun = _is_begun(folder, identity, resume)
-    check_convention(teacher, data, device)
+    check_convention(teacher, known or data, device)
     if not begun:
         os.makedirs(folder, exist_ok=True)
         about = dict(identity=identity, teacher=teacher_name)

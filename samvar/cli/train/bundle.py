@@ -57,8 +57,10 @@ from .options import data_option
 )
 @click.option(
     "--soft-labels",
+    multiple=True,
     metavar="FOLDER",
-    help="Soft labels that the runs learnt from; the card says who the teacher was.",
+    help="Soft labels that the runs learnt from; the card says who the teacher was. Where they "
+    "learnt from several, all of them, in the same order.",
 )
 @click.option(
     "--precision",

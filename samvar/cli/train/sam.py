@@ -41,8 +41,9 @@ def fm(**options) -> None:
 )
 @click.option(
     "--soft-labels",
+    multiple=True,
     metavar="FOLDER",
-    help="Learn from these labels of `samvar train teach`, too.",
+    help="Learn from these labels of `samvar train teach`, too. May be repeated.",
 )
 @click.option(
     "--learnt-motifs",

@@ -30,6 +30,12 @@ from .options import training_options
     "at least 268.",
 )
 @click.option(
+    "--known",
+    metavar="FILE",
+    help="Dataset with splice sites that the teacher knows, to check where it puts them, where "
+    "those of -d are none: sequence without genes, another species [default: that of -d].",
+)
+@click.option(
     "--teacher-name",
     metavar="TEXT",
     help="Who the teacher is, with its licence: printed in the cards of models that learn from it "
@@ -45,6 +51,7 @@ def teach(
     device,
     teachers,
     context,
+    known,
     teacher_name,
 ) -> None:
     """Label windows of a dataset with teachers: soft labels for `am`.
@@ -71,4 +78,5 @@ def teach(
         minutes,
         say,
         teacher_name or ", ".join(os.path.basename(os.path.abspath(t)) for t in teachers),
+        Dataset.load(known) if known else None,
     )
