@@ -186,11 +186,13 @@ def test_no_digit_of_an_snv_depends_on_its_neighbours(
 @pytest.mark.parametrize("name", ["toy16", "default"])
 def test_no_digit_of_an_allele_depends_on_what_is_scored_with_it(genome, tmp_path, name, flank):
     """Be it an SNV, an insertion, a deletion or both: scored alone, and among others of any length
-    in any order."""
+    in any order; some of them lie alike."""
     bundle = load_bundle(name) if name == "default" else toy_of(tmp_path, 16).bundle
     predictor = Predictor(replace(bundle, flank=flank))
     windows = []
-    for pos, ref, alt in variants(np.random.default_rng(8), 24):
+    alike = [(pos, BASES[pos - 1], BASES[pos - 1] + b) for pos in (1010, 1011, 1040) for b in "AG"]
+    alike += [(pos, BASES[pos - 1 : pos + 1], BASES[pos - 1]) for pos in (1010, 1011, 1012)]
+    for pos, ref, alt in [*variants(np.random.default_rng(8), 24), *alike]:
         variant = normalise(genome, "c", pos, ref, alt)
         for gene in GENES:
             if gene.start < variant.span[1] and variant.span[0] < gene.end:

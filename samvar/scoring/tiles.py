@@ -26,6 +26,7 @@ from ..genomics.genome import UNKNOWN
 from ..genomics.variant import Gap
 from ..genomics.window import Window
 from ..model.bottleneck import Layout
+from ..model.device import same_anywhere
 from ..model.sam import DETECT_REACH, SAM, one_hot, stack_reach
 
 TILE = 1024  # bases: fewer take longer for each base, of more many are never used
@@ -238,13 +239,17 @@ def rows_together(parts: Sequence[torch.Tensor], n: int) -> torch.Tensor:
 
 
 def side_by_side(
-    layers: Callable[[torch.Tensor], torch.Tensor], parts: Sequence[torch.Tensor]
+    layers: Callable[[torch.Tensor], torch.Tensor],
+    parts: Sequence[torch.Tensor],
+    accompanied: bool = False,
 ) -> list[torch.Tensor]:
-    """What local layers make of each of the parts (N, C, L), in one call."""
+    """What local layers make of each of the parts (N, C, L), in one call. `accompanied`: a row that
+    is alone stands beside a copy of its own, as its last digits would be others without."""
     n = rounded(p.shape[-1] for p in parts)
-    made = layers(padded(parts, n))
+    x = padded(parts, n)
+    made = layers(torch.cat([x, x]) if accompanied and len(x) == 1 else x)
     lost = n - made.shape[-1]
-    rows = made.split([len(p) for p in parts])
+    rows = made[: len(x)].split([len(p) for p in parts])
     return [r[..., : p.shape[-1] - lost] for r, p in zip(rows, parts)]
 
 
@@ -384,8 +389,11 @@ def inputs_of_lstm(edited: Sequence[tuple[Haplotype, torch.Tensor]]) -> list[tor
     near, far = stack_reach(config.stack_widths), config.attention_reach
     u = [a.spliced("bottleneck", stretch, (a.first, a.last)) for a, stretch in edited]
     places = [a.places for a, _ in edited]
-    # Each alone: here the last digits of a single row differ from those of one of several
-    new_v = [reference.first_stack(of(p.v[0] - near, p.v[1] + near)) for of, p in zip(u, places)]
+    new_v = side_by_side(
+        reference.first_stack,
+        [of(p.v[0] - near, p.v[1] + near) for of, p in zip(u, places)],
+        accompanied=same_anywhere(),
+    )
     v = [a.spliced("v", new, p.v) for (a, _), new, p in zip(edited, new_v, places)]
     new_g = [
         reference.gate(of_v(p.g[0] - far, p.g[1] + far), of_u(*p.g))

@@ -214,8 +214,10 @@ def _in_one_table(name: str, metrics: dict) -> str:
 
 def _with_interval(found: list[float] | str | None) -> str:
     """A value and its interval, of percent or of a fraction; words as they are."""
-    if not found or isinstance(found, str):
-        return found or ""
+    if not found:
+        return ""
+    if isinstance(found, str):
+        return found
     value, low, high = found
     digits, between = 1 if abs(value) > 10 else 2, " to " if low < 0 else "-"
     return f"{value:.{digits}f} ({low:.{digits}f}{between}{high:.{digits}f})"
