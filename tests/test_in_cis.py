@@ -37,8 +37,8 @@ ONE_MORE = 949, 950, "G"  # GTCCCCCAAGC: nothing; of GTAACC it makes GTAAGC, 0.9
 
 
 class ByRule(Predictor):
-    def _together(self, calls):
-        return [self._by_rule(w) for call in calls for windows in call for w in windows]
+    def _together(self, alike):
+        return [self._by_rule(w) for windows in alike for w in windows]
 
     def _by_rule(self, window):
         start = window.reach[0] + window.flank

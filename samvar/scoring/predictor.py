@@ -36,7 +36,6 @@ from .tiles import (
 )
 
 ROWS = 8  # windows that the models are shown together
-CALLS = 4  # of which the LSTM, whose steps are small, reads so many at once
 GAP = 200  # bases between frames; where there are fewer the reference is computed in one stretch
 SHORT = 2000  # bases; windows of longer frames are shown one by one,
 SMALL = 64  # ... and, as they would make all others longer, those of changes over more bases
@@ -159,7 +158,7 @@ class Predictor:
 
     def exact(self, window: Window) -> ScoredWindow:
         """One window, on the CPU and in fp32 whatever the device: as deltas are taken apart."""
-        (scored,) = self._together([[[window]]])
+        (scored,) = self._together([[window]])
         return scored
 
     def widened(self, scored: ScoredWindow, window: Window) -> ScoredWindow:
@@ -171,7 +170,7 @@ class Predictor:
             start, end = known
             if start <= window.origin and window.origin + window.frame_length <= end:
                 window = replace(window, stretch=known)
-        (wide,) = self._read([[[d.widened(window)]] for d in scored.detected])
+        (wide,) = self._read([[d.widened(window)] for d in scored.detected])
         return wide
 
     @cached_property
@@ -187,14 +186,12 @@ class Predictor:
         return _of_snv(window) or (window.changed <= SMALL and self._mixed)
 
     def _groups(self, alleles: list[list[Window]]) -> Iterator[list[list[Window]]]:
-        """Alleles for a worker: as many as have the windows that the LSTM reads together, or one;
-        few in any case."""
+        """Alleles for a worker: as many as have the windows of a call, or one; few in any case."""
         group: list[list[Window]] = []
         filled = 0
-        most = self._rows * (CALLS if self._mixed else 1)
         for own in alleles:
             more = sum(map(self._fits, own))
-            if group and (filled + more > most or len(group) == 2 * most):
+            if group and (filled + more > self._rows or len(group) == 2 * self._rows):
                 yield group
                 group, filled = [], 0
             group.append(own)
@@ -207,7 +204,7 @@ class Predictor:
         two may be alike."""
         some, n = [w for own in group for w in own if self._fits(w)], self._rows
         calls = [self._alike(some[i : i + n]) for i in range(0, len(some), n)]
-        scored = {s.window: s for s in self._together(calls)} if calls else {}
+        scored = {s.window: s for call in calls for s in self._together(call)}
         return [[scored[w] if w in scored else self.exact(w) for w in own] for own in group]
 
     def _alike(self, windows: list[Window]) -> list[list[Window]]:
@@ -221,14 +218,13 @@ class Predictor:
         return list(groups.values())
 
     @torch.no_grad()
-    def _together(self, calls: list[list[list[Window]]]) -> list[ScoredWindow]:
-        """Windows of some calls, by groups of those that lie alike; the LSTM reads them all at
-        once."""
-        return self._read([[alternatives(r, alike) for alike in calls] for r in self.references])
+    def _together(self, alike: list[list[Window]]) -> list[ScoredWindow]:
+        """Windows in one call, by groups of those that lie alike."""
+        return self._read([alternatives(r, alike) for r in self.references])
 
     @torch.no_grad()
-    def _read(self, detected: list[list[list[Detected]]]) -> list[ScoredWindow]:
-        """Of alternative alleles of some calls, the same ones under each model."""
+    def _read(self, detected: list[list[Detected]]) -> list[ScoredWindow]:
+        """Of alternative alleles, the same ones under each model."""
         return [
             scored
             for of_seeds in zip(*map(_probabilities, detected))
@@ -304,45 +300,30 @@ def _scored(of_seeds: Sequence[_OfSeed]) -> list[ScoredWindow]:
     ]
 
 
-def _probabilities(calls: list[list[Detected]]) -> list[_OfSeed]:
-    """By one model; the LSTM reads all calls at once."""
-    made = [each for call in calls for each in _made(call)]
-    refs = [m.detected.haplotype.of_reference().rows() for m in made]
-    p = probabilities(refs + [m.rows for m in made if m.rows])
-    of_alts = iter(p[len(refs) :])
-    found = []
-    for m, frames in zip(made, p):
-        ref = alt = frames[m.detected.haplotype.frames()]
-        if m.rows:
-            alt = next(of_alts)
-            if not m.detected.haplotype.shift:
-                alt = torch.where(m.same[:, None, None], ref, alt)
-        found.append(_OfSeed(ref, alt, m.detected))
-    return found
-
-
-class _Made(NamedTuple):
-    """Alternative alleles with what the LSTM reads of them, None where none of them changes
-    anything; `same` (windows,): those that do not."""
-
-    detected: Detected
-    rows: Rows | None
-    same: torch.Tensor
-
-
-def _made(call: list[Detected]) -> list[_Made]:
+def _probabilities(detected: list[Detected]) -> list[_OfSeed]:
     """By one model, in one call."""
-    same = [_unchanged(d) for d in call]
-    changing = [not bool(each.all()) for each in same]
-    missing = [d for d, some in zip(call, changing) if some and d.h is None]
-    new = iter(inputs_of_lstm([(d.haplotype, d.bottleneck) for d in missing]) if missing else ())
+    same = [_unchanged(d) for d in detected]
+    nothing = [bool(each.all()) for each in same]  # to compute
+    changed = [d for d, none in zip(detected, nothing) if not none]
+    missing = [(d.haplotype, d.bottleneck) for d in changed if d.h is None]
+    made = iter(inputs_of_lstm(missing) if missing else ())
+    alts = [
+        Rows(d.haplotype, next(made) if d.h is None else d.h, d.haplotype.near(d.bottleneck))
+        for d in changed
+    ]
+    refs = [d.haplotype.of_reference().rows() for d in detected]
+    p = probabilities([*refs, *alts])
+    of_alts = iter(zip(alts, p[len(refs) :]))
     found = []
-    for d, some, each in zip(call, changing, same):
-        rows = None
-        if some:
-            h = next(new) if d.h is None else d.h
-            d, rows = d._replace(h=h), Rows(d.haplotype, h, d.haplotype.near(d.bottleneck))
-        found.append(_Made(d, rows, each))
+    for d, each, none, frames in zip(detected, same, nothing, p):
+        ref = frames[d.haplotype.frames()]
+        if none:
+            found.append(_OfSeed(ref, ref, d))
+            continue
+        rows, alt = next(of_alts)
+        if not d.haplotype.shift:
+            alt = torch.where(each[:, None, None], ref, alt)
+        found.append(_OfSeed(ref, alt, d._replace(h=rows.h)))
     return found
 
 
