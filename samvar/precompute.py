@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from tqdm import tqdm
@@ -135,9 +134,23 @@ def records(
         for allele in alleles
         if isinstance(change := examine(genome, annotation, allele, options), Variant)
     ]
-    named = [(allele.alt, change) for allele, change in examined]
+    # First those of one length, then those of another: alleles that lie alike share more work
+    order = sorted(range(len(examined)), key=lambda i: examined[i][1].growth)
+    named = [(examined[i][0].alt, examined[i][1]) for i in order]
     scored = start(genome, annotation, predictor, named, options, workers=workers)
-    return map(partial(_line, options), [allele for allele, _ in examined], scored)
+    return _in_place([allele for allele, _ in examined], order, scored, options)
+
+
+def _in_place(
+    alleles: Sequence[Allele],
+    order: Sequence[int],
+    scored: Iterable[ScoredAllele],
+    options: Options,
+) -> Iterator[bytes]:
+    """The line of each allele, where `scored` has them in this order."""
+    of_allele = dict(zip(order, scored))
+    for i, allele in enumerate(alleles):
+        yield _line(options, allele, of_allele[i])
 
 
 def _line(options: Options, allele: Allele, scored: ScoredAllele) -> bytes:

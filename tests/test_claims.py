@@ -227,6 +227,29 @@ def test_sites_of_the_default_in_peaks():
         assert f"{kind} {pooled}, mean of {rbps} proteins {mean}" in text
 
 
+@pytest.mark.parametrize("name", ["large", "paper"])
+def test_sites_of_the_others_in_eclip_peaks(name):
+    found = content(OURS, f"{name}.eclip.json")
+    assert found["sha256"] == load_bundle(name).sha256 and found["extend5"] == 50
+    whole = found["sets"]["chr1,chr3"]["whole"]
+    exons, introns = (
+        "{:.2f} ({:.2f}-{:.2f})".format(*whole[kind]["pooled"]) for kind in ("exons", "introns")
+    )
+    assert f"{exons} and {introns}" in " ".join(page(ACCURACY).split())
+
+
+def test_causes_are_complete():
+    found = content(OURS, "attribution.json")
+    assert found["sha256"] == load_bundle("default").sha256
+    assert found["explain"]["share_above_0_001"] == 0 and found["least"] == 0.1
+    sites, alone = found["knockouts"], found["knockouts_rbp_alone"]
+    text = " ".join(page(ACCURACY).split())
+    assert f"of {found['deltas']} deltas of 0.1 or more" in text
+    assert f"those of `annotate` within {found['annotate']['largest']:.3f}" in text
+    assert f"knock-out in {sites['strongest_is_strongest_knockout']:.0%}".replace("%", " %") in text
+    assert f"r = {sites['pearson']:.3f}, those of RBPs alone with {alone['pearson']:.3f}" in text
+
+
 def test_events_and_names_of_the_default():
     text = " ".join(page("train/default/README.md").split())
     events, cases = (
@@ -335,9 +358,10 @@ def test_speeds():
 def test_speeds_of_default(title, rate, ratio):
     found = content(BENCHMARKS, "speed.default.json")
     assert found["model"]["sha256"] == load_bundle("default").sha256
-    times = found[f"{ratio}_over_spliceai"]
+    times, others = found[f"{ratio}_over_spliceai"], found[f"{ratio}_over_openspliceai"]
     assert cells(title, SPEED) == [
-        f"{value:.0f}" for value in (found[rate], times["median"], times["lowest"])
+        *(f"{value:.0f}" for value in (found[rate], times["median"], times["lowest"])),
+        f"{others['median']:.0f}, {others['lowest']:.0f}",
     ]
 
 

@@ -68,8 +68,8 @@ run am-33 regulators soft-4 "$out/am-32"
 [ -e "$out/am-34" ] || samvar train average "$out/am-32" "$out/am-33" -d "$out/regulators.npz" -o "$out/am-34"
 python train/evaluate/yardstick.py "$out/pairs" "$out/am-33" "$out/am-34" --families 250 --json "$out/labels.yardstick.json"
 
-# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs, what a decoder reads back, how
-# complete causes are (evaluate/reconstruct.py, attribution.py).
+# The bundle, and what is said of its accuracy. Not run for want of time: genes with paralogs, what a decoder reads back
+# (evaluate/reconstruct.py).
 bundle() {  # FOLDER [OPTION ...]
     samvar train bundle --name default --am "$out/am-34" -d "$out/regulators.npz" --soft-labels "$out/soft-4" \
         --temperature 2.5 -o "$@"
@@ -139,7 +139,17 @@ beside beside --programs spliceai mmsplice --most-of-spliceai 30 --sets MaPSy MF
 beside beside.ci --programs mmsplice --sets CI-SpliceAI
 beside beside.clinvar --programs mmsplice --most 60 --sets ClinVar
 
-# What else there is to say of its motifs: hexamers, eCLIP peaks, RNA maps
+# What else there is to say of motifs and causes: hexamers, eCLIP peaks, RNA maps, completeness
 python train/evaluate/hexamers.py "$data" default large paper --json "$out/hexamers.json"
-evaluate eclip "$data" --model default --chroms chr1,chr3 --no-all --extend5 50
+eclip="--chroms chr1,chr3 --no-all --extend5 50"
+evaluate eclip "$data" --model default $eclip
+of_large eclip "$data" --model large $eclip
+python train/evaluate/eclip.py "$data" --model paper $eclip --json "$out/paper.eclip.json"
 evaluate rna_maps "$data" --model default --exons 1000
+of_large rna_maps "$data" --model large --exons 1000
+evaluate attribution "$data" --model default
+of_large attribution "$data" --model large
+python train/evaluate/attribution.py "$data" --model paper --json "$out/paper.attribution.json"
+
+# All of it in one table, for the cards: of the results that are in train/
+python train/evaluate/in_one_table.py weights/default weights/large weights/paper

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from common import save
@@ -21,12 +21,15 @@ from common import save
 from samvar.model.bundle import identity, write_manifest
 from samvar.training.card import IN_ONE_TABLE, write_card
 
-RESULTS = {  # of each bundle: folder, and what the names of its files begin with
-    "default": ("default/results", ""),
-    "large": ("default/results", "large."),
-    "paper": ("paper/results", ""),
+RESULTS = {  # of each bundle: what the paths of its files begin with, the first that is there
+    "default": ["default/results/"],
+    "large": ["default/results/large."],
+    "paper": ["default/results/paper.", "paper/results/"],
 }
-SUITES = dict(default="suite", large="large", paper="suite")
+SUITES = dict(
+    default="default/results/suite", large="default/results/large", paper="paper/results/suite"
+)
+LEAST = 0.1  # delta whose causes are looked at
 PEERS = ("OpenSpliceAI", "SpliceAI", "MMSplice", "7-mers", "MaxEnt")
 METRICS = dict(auroc="AUROC", auprc="AUPRC", spearman="Spearman")
 OF_REGIONS = ("beside", "beside.ci", "beside.clinvar")
@@ -61,24 +64,25 @@ class Results:
                 config = json.load(handle)
             self.known[name] = {identity(config, kind) for kind in config["kinds"]}
 
-    def file(self, folder: str, name: str) -> dict:
-        path = os.path.join(self.train, folder, f"{name}.json")
+    def file(self, path: str) -> dict:
+        """One of them, empty where it is not there."""
+        path = os.path.join(self.train, f"{path}.json")
         if not os.path.exists(path):
             return {}
         with open(path) as handle:
             found: dict = json.load(handle)
         return found
 
-    def of(self, bundle: str, name: str) -> dict:
-        """A bundle's own file, empty where there is none of its weights."""
-        folder, prefix = RESULTS[bundle]
-        return self.current(bundle, self.file(folder, prefix + name))
+    def of(self, bundle: str, name: str, part: str | None = None) -> dict:
+        """A bundle's own file, or a part of it, empty where there is none of its weights."""
+        found = next(filter(None, (self.file(start + name) for start in RESULTS[bundle])), {})
+        return self.current(bundle, found.get(part, {}) if part else found)
 
     def current(self, bundle: str, found: dict) -> dict:
         return found if found.get("sha256") in self.known[bundle] else {}
 
     def suite(self, bundle: str) -> dict:
-        return self.file(RESULTS[bundle][0], SUITES[bundle])
+        return self.file(SUITES[bundle])
 
 
 def splice_sites(results: Results) -> Iterator[Row]:
@@ -97,7 +101,7 @@ def splice_sites(results: Results) -> Iterator[Row]:
         suite = results.suite(bundle)
         row = next(suite[title] for title in CORES if title in suite)
         cores[bundle] = [row["topk_mean"], *row["topk_interval"]]
-    maxent = results.file("paper/results", "maxent")["maxent"]["topk"]
+    maxent = results.file("paper/results/maxent")["maxent"]["topk"]
     yield Row(
         "top-k of core sites alone, validation genes, %", None, None, cores | dict(MaxEnt=maxent)
     )
@@ -105,7 +109,7 @@ def splice_sites(results: Results) -> Iterator[Row]:
 
 def single_edits(results: Results) -> Iterator[Row]:
     found = {bundle: results.suite(bundle).get(bundle) for bundle in ("default", "large")}
-    found["paper"] = results.file("teach/results", "yardstick").get("paper:am")
+    found["paper"] = results.file("teach/results/yardstick").get("paper:am")
     changes = {bundle: row["changes"] for bundle, row in found.items() if row}
     for region, first in changes["default"].items():
         values = {b: [of[region]["spearman"], *of[region]["interval"]] for b, of in changes.items()}
@@ -116,7 +120,7 @@ def single_edits(results: Results) -> Iterator[Row]:
 def measured(results: Results) -> Iterator[Row]:
     """Variants and exons; AUROC, and AUPRC or Spearman where that says more."""
     for name in OF_REGIONS:
-        rows = results.file("default/results", name)
+        rows = results.file(f"default/results/{name}")
         for title, row in rows.items():
             where, _, sample = title.partition(", ")
             if sample and not where.endswith("all"):
@@ -151,7 +155,7 @@ def compared(measure: str, metric: str, own: dict) -> Row:
 
 
 def binding(results: Results) -> Iterator[Row]:
-    hexamers = results.file("default/results", "hexamers")
+    hexamers = results.file("default/results/hexamers")
     values = {bundle: hexamers[bundle]["spearman"] for bundle in RESULTS if bundle in hexamers}
     yield Row("200 hexamers in 20 exons against measured tables: Spearman", 200, None, values)
     found = {bundle: results.of(bundle, "eclip") for bundle in RESULTS}
@@ -162,13 +166,11 @@ def binding(results: Results) -> Iterator[Row]:
     }
     for part in ("exons", "introns"):
         values = {bundle: of[part]["pooled"] for bundle, of in whole.items()}
-        sites = [of[part]["n"] for of in whole.values()]
-        yield Row(f"sites in eCLIP peaks, adjusted over fixed, {part}", sites[0], None, values)
-    words = {}
-    for bundle, (folder, prefix) in RESULTS.items():
-        maps = results.file(folder, prefix + "rna_maps")
-        if maps and results.current(bundle, maps["am"]):
-            words[bundle] = f"{maps['am']['as_expected'][0]:.0f} of {maps['am']['tested']}"
+        yield Row(f"sites in eCLIP peaks, adjusted over fixed, {part}", None, None, values)
+    maps = {bundle: results.of(bundle, "rna_maps", "am") for bundle in RESULTS}
+    words = {
+        bundle: f"{of['as_expected'][0]:.0f} of {of['tested']}" for bundle, of in maps.items() if of
+    }
     yield Row("SR and hnRNP proteins whose RNA map has the expected sign", None, None, words)
 
 
@@ -183,23 +185,30 @@ def reasons(results: Results) -> Iterator[Row]:
         n = "exon_n" if key == "exon_right" else "n"
         words = {bundle: f"{of[key]} of {of[n]}" for bundle, of in cases.items() if of}
         yield Row(measure, None, None, words)
+    yield from attribution(results)
+
+
+def attribution(results: Results) -> Iterator[Row]:
+    """Of the deltas of 0.1 or more of measured variants; how many they are differs."""
     causes = {bundle: results.of(bundle, "attribution") for bundle in RESULTS}
-    shares: dict[str, Callable[[dict], str]] = {
-        "deltas whose causes sum to them within 0.001, `explain`": lambda of: (
-            f"{1 - of['explain']['share_above_0_001']:.0%}"
+    shown = {bundle: of for bundle, of in causes.items() if of and of["least"] == LEAST}
+    told = f"deltas of {LEAST} or more"
+    for measure, value in (
+        (f"{told}: how many", lambda of: str(of["deltas"])),
+        (
+            f"{told} to which their causes sum within 0.001",
+            lambda of: f"{1 - of['explain']['share_above_0_001']:.1%}",
         ),
-        "deltas whose strongest cause is the strongest knock-out": lambda of: (
-            f"{of['knockouts']['strongest_is_strongest_knockout']:.0%}"
+        (
+            f"{told} whose strongest cause is the strongest knock-out",
+            lambda of: f"{of['knockouts']['strongest_is_strongest_knockout']:.1%}",
         ),
-        "effect of a site and its knock-out: Pearson": lambda of: (
-            f"{of['knockouts']['pearson']:.3f}"
+        (
+            "effect of a site and what knocking it out does: Pearson",
+            lambda of: f"{of['knockouts']['pearson']:.3f}",
         ),
-    }
-    for measure, of_causes in shares.items():
-        words = {bundle: of_causes(of) for bundle, of in causes.items() if of}
-        if words:
-            n = next(of["deltas"] for of in causes.values() if of)
-            yield Row(measure, n if len(words) == 1 else None, None, words)
+    ):
+        yield Row(measure, None, None, {bundle: value(of) for bundle, of in shown.items()})
 
 
 def main() -> None:
