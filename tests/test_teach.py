@@ -99,11 +99,11 @@ def constant_teacher(x):
 TEACHER = f"{__name__}:cut_teacher"
 
 
-def gene(rng, introns=5):
-    """Codes and sites of a gene whose introns are GTA ... CAG, exons of 90 bases."""
+def gene(rng, introns=5, lengths=(90,)):
+    """Codes and sites of a gene whose introns are GTA ... CAG, exons of these lengths in turn."""
     codes, acceptors, donors = [], [], []
     for i in range(introns + 1):
-        exon = rng.choice([0, 1, 2], 90)
+        exon = rng.choice([0, 1, 2], lengths[i % len(lengths)])
         if i:
             acceptors.append(len(codes))
         codes += exon.tolist()
@@ -399,19 +399,20 @@ ALONE = dict(
 
 
 def test_pieces_are_exchanged_by_those_beside_a_site_of_the_same_kind(data):
-    """A dataset whose exonic bases all are A or C, intronic ones G or T, core sites apart: an
-    exchanged piece changes bases, and none of one kind becomes one of the other."""
+    """A dataset whose exonic bases all are A or C, intronic ones G or T: an exchanged piece changes
+    bases, and none of one kind becomes one of the other, short as some exons are."""
     rng = np.random.default_rng(1)
-    codes = data.codes.copy()
-    for low, high in zip(data.offsets, data.offsets[1:]):
-        donors = np.flatnonzero(data.labels[low:high] == 2)
-        acceptors = np.flatnonzero(data.labels[low:high] == 1)
-        exonic = np.ones(high - low, bool)
+    genes = []
+    for name in "ab":
+        codes, acceptors, donors = gene(rng, 9, (40, 130, 75))
+        exonic = np.ones(len(codes), bool)
         for donor, acceptor in zip(donors, acceptors):
             exonic[donor + 1 : acceptor] = False
-        own = np.where(exonic, rng.integers(0, 2, high - low), rng.integers(2, 4, high - low))
-        codes[low:high] = own
-    halves = replace(data, codes=codes)
+        own = rng.integers(0, 2, len(codes)) + np.where(exonic, 0, 2)
+        genes.append(
+            TrainingGene(name, "1", own.astype(np.uint8), acceptors, donors, split="train")
+        )
+    halves = Dataset.from_genes(genes, data.motifs)
     changed, at_sites = np.zeros(2, int), 0
     for family in families(
         halves, 60, **(ALONE | dict(exchanged=1.0)), anywhere=0.0, antisense=0.0
@@ -427,6 +428,13 @@ def test_pieces_are_exchanged_by_those_beside_a_site_of_the_same_kind(data):
     assert (changed > 500).all() and not at_sites
 
 
+def test_a_window_without_followed_sites_has_edited_versions(data):
+    """The site about which a window lies may be too near its end to be followed."""
+    alone = dict(ALONE, exchanged=1.0, anywhere=0.0, antisense=0.0, jitter=90)
+    found = families(data, 60, width=130, **alone)
+    assert any(len(f.versions) > 1 and not f.versions[0].sites for f in found)
+
+
 def test_windows_without_sites_are_labelled_by_a_teacher_tried_on_others(data, teacher, tmp_path):
     unlabelled = replace(data, labels=np.where(data.labels == IGNORE, IGNORE, 0).astype(np.uint8))
     folder, of_all = str(tmp_path / "labels"), dict(anywhere=0.5, antisense=0.5)
@@ -434,6 +442,9 @@ def test_windows_without_sites_are_labelled_by_a_teacher_tried_on_others(data, t
         teach(unlabelled, recipe(), teacher, folder, CPU, known=data)
     with pytest.raises(DatasetError, match="no acceptor to try the teacher on: .* --known"):
         teach(unlabelled, recipe(**of_all), teacher, folder, CPU)
+    for more in (dict(effects=True, versions=0), dict(single=True)):
+        with pytest.raises(DatasetError, match="no splice site, which effects and single edits"):
+            teach(unlabelled, recipe(**of_all, **more), teacher, folder, CPU, known=data)
     assert not os.path.exists(folder)
     assert teach(
         unlabelled, recipe(**of_all), teacher, folder, CPU, known=data, report=lambda _: None
@@ -460,6 +471,8 @@ def test_several_folders_are_learnt_from_together(data, teacher, taught, tmp_pat
     lesson = lesson_of(taught, other)
     assert lesson["digest"] == digests[2] and lesson["windows"] == len(both.codes)
     assert lesson["networks"] == 1 and lesson["teacher"] == "T"
+    with pytest.raises(DatasetError, match="given twice"):
+        SoftLabels.load_folder(taught, os.path.join(taught, "."))
     with pytest.raises(DatasetError, match="labels of 300 bases, .*wide of 200 bases"):
         SoftLabels.load_folder(taught, wide)
 

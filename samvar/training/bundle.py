@@ -159,6 +159,7 @@ def make_bundle(
             if soft_labels and description.get("soft_labels") != config["lesson"]["digest"]:
                 raise RecipeError(
                     f"{run} has not learnt from the soft labels in {', '.join(soft_labels)}"
+                    f"{', in this order' * (len(soft_labels) > 1)}"
                 )
             recipe = settings_of(run)
             state = model.state_dict()

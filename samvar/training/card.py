@@ -122,9 +122,11 @@ def _lesson(lesson: dict | None) -> str:
     """`lesson`: as `soft_labels.lesson_of` has it."""
     if not lesson:
         return ""
+    networks = lesson["networks"]
+    mean = "" if networks == 1 else f": the mean of {networks} networks"
     return (
-        f"\n## Teacher\n{lesson['teacher']}: the mean of {lesson['networks']} networks. Its "
-        f"outputs alone were used, on {lesson['windows']:,} windows of train genes, "
+        f"\n## Teacher\n{lesson['teacher']}{mean}. Its "
+        f"outputs alone were used, on {lesson['windows']:,} windows of sequence for training, "
         f"{lesson['edited']:,} of them edited versions of another (soft labels "
         f"{lesson['digest'][:8]}). What a run started from may have learnt of more."
     )
@@ -197,14 +199,15 @@ def _in_one_table(name: str, metrics: dict) -> str:
     held = metrics.get(IN_ONE_TABLE)
     if not held:
         return ""
-    columns = held["columns"]
+    columns, shared = held["columns"], any(name in row["share"] for row in held["rows"])
     rows = []
     for row in held["rows"]:
         cells = [_with_interval(row["of"].get(column)) for column in columns]
-        share = _with_interval(row["share"].get(name))
+        share = [_with_interval(row["share"].get(name))] * shared
         counts = [str(row[key] or "") for key in ("n", "positive")]
-        rows.append(" | ".join([row["measure"], *counts, *cells, share]))
-    head = ["measure", "n", "positive", *columns, "share of OpenSpliceAI's lead over paper"]
+        rows.append(" | ".join([row["measure"], *counts, *cells, *share]))
+    head = ["measure", "n", "positive", *columns]
+    head += ["share of OpenSpliceAI's lead over paper"] * shared
     return _table(
         "In one table (validation genes and dev halves, test where it says so; 95 % interval)",
         " | ".join(head),

@@ -25,6 +25,7 @@ LEAST_ZONE = (
     60  # known bases that may be edited, where there are fewer a family has no edited versions
 )
 OFF_CORE = 8  # bases from a followed site within which longer edits leave what is there
+FAR = 1 << 40  # bases: beyond every gene
 SITE, NO_SITE = 0.1, 0.01  # affinity, relative to the best sequence's, of a site, and of none
 TRIES = 8  # replacements of as many bases
 EDGE = 20  # sites nearer to the end of the scored stretch are not followed
@@ -90,11 +91,14 @@ class FamilySampler:
         if not len(self.genes):
             raise DatasetError(f"the dataset has no {recipe.split} genes")
         self.exons = list(_exons(data, self.genes))
-        if not self.exons and recipe.anywhere + recipe.antisense < 1:
-            raise DatasetError(
-                f"the {recipe.split} genes of the dataset have no splice site to lay windows "
-                "around: take anywhere + antisense = 1.0"
-            )
+        if not self.exons:
+            lacking = f"the {recipe.split} genes of the dataset have no splice site"
+            if recipe.effects or recipe.single:
+                raise DatasetError(f"{lacking}, which effects and single edits are beside")
+            if recipe.anywhere + recipe.antisense < 1:
+                raise DatasetError(
+                    f"{lacking} to lay windows around: take anywhere + antisense = 1.0"
+                )
         self.sites = {kind: _sites(data, self.genes, kind) for kind in (ACCEPTOR, DONOR)}
         self.cumulative = np.cumsum(np.diff(data.offsets)[self.genes])
         self.consensus = [m.argmax(1).astype(np.uint8) for m in data.motifs.get("psam", ())]
@@ -222,16 +226,24 @@ class FamilySampler:
 
     def _exchanged(self, rng, plain: Version, zone: np.ndarray) -> Version:
         """Twenty to sixty bases of the zone become those that lie likewise beside a site of the
-        same kind in another exon: exonic ones for exonic ones, intronic for intronic. Core sites
-        stay, and what would be a site of its own is left out."""
+        same kind in another exon, up to the next site in either: exonic ones for exonic ones,
+        intronic for intronic. Core sites stay. Without a followed site a piece is recombined."""
+        if not plain.sites:
+            return self._recombined(rng, plain, zone)
         n = int(rng.integers(20, 61))
         at = int(rng.choice(zone)) + np.arange(n)
         site = nearest(plain, int(at[n // 2]))
+        assert site.at is not None  # in an unedited version
         others = self.sites[site.kind]
         gene, place = others[rng.integers(len(others))].tolist()
         start = place + int(at[0]) - site.at
-        theirs, labels = self.data.window(gene, start, start + n)
-        free = np.isin(at, zone) & (theirs != UNKNOWN) & (labels == 0) & _off_core(plain, at)
+        first = min(start, place) - OFF_CORE
+        codes, labels = self.data.window(gene, first, max(start + n, place) + OFF_CORE + 1)
+        theirs = codes[start - first : start - first + n]
+        their_sites = first + np.flatnonzero((labels == ACCEPTOR) | (labels == DONOR))
+        free = np.isin(at, zone) & (theirs != UNKNOWN) & _off_core(plain, at)
+        free &= _before_others(at, site.at, np.array([s.at for s in plain.sites]))
+        free &= _before_others(start + np.arange(n), place, their_sites)
         return plain.substituted(at[free], theirs[free])
 
     def _knocked(self, rng, plain: Version, zone: np.ndarray) -> Version:
@@ -310,6 +322,14 @@ def _off_core(plain: Version, at: np.ndarray) -> np.ndarray:
     """Which of these indices are more than OFF_CORE bases from every followed site."""
     sites = np.array([site.at for site in plain.sites])
     return (np.abs(at[:, None] - sites) > OFF_CORE).all(1)
+
+
+def _before_others(at: np.ndarray, site: int, sites: np.ndarray) -> np.ndarray:
+    """Which of these indices lie about a site, more than OFF_CORE bases before the next of all
+    `sites` on either side."""
+    low = sites[sites < site].max(initial=-FAR) + OFF_CORE
+    high = sites[sites > site].min(initial=FAR) - OFF_CORE
+    return (at > low) & (at < high)
 
 
 def _others(rng: np.random.Generator, codes: np.ndarray) -> np.ndarray:

@@ -135,6 +135,8 @@ class SoftLabels:
     def load_folder(cls, *folders: str) -> SoftLabels:
         """All shards of folders that `samvar train teach` has written, finished or not. Raises
         DatasetError where one has none, or they hold windows of other widths."""
+        if len({os.path.realpath(folder) for folder in folders}) < len(folders):
+            raise DatasetError(f"soft labels are given twice among {', '.join(folders)}")
         shards, widths = [], {}
         for folder in folders:
             paths = sorted(glob.glob(os.path.join(folder, "shard-*.npz")))

@@ -62,7 +62,8 @@ figure.scroll { scroll-snap-type: x mandatory }
 .titles { display: none }
 .beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(41rem, 100%), 1fr));
   gap: 0 1.5rem }
-.beside > * { min-width: 0 } .beside .frame { min-width: 41rem }
+.beside > * { min-width: 0; display: grid; grid-template-rows: subgrid; grid-row: span 2 }
+.beside > * > * { min-width: 0 } .beside .frame { min-width: 41rem }
 tr { break-inside: avoid } figure { break-inside: avoid }
 dt { font-weight: 600; float: left; clear: left; min-width: 7.5rem; padding-right: .6rem }
 dd { margin: 0 0 .2rem 8.1rem }
@@ -219,21 +220,21 @@ def _section(group: list[Explanation]) -> str:
 
 def gene_section(e: Explanation, view: GeneView, scene: Scene, titled: bool = False) -> str:
     """Verdict, figure (`scene`) and causes in one gene. `titled`: with the model's name above."""
-    parts = [f"<h3>{escape(e.model)}</h3>"] if titled else []
+    words = [f"<h3>{escape(e.model)}</h3>"] if titled else []
     if view.deltas:
-        parts.append(f'<p class="verdict">{escape(view.verdict)}</p>')
-        parts += [
+        words.append(f'<p class="verdict">{escape(view.verdict)}</p>')
+        words += [
             f"<p><code>{escape(name)}</code>: {escape(said)}</p>"
             for name, said in view.other_verdicts
         ]
         if sure := in_words(view.sureness):
-            parts.append(f'<p class="note">How sure: {escape(sure)}</p>')
+            words.append(f'<p class="note">How sure: {escape(sure)}</p>')
     else:
-        parts.append(f'<p class="verdict">{escape(view.summary)}</p>')
-    parts.append(_figure(scene, e.short_title))
-    parts += [_cause_table(c, e, view.told) for c in view.causes or []]
-    parts.append(_event_table(view) if view.deltas else _motif_table(view))
-    return f"<div>{''.join(parts)}</div>"
+        words.append(f'<p class="verdict">{escape(view.summary)}</p>')
+    shown = [_figure(scene, e.short_title)]
+    shown += [_cause_table(c, e, view.told) for c in view.causes or []]
+    shown.append(_event_table(view) if view.deltas else _motif_table(view))
+    return f"<div><div>{''.join(words)}</div><div>{''.join(shown)}</div></div>"
 
 
 def _figure(scene: Scene, label: str) -> str:

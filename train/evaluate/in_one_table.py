@@ -4,8 +4,10 @@
     python train/evaluate/in_one_table.py weights/default weights/large weights/paper
 
 Reads the results in train/ (default/results, paper/results, teach/results) and measures nothing.
-Numbers of a bundle count where they are of the weights that it has now; other programs stand beside
-it on the same rows. The table goes into the bundles' metrics.json, and into their cards.
+Results with a checksum (top-k, eCLIP, RNA maps, published cases, causes) count where they are of
+the weights that a bundle has now; those without (single edits, hexamers, and the rows where other
+programs stand beside it) are taken as they are. The table goes into the bundles' metrics.json, and
+into their cards.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ CORES = "validation, LSSI of the am alone", "validation, LSSI of the am, model 1
 class Row(NamedTuple):
     """A measure: how many were looked at and how many of them are positive, where that is said;
     of each column its value, mostly with the 95 % interval, or words; and of each bundle the share
-    of its teacher's lead over `paper` that it takes, where that is clear of zero."""
+    of its teacher's lead over `paper` that it takes, where that lead is clear of zero."""
 
     measure: str
     n: int | None
@@ -95,7 +97,7 @@ def splice_sites(results: Results) -> Iterator[Row]:
                 found[bundle] = row
         sites = [row["n_acceptor"] + row["n_donor"] for row in found.values()]
         values = {b: [row["topk_mean"], *row["topk_interval"]] for b, row in found.items()}
-        yield Row(f"{measure}, %", sites[0], None, values)
+        yield Row(f"{measure}, %", next(iter(sites), None), None, values)
     cores = {}
     for bundle in RESULTS:
         suite = results.suite(bundle)
