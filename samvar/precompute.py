@@ -182,8 +182,13 @@ class Chunks:
     @classmethod
     def open(cls, folder: str, settings: dict[str, Any], resume: bool) -> Chunks:
         """The folder, made where it is missing. Raises SamvarError where it is there and `resume`
-        is not asked for, or was made with other settings."""
+        is not asked for, was made with other settings, or has chunks without any."""
         path = os.path.join(folder, SETTINGS)
+        if os.path.isdir(folder) and os.listdir(folder) and not os.path.exists(path):
+            raise SamvarError(
+                f"{folder} does not say what its chunks were made with ({SETTINGS} is missing): "
+                "remove it"
+            )
         if os.path.exists(path):
             if not resume:
                 raise SamvarError(
@@ -246,14 +251,20 @@ def precompute(
     """Write every SNV and every insertion and deletion of one base of the places to a bgzipped VCF
     with an index beside it. What is scored is kept in the folder OUTPUT.chunks, so that a run that
     ends early can `resume`; the folder goes when the file is complete. Raises SamvarError where it
-    is there without `resume`, or was made with other settings. `workers`: as `annotate` takes
+    is there without `resume`, or was made with other settings, or there is nothing to resume, the
+    file being complete. `workers`: as `annotate` takes
     them."""
     names = list(dict.fromkeys(place.contig for place in wanted))
     hashed = {contig: genome.md5(contig) for contig in names}
     settings = identity(genome, annotation, predictor, options.text()) | dict(
         bases=hashed, regions=[list(place) for place in wanted], chunk=CHUNK
     )
-    chunks = Chunks.open(f"{output}.chunks", settings, resume)
+    folder = f"{output}.chunks"
+    if resume and os.path.exists(output) and not os.path.exists(folder):
+        raise SamvarError(
+            f"{output} is complete, there is nothing to resume: without --resume it is made anew"
+        )
+    chunks = Chunks.open(folder, settings, resume)
     plan = list(enumerate(p for place in wanted for p in pieces(place, CHUNK)))
     todo = [(i, place) for i, place in plan if not chunks.has(i)]
     bases, left = (sum(p.end - p.start for _, p in some) for some in (plan, todo))

@@ -573,8 +573,9 @@ def test_a_bundle_a_card_and_the_list_tell_what_learnt_motifs_look_like(tmp_path
     text = card(config, metrics | dict(storage=storage))
     assert "| MOTIF_01 | YTAAC | SF1 (0.88) |  |" in text
     assert (
-        "T (GPL): the mean of 2 networks. Its outputs alone were used, on 1,500 windows of train "
-        "genes, 1,000 of them edited versions of another (soft labels abcdef01)." in text
+        "T (GPL): the mean of 2 networks. Its outputs alone were used, on 1,500 windows of "
+        "sequence for training, 1,000 of them edited versions of another (soft labels abcdef01)."
+        in text
     )
     qki, none = Bound("QKI", 647, 3.57, 3.1, 4.0), Bound("SRSF9", 12, 1.1, 0.6, 1.7)
     in_vivo = {"am": {"MOTIF_01": InVivo((qki,), ()), "SRSF9": InVivo((), (none,))}}

@@ -308,6 +308,9 @@ def test_a_run_that_was_interrupted_goes_on_where_it_ended(files, scores, tmp_pa
     result = done(run("precompute", files, *command, "--resume"))
     assert "1 of them by an earlier run" in result.stderr
     assert records(path) == few(scores) and not os.path.exists(f"{path}.chunks")
+    result = run("precompute", files, *command, "--resume", "-D", "40")
+    assert result.exit_code == 1 and "nothing to resume: without --resume" in result.stderr
+    assert records(path) == few(scores)
     assert sorted(os.listdir(tmp_path)) == [f"scores.vcf.gz{end}" for end in ("", ".csi", ".tbi")]
 
 
@@ -328,6 +331,9 @@ def test_damaged_chunks_are_refused(files, tmp_path, monkeypatch):
     (tmp_path / "scores.vcf.gz.chunks" / "settings.json").write_text("{")
     result = run("precompute", files, *command)
     assert result.exit_code == 1 and "settings.json is damaged" in result.stderr
+    os.unlink(tmp_path / "scores.vcf.gz.chunks" / "settings.json")
+    result = run("precompute", files, *command)
+    assert result.exit_code == 1 and "settings.json is missing" in result.stderr
 
 
 def test_threads_and_chunks_change_nothing(files, scores, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ class Status(Enum):
     SYMBOLIC = "symbolic allele such as <DEL>"
     NON_ACGT = "REF holds letters other than A, C, G, T, N, or ALT other than A, C, G, T"
     NO_CONTIG = "the FASTA has no such contig"
-    CONTIG_END = "POS or REF lies beyond the end of the contig"
+    CONTIG_END = "POS or REF lies outside the contig, whose positions count from 1"
     REF_N = "the reference is N here, or REF holds N"
     REF_MISMATCH = "REF is not the sequence of the FASTA"
     NO_GENE = "in no gene of the annotation"

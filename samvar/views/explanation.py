@@ -594,8 +594,13 @@ def explain_region(
     """The landscape of [start, end], 1-based; its status is NO_GENE or REF_N where there is none.
     Raises SamvarError when the region is not in the FASTA, or too long to be shown."""
     name = genome.contig(contig)
-    if name is None or not 1 <= start <= end <= genome.lengths[name]:
-        raise SamvarError(f"{contig}:{start}-{end} is not in {genome.path}")
+    if name is None:
+        raise SamvarError(f"{contig}:{start}-{end} is not in {genome.path}: it has no such contig")
+    if not 1 <= start <= end <= genome.lengths[name]:
+        raise SamvarError(
+            f"{contig}:{start}-{end} is not in {genome.path}: {name} has bases 1 to "
+            f"{genome.lengths[name]:,}"
+        )
     if end - start >= LONGEST_REGION:
         raise SamvarError(
             f"{contig}:{start}-{end} is longer than the {LONGEST_REGION} bases that can be shown"
