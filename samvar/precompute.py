@@ -252,8 +252,7 @@ def precompute(
     with an index beside it. What is scored is kept in the folder OUTPUT.chunks, so that a run that
     ends early can `resume`; the folder goes when the file is complete. Raises SamvarError where it
     is there without `resume`, or was made with other settings, or there is nothing to resume, the
-    file being complete. `workers`: as `annotate` takes
-    them."""
+    file being complete. `workers`: as `annotate` takes them."""
     names = list(dict.fromkeys(place.contig for place in wanted))
     hashed = {contig: genome.md5(contig) for contig in names}
     settings = identity(genome, annotation, predictor, options.text()) | dict(

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from common import save
 
-from samvar.model.bundle import identity, write_manifest
+from samvar.model.bundle import identity
 from samvar.training.card import IN_ONE_TABLE, write_card
 
 RESULTS = {  # of each bundle: what the paths of its files begin with, the first that is there
@@ -235,7 +235,6 @@ def main() -> None:
         with open(path) as handle:
             metrics = json.load(handle)
         save(path, metrics | {IN_ONE_TABLE: table})
-        write_manifest(folder)
         write_card(folder)
 
 
